@@ -1,0 +1,72 @@
+"""All that a scenario, a target, a checker or a test may import from the harness."""
+
+from __future__ import annotations
+
+from stress.checkers.registry import checker
+from stress.history.history import FileFacts, FinalFile, History, ProcessFacts
+from stress.history.record import (
+    ABSENT,
+    GARBAGE,
+    INITIAL,
+    NO_VERSION,
+    Kind,
+    Language,
+    Operation,
+    Outcome,
+    format_version,
+    parse_version,
+    version_of,
+)
+from stress.payload import (
+    Edit,
+    document_of,
+    draw_size,
+    examine_bytes,
+    examine_document,
+    log_record,
+    parse_log,
+)
+from stress.result import Finding, Result, Verdict, witness
+from stress.scenario import Agent, Answer, Beside, Request, Role, Scenario, SharedFile, Steps
+from stress.scenarios import scenario
+from stress.target import DefiniteFailure
+
+__all__ = [
+    "ABSENT",
+    "GARBAGE",
+    "INITIAL",
+    "NO_VERSION",
+    "Agent",
+    "Answer",
+    "Beside",
+    "DefiniteFailure",
+    "Edit",
+    "FileFacts",
+    "FinalFile",
+    "Finding",
+    "History",
+    "Kind",
+    "Language",
+    "Operation",
+    "Outcome",
+    "ProcessFacts",
+    "Request",
+    "Result",
+    "Role",
+    "Scenario",
+    "SharedFile",
+    "Steps",
+    "Verdict",
+    "checker",
+    "document_of",
+    "draw_size",
+    "examine_bytes",
+    "examine_document",
+    "format_version",
+    "log_record",
+    "parse_log",
+    "parse_version",
+    "scenario",
+    "version_of",
+    "witness",
+]

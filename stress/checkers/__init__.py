@@ -1,0 +1,1 @@
+"""One checker a file: pure functions from a history to findings."""

@@ -1,0 +1,37 @@
+"""The registry of checkers. A checker says its own name; adding one is adding a file to this package."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable
+
+import stress.checkers
+from stress.history.history import History
+from stress.registry import Registry
+from stress.result import Finding
+
+__all__ = ["CHECKERS", "Checker", "checker", "load"]
+
+Checker = Callable[[History], Iterable[Finding]]
+"""A pure function from a history to what is wrong with it."""
+
+CHECKERS: Registry[Checker] = Registry("checker")
+
+
+def checker(name: str) -> Callable[[Checker], Checker]:
+    """Register the decorated function as the checker ``name``; raises ValueError if that is taken."""
+
+    def register(function: Checker) -> Checker:
+        return CHECKERS.add(name, function)
+
+    return register
+
+
+@functools.cache
+def load() -> Registry[Checker]:
+    """Import every checker of this package, once, and return the registry."""
+    for module in pkgutil.iter_modules(stress.checkers.__path__):
+        importlib.import_module(f"stress.checkers.{module.name}")
+    return CHECKERS

@@ -1,0 +1,213 @@
+"""A history: all that a run's processes did and saw, as columns, with what was on the disk when they had ended.
+
+Checkers are pure functions of it: it has no clock, reads no file under test, and is never changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stress.history.record import INITIAL, NO_VERSION, RECORD, Kind, Language, Operation, Outcome
+
+__all__ = ["Columns", "FileFacts", "FinalFile", "History", "ProcessFacts", "columns_of"]
+
+Columns = NDArray[np.void]
+"""A structured array of `RECORD`, one row an operation."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What is known of a shared file before the run. ``path`` is relative to the directory under test."""
+
+    path: str
+    scenario: str
+    form: str = "object"
+    """``object`` or ``list`` (JSON documents), ``log`` (records), ``other`` (never a document)."""
+    initial: int = INITIAL
+    """The version it held at the start, or ``ABSENT``."""
+    checkers: frozenset[str] = frozenset()
+    mode: int = 0o644
+    link: str | None = None
+    """Where it is a symbolic link: what it says."""
+    recovery: str | None = None
+    """For a file that is to be recovered: what a recovery must do. ``restore``: put ``recovered`` there;
+    ``keep``: leave it as it is, it is valid; ``refuse``: fail, no backup is valid."""
+    recovered: int = NO_VERSION
+    """The version that it must hold after a recovery that was acknowledged."""
+    corrupt: bytes = b""
+    """The bytes that were injected; where they are not empty, some file beside it must still hold them at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessFacts:
+    """One process of the run: its worker (a seat that a replacement takes again), language, and how it ended."""
+
+    process: int
+    worker: int
+    language: Language
+    role: str
+    """``writer`` or ``reader``."""
+    started: int = 0
+    """ns, when it was let through the gate."""
+    ended: int = 0
+    """ns, when its whole process tree had been reaped."""
+    end: str = "finished"
+    """``finished``, ``killed`` (by the nemesis), ``hung`` (killed past its limit at the end), ``died`` (by itself)."""
+    status: str = ""
+    """For one that died: its exit status and its last words."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinalFile:
+    """A shared file as the harness found it when every process had ended."""
+
+    exists: bool
+    version: int = NO_VERSION
+    """Of a document; ``GARBAGE`` where it is none."""
+    parent: int = NO_VERSION
+    content: bytes = b""
+    """A log's bytes, and those of a document that is none."""
+    mode: int = 0
+    link: str | None = None
+    xattrs_lost: tuple[str, ...] = ()
+    owner_changed: bool = False
+    evidence_kept: bool = True
+    """For a file that was corrupted on purpose: whether the corrupt bytes were found beside it."""
+
+
+Note = tuple[str, bytes]
+
+
+@dataclass(frozen=True)
+class History:
+    """What happened. Rows of ``ops`` are in order of invocation; ``OPEN`` outcomes have become ``INFO``."""
+
+    ops: Columns
+    files: tuple[FileFacts, ...]
+    processes: tuple[ProcessFacts, ...] = ()
+    scenarios: tuple[str, ...] = ()
+    final: tuple[FinalFile, ...] = ()
+    """One for each of ``files``; empty while a run is under way."""
+    backups: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    """Backups that were still there at the end: path → (version, SHA-256 of the bytes)."""
+    leftovers: tuple[str, ...] = ()
+    """Paths under the directory when all had ended (after a sweep, where processes were killed and the target
+    has one) that are no shared file, backup or declared residue."""
+    began: int = 0
+    """ns, when the gate was opened."""
+    ended: int = 0
+    """ns, when the workers were told to stop."""
+    limit: int = 0
+    """ns that one operation may take; past that it hangs. 0: no limit."""
+    notes: Callable[[int, int, int], Note] = lambda process, at, size: ("", b"")
+    """(process, offset, size) → the note's words and bytes."""
+
+    def note(self, row: int) -> Note:
+        """The words and the bytes that were noted with row ``row``; empty where there are none."""
+        op = self.ops[row]
+        if op["note_at"] < 0:
+            return "", b""
+        return self.notes(int(op["process"]), int(op["note_at"]), int(op["note_size"]))
+
+    def operation(self, row: int) -> Operation:
+        """Row ``row``, unpacked, with its note."""
+        op = self.ops[row]
+        text, data = self.note(row)
+        return Operation(
+            process=int(op["process"]),
+            kind=Kind(int(op["kind"])),
+            file=int(op["file"]),
+            version=int(op["version"]),
+            parent=int(op["parent"]),
+            invoke=int(op["invoke"]),
+            ret=int(op["return"]),
+            outcome=Outcome(int(op["outcome"])),
+            seq=int(op["seq"]),
+            language=Language(int(op["language"])),
+            scenario=int(op["scenario"]),
+            held_from=int(op["held_from"]),
+            held_to=int(op["held_to"]),
+            size=int(op["size"]),
+            digest=int(op["digest"]),
+            text=text,
+            data=data,
+        )
+
+    def files_for(self, checker: str) -> Iterable[tuple[int, FileFacts]]:
+        """The files that ``checker`` is to look at: (index, facts)."""
+        return ((index, facts) for index, facts in enumerate(self.files) if checker in facts.checkers)
+
+    def rows(self, file: int, *kinds: Kind, outcome: Outcome | None = None) -> NDArray[np.intp]:
+        """Row numbers, ascending, of the operations on ``file`` (of these kinds; with this outcome)."""
+        start, stop = np.searchsorted(self._files_sorted, [file, file + 1])
+        rows = self._rows_by_file[start:stop]
+        ops = self.ops
+        if kinds:
+            rows = rows[np.isin(ops["kind"][rows], [int(kind) for kind in kinds])]
+        if outcome is not None:
+            rows = rows[ops["outcome"][rows] == outcome]
+        return rows
+
+    def __post_init__(self) -> None:
+        # Derived once: rows grouped by file, in order of invocation within each.
+        order = np.argsort(self.ops["file"], kind="stable")
+        object.__setattr__(self, "_rows_by_file", order)
+        object.__setattr__(self, "_files_sorted", self.ops["file"][order])
+
+    _rows_by_file: NDArray[np.intp] = field(init=False, repr=False, compare=False)
+    _files_sorted: NDArray[np.int32] = field(init=False, repr=False, compare=False)
+
+    @classmethod
+    def of(
+        cls,
+        operations: Sequence[Operation],
+        files: Sequence[FileFacts],
+        *,
+        processes: Sequence[ProcessFacts] = (),
+        scenarios: Sequence[str] = (),
+        final: Sequence[FinalFile] = (),
+        backups: Mapping[str, tuple[int, str]] | None = None,
+        leftovers: Sequence[str] = (),
+        began: int = 0,
+        ended: int = 0,
+        limit: int = 0,
+    ) -> History:
+        """A history written by hand: what tests and golden data use. ``seq`` 0 is numbered per process."""
+        ops, notes = columns_of(operations)
+        return cls(
+            ops=ops,
+            files=tuple(files),
+            processes=tuple(processes),
+            scenarios=tuple(scenarios),
+            final=tuple(final),
+            backups=dict(backups or {}),
+            leftovers=tuple(leftovers),
+            began=began,
+            ended=ended,
+            limit=limit,
+            notes=lambda process, at, size: notes[at],
+        )
+
+
+def columns_of(operations: Sequence[Operation]) -> tuple[Columns, list[Note]]:
+    """Operations as columns in order of invocation, and their notes (``note_at`` indexes them)."""
+    ordered = sorted(operations, key=lambda op: op.invoke)
+    ops = np.zeros(len(ordered), RECORD)
+    notes: list[Note] = []
+    counts: dict[int, int] = {}
+    for row, op in enumerate(ordered):
+        counts[op.process] = op.seq or counts.get(op.process, 0) + 1
+        at = -1
+        if op.text or op.data:
+            at = len(notes)
+            notes.append((op.text, op.data))
+        outcome = Outcome.INFO if op.outcome is Outcome.OPEN else op.outcome
+        ops[row] = (
+            op.process, counts[op.process], op.kind, outcome, op.language, op.scenario, op.file,
+            op.version, op.parent, op.invoke, op.ret, op.held_from, op.held_to, op.size, op.digest, at, 0, 0,
+        )  # fmt: skip
+    return ops, notes

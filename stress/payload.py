@@ -1,0 +1,252 @@
+"""What workers write: documents and log records whose bytes say whose they are, and whether they are whole.
+
+Each payload is unique and carries its writer and sequence (its version), its length and a checksum; lengths vary
+from tens of bytes to over 64 KiB. Identical or fixed-length payloads would hide torn reads: half of one and half of
+another would still look like a document. The padding repeats the version's own text, so a mixture shows
+whose parts it is made of. All of it survives jq, which rewrites white space but neither strings nor order.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from stress.history.record import GARBAGE, NO_VERSION, format_version, parse_version
+
+__all__ = [
+    "Edit",
+    "Seen",
+    "apply_edits",
+    "document_of",
+    "draw_size",
+    "examine_bytes",
+    "examine_document",
+    "jq_program",
+    "log_record",
+    "parent_in",
+    "parse_log",
+    "writers_in",
+]
+
+Json = Any
+"""A JSON value, as `json.loads` gives it."""
+
+PARENT_MARK = "stress-parent:"
+"""What `jq_program` prints on standard error before the version that the update started from."""
+
+
+class Seen(NamedTuple):
+    """A version that was seen, and the one that it says it came from (`NO_VERSION` where it says none)."""
+
+    version: int
+    parent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One change to a document, in a form that both Python and jq can carry out.
+
+    ``path`` are keys and indices from the top; ``set`` replaces the value there, ``add`` adds a number to it
+    (a missing one counts as 0).
+    """
+
+    path: tuple[str | int, ...]
+    set: Json = None
+    add: int | None = None
+
+
+def draw_size(source: random.Random) -> int:
+    """A padding length in bytes: mostly hundreds, one in sixteen thousands, one in 64 from 48 to 80 KiB."""
+    draw = source.randrange(64)
+    if draw == 0:
+        return source.randrange(48 << 10, 80 << 10)
+    if draw < 5:
+        return source.randrange(2 << 10, 12 << 10)
+    return source.randrange(16, 700)
+
+
+def _pad(version_text: str, size: int) -> str:
+    unit = version_text + ";"
+    return (unit * (size // len(unit) + 1))[:size]
+
+
+def _header(version: int, parent: int, size: int) -> dict[str, Json]:
+    text = format_version(version)
+    pad = _pad(text, size)
+    return {
+        "version": text,
+        "parent": None if parent == NO_VERSION else format_version(parent),
+        "size": size,
+        "crc": zlib.crc32(pad.encode("ascii")),
+        "pad": pad,
+    }
+
+
+# The header comes first and the end mark last, so that the beginning of one document and the end of another
+# never pass as one.
+def document_of(version: int, size: int, shape: Mapping[str, Json] | Sequence[Json]) -> Json:
+    """A whole document: ``shape``'s own fields (a mapping) or entries (a list of mappings) between header and end."""
+    header = _header(version, NO_VERSION, size)
+    if isinstance(shape, Mapping):
+        return {"stress": header, **shape, "stress_end": header["version"]}
+    entries = [dict(entry) for entry in shape]
+    entries[0] = {"stress": header, **entries[0]}
+    entries[-1]["stress_end"] = header["version"]
+    return entries
+
+
+def _ends(document: Json) -> tuple[Json, Json]:
+    if isinstance(document, dict):
+        return document.get("stress"), document.get("stress_end")
+    if (
+        isinstance(document, list)
+        and document
+        and isinstance(document[0], dict)
+        and isinstance(document[-1], dict)
+    ):
+        return document[0].get("stress"), document[-1].get("stress_end")
+    return None, None
+
+
+_NOTHING = Seen(GARBAGE, NO_VERSION)
+
+
+def examine_document(document: Json) -> Seen:
+    """The version of a document, or `GARBAGE` where it is not one complete document of ours."""
+    header, end = _ends(document)
+    if not isinstance(header, dict):
+        return _NOTHING
+    text, size, pad, parent = (
+        header.get("version"),
+        header.get("size"),
+        header.get("pad"),
+        header.get("parent"),
+    )
+    if end != text or not isinstance(text, str) or not isinstance(size, int) or not isinstance(pad, str):
+        return _NOTHING
+    if len(pad) != size or size < 0 or pad != _pad(text, size):
+        return _NOTHING
+    if header.get("crc") != zlib.crc32(pad.encode("ascii", "replace")):
+        return _NOTHING
+    return Seen(parse_version(text), NO_VERSION if parent is None else parse_version(parent))
+
+
+def examine_bytes(content: bytes) -> Seen:
+    """`examine_document` for the bytes of a file."""
+    try:
+        return examine_document(json.loads(content))
+    except (ValueError, RecursionError):
+        return _NOTHING
+
+
+def apply_edits(document: Json, version: int, size: int, edits: Iterable[Edit]) -> Json:
+    """The document that an update makes of ``document``: the edits done, header and end mark renewed.
+
+    A document that is not ours (an empty one, say, because a reader fell back to its default) becomes one: an
+    update that starts from nothing must show as what it is.
+    """
+    parent = examine_document(document).version
+    header = _header(version, parent, size)
+    if isinstance(document, list):
+        changed: Json = [dict(entry) if isinstance(entry, dict) else entry for entry in document] or [{}]
+        if not isinstance(changed[0], dict):
+            changed.insert(0, {})
+        changed[0]["stress"] = header
+        if not isinstance(changed[-1], dict):
+            changed.append({})
+        for edit in edits:
+            _apply(changed, edit)
+        changed[-1]["stress_end"] = header["version"]
+        return changed
+    changed = dict(document) if isinstance(document, dict) else {}
+    changed["stress"] = header
+    for edit in edits:
+        _apply(changed, edit)
+    changed.pop("stress_end", None)
+    changed["stress_end"] = header["version"]
+    return changed
+
+
+def _apply(document: Json, edit: Edit) -> None:
+    for key in edit.path[:-1]:
+        if isinstance(key, int) and key >= len(document):
+            return
+        document = document[key] if isinstance(key, int) else document.setdefault(key, {})
+    last = edit.path[-1]
+    if edit.add is None:
+        document[last] = edit.set
+    else:
+        document[last] = (document.get(last) or 0) + edit.add
+
+
+def jq_program(version: int, size: int, edits: Iterable[Edit], *, form: str) -> str:
+    """`apply_edits` as a jq program, for a document that is an object (``form="object"``) or a ``"list"``.
+
+    It also prints `PARENT_MARK` and the version that it started from on standard error: a worker in a language
+    that can't look into the update learns the parent from there (`parent_in`).
+    """
+    header, end = (".stress", ".stress_end") if form == "object" else (".[0].stress", ".[-1].stress_end")
+    made = _header(version, NO_VERSION, size)
+    text = json.dumps(made["version"])
+    parts = [f"{header} = ({json.dumps(made)} | .parent = $parent)"]
+    for edit in edits:
+        path = "." + "".join(f"[{json.dumps(key)}]" for key in edit.path)
+        parts.append(f"{path} = {json.dumps(edit.set)}" if edit.add is None else f"{path} += {edit.add}")
+    parts.append(f"{end} = {text}")
+    mark = json.dumps(PARENT_MARK)
+    return f'({header}.version // null) as $parent | ({mark} + "\\($parent);" | stderr | empty), ({" | ".join(parts)})'
+
+
+_PARENT = re.compile(re.escape(PARENT_MARK) + r"([^;\"]*);")
+
+
+def parent_in(stderr: str) -> int:
+    """The version an update started from, out of what jq printed (the last mark counts: a retry prints again)."""
+    marks = _PARENT.findall(stderr)
+    return parse_version(marks[-1]) if marks else NO_VERSION
+
+
+# A log's record: a head that gives version, length and checksum of the body, then the body, in whole lines.
+_HEAD = re.compile(rb"=== (p\d+\.\d+|initial) (\d+) ([0-9a-f]{8}) ===\n")
+
+
+def log_record(version: int, size: int, feature: int = 0) -> str:
+    """One record of a log, as the guide's session memory writes it; several lines, ending with a newline."""
+    text = format_version(version)
+    body = f"Feature: feature-{feature:03}\nStatus: passing\nMemory: {_pad(text, size)}\n"
+    return f"=== {text} {len(body)} {zlib.crc32(body.encode('ascii')):08x} ===\n{body}"
+
+
+def parse_log(content: bytes, start: int = 0) -> tuple[list[int], int]:
+    """The versions of the records from ``start`` on, and the offset of the first byte that belongs to no whole record.
+
+    That offset is ``len(content)`` for a log that is whole.
+    """
+    versions: list[int] = []
+    at = start
+    while head := _HEAD.match(content, at):
+        end = head.end() + int(head[2])
+        body = content[head.end() : end]
+        if end > len(content) or zlib.crc32(body) != int(head[3], 16):
+            break
+        versions.append(parse_version(head[1].decode("ascii")))
+        at = end
+    return versions, at
+
+
+_UNIT = re.compile(rb"(p\d+\.\d+);")
+
+
+def writers_in(content: bytes) -> list[tuple[str, int, int]]:
+    """Whose padding is in ``content``: (version, first offset, last offset), in order of first appearance."""
+    found: dict[str, tuple[int, int]] = {}
+    for match in _UNIT.finditer(content):
+        name = match[1].decode("ascii")
+        first = found.get(name, (match.start(), 0))[0]
+        found[name] = (first, match.end())
+    return [(name, first, last) for name, (first, last) in found.items()]

@@ -1,0 +1,52 @@
+"""Plain registries: a name, a thing, and a helpful answer to a name that is not there."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+__all__ = ["Registry", "UnknownName"]
+
+T = TypeVar("T")
+
+
+class UnknownName(LookupError):
+    """A name that nothing was registered under; the message lists those that there are."""
+
+
+class Registry(Generic[T]):
+    """Names and what they stand for. ``what`` is the singular used in messages, such as ``scenario``."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._things: dict[str, T] = {}
+
+    def add(self, name: str, thing: T) -> T:
+        """Register ``thing``; raises ValueError if the name is taken."""
+        if name in self._things:
+            raise ValueError(f"a {self._what} named {name!r} is registered already")
+        self._things[name] = thing
+        return thing
+
+    def get(self, name: str) -> T:
+        """The thing of that name; raises `UnknownName`, which lists the names there are."""
+        try:
+            return self._things[name]
+        except KeyError:
+            close = difflib.get_close_matches(name, self._things, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise UnknownName(
+                f"no {self._what} is named {name!r}{hint} There are: {', '.join(sorted(self._things))}"
+                if hint
+                else f"no {self._what} is named {name!r}; there are: {', '.join(sorted(self._things))}"
+            ) from None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._things
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._things))
+
+    def __len__(self) -> int:
+        return len(self._things)
