@@ -103,12 +103,7 @@ def document_of(version: int, size: int, shape: Mapping[str, Json] | Sequence[Js
 def _ends(document: Json) -> tuple[Json, Json]:
     if isinstance(document, dict):
         return document.get("stress"), document.get("stress_end")
-    if (
-        isinstance(document, list)
-        and document
-        and isinstance(document[0], dict)
-        and isinstance(document[-1], dict)
-    ):
+    if isinstance(document, list) and document and isinstance(document[0], dict) and isinstance(document[-1], dict):
         return document[0].get("stress"), document[-1].get("stress_end")
     return None, None
 

@@ -79,8 +79,4 @@ class Result:
     @property
     def exit_code(self) -> int:
         """The documented exit code: 130 for a run that was interrupted, else the verdict's."""
-        return (
-            EXIT_INTERRUPTED
-            if self.interrupted and self.verdict is not Verdict.FAIL
-            else self.verdict.exit_code
-        )
+        return EXIT_INTERRUPTED if self.interrupted and self.verdict is not Verdict.FAIL else self.verdict.exit_code
