@@ -139,13 +139,12 @@ def examine_bytes(content: bytes) -> Seen:
         return _NOTHING
 
 
-def apply_edits(document: Json, version: int, size: int, edits: Iterable[Edit]) -> Json:
+def apply_edits(document: Json, parent: int, version: int, size: int, edits: Iterable[Edit]) -> Json:
     """The document that an update makes of ``document``: the edits done, header and end mark renewed.
 
-    A document that is not ours (an empty one, say, because a reader fell back to its default) becomes one: an
-    update that starts from nothing must show as what it is.
+    ``parent`` is the version of ``document``, as `examine_document` gives it. A document that is not ours (an empty one,
+    say, because a reader fell back to its default) becomes one: an update that starts from nothing must show as what it is.
     """
-    parent = examine_document(document).version
     header = _header(version, parent, size)
     if isinstance(document, list):
         changed: Json = [dict(entry) if isinstance(entry, dict) else entry for entry in document] or [{}]

@@ -6,13 +6,20 @@ import difflib
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
-__all__ = ["Registry", "UnknownName"]
+__all__ = ["Registry", "UnknownName", "close_names"]
 
 T = TypeVar("T")
 
 
 class UnknownName(LookupError):
     """A name that nothing was registered under; the message lists those that there are."""
+
+
+def close_names(name: str, there_are: list[str]) -> str:
+    """The rest of a sentence on a name that does not exist: a near one, and all that there are."""
+    close = difflib.get_close_matches(name, there_are, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return f"{hint}; there are: {', '.join(sorted(there_are))}"
 
 
 class Registry(Generic[T]):
@@ -34,13 +41,7 @@ class Registry(Generic[T]):
         try:
             return self._things[name]
         except KeyError:
-            close = difflib.get_close_matches(name, self._things, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise UnknownName(
-                f"no {self._what} is named {name!r}{hint} There are: {', '.join(sorted(self._things))}"
-                if hint
-                else f"no {self._what} is named {name!r}; there are: {', '.join(sorted(self._things))}"
-            ) from None
+            raise UnknownName(f"no {self._what} is named {name!r}{close_names(name, list(self._things))}") from None
 
     def __contains__(self, name: str) -> bool:
         return name in self._things

@@ -65,8 +65,6 @@ class Request:
     shape: Any = None
     locked: bool = False
     """For an update: done as read, change, write inside the target's lock, where it has one."""
-    scenario: int = 0
-    """Filled in by the worker."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stress.history.record import INITIAL, NO_VERSION, RECORD, Kind, Language, Operation, Outcome
 
-__all__ = ["Columns", "FileFacts", "FinalFile", "History", "ProcessFacts", "columns_of"]
+__all__ = ["Columns", "FileFacts", "FinalFile", "History", "Note", "ProcessFacts", "columns_of"]
 
 Columns = NDArray[np.void]
 """A structured array of `RECORD`, one row an operation."""
@@ -80,6 +80,7 @@ class FinalFile:
 
 
 Note = tuple[str, bytes]
+"""What was noted with an operation: words, and bytes."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,109 @@
+"""Processes that are provably ours: started here, in a group of their own, dying with us, ended and reaped as a whole tree.
+
+A process group's number can't be taken by anybody else while its leader is our child and not yet reaped, so a signal to the group
+before that reap reaches nobody else (kill(2), wait(2)). As the subreaper (prctl(2), PR_SET_CHILD_SUBREAPER) of all
+that our workers start, we are the parent of every orphan among them, and `waitpid` on the group tells when the last is gone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+__all__ = ["become_subreaper", "children", "die_with_parent", "end_group", "end_orphans", "end_remains"]
+
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
+
+
+def become_subreaper() -> None:
+    """Have every orphan among our descendants become our child (Linux; elsewhere nothing)."""
+    if _prctl is not None:
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def die_with_parent(parent: int) -> None:
+    """To be called in a child: SIGKILL for it when ``parent``, who forked it, ends (Linux; elsewhere nothing)."""
+    if _prctl is not None:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it has gone already
+            os._exit(0)
+
+
+def children() -> list[int]:
+    """Our child processes, zombies and adopted orphans among them."""
+    try:
+        return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def end_group(leader: int, reap: Callable[[], object]) -> int:
+    """SIGKILL the group of our unreaped child ``leader``, and reap all of it; returns how many were reaped.
+
+    ``reap`` waits for the leader in the way of the library that started it. When this returns, no process of the group exists any more: nothing that it was doing can still happen.
+    """
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:  # it has not got as far as making a group of its own
+        os.kill(leader, signal.SIGKILL)
+    except PermissionError:  # macOS says this for a group of zombies
+        pass
+    reap()
+    # The children of each process that we reap have become ours before we could reap it, so the loop misses none.
+    return 1 + _reap_group(leader)
+
+
+def _reap_group(leader: int) -> int:
+    reaped = 0
+    while True:
+        try:
+            os.waitpid(-leader, 0)
+        except ChildProcessError:
+            return reaped
+        reaped += 1
+
+
+def end_remains(leader: int) -> int:
+    """SIGKILL and reap what is left of the group of ``leader``, which we have reaped already: children of ours, each one."""
+    ended = 0
+    while rest := [pid for pid in children() if _group(pid) == leader]:
+        for pid in rest:
+            os.kill(pid, signal.SIGKILL)
+        for pid in rest:
+            os.waitpid(pid, 0)
+        ended += len(rest)
+    return ended
+
+
+def _group(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
+
+
+def end_orphans(known: set[int], mark: bytes | None = None) -> int:
+    """SIGKILL and reap our children that are none of ``known``: what workers left behind outside their group.
+
+    With ``mark``, only those whose environment holds it. Returns how many there were.
+    """
+    ended = 0
+    while orphans := [pid for pid in children() if pid not in known and (mark is None or mark in _environment(pid))]:
+        for pid in orphans:
+            os.kill(pid, signal.SIGKILL)
+        for pid in orphans:
+            os.waitpid(pid, 0)
+        ended += len(orphans)
+    return ended
+
+
+def _environment(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""

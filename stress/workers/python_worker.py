@@ -1,0 +1,192 @@
+"""A simulated SDK agent: a Python process that calls the target's functions."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from stress.history.journal import FINISHED, READY, RUNNING, Journal
+from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Outcome, version_of
+from stress.payload import apply_edits, document_of, examine_document, log_record
+from stress.scenario import Answer, Request
+from stress.target import DefiniteFailure, Target
+from stress.workers.duties import Duties
+from stress.workers.gate import Gate
+from stress.workers.sight import Sight, Sights, document_sight, read_file, saved_sight, unreadable_sight
+
+__all__ = ["EXIT_JOURNAL", "PythonSide", "work"]
+
+EXIT_JOURNAL = 74
+"""Exit status of a worker that could not write its journal."""
+
+_CPU_SAMPLE = 8
+"""CPU time inside operations is measured on one of so many: the clock costs a system call."""
+
+Json = Any
+
+
+class PythonSide:
+    """Carries requests out by calls to the target, and journals them. Used by one process only."""
+
+    def __init__(self, target: Target, journal: Journal, files: dict[str, tuple[int, str]]) -> None:
+        """``files``: path → (index, form)."""
+        self._target = target
+        self._journal = journal
+        self._files = files
+        self._sights = Sights()
+        self._functions = {
+            name: target.call(name) for name in ("write", "read", "update", "append", "backup", "recover")
+        }
+        self._lock: Callable[[str], AbstractContextManager[Any]] | None = target.call("lock")
+        self._ops = 0
+
+    def do(self, scenario: int, request: Request) -> Answer:
+        """Carry one request out; what a target raises becomes an outcome, and never comes out of here."""
+        journal = self._journal
+        index, form = self._files[request.path]
+        version = version_of(journal.process, journal.rows + 1)
+        kind = request.kind
+        held: list[int] = []
+        if kind is Kind.WRITE:
+            call = self._bind("write", request.path, document_of(version, request.size, request.shape))
+        elif kind is Kind.APPEND:
+            call = self._bind("append", request.path, log_record(version, request.size))
+        elif kind is Kind.UPDATE:
+            call = self._update(request, version, held)
+        else:
+            version = NO_VERSION
+            call = self._reading(request, form)
+        self._ops += 1
+        sampled = self._ops % _CPU_SAMPLE == 0
+        parent, sight, failure, outcome = NO_VERSION, None, "", Outcome.OK
+        cpu = time.thread_time_ns() if sampled else 0
+        invoked = journal.invoke(kind, index, scenario, version, request.size or -1)
+        try:
+            seen = call()
+            returned = time.monotonic_ns()
+        except DefiniteFailure as error:
+            returned = time.monotonic_ns()
+            outcome, failure = Outcome.FAIL, _words(error)
+        except Exception as error:
+            returned = time.monotonic_ns()
+            if kind is Kind.READ and isinstance(error, FileNotFoundError):
+                sight = document_sight(None)
+            elif kind is Kind.READ and isinstance(error, ValueError):
+                sight = unreadable_sight(error)
+            else:
+                outcome, failure = Outcome.INFO, _words(error)
+        if sampled:
+            journal.cpu_operations_ns += (time.thread_time_ns() - cpu) * _CPU_SAMPLE
+        held_from = held_to = 0
+        if held:
+            parent = held[0]
+            if len(held) == 3:
+                held_from, held_to = held[1:]
+        elif outcome is Outcome.OK and kind not in (Kind.WRITE, Kind.APPEND, Kind.UPDATE):
+            sight = sight or self._examine(request, form, seen)
+        if sight is not None:
+            version = sight.version
+            journal.complete(
+                invoked, returned, outcome, version, parent=sight.parent, size=sight.size, digest=sight.digest,
+                text=sight.text, data=sight.data,
+            )  # fmt: skip
+        else:
+            journal.complete(
+                invoked, returned, outcome, version, parent=parent, size=request.size, held_from=held_from,
+                held_to=held_to, text=failure,
+            )  # fmt: skip
+        return Answer(outcome, version)
+
+    def _bind(self, operation: str, *arguments: Any) -> Callable[[], Any]:
+        function = self._functions[operation]
+        assert function is not None, f"a role asks for {operation}, which the target does not have"
+        return lambda: function(*arguments)
+
+    def _update(self, request: Request, version: int, held: list[int]) -> Callable[[], Any]:
+        def change(document: Json) -> Json:
+            started = time.monotonic_ns()
+            parent = ABSENT if document is None else examine_document(document).version
+            self._journal.know_parent(parent)
+            changed = apply_edits(document, parent, version, request.size, request.edits)
+            # A target may call again (after a lost race of its own): the last call counts.
+            held[:] = [parent, started, time.monotonic_ns()] if self._target.exclusive else [parent]
+            return changed
+
+        read, write = self._functions["read"], self._functions["write"]
+        if not request.locked or self._lock is None or read is None or write is None:
+            return self._bind("update", request.path, change)
+        lock = self._lock
+
+        def locked() -> None:
+            with lock(request.path):
+                began = time.monotonic_ns()
+                write(request.path, change(read(request.path)))
+                held[1:] = [began, time.monotonic_ns()]
+
+        return locked
+
+    def _reading(self, request: Request, form: str) -> Callable[[], Any]:
+        path = request.path
+        if request.kind is Kind.READ and self._functions["read"] is not None and form != "log":
+            return self._bind("read", path)
+        if request.kind in (Kind.READ, Kind.OBSERVE):
+            return lambda: read_file(path)
+        if request.kind is Kind.OBSERVE_BACKUP:
+            return lambda: self._sights.look_at_backup(path)
+        return self._bind("backup" if request.kind is Kind.BACKUP else "recover", path)
+
+    def _examine(self, request: Request, form: str, seen: Any) -> Sight:
+        if isinstance(seen, Sight):
+            return seen
+        if request.kind is Kind.BACKUP:
+            if not isinstance(seen, (str, os.PathLike)):
+                return Sight(GARBAGE, text=f"backup returned {seen!r}, not a path")
+            return saved_sight(os.fspath(seen))
+        if request.kind is Kind.RECOVER:
+            return self._sights.look(request.path, form, read_file(request.path))
+        if request.kind is Kind.READ and self._functions["read"] is not None and form != "log":
+            return document_sight(seen)
+        return self._sights.look(request.path, form, seen)
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:2000]
+
+
+def work(side: PythonSide, journal: Journal, duties: Duties, gate: Gate) -> None:
+    """Do the duties from the opening of the gate until the time to stop, or until there are none left."""
+    journal.write_header(state=READY)
+    gate.wait()
+    journal.write_header(state=RUNNING)
+    cpu = time.process_time_ns()
+    while not gate.stopped and (duty := duties.next()) is not None:
+        duties.answer(side.do(*duty))
+    journal.cpu_ns = time.process_time_ns() - cpu
+    journal.write_header(state=FINISHED)
+    journal.close()
+
+
+def quieten() -> None:
+    """In a fresh worker: leave the terminal's signals to the tool, and standard streams alone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    os.close(null)
+    sys.stdin = open(0, closefd=False)
+
+
+def last_words(path: str) -> str:
+    """The last line that a worker wrote on standard error."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = file.read().strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1] if lines else ""
