@@ -142,8 +142,9 @@ def examine_bytes(content: bytes) -> Seen:
 def apply_edits(document: Json, parent: int, version: int, size: int, edits: Iterable[Edit]) -> Json:
     """The document that an update makes of ``document``: the edits done, header and end mark renewed.
 
-    ``parent`` is the version of ``document``, as `examine_document` gives it. A document that is not ours (an empty one,
-    say, because a reader fell back to its default) becomes one: an update that starts from nothing must show as what it is.
+    ``parent`` is the version of ``document``, as `examine_document` gives it. A document that is not ours (an empty
+    one, say, because a reader fell back to its default) becomes one: an update that starts from nothing must show as
+    what it is.
     """
     header = _header(version, parent, size)
     if isinstance(document, list):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
@@ -74,7 +74,8 @@ class Result:
     run: str = ""
     """The run directory, where it was kept."""
     interrupted: bool = False
-    processes: Sequence[Any] = field(default=())
+    began: int = 0
+    """When the gate was opened, ``CLOCK_MONOTONIC`` ns: what the times of a witness are told from."""
 
     @property
     def exit_code(self) -> int:

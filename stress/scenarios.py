@@ -1,7 +1,8 @@
 """The registry of scenarios, filled by whatever packages announce themselves under ``stress.scenarios``.
 
-The harness imports no scenario by name: a package names itself in its ``pyproject.toml`` as an entry point of that group,
-and its modules call `scenario` when they are imported. Targets that ship with such a package are files in its ``targets`` folder.
+The harness imports no scenario by name: a package names itself in its ``pyproject.toml`` as an entry point of that
+group, and its modules call `scenario` when they are imported. Targets that ship with such a package are files in its
+``targets`` folder.
 """
 
 from __future__ import annotations

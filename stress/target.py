@@ -10,12 +10,13 @@ import fnmatch
 import importlib.util
 import re
 import sys
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import tomllib
 
 from stress.registry import close_names
 from stress.scenarios import target_folders
@@ -41,7 +42,8 @@ class Target:
     """A target, loaded. In a Python module ``mine.py`` it is made of, each of them optional:
 
     - ``write(path, document)``, ``read(path) -> document`` (None or FileNotFoundError: there is none),
-      ``update(path, change)`` with ``change(document) -> document``, ``append(path, text)``, ``backup(path) -> path``, ``recover(path)``;
+      ``update(path, change)`` with ``change(document) -> document``, ``append(path, text)``, ``backup(path) ->
+      path``, ``recover(path)``;
     - ``lock(path)``, a context manager that excludes every other writer of ``path``: hold intervals are then checked;
     - ``sweep(directory)``, which removes what killed writers left behind;
     - constants ``ABOUT``, ``EXPECTS``, ``FAULTS``, ``RESIDUE``, ``EXCLUSIVE``, ``SCENARIOS``, as the fields below;
@@ -120,7 +122,8 @@ def load(name: str) -> Target:
 
 def _from_module(name: str, path: Path) -> Target:
     spec = importlib.util.spec_from_file_location(f"stress_target_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     folder = str(path.resolve().parent)

@@ -1,4 +1,6 @@
-"""The world of a run: the chosen scenarios as one, their files laid out in a directory, and looked at when all is over."""
+"""The world of a run: the chosen scenarios as one, their files laid out in a directory, and looked at when all is
+over.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ class World:
 
 
 def compose(names: Sequence[str], able: frozenset[str]) -> tuple[World, list[str]]:
-    """The world of these scenarios for a target that has the operations ``able``, and what had to be left out, in words."""
+    """The world of these scenarios for a target that has the operations ``able``, and what had to be left out, in
+    words.
+    """
     scenarios: list[Scenario] = []
     skipped: list[str] = []
     wanted = [part for name in names for part in (SCENARIOS.get(name).parts or (name,))]
@@ -80,7 +84,8 @@ def _facts(file: SharedFile, scenario: str, checkers: frozenset[str]) -> FileFac
     else:
         initial = examine_bytes(file.content).version
     return FileFacts(
-        file.path, scenario, file.form, initial, checkers, file.mode, file.link, file.recovery, file.recovered, file.corrupt
+        file.path, scenario, file.form, initial, checkers, file.mode, file.link, file.recovery, file.recovered,
+        file.corrupt
     )  # fmt: skip
 
 
@@ -120,7 +125,9 @@ def _first_bytes(file: SharedFile) -> bytes:
 def look(
     world: World, directory: Path, target: Target, had_xattrs: frozenset[str]
 ) -> tuple[tuple[FinalFile, ...], dict[str, tuple[int, str]], tuple[str, ...]]:
-    """What is there when every process has ended: the shared files, the backups (path → version, SHA-256), the leftovers."""
+    """What is there when every process has ended: the shared files, the backups (path → version, SHA-256), the
+    leftovers.
+    """
     ours = {"" if not file.link else str(Path(file.path).parent / file.link) for file in world.files}
     ours |= {file.path for file in world.files} | {other.path for file in world.files for other in file.beside}
     backups: dict[str, tuple[int, str]] = {}

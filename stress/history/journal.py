@@ -1,9 +1,10 @@
-"""The journal: what each process did, written before the call and after it, where a SIGKILL of the process can't take it.
+"""The journal: what each process did, written before the call and after it, where a SIGKILL of the process can't
+take it.
 
 One process, two files. ``pNNNNNN.ops`` is a page of header and then rows of `RECORD`, memory-mapped, so that a row
 costs two stores and no system call, and outlives its writer in the page cache. ``pNNNNNN.notes`` holds what has
-no fixed size: messages, and the bytes that a reader saw. Blocks are allocated before they are mapped, so a full disk is an
-error here (ENOSPC) and never a SIGBUS.
+no fixed size: messages, and the bytes that a reader saw. Blocks are allocated before they are mapped, so a full disk
+is an error here (ENOSPC) and never a SIGBUS.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpy as np
 from stress.history.history import Columns, Note
 from stress.history.record import NO_VERSION, RECORD, Kind, Language, Outcome
 
-__all__ = ["FINISHED", "READY", "RUNNING", "Header", "Journal", "read_header", "read_note", "read_rows"]
+__all__ = ["FINISHED", "READY", "RUNNING", "Header", "Journal", "read_header", "read_note", "read_rows", "read_rows_at"]
 
 T = TypeVar("T")
 
@@ -164,7 +165,9 @@ class Journal:
 
 
 def _beyond_limit(call: Callable[[], T]) -> T:
-    """Do ``call``; where a file size limit is in its way (the fill nemesis sets one), lift the limit: evidence first."""
+    """Do ``call``; where a file size limit is in its way (the fill nemesis sets one), lift the limit: evidence
+    first.
+    """
     try:
         return call()
     except OSError as error:
@@ -184,14 +187,16 @@ def read_header(fd: int) -> Header | None:
     return Header(process, worker, Language(language), bool(writer), state, rows, cpu_ns, cpu_operations_ns)
 
 
-def read_rows(path: Path, first: int = 0) -> Columns:
-    """The rows of the journal at ``path`` from ``first`` on; those of a process that still runs, up to now."""
+def read_rows(path: Path) -> Columns:
+    """The rows of the journal at ``path``; those of a process that still runs, up to now."""
     with path.open("rb") as file:
         header = read_header(file.fileno())
-        if header is None or header.rows <= first:
-            return np.zeros(0, RECORD)
-        file.seek(_HEADER_SIZE + first * _ROW_SIZE)
-        content = file.read((header.rows - first) * _ROW_SIZE)
+        return read_rows_at(file.fileno(), 0, header.rows if header else 0)
+
+
+def read_rows_at(fd: int, first: int, after: int) -> Columns:
+    """Rows ``first`` to before ``after`` of the journal open as ``fd``."""
+    content = os.pread(fd, (after - first) * _ROW_SIZE, _HEADER_SIZE + first * _ROW_SIZE)
     return np.frombuffer(content[: len(content) // _ROW_SIZE * _ROW_SIZE], RECORD)
 
 

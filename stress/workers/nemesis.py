@@ -1,8 +1,10 @@
 """The nemesis: what goes wrong from outside while the workers work.
 
-``kill`` SIGKILLs a random worker's whole tree in the middle of what it does; the supervisor reaps it and starts another.
-``pause`` stops one for a moment and lets it go on. ``fill`` makes the disk look full to one for a moment: it lowers the limit on file sizes
-(prlimit(2), RLIMIT_FSIZE), so that a write comes up short and the next one fails with EFBIG, which needs no privilege.
+``kill`` SIGKILLs a random worker's whole tree in the middle of what it does; the supervisor reaps it and starts
+another.
+``pause`` stops one for a moment and lets it go on. ``fill`` makes the disk look full to one for a moment: it lowers
+the limit on file sizes (prlimit(2), RLIMIT_FSIZE), so that a write comes up short and the next one fails with EFBIG,
+which needs no privilege.
 """
 
 from __future__ import annotations
@@ -51,7 +53,9 @@ class Nemesis:
         return self._counts.get(fault, 0)
 
     def due(self, now: float, pids: Sequence[int]) -> list[Stroke]:
-        """The strokes whose time has come; ends those that have lasted long enough. ``pids`` are the workers that work."""
+        """The strokes whose time has come; ends those that have lasted long enough. ``pids`` are the workers that
+        work.
+        """
         for (fault, pid), until in list(self._until.items()):
             if now >= until:
                 if pid in pids:

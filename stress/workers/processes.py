@@ -1,8 +1,10 @@
-"""Processes that are provably ours: started here, in a group of their own, dying with us, ended and reaped as a whole tree.
+"""Processes that are provably ours: started here, in a group of their own, dying with us, ended and reaped as a
+whole tree.
 
-A process group's number can't be taken by anybody else while its leader is our child and not yet reaped, so a signal to the group
-before that reap reaches nobody else (kill(2), wait(2)). As the subreaper (prctl(2), PR_SET_CHILD_SUBREAPER) of all
-that our workers start, we are the parent of every orphan among them, and `waitpid` on the group tells when the last is gone.
+A process group's number can't be taken by anybody else while its leader is our child and not yet reaped, so a signal
+to the group before that reap reaches nobody else (kill(2), wait(2)). As the subreaper (prctl(2),
+PR_SET_CHILD_SUBREAPER) of all that our workers start, we are the parent of every orphan among them, and `waitpid` on
+the group tells when the last is gone.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ def children() -> list[int]:
 def end_group(leader: int, reap: Callable[[], object]) -> int:
     """SIGKILL the group of our unreaped child ``leader``, and reap all of it; returns how many were reaped.
 
-    ``reap`` waits for the leader in the way of the library that started it. When this returns, no process of the group exists any more: nothing that it was doing can still happen.
+    ``reap`` waits for the leader in the way of the library that started it. When this returns, no process of the
+    group exists any more: nothing that it was doing can still happen.
     """
     try:
         os.killpg(leader, signal.SIGKILL)
@@ -69,7 +72,9 @@ def _reap_group(leader: int) -> int:
 
 
 def end_remains(leader: int) -> int:
-    """SIGKILL and reap what is left of the group of ``leader``, which we have reaped already: children of ours, each one."""
+    """SIGKILL and reap what is left of the group of ``leader``, which we have reaped already: children of ours, each
+    one.
+    """
     ended = 0
     while rest := [pid for pid in children() if _group(pid) == leader]:
         for pid in rest:

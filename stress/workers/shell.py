@@ -1,7 +1,7 @@
 """A simulated CLI agent: a real Bash process (or a command line for each operation), driven over pipes.
 
-The driver stamps around the lines that it sends and gets: wider intervals than the worker's own, and sound. Operations are
-done by the process and what it starts; the protocol is told in ``worker.bash``.
+The driver stamps around the lines that it sends and gets: wider intervals than the worker's own, and sound.
+Operations are done by the process and what it starts; the protocol is told in ``worker.bash``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ _MISSING, _NO_DOCUMENT = 66, 65
 
 
 def write_commands(target: Target, folder: Path) -> Path | None:
-    """The Bash file that a worker is to source: the target's own, or one made of its commands; None if it has neither."""
+    """The Bash file that a worker is to source: the target's own, or one made of its commands; None if it has
+    neither.
+    """
     if target.commands:
         made = folder / "commands.bash"
         made.write_text(target.bash_source(), encoding="utf-8")
@@ -40,7 +42,9 @@ def write_commands(target: Target, folder: Path) -> Path | None:
 
 
 def probe(source: Path, environment: dict[str, str]) -> tuple[frozenset[str], frozenset[str]]:
-    """The operations that a Bash file defines, and those of them that need jq; raises `TargetError` if it can't be sourced."""
+    """The operations that a Bash file defines, and those of them that need jq; raises `TargetError` if it can't be
+    sourced.
+    """
     bash = shutil.which("bash")
     if bash is None:
         return frozenset(), frozenset()
@@ -78,12 +82,15 @@ def start_shell(source: Path, directory: Path, scratch: Path, environment: dict[
 
 
 class ShellWorker:
-    """One worker's process and the driver's side of its protocol. `begin` sends an operation, `finish` takes its answer."""
+    """One worker's process and the driver's side of its protocol. `begin` sends an operation, `finish` takes its
+    answer.
+    """
 
     def __init__(
         self, process: subprocess.Popen[bytes], journal: Journal, files: dict[str, tuple[int, str]], scratch: Path
     ) -> None:
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         self.process = process
         self.journal = journal
         self.duties: Duties | None = None
@@ -208,8 +215,9 @@ class ShellWorker:
         return (read_file(str(self._scratch / "err")) or b"").decode("utf-8", "replace").strip()
 
     def _held(self, from_us: int, to_us: int, now: int) -> tuple[int, int]:
-        # Bash has the wall clock only. It is moved over to the monotonic one, made 100 µs shorter at both ends for what the two may
-        # slip in an operation, and not believed where it says that the lock was held outside the operation.
+        # Bash has the wall clock only. It is moved over to the monotonic one, made 100 µs shorter at both ends for
+        # what the two may slip in an operation, and not believed where it says that the lock was held outside the
+        # operation.
         offset = now - time.time_ns()
         held_from, held_to = from_us * 1000 + offset + 100_000, to_us * 1000 + offset - 100_000
         return (held_from, held_to) if self._invoked < held_from < held_to < now else (0, 0)
@@ -245,7 +253,9 @@ class ShellWorker:
 
 
 def environment() -> dict[str, str]:
-    """What Bash workers get: the tool's own environment, this Python first on PATH, and ATOMICOPS_SHELL, where the Bash helpers are."""
+    """What Bash workers get: the tool's own environment, this Python first on PATH, and ATOMICOPS_SHELL, where the
+    Bash helpers are.
+    """
     made = dict(os.environ)
     made["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{made.get('PATH', os.defpath)}"
     helpers = importlib.util.find_spec("atomicops")  # found, not imported: the harness does not depend on what it tests

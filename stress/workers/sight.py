@@ -111,7 +111,9 @@ def newest_backup(path: str) -> str | None:
 
 
 class Sights:
-    """One process's view of the shared files; remembers each log's last content, so as to examine and keep only what is new."""
+    """One process's view of the shared files; remembers each log's last content, so as to examine and keep only what
+    is new.
+    """
 
     def __init__(self) -> None:
         self._logs: dict[str, tuple[bytes, int, bool]] = {}  # path → content, CRC-32, whether it was whole
@@ -139,7 +141,7 @@ class Sights:
             crc = zlib.crc32(content[keep:], crc)
             _, end = parse_log(content, keep)
         else:
-            keep = len(os.path.commonprefix([old, content]))
+            keep = _common(old, content)
             crc = zlib.crc32(content)
             _, end = parse_log(content)
         whole = end == len(content)
@@ -152,6 +154,18 @@ class Sights:
             text=f"keep={keep}" if changed else "",
             data=content[keep:] if changed else b"",
         )
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """How many first bytes two contents have in common: by halving, a comparison of memory at a time."""
+    least, most = 0, min(len(one), len(other))
+    while least < most:
+        middle = (least + most + 1) // 2
+        if one[least:middle] == other[least:middle]:
+            least = middle
+        else:
+            most = middle - 1
+    return least
 
 
 def _dump(document: Any) -> bytes:

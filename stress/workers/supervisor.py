@@ -1,8 +1,8 @@
-"""The supervisor: the parent of all workers. It starts them, drives those that speak the line protocol, lets the nemesis at them,
-and sees that none outlives the run, however the run ends.
+"""The supervisor: the parent of all workers. It starts them, drives those that speak the line protocol, lets the
+nemesis at them, and sees that none outlives the run, however the run ends.
 
-It is a process of its own, with one thread, so that a SIGKILL of the tool leaves somebody to clean up: a pipe whose other end
-only the tool has tells it. What it knows goes into ``events.jsonl`` of the run directory.
+It is a process of its own, with one thread, so that a SIGKILL of the tool leaves somebody to clean up: a pipe whose
+other end only the tool has tells it. What it knows goes into ``events.jsonl`` of the run directory.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class Supervisor:
                 self._gate.stop()
             self._strike()
         self._gate.stop()
-        self.event("stop", ended=self._gate.ends)
+        self.event("stop", ended=self._gate.ends, cpu_s=time.process_time())
         self._wind_down()
         self._sweep()
 

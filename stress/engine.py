@@ -1,0 +1,348 @@
+"""Running a plan: lay the world out, let the workers at it, look at what is left, and have the checkers judge.
+
+Data flows one way: plan → workers → journals → history → findings → result. Nothing here prints, and nothing here
+exits.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from stress.plan import Plan, UsageError
+from stress.units import parse_duration
+
+from stress import scenarios
+from stress.checkers import registry as checker_registry
+from stress.history.history import History
+from stress.history.record import Language
+from stress.history.store import load_history, read_events, save_final, save_world
+from stress.registry import UnknownName
+from stress.result import Finding, Result, Verdict
+from stress.stats import cpu_shares, operation_counts, run_stats
+from stress.tail import Progress, Tail
+from stress.target import Target, TargetError
+from stress.target import load as load_target
+from stress.workers import shell
+from stress.workers.launch import Supervised, launch
+from stress.workers.seats import Seat, assign
+from stress.workers.supervisor import Orders
+from stress.world import World, compose, lay_out, look, required_kinds, xattrs_on
+
+__all__ = ["HarnessError", "Progress", "check", "judge", "run"]
+
+Watch = Callable[[Progress], None]
+
+_LOOK_S = 0.25
+KEPT_RUNS = 20
+"""Run directories that are kept beside a new one; older ones are removed."""
+
+
+class HarnessError(RuntimeError):
+    """The harness itself could not go on (a full disk under the run directory, say). Exit code 4; one line."""
+
+
+def run(plan: Plan, watch: Watch | None = None) -> Result:
+    """Run ``plan``; ``watch`` is called about four times a second from this thread.
+
+    Raises `stress.plan.UsageError` for what the plan asks for and can't be had, and `HarnessError`. SIGINT and
+    SIGTERM, while it runs in the main thread, end the run early: what was done until then is checked, and the result
+    is marked interrupted.
+    """
+    cast = _cast(plan)
+    with _run_directory(plan, cast.target) as folder, _directory(plan) as directory, _scratch(folder) as scratch:
+        try:
+            lay_out(cast.world, directory)
+            had_xattrs = xattrs_on(cast.world, directory)
+            limit_ns = int(plan.op_limit_s * 1e9)
+            names = tuple(scenario.name for scenario in cast.world.scenarios)
+            save_world(folder, cast.world.facts, names, required_kinds(cast.world), cast.skipped, limit_ns)
+            orders = _orders(plan, cast, folder, directory, scratch)
+            interrupted, tool_cpu_s = _supervise(plan, orders, cast, watch)
+            final, backups, leftovers = look(cast.world, directory, cast.target, had_xattrs)
+            save_final(folder, final, backups, leftovers)
+        except OSError as error:
+            raise HarnessError(
+                f"the run could not go on: {error}; the directories are {folder} and {directory}"
+            ) from error
+        result = check(str(folder), watch=watch, tool_cpu_s=tool_cpu_s, interrupted=interrupted)
+    _prune(Path(plan.runs), folder)
+    return result
+
+
+def check(
+    run_directory: str, *, watch: Watch | None = None, tool_cpu_s: float = 0.0, interrupted: bool = False
+) -> Result:
+    """Judge a run that is over from its directory alone; raises `HarnessError` if it is none, or a checker breaks."""
+    folder = Path(run_directory)
+    try:
+        plan = json.loads((folder / "plan.json").read_text("utf-8"))
+        world = json.loads((folder / "world.json").read_text("utf-8"))
+        history = load_history(folder)
+        events = read_events(folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise HarnessError(f"{run_directory!r} is no run directory that can be read: {error}") from error
+    if watch is not None:
+        watch(Progress("checking", 0.0, None, None, {}, 0.0, 0, {}, 0, 0))
+    findings = judge(history)
+    shares = folder / "cpu.json"
+    if tool_cpu_s:
+        shares.write_text(json.dumps(cpu_shares(folder, tool_cpu_s)), encoding="utf-8")
+    stats = run_stats(history, events)
+    if shares.exists():
+        stats["cpu"] = json.loads(shares.read_text("utf-8"))
+    return Result(
+        verdict=max((finding.verdict for finding in findings), default=Verdict.PASS),
+        findings=tuple(findings),
+        operations=operation_counts(history),
+        stats=stats,
+        skipped=tuple(world["skipped"]),
+        plan=plan,
+        run=str(folder),
+        interrupted=interrupted or any(event["event"] == "interrupted" for event in events),
+        began=history.began,
+    )
+
+
+def judge(history: History) -> list[Finding]:
+    """What all checkers find, violations first; raises `HarnessError` if one of them breaks."""
+    findings: list[Finding] = []
+    for name in checker_registry.load():
+        try:
+            findings.extend(checker_registry.CHECKERS.get(name)(history))
+        except Exception as error:
+            raise HarnessError(f"the checker {name} broke: {type(error).__name__}: {error}") from error
+    return sorted(findings, key=lambda finding: -finding.verdict)
+
+
+# What takes part
+
+
+@dataclass(frozen=True)
+class _Cast:
+    target: Target
+    world: World
+    seats: list[Seat]
+    skipped: tuple[str, ...]
+    faults: Mapping[str, float]
+
+
+def _cast(plan: Plan) -> _Cast:
+    scenarios.load()
+    try:
+        target = load_target(plan.target)
+        able, skipped = _abilities(target)
+    except TargetError as error:
+        raise UsageError("--target", str(error)) from error
+    try:
+        world, left_out = compose(plan.scenarios, frozenset().union(*able.values()))
+    except UnknownName as error:
+        raise UsageError("SCENARIO", str(error)) from error
+    mix = None if plan.mix is None else {Language[name.upper()]: count for name, count in plan.mix}
+    for language in mix or {}:
+        if language not in able:
+            offered = ", ".join(sorted(there.label for there in able))
+            raise UsageError(
+                "--mix", f"{language.label!r}: the target {target.name} has no {language.label} side; it has: {offered}"
+            )
+    readers = plan.readers if plan.readers is not None else max(2, plan.writers // 4)
+    seats = assign(world, able, writers=plan.writers, readers=readers, mix=mix)
+    for language in able:
+        if not any(seat.language is language for seat in seats) and (mix is None or language in mix):
+            left_out.append(f"{language.label} workers: the target's {language.label} side can do none of the duties")
+    faults = {
+        name: seconds for name in ("kill", "pause", "fill") if (seconds := getattr(plan, f"{name}_every_s")) is not None
+    }
+    for option, text in target.faults.items():
+        faults.setdefault(option.removesuffix("_every"), parse_duration(text))
+    return _Cast(target, world, seats, tuple(skipped + left_out), faults)
+
+
+def _abilities(target: Target) -> tuple[dict[Language, frozenset[str]], list[str]]:
+    """The operations of each language's side that can be done here, and what can't be, in words."""
+    able: dict[Language, frozenset[str]] = {}
+    skipped: list[str] = []
+    if target.module is not None:
+        able[Language.PYTHON] = target.operations
+    language = shell.language_of(target)
+    with tempfile.TemporaryDirectory(prefix="stress-probe-") as folder:
+        source = shell.write_commands(target, Path(folder))
+        if source is None:
+            skipped.append(f"bash workers: the target {target.name} has no {target.path.with_suffix('.bash').name}")
+        elif shutil.which("bash") is None:
+            skipped.append(f"{language.label} workers: bash is missing; apt-get install bash")
+        else:
+            operations, need_jq = shell.probe(source, shell.environment())
+            if shutil.which("jq") is None and (lacking := sorted(operations & need_jq)):
+                skipped.append(f"{language.label} {', '.join(lacking)}: jq is missing; apt-get install jq")
+                operations -= need_jq
+            if operations:
+                able[language] = operations
+    return able, skipped
+
+
+def _orders(plan: Plan, cast: _Cast, folder: Path, directory: Path, scratch: Path) -> Orders:
+    source = shell.write_commands(cast.target, folder)
+    return Orders(
+        run=folder.resolve(),
+        directory=directory,
+        scratch=scratch,
+        seats=tuple(cast.seats),
+        files={facts.path: (index, facts.form) for index, facts in enumerate(cast.world.facts)},
+        target=cast.target,
+        bash=None if source is None else source.resolve(),
+        seed=plan.seed,
+        duration_ns=None if plan.duration_s is None else int(plan.duration_s * 1e9),
+        ops=plan.ops,
+        op_limit_s=plan.op_limit_s,
+        faults=cast.faults,
+        clean=(directory, scratch),
+    )
+
+
+# While it runs
+
+
+def _supervise(plan: Plan, orders: Orders, cast: _Cast, watch: Watch | None) -> tuple[bool, float]:
+    """Have the run supervised, and watch; returns whether it was interrupted, and the tool's own CPU seconds."""
+    tail = Tail(orders.run, cast.world.facts)
+    cpu = time.process_time()
+    try:
+        with launch(orders) as supervised, _interruptible(supervised) as interrupted:
+            next_check = 1.0
+            while supervised.alive(_LOOK_S):
+                elapsed_s = supervised.elapsed_s()
+                tail.look(elapsed_s)
+                if watch is not None:
+                    watch(_progress(plan, tail, supervised, cast, elapsed_s))
+                if plan.stop_on_first and elapsed_s > next_check:
+                    # Each look at all that was done so far may take a quarter of the time at the most.
+                    started = time.monotonic()
+                    if tail.violations or _violated(orders.run):
+                        supervised.stop()
+                    next_check = elapsed_s + max(0.5, 4 * (time.monotonic() - started))
+            failure = supervised.failure()
+            supervisor_cpu_s = supervised.cpu_s()
+    finally:
+        tail.close()
+    if failure:
+        raise HarnessError(failure)
+    if interrupted():
+        with (orders.run / "events.jsonl").open("a", encoding="utf-8") as events:
+            events.write(json.dumps({"event": "interrupted", "at": time.monotonic_ns()}) + "\n")
+    return interrupted(), time.process_time() - cpu + supervisor_cpu_s
+
+
+def _violated(folder: Path) -> bool:
+    history = load_history(folder, now=time.monotonic_ns())
+    return any(finding.verdict is Verdict.FAIL for finding in judge(history))
+
+
+def _progress(plan: Plan, tail: Tail, supervised: Supervised, cast: _Cast, elapsed_s: float) -> Progress:
+    return Progress(
+        phase=supervised.phase(),
+        elapsed_s=elapsed_s,
+        duration_s=plan.duration_s,
+        ops=plan.ops,
+        counts=tail.counts(elapsed_s),
+        overlap=tail.overlap(elapsed_s),
+        kills=supervised.kills(),
+        violations=dict(tail.violations),
+        writers=sum(seat.part == "writer" for seat in cast.seats),
+        readers=sum(seat.part == "reader" for seat in cast.seats),
+    )
+
+
+@contextmanager
+def _interruptible(supervised: Supervised) -> Iterator[Callable[[], bool]]:
+    """SIGINT and SIGTERM stop the run cleanly; what the handlers were comes back after it."""
+    seen: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        supervised.stop()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(seen)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# Directories
+
+_RUN_NAME = re.compile(r"\d{8}-\d{6}-.+-[0-9a-f]{6}")
+
+
+@contextmanager
+def _run_directory(plan: Plan, target: Target) -> Iterator[Path]:
+    """A new run directory, locked as long as the run goes on."""
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{target.name}-{secrets.token_hex(3)}"
+    folder = Path(plan.runs) / name
+    try:
+        (folder / "journal").mkdir(parents=True)
+        with (folder / "plan.json").open("w", encoding="utf-8") as file:
+            file.write(json.dumps(plan.to_json(), indent=1))
+            file.flush()
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield folder
+    except OSError as error:
+        raise HarnessError(
+            f"--runs {plan.runs}: no run directory could be kept there: {error.strerror or error}"
+        ) from error
+
+
+@contextmanager
+def _directory(plan: Plan) -> Iterator[Path]:
+    """A new directory for the shared files, on the file system that is to be tested; removed at the end."""
+    try:
+        directory = Path(tempfile.mkdtemp(prefix="stress-", dir=plan.directory)).resolve()
+    except OSError as error:
+        where = plan.directory or tempfile.gettempdir()
+        raise UsageError("--dir", f"{where!r}: {error.strerror}; give a directory that can be written to") from error
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """A place for what goes between driver and Bash workers: in memory where there is one, not under test."""
+    memory = Path("/dev/shm")
+    base = memory if os.access(memory, os.W_OK) else folder
+    scratch = Path(tempfile.mkdtemp(prefix="stress-scratch-", dir=base)).resolve()
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _prune(runs: Path, newest: Path) -> None:
+    """Remove the oldest run directories beyond `KEPT_RUNS`: only what is one by name and by content, and not in use."""
+    found = sorted(path for path in runs.iterdir() if _RUN_NAME.fullmatch(path.name) and path != newest)
+    for path in found[: max(0, len(found) - KEPT_RUNS + 1)]:
+        try:
+            with (path / "plan.json").open(encoding="utf-8") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if "scenarios" in json.load(file) and (path / "journal").is_dir():
+                    shutil.rmtree(path)
+        except (OSError, ValueError):
+            continue
