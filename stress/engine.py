@@ -155,9 +155,7 @@ def _cast(plan: Plan) -> _Cast:
     for language in mix or {}:
         if language not in able:
             offered = ", ".join(sorted(there.label for there in able))
-            raise UsageError(
-                "--mix", f"{language.label!r}: the target {target.name} has no {language.label} side; it has: {offered}"
-            )
+            raise UsageError("--mix", language.label, f"the target {target.name} has no such side; it has: {offered}")
     readers = plan.readers if plan.readers is not None else max(2, plan.writers // 4)
     seats = assign(world, able, writers=plan.writers, readers=readers, mix=mix)
     for language in able:

@@ -104,6 +104,8 @@ class History:
     """ns, when the workers were told to stop."""
     limit: int = 0
     """ns that one operation may take; past that it hangs. 0: no limit."""
+    required: tuple[frozenset[Kind], ...] = ()
+    """For each of ``scenarios``: the kinds of operation without which it has proved nothing."""
     notes: Callable[[int, int, int], Note] = lambda process, at, size: ("", b"")
     """(process, offset, size) → the note's words and bytes."""
 
@@ -176,6 +178,7 @@ class History:
         began: int = 0,
         ended: int = 0,
         limit: int = 0,
+        required: Sequence[frozenset[Kind]] = (),
     ) -> History:
         """A history written by hand: what tests and golden data use. ``seq`` 0 is numbered per process."""
         ops, notes = columns_of(operations)
@@ -190,6 +193,7 @@ class History:
             began=began,
             ended=ended,
             limit=limit,
+            required=tuple(required),
             notes=lambda process, at, size: notes[at],
         )
 

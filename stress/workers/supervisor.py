@@ -134,6 +134,7 @@ class Supervisor:
         while not self._gate.stopped and not all(self._ready(worker) for worker in self._workers.values()):
             self._turn()
         self._gate.open(self._orders.duration_ns)
+        cpu = time.process_time()
         self.event("gate", began=self._gate.began)
         self._nemesis.begin(time.monotonic())
         for worker in list(self._workers.values()):
@@ -144,7 +145,7 @@ class Supervisor:
                 self._gate.stop()
             self._strike()
         self._gate.stop()
-        self.event("stop", ended=self._gate.ends, cpu_s=time.process_time())
+        self.event("stop", ended=self._gate.ends, cpu_s=time.process_time() - cpu)
         self._wind_down()
         self._sweep()
 
