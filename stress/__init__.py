@@ -1,0 +1,45 @@
+"""Find out whether processes that share files can see, lose or destroy what they should not.
+
+As a library: ``from stress import Plan, run`` and then ``run(Plan(writers=8))``, which gives a `Result`. On the command
+line: ``stress run``. What scenarios, targets and checkers are made of is in `stress.api`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stress.engine import HarnessError, Progress, check, run
+    from stress.plan import Plan, UsageError
+    from stress.result import Finding, Result, Verdict
+
+__all__ = [
+    "Finding",
+    "HarnessError",
+    "Plan",
+    "Progress",
+    "Result",
+    "UsageError",
+    "Verdict",
+    "check",
+    "run",
+]
+
+_HOMES = {
+    "stress.engine": ("HarnessError", "Progress", "check", "run"),
+    "stress.plan": ("Plan", "UsageError"),
+    "stress.result": ("Finding", "Result", "Verdict"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when first asked for: `stress --version` and shell completion need none of it.
+    import importlib
+    import importlib.metadata
+
+    if name == "__version__":
+        return importlib.metadata.version("atomicops-stress")
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(home), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,128 @@
+"""Durations and sizes with their units, as people type them and as they are shown to people."""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import Decimal
+
+__all__ = [
+    "format_duration",
+    "format_latency",
+    "format_rate",
+    "format_size",
+    "parse_duration",
+    "parse_size",
+]
+
+_SECONDS = {
+    "": Decimal(1),
+    "ns": Decimal("1e-9"),
+    "us": Decimal("1e-6"),
+    "µs": Decimal("1e-6"),
+    "ms": Decimal("1e-3"),
+    "s": Decimal(1),
+    "m": Decimal(60),
+    "min": Decimal(60),
+    "h": Decimal(3600),
+    "d": Decimal(86400),
+}
+_BYTES = {
+    "": 1,
+    "b": 1,
+    "k": 1 << 10,
+    "kib": 1 << 10,
+    "kb": 1000,
+    "m": 1 << 20,
+    "mib": 1 << 20,
+    "mb": 1000**2,
+    "g": 1 << 30,
+    "gib": 1 << 30,
+    "gb": 1000**3,
+}
+_NUMBER = r"(?:[0-9]{1,40}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})"
+_PART = re.compile(rf"({_NUMBER})\s*([a-zA-Zµ]*)\s*")
+
+
+def parse_duration(text: str | float) -> float:
+    """Seconds: ``"200ms"``, ``"30s"``, ``"2m"``, ``"1h"``, ``"1m30s"``; a number alone is seconds.
+
+    Raises ValueError for what is no duration, and for one that is negative, infinite or not a number.
+    """
+    if isinstance(text, (int, float)) and not isinstance(text, bool):
+        if not math.isfinite(text) or text < 0:
+            raise ValueError(f"{text!r} is not a duration")
+        return float(text)
+    rest = text.strip() if isinstance(text, str) else ""
+    total, parts = Decimal(0), 0
+    while rest:
+        part = _PART.match(rest)
+        if part is None or part[2].lower() not in _SECONDS or (parts and not part[2]):
+            raise ValueError(f"{text!r} is not a duration")
+        total += Decimal(part[1]) * _SECONDS[part[2].lower()]
+        rest, parts = rest[part.end() :], parts + 1
+    if not parts:
+        raise ValueError(f"{text!r} is not a duration")
+    return float(total)
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest text that `parse_duration` reads back as the very same number: ``10s``, ``200ms``, ``90m``."""
+    exact = Decimal(repr(float(seconds)))
+    for unit in ("h", "m"):
+        count = exact / _SECONDS[unit]
+        if count >= 1 and count == count.to_integral_value():
+            return f"{count:f}".partition(".")[0] + unit
+    for unit in ("s", "ms", "us"):
+        count = exact / _SECONDS[unit]
+        if count == count.to_integral_value() or (unit == "s" and count >= 1):
+            shown = f"{count:f}"
+            if "." in shown:
+                shown = shown.rstrip("0").rstrip(".")
+            return shown + unit
+    return f"{exact:f}s"
+
+
+def parse_size(text: str | int) -> int:
+    """Bytes: ``"64KiB"``, ``"64k"`` (the same), ``"64kB"`` (64,000), ``"1.5M"``; a number alone is bytes.
+
+    Raises ValueError for what is no size, or no whole number of bytes.
+    """
+    if isinstance(text, int) and not isinstance(text, bool):
+        if text < 0:
+            raise ValueError(f"{text!r} is not a size")
+        return text
+    part = _PART.fullmatch(text.strip()) if isinstance(text, str) else None
+    if part is None or part[2].lower() not in _BYTES:
+        raise ValueError(f"{text!r} is not a size")
+    size = Decimal(part[1]) * _BYTES[part[2].lower()]
+    if size != size.to_integral_value():
+        raise ValueError(f"{text!r} is not a whole number of bytes")
+    return int(size)
+
+
+def format_size(size_bytes: int) -> str:
+    """For people: ``17 bytes``, ``64 KiB``, ``1.5 MiB``."""
+    if size_bytes < 1024:
+        return "1 byte" if size_bytes == 1 else f"{size_bytes} bytes"
+    amount = float(size_bytes)
+    for unit in ("KiB", "MiB", "GiB"):
+        amount /= 1024
+        if amount < 1024 or unit == "GiB":
+            break
+    return f"{amount:.1f}".removesuffix(".0") + f" {unit}"
+
+
+def format_latency(seconds: float) -> str:
+    """For people, at about three digits: ``34 µs``, ``1.24 ms``, ``2.5 s``."""
+    for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "µs")):
+        amount = seconds * factor
+        if amount >= 0.9995 or unit == "µs":
+            digits = 2 if amount < 9.995 else 1 if amount < 99.95 else 0
+            return f"{amount:.{digits}f} {unit}"
+    raise AssertionError("unreachable")
+
+
+def format_rate(per_s: float) -> str:
+    """Operations a second, for people: ``0.4``, ``37``, ``12,345``."""
+    return f"{per_s:.1f}" if 0 < per_s < 9.95 else f"{per_s:,.0f}"
