@@ -54,7 +54,8 @@ def test_what_left_the_group_is_told_by_its_mark() -> None:
 mine = subprocess.Popen(["sleep", "300"])
 stray = "import os; os.fork() and os._exit(0); os.setsid(); os.execvp('sleep', ['sleep', '300'])"
 for mark in ("run:1:", "run:2:"):
-    leader = subprocess.Popen([sys.executable, "-c", stray], env={**os.environ, "STRESS_PROCESS": mark}, start_new_session=True)
+    environment = {**os.environ, "STRESS_PROCESS": mark}
+    leader = subprocess.Popen([sys.executable, "-c", stray], env=environment, start_new_session=True)
     leader.wait()
 while len(processes.children()) < 3:
     time.sleep(0.01)
