@@ -1,0 +1,74 @@
+"""Owner, mode, ACLs and other extended attributes of a file, given to the file that takes its place."""
+
+from __future__ import annotations
+
+import os
+import stat as st
+
+from ._paths import Place
+
+_ACL = "system.posix_acl_access"
+# Statements about the very bytes of a file, or about an append under way: not true of other content.
+_NOT_KEPT = ("security.capability", "security.ima", "security.evm", "user.atomicops.append")
+HAVE_XATTRS = hasattr(os, "listxattr")
+
+
+def copy(place: Place, fd: int, like: os.stat_result, source: bytes) -> None:
+    """Give ``fd`` what ``source``, of status ``like``, has: owner and xattrs where permitted, and its mode."""
+    mine = os.fstat(fd)
+    mode = st.S_IMODE(like.st_mode)
+    if (mine.st_uid, mine.st_gid) != (like.st_uid, like.st_gid):
+        try:
+            os.fchown(fd, like.st_uid, like.st_gid)
+        except OSError:
+            try:
+                os.fchown(fd, -1, like.st_gid)
+            except OSError:
+                pass
+            mode &= 0o1777  # a set-user-ID file must not change its user
+        mine = os.fstat(fd)
+    if HAVE_XATTRS:
+        _copy_xattrs(place, fd, source)
+    if st.S_IMODE(mine.st_mode) != mode:
+        os.fchmod(fd, mode)
+
+
+def _copy_xattrs(place: Place, fd: int, source: bytes) -> None:
+    path = b"/proc/self/fd/%d/%s" % (place.fd, source)
+    try:
+        theirs = os.listxattr(path, follow_symlinks=False)
+    except FileNotFoundError:  # no /proc here
+        path = os.path.join(place.directory, source)
+        theirs = _listed(path)
+    except OSError:
+        theirs = []
+    for name in _listed(fd):
+        if name == _ACL and name not in theirs:  # inherited from the directory, and not the target's
+            _tolerantly(os.removexattr, fd, name)
+    for name in theirs:
+        if name not in _NOT_KEPT:
+            try:
+                value = os.getxattr(path, name, follow_symlinks=False)
+            except OSError:
+                continue
+            _tolerantly(os.setxattr, fd, name, value)
+
+
+def _listed(where: int | bytes) -> list[str]:
+    try:
+        return os.listxattr(where)
+    except OSError:
+        return []
+
+
+def _tolerantly(call: object, *args: object) -> None:
+    """Where permitted, says the contract: some attributes only root may set, and some file systems have none."""
+    try:
+        call(*args)  # type: ignore[operator]
+    except PermissionError:
+        pass
+    except OSError as error:
+        import errno
+
+        if error.errno not in (errno.ENOTSUP, errno.EINVAL, errno.ENODATA):
+            raise

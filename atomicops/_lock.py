@@ -1,0 +1,214 @@
+"""One lock for Python, Bash and anything else that calls flock(2): the sidecar file beside the target."""
+
+from __future__ import annotations
+
+import _thread
+import errno
+import fcntl
+import os
+import time
+
+from ._errors import LockTimeout, fail
+from ._paths import Place, locate, lock_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._errors import Path
+
+TIMEOUT_S = 30.0
+_CREATE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+_EXISTING = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+_NO_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
+_POLL_S_FIRST, _POLL_S_MAX = 0.00005, 0.001
+
+
+class Hold:
+    """A lock that a thread has: the descriptor that carries it, and how often the thread entered it."""
+
+    __slots__ = ("__weakref__", "depth", "fd", "key")
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.depth = 1
+        self.key: tuple[int, int] | None = None
+
+    def identity(self) -> tuple[int, int]:
+        if self.key is None:
+            self.key = _identity(self.fd)
+        return self.key
+
+
+class _Local(_thread._local):
+    """What this thread holds. Not keyed by thread number: those are reused after a thread ends."""
+
+    holds: list[Hold]
+
+    def __init__(self) -> None:
+        self.holds = []
+
+
+_local = _Local()
+_open_fds: set[int] = set()
+# Held while a lock file is opened and while a fork happens, so that no descriptor slips into a child unseen.
+# Re-entrant, because a signal handler may fork.
+_fork_guard = _thread.RLock()
+
+
+def acquire(place: Place, timeout: float | None = TIMEOUT_S) -> Hold:
+    """Take the lock of ``place``, for this thread; a lock that it already has is entered once more."""
+    fd = _open(place)
+    try:
+        for hold in _local.holds:
+            if hold.identity() == _identity(fd):
+                hold.depth += 1
+                _close(fd)
+                return hold
+        _wait(fd, timeout, place)
+    except BaseException:
+        _close(fd)
+        raise
+    hold = Hold(fd)
+    _local.holds.append(hold)
+    return hold
+
+
+def release(hold: Hold) -> None:
+    """Leave the lock once. In a child of the process that took it this does nothing: it is the parent's."""
+    if hold.fd < 0:
+        return
+    hold.depth -= 1
+    if hold.depth == 0:
+        fd, hold.fd = hold.fd, -1
+        if hold in _local.holds:
+            _local.holds.remove(hold)
+        try:
+            # Closing is not enough: a child forked without our knowledge may have the same open file description.
+            fcntl.flock(fd, fcntl.LOCK_UN)
+        finally:
+            _close(fd)
+
+
+class FileLock:
+    """The lock of a file, as a context manager; see :func:`file_lock`."""
+
+    __slots__ = ("_entered", "_path", "_timeout")
+
+    def __init__(self, path: Path, timeout: float | None) -> None:
+        self._path = path
+        self._timeout = timeout
+        self._entered: list[Hold] = []
+
+    def __enter__(self) -> FileLock:
+        with locate(self._path, make_parents=True) as place:
+            self._entered.append(acquire(place, self._timeout))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        release(self._entered.pop())
+
+
+def file_lock(path: Path, timeout: float | None = TIMEOUT_S) -> FileLock:
+    """Hold the lock of ``path`` for the length of a ``with`` block.
+
+    Every writing helper takes the same lock by itself. Take it here to make several steps one::
+
+        with file_lock("state.json"):
+            state = safe_read_json("state.json")
+            state["count"] += 1
+            atomic_write_json(state, "state.json")
+
+    It excludes other processes, other threads, ``flock(1)`` and the ``filelock`` package on ``.{name}.lock``; the thread
+    that has it may take it again. It is a thread's, not a task's: do not hold it across an ``await``. A child made by
+    ``fork`` inside the block does not have it. Missing parent directories are made. The lock file stays.
+
+    Args:
+        path: the file to protect; its symlinks are followed. It need not exist.
+        timeout: seconds to wait; ``None`` waits for ever, 0 tries once.
+
+    Raises:
+        LockTimeout: somebody else had it all the time.
+        OSError: the lock file cannot be opened, or the file system has no flock. Source: flock(2).
+    """
+    return FileLock(path, timeout)
+
+
+def _open(place: Place) -> int:
+    name = lock_name(place.name)
+    with _fork_guard:
+        try:
+            fd = os.open(name, _CREATE, 0o666, dir_fd=place.fd)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                error.filename = place.given
+                raise
+            try:  # flock needs no right to write: another user's lock file serves
+                fd = os.open(name, _EXISTING, dir_fd=place.fd)
+            except OSError:
+                error.filename = place.given
+                raise error from None
+        _open_fds.add(fd)
+    return fd
+
+
+def _close(fd: int) -> None:
+    with _fork_guard:
+        _open_fds.discard(fd)
+        os.close(fd)
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino
+
+
+def _wait(fd: int, timeout: float | None, place: Place) -> None:
+    try:
+        if timeout is None:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            return
+        deadline = 0.0
+        pause = _POLL_S_FIRST
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                pass
+            now = time.monotonic()
+            deadline = deadline or now + timeout
+            if now >= deadline:
+                break
+            time.sleep(min(pause, deadline - now))
+            pause = min(pause * 1.5, _POLL_S_MAX)
+    except OSError as error:
+        if error.errno in _NO_FLOCK:
+            fail(
+                error.errno,
+                "this file system has no flock(2) lock to offer; keep the file on one that has",
+                place.given,
+            )
+        error.filename = place.given
+        raise
+    raise LockTimeout(errno.ETIMEDOUT, f"lock not had within {timeout:g} s", place.given)
+
+
+def _forget_in_child() -> None:
+    global _fork_guard
+    _fork_guard = _thread.RLock()
+    for hold in _local.holds:
+        hold.fd = -1
+    _local.holds.clear()
+    for fd in _open_fds:
+        try:
+            os.close(fd)  # no LOCK_UN: that would release the parent's lock
+        except OSError:
+            pass
+    _open_fds.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=lambda: _fork_guard.acquire(),
+        after_in_parent=lambda: _fork_guard.release(),
+        after_in_child=_forget_in_child,
+    )

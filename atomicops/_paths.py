@@ -1,0 +1,156 @@
+"""Where a target is: the directory that it is really in, held open, and the names of its companions.
+
+Everything that a helper does to a target happens relative to one directory descriptor, so that a ``chdir`` in another
+thread, or a directory renamed meanwhile, cannot make two steps of one operation see two directories.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as st
+
+from ._errors import fail
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._errors import Path
+
+TEMP_SUFFIX = b".atomicops-tmp"
+_STEM_BYTES_MAX = 180  # a lock, a temp file and their random part still fit the 255 bytes of a name
+_STEM_BYTES_KEPT = 160
+_LINKS_MAX = 40  # what Linux allows in one lookup: path_resolution(7)
+_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class Place:
+    """A target's resolved directory (an open descriptor) and name.
+
+    Attributes: ``given`` the path as the caller wrote it, ``directory`` and ``name`` in bytes, ``fd`` the directory,
+    ``is_link`` whether symlinks were followed.
+    """
+
+    __slots__ = ("directory", "fd", "given", "is_link", "name")
+
+    def __init__(self, given: str | bytes, directory: bytes, name: bytes, fd: int, is_link: bool = False) -> None:
+        self.given = given
+        self.directory = directory
+        self.name = name
+        self.fd = fd
+        self.is_link = is_link
+
+    def close(self) -> None:
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __enter__(self) -> Place:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def beside(self, name: bytes) -> str | bytes:
+        """The path of a neighbour, in the type that the caller gave his own path in."""
+        path = os.path.join(self.directory, name)
+        return path if isinstance(self.given, bytes) else os.fsdecode(path)
+
+    def stat(self) -> os.stat_result | None:
+        """The target's status, ``None`` where there is nothing. Raises for anything but a regular file."""
+        try:
+            found = os.stat(self.name, dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        if not st.S_ISREG(found.st_mode):
+            if st.S_ISDIR(found.st_mode):
+                fail(errno.EISDIR, "is a directory, not a regular file", self.given)
+            fail(errno.EINVAL, "is not a regular file", self.given)
+        return found
+
+
+def locate(path: Path, *, make_parents: bool = False, durable: bool = False, must_sync: bool = False) -> Place:
+    """Follow the path's symlinks (dangling ones too) and open the directory of what they lead to.
+
+    ``make_parents`` makes what is missing (0777 less the umask), and with ``durable`` syncs it. ``must_sync`` says that the
+    directory will be synced, for which it has to be readable: better refused now than after the rename.
+    """
+    given = os.fspath(path)
+    rest = os.fsencode(given)
+    if not rest:
+        fail(errno.ENOENT, os.strerror(errno.ENOENT), given)
+    if b"\0" in rest:
+        raise ValueError("a path cannot hold a NUL byte")
+    fd, textual = -1, b""
+    try:
+        for links in range(_LINKS_MAX + 1):
+            cut = rest.rfind(b"/") + 1
+            head, name = rest[:cut], rest[cut:]
+            if name in (b"", b".", b".."):
+                fail(errno.EISDIR, "is a directory, not a regular file", given)
+            if head or fd < 0:
+                inner = _open_directory(head or b".", fd, make_parents, durable, must_sync)
+                if fd >= 0:
+                    os.close(fd)
+                fd, textual = inner, os.path.join(textual, head)
+            try:
+                found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                is_link = st.S_ISLNK(found.st_mode)
+            except FileNotFoundError:
+                is_link = False
+            if not is_link:
+                return Place(given, textual, name, fd, links > 0)
+            rest = os.readlink(name, dir_fd=fd)
+        fail(errno.ELOOP, os.strerror(errno.ELOOP), given)
+    except BaseException as error:
+        if fd >= 0:
+            os.close(fd)
+        if isinstance(error, OSError):
+            error.filename = given
+        raise
+
+
+def _open_directory(path: bytes, base: int, make_parents: bool, durable: bool, must_sync: bool) -> int:
+    at = base if base >= 0 else None
+    try:
+        return os.open(path, _OPEN_DIRECTORY, dir_fd=at)
+    except FileNotFoundError:
+        if not make_parents:
+            raise
+        from ._parents import make_directories
+
+        make_directories(path, at, durable)
+        return os.open(path, _OPEN_DIRECTORY, dir_fd=at)
+    except PermissionError:
+        # A directory that may be searched and written, but not listed, is enough for all but its own sync.
+        if must_sync or not hasattr(os, "O_PATH"):
+            raise
+        return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=at)
+
+
+def stem(name: bytes) -> bytes:
+    """The part of a target's name that its lock and temp files carry, short enough for any legal name."""
+    if len(name) <= _STEM_BYTES_MAX:
+        return name
+    from hashlib import sha256
+
+    return name[:_STEM_BYTES_KEPT] + b"~" + sha256(name).hexdigest()[:16].encode()
+
+
+def lock_name(name: bytes) -> bytes:
+    return b"." + stem(name) + b".lock"
+
+
+def temp_name(name: bytes) -> bytes:
+    """128 random bits: a PID would collide between containers that share the directory and each have a PID 1."""
+    return b"." + stem(name) + b"." + os.urandom(16).hex().encode() + TEMP_SUFFIX
+
+
+def stem_of_temp(name: bytes) -> bytes | None:
+    """The stem in a temp file's name, ``None`` where the name does not follow the grammar to the letter."""
+    if not (name.startswith(b".") and name.endswith(TEMP_SUFFIX)):
+        return None
+    body = name[1 : -len(TEMP_SUFFIX)]
+    found, dot, digits = body[:-33], body[-33:-32], body[-32:]
+    if not found or dot != b"." or len(digits) != 32 or digits.strip(b"0123456789abcdef"):
+        return None
+    return found

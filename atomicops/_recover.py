@@ -1,0 +1,202 @@
+"""Put a damaged file right from its newest valid backup, and keep what was damaged."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from ._backup import BACKUP_END, CORRUPT_END, copies, keep_copy
+from ._errors import display
+from ._lock import TIMEOUT_S
+from ._replace import Writer, read_all, read_bytes, write_all
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+    from ._errors import Path
+
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+class Recovery:
+    """What :func:`recover` found and did.
+
+    Attributes:
+        status: ``"valid"`` (nothing to do), ``"restored"`` (was corrupt), ``"missing-restored"``, ``"missing"`` or
+            ``"unrecoverable"`` (corrupt, and no valid backup).
+        path: the file, as the caller gave it.
+        restored_from: the backup that the content came from, or that it could come from when ``"missing"``.
+        evidence: where the corrupt bytes are kept.
+        safety_backup: the backup made because the caller asked for one.
+        rejected: backups that were newer, but corrupt themselves.
+        reason: why the file is not valid.
+    """
+
+    __slots__ = ("evidence", "path", "reason", "rejected", "restored_from", "safety_backup", "status")
+    status: str
+    path: str
+    restored_from: str | None
+    evidence: str | None
+    safety_backup: str | None
+    rejected: tuple[str, ...]
+    reason: str | None
+
+    def __init__(
+        self,
+        status: str,
+        path: str,
+        restored_from: str | None = None,
+        evidence: str | None = None,
+        safety_backup: str | None = None,
+        rejected: tuple[str, ...] = (),
+        reason: str | None = None,
+    ) -> None:
+        given = (status, path, restored_from, evidence, safety_backup, rejected, reason)
+        names = ("status", "path", "restored_from", "evidence", "safety_backup", "rejected", "reason")
+        for name, value in zip(names, given, strict=True):
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError("a Recovery is a value: it does not change")
+
+    def __repr__(self) -> str:
+        return f"Recovery({', '.join(f'{name}={getattr(self, name)!r}' for name in self.__slots__)})"
+
+    @property
+    def ok(self) -> bool:
+        """Whether the file is there and valid now."""
+        return self.status in ("valid", "restored", "missing-restored")
+
+    def report(self) -> str:
+        """The same in words, one finding a line."""
+        path = display(self.path)
+        lines = []
+        if self.status == "valid":
+            lines.append(f"{path}: valid, nothing to do")
+        elif self.status == "restored":
+            lines.append(f"{path}: was corrupt ({self.reason})")
+        elif self.status == "unrecoverable":
+            lines.append(f"{path}: corrupt ({self.reason}), and no valid backup; left as it is")
+        elif self.status == "missing" and self.restored_from is None:
+            lines.append(f"{path}: missing, and no valid backup")
+        else:
+            lines.append(f"{path}: missing")
+        lines += [f"  skipped backup {display(name)}: corrupt too" for name in self.rejected]
+        if self.restored_from is not None and self.status == "missing":
+            lines.append(
+                f"  newest valid backup {display(self.restored_from)}: not restored, because it was not asked for"
+            )
+        elif self.restored_from is not None:
+            lines.append(f"  restored from {display(self.restored_from)}")
+        if self.evidence is not None:
+            lines.append(f"  the corrupt bytes are kept in {display(self.evidence)}")
+        if self.safety_backup is not None:
+            lines.append(f"  safety backup {display(self.safety_backup)}")
+        return "\n".join(lines)
+
+
+def recover(
+    path: Path,
+    *,
+    validate: Callable[[bytes], object] | None = None,
+    restore_missing: bool = False,
+    backup: bool = False,
+    durability: str = "full",
+    timeout: float | None = TIMEOUT_S,
+) -> Recovery:
+    """Validate the file; if it is corrupt, keep its bytes aside and restore the newest *valid* backup.
+
+    All of it under the file's lock: two that run at once do not restore twice, and a second run finds a valid file. A
+    missing file is reported, with the backup that could be restored, and restored only with ``restore_missing``: its
+    absence may be meant.
+
+    Args:
+        path: the file.
+        validate: gets the bytes of the file and of backups; raises ``ValueError`` for (or returns ``False``) what is
+            corrupt. By default a valid file is exactly one JSON value.
+        restore_missing: also restore a file that is not there.
+        backup: make a backup of the valid or restored file as well.
+        durability: as for :func:`atomic_write_bytes`.
+        timeout: seconds to wait for the lock; ``None`` waits for ever.
+
+    Returns:
+        Recovery, which says what was found and done; also when nothing could be.
+
+    Raises:
+        LockTimeout, CommittedNotDurable, OSError: as for :func:`atomic_write_bytes`. The corrupt bytes are kept first.
+    """
+    check = validate or _check_json
+    with Writer(path, durability, timeout, make_parents=False) as writer:
+        data = read_bytes(writer.place)
+        reason = None if data is None else _why_corrupt(check, data)
+        named = os.fsdecode(writer.given)
+        if data is not None and reason is None:
+            return Recovery("valid", named, safety_backup=_backup(writer) if backup else None)
+        good, content, rejected = _newest_valid(writer, check)
+        source = None if good is None else os.fsdecode(writer.place.beside(good))
+        if data is None:
+            if content is None or not restore_missing:
+                return Recovery("missing", named, source, rejected=rejected)
+            writer.replace(lambda fd: write_all(fd, content), like=good)
+            return Recovery("missing-restored", named, source, None, _backup(writer) if backup else None, rejected)
+        evidence = _keep_evidence(writer, data)
+        if content is None:
+            return Recovery("unrecoverable", named, None, evidence, None, rejected, reason)
+        writer.replace(lambda fd: write_all(fd, content))
+        return Recovery("restored", named, source, evidence, _backup(writer) if backup else None, rejected, reason)
+
+
+def _check_json(data: bytes) -> None:
+    from ._json import why_not_json
+
+    reason = why_not_json(data)
+    if reason is not None:
+        raise ValueError(reason)
+
+
+def _why_corrupt(check: Callable[[bytes], object], data: bytes) -> str | None:
+    try:
+        return "refused by the validator" if check(data) is False else None
+    except ValueError as error:
+        return str(error)
+
+
+def _newest_valid(
+    writer: Writer, check: Callable[[bytes], object]
+) -> tuple[bytes | None, bytes | None, tuple[str, ...]]:
+    """Name and content of the newest valid backup, and the newer ones that were not."""
+    rejected = []
+    for copy in copies(writer.place, BACKUP_END):
+        data = _read(writer, copy.name)
+        if data is not None:
+            if _why_corrupt(check, data) is None:
+                return copy.name, data, tuple(rejected)
+            rejected.append(os.fsdecode(writer.place.beside(copy.name)))
+    return None, None, tuple(rejected)
+
+
+def _read(writer: Writer, name: bytes) -> bytes | None:
+    try:
+        fd = os.open(name, _READ, dir_fd=writer.place.fd)
+    except FileNotFoundError:
+        return None
+    try:
+        return read_all(fd)
+    finally:
+        os.close(fd)
+
+
+def _keep_evidence(writer: Writer, data: bytes) -> str:
+    """A copy of the corrupt bytes; the one there is, where an earlier run has kept the very same."""
+    for copy in copies(writer.place, CORRUPT_END):
+        if copy.size_bytes == len(data) and _read(writer, copy.name) == data:
+            return os.fsdecode(writer.place.beside(copy.name))
+    name = keep_copy(writer, b"%d" % int(time.time()), CORRUPT_END)
+    return os.fsdecode(writer.place.beside(name))
+
+
+def _backup(writer: Writer) -> str:
+    name = keep_copy(writer, b"%d" % int(time.time()), BACKUP_END)
+    return os.fsdecode(writer.place.beside(name))

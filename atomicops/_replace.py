@@ -1,0 +1,185 @@
+"""Replace a file as a whole: a temp file beside it, made complete and durable, then renamed over it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as st
+
+from . import _attributes
+from ._errors import CommittedNotDurable, version_conflict
+from ._lock import TIMEOUT_S, acquire, release
+from ._paths import Place, locate, temp_name
+from ._sync import FULL, NONE, check_durability, sync_directory, sync_file
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._errors import Path
+
+_TEMP = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+ABSENT = "absent"
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Write everything. A short write is normal, at a quota or a file-size limit; the next one tells the reason."""
+    written = os.write(fd, data)
+    if written == len(data):
+        return
+    left = memoryview(data)[written:]
+    while left:
+        left = left[os.write(fd, left) :]
+
+
+class Writer:
+    """A target located and locked, ready to be replaced. Leaving it releases both."""
+
+    __slots__ = ("durability", "given", "hold", "place")
+
+    def __init__(
+        self,
+        path: Path,
+        durability: str = FULL,
+        timeout: float | None = TIMEOUT_S,
+        make_parents: bool = True,
+    ) -> None:
+        check_durability(durability)
+        self.durability = durability
+        full = durability == FULL
+        self.place = locate(path, make_parents=make_parents, durable=full, must_sync=full)
+        self.given = self.place.given
+        try:
+            self.hold = acquire(self.place, timeout)
+        except BaseException:
+            self.place.close()
+            raise
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            release(self.hold)
+        finally:
+            self.place.close()
+
+    def expect(self, if_version: str | None) -> None:
+        """Raise VersionConflict unless the target has this version."""
+        if if_version is not None:
+            found = version(read_bytes(self.place))
+            if found != if_version:
+                raise version_conflict(self.given, if_version, found)
+
+    def replace(self, fill: Callable[[int], None], like: bytes | None = None) -> None:
+        """Make the target what ``fill`` writes to the descriptor it is given; old or new, never in between.
+
+        It keeps the attributes of the target or, where that is missing, takes those of ``like`` beside it.
+        """
+        name, inode = self.make_temp(fill, like)
+        try:
+            self._rename(name, inode)
+        except BaseException:
+            self.discard(name)
+            raise
+        self.sync_directory()
+
+    def make_temp(self, fill: Callable[[int], None], like: bytes | None = None) -> tuple[bytes, int]:
+        """A finished temp file: content, attributes, synced. Returns its name and inode."""
+        place = self.place
+        status, model = place.stat(), place.name
+        if status is None and like is not None:
+            status, model = os.stat(like, dir_fd=place.fd, follow_symlinks=False), like
+        name = temp_name(place.name)
+        try:
+            mode = 0o666 if status is None else st.S_IMODE(status.st_mode) & 0o777
+            fd = os.open(name, _TEMP, mode, dir_fd=place.fd)
+            try:
+                if status is not None:
+                    _attributes.copy(place, fd, status, model)
+                fill(fd)
+                if self.durability != NONE:
+                    sync_file(fd)
+                inode = os.fstat(fd).st_ino
+            finally:
+                os.close(fd)  # and before the rename: NFS reports a full quota here
+        except BaseException as error:
+            self.discard(name)
+            if isinstance(error, OSError):
+                error.filename = self.given
+            raise
+        return name, inode
+
+    def discard(self, name: bytes) -> None:
+        try:
+            os.unlink(name, dir_fd=self.place.fd)
+        except OSError:
+            pass  # the error on its way out matters more, and a sweep knows the file
+
+    def sync_directory(self) -> None:
+        if self.durability == FULL:
+            try:
+                sync_directory(self.place.fd)
+            except OSError as error:
+                raise CommittedNotDurable(
+                    error.errno or errno.EIO,
+                    f"changed, but may not survive a power loss: {error.strerror}",
+                    self.given,
+                ) from error
+
+    def _rename(self, name: bytes, inode: int) -> None:
+        place = self.place
+        try:
+            os.rename(name, place.name, src_dir_fd=place.fd, dst_dir_fd=place.fd)
+        except OSError as error:
+            # Over a network the answer can be lost and the deed done: the target's inode tells.
+            if not self._is(inode):
+                error.filename, error.filename2 = self.given, None
+                raise
+
+    def _is(self, inode: int) -> bool:
+        try:
+            return os.stat(self.place.name, dir_fd=self.place.fd, follow_symlinks=False).st_ino == inode
+        except OSError:
+            return False
+
+
+def read_bytes(place: Place) -> bytes | None:
+    """The target's bytes, ``None`` where it is missing."""
+    found = place.stat()
+    if found is None:
+        return None
+    try:
+        fd = os.open(place.name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place.fd)
+    except FileNotFoundError:
+        return None
+    try:
+        return read_all(fd, found.st_size)
+    except OSError as error:
+        error.filename = place.given
+        raise
+    finally:
+        os.close(fd)
+
+
+def read_all(fd: int, size_hint: int = 8192) -> bytes:
+    data = os.read(fd, size_hint + 1)
+    if len(data) <= size_hint:
+        more = os.read(fd, 65536) if data else b""
+        if not more:
+            return data
+        parts = [data, more]
+    else:
+        parts = [data]
+    while chunk := os.read(fd, 1 << 20):
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+def version(data: bytes | None) -> str:
+    """The version of these bytes, as ``if_version`` takes it: a hash, so that a re-created file is not mistaken."""
+    if data is None:
+        return ABSENT
+    from hashlib import sha256
+
+    return "sha256-" + sha256(data).hexdigest()

@@ -1,0 +1,87 @@
+"""Write text or bytes to a file as a whole."""
+
+from __future__ import annotations
+
+import os
+
+from ._lock import TIMEOUT_S
+from ._replace import Writer, write_all
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._errors import Path
+
+
+def atomic_write_text(
+    text: str,
+    target_path: Path,
+    *,
+    durability: str = "full",
+    if_version: str | None = None,
+    timeout: float | None = TIMEOUT_S,
+    validate: bool = True,
+) -> None:
+    """Replace the file's content by ``text``, in UTF-8 and as it is (no newline is added or translated).
+
+    A text with a lone surrogate is a ``ValueError``. Everything else is as in :func:`atomic_write_bytes`.
+    """
+    atomic_write_bytes(
+        encode(text), target_path, durability=durability, if_version=if_version, timeout=timeout, validate=validate
+    )
+
+
+def atomic_write_bytes(
+    data: bytes,
+    target_path: Path,
+    *,
+    durability: str = "full",
+    if_version: str | None = None,
+    timeout: float | None = TIMEOUT_S,
+    validate: bool = True,
+) -> None:
+    """Replace the file's content by ``data``: a reader, and whoever comes after a crash, finds the old or the new one.
+
+    Under the file's lock (see :func:`file_lock`). An existing file keeps its mode and, where permitted, owner, group and
+    extended attributes; a new one gets 0666 less the umask. A symlink stays, and what it leads to is replaced. Missing
+    parent directories are made.
+
+    Args:
+        data: the new content. Where the target's name ends in ``.json`` it has to be one JSON value.
+        target_path: the file to replace or to make.
+        durability: ``"full"`` syncs the file and its directory, so that the content survives a power loss once this
+            returns; ``"file"`` syncs the file only, so that the old or the new content survives; ``"none"`` syncs nothing.
+        if_version: replace only if the file has this version (see :func:`read_json`); ``ABSENT`` only makes a new file.
+        timeout: seconds to wait for the lock; ``None`` waits for ever.
+        validate: ``False`` leaves a ``.json`` target's content unchecked.
+
+    Raises:
+        ValueError: the content does not fit the target; nothing was touched.
+        LockTimeout, VersionConflict: as they say; nothing was changed.
+        CommittedNotDurable: the target has the new content, but the directory could not be synced.
+        OSError: anything else that failed; the target is unchanged. Source: rename(2), fsync(2).
+    """
+    if validate:
+        check_json_target(data, target_path)
+    with Writer(target_path, durability, timeout) as writer:
+        if validate and writer.place.is_link:
+            check_json_target(data, writer.place.name)
+        writer.expect(if_version)
+        writer.replace(lambda fd: write_all(fd, data))
+
+
+def encode(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"the text cannot be written as UTF-8: {error.reason} at index {error.start}") from error
+
+
+def check_json_target(data: bytes, path: Path) -> None:
+    """Raise ValueError where ``path`` is named ``.json`` and ``data`` is not one JSON value."""
+    name = os.fspath(path)
+    if name.endswith(".json") if isinstance(name, str) else name.endswith(b".json"):
+        from ._json import why_not_json
+
+        reason = why_not_json(data)
+        if reason is not None:
+            raise ValueError(f"a .json file holds exactly one JSON value, and this is none: {reason}")
