@@ -1,23 +1,28 @@
-"""The gate: one shared page that starts all workers together and stops them.
+"""The gate: starts all workers together, and stops them.
 
-Two numbers on a page that all processes map: when to begin and when to end, CLOCK_MONOTONIC ns; 0 means not yet
-known. Nothing has to be sent, so a worker that was stopped or killed can't miss it.
+A page that all processes map says when to begin and when to end (CLOCK_MONOTONIC ns; 0: not yet known), so that a
+worker that was stopped or killed can't miss it. A pipe that nobody writes to holds the workers back without polling:
+reading from it returns, for all of them at once, when its other end is closed.
 """
 
 from __future__ import annotations
 
 import mmap
+import os
 import time
 
 __all__ = ["Gate"]
 
+_LEAD_NS = 5_000_000
+
 
 class Gate:
-    """Made before the workers are forked; they inherit the mapping."""
+    """Made before the supervisor and the workers are forked; all of them inherit it."""
 
     def __init__(self) -> None:
         self._page = mmap.mmap(-1, mmap.PAGESIZE)
         self._times = memoryview(self._page).cast("q")
+        self._reading, self._writing = os.pipe()
 
     @property
     def began(self) -> int:
@@ -29,12 +34,29 @@ class Gate:
         """When they must stop, ns; 0: not said yet."""
         return self._times[1]
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the time to stop has come."""
+        return 0 < self._times[1] <= time.monotonic_ns()
+
     def open(self, duration_ns: int | None) -> None:
-        """Let everybody through a little from now, so that they start together; stop them ``duration_ns`` after."""
-        begin = time.monotonic_ns() + 5_000_000
+        """The supervisor lets everybody through a little from now, and stops them ``duration_ns`` after."""
+        begin = time.monotonic_ns() + _LEAD_NS
         if duration_ns is not None and self._times[1] == 0:
             self._times[1] = begin + duration_ns
         self._times[0] = begin
+        self.leave_to_others()
+
+    def leave_to_others(self) -> None:
+        """Every process but the supervisor gives up its hold on the gate; while anybody has one, it is closed."""
+        if self._writing >= 0:
+            os.close(self._writing)
+            self._writing = -1
+
+    def close(self) -> None:
+        """Let go of the pipe; the page goes with the last that uses it."""
+        self.leave_to_others()
+        os.close(self._reading)
 
     def stop(self) -> None:
         """Stop everybody now, also those who still wait."""
@@ -42,17 +64,9 @@ class Gate:
         if self._times[1] == 0 or self._times[1] > now:
             self._times[1] = now
 
-    @property
-    def stopped(self) -> bool:
-        """Whether the time to stop has come."""
-        return 0 < self._times[1] <= time.monotonic_ns()
-
     def wait(self) -> None:
-        """Return when the gate opens, or when the run was stopped before."""
-        while not self._times[0]:
-            if self.stopped:
-                return
-            time.sleep(0.0005)
+        """Return when the gate opens."""
+        os.read(self._reading, 1)
         # The last stretch is spun: waking from a sleep costs more than what the processes are to be apart.
         while (left := self._times[0] - time.monotonic_ns()) > 0:
             if left > 1_000_000:

@@ -88,8 +88,10 @@ def launch(orders: Orders) -> Iterator[Supervised]:
     process = _FORK.Process(target=body, name="stress-supervisor")
     process.start()
     os.close(reading)
+    gate.leave_to_others()
     try:
         yield Supervised(orders, gate, process)
     finally:
         os.close(writing)  # if it is still there, it takes this for our end, and cleans up
         process.join()
+        gate.close()

@@ -44,8 +44,8 @@ def children() -> list[int]:
         return []
 
 
-def end_group(leader: int, reap: Callable[[], object]) -> int:
-    """SIGKILL the group of our unreaped child ``leader``, and reap all of it; returns how many were reaped.
+def end_group(leader: int, reap: Callable[[], object]) -> None:
+    """SIGKILL the group of our unreaped child ``leader``, and reap all of it.
 
     ``reap`` waits for the leader in the way of the library that started it. When this returns, no process of the
     group exists any more: nothing that it was doing can still happen.
@@ -58,17 +58,11 @@ def end_group(leader: int, reap: Callable[[], object]) -> int:
         pass
     reap()
     # The children of each process that we reap have become ours before we could reap it, so the loop misses none.
-    return 1 + _reap_group(leader)
-
-
-def _reap_group(leader: int) -> int:
-    reaped = 0
     while True:
         try:
             os.waitpid(-leader, 0)
         except ChildProcessError:
-            return reaped
-        reaped += 1
+            return
 
 
 def end_remains(leader: int) -> int:

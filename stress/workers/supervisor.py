@@ -191,6 +191,7 @@ class Supervisor:
                 for fd in other.shell.pipes():
                     os.close(fd)
         os.close(self._lifeline)
+        self._gate.leave_to_others()
         words = os.open(scratch / "stderr", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.dup2(words, 2)
         os.environ["STRESS_PROCESS"] = _mark(self._orders.run, number)
