@@ -117,9 +117,9 @@ def file_lock(path: Path, timeout: float | None = TIMEOUT_S) -> FileLock:
             state["count"] += 1
             atomic_write_json(state, "state.json")
 
-    It excludes other processes, other threads, ``flock(1)`` and the ``filelock`` package on ``.{name}.lock``; the thread
-    that has it may take it again. It is a thread's, not a task's: do not hold it across an ``await``. A child made by
-    ``fork`` inside the block does not have it. Missing parent directories are made. The lock file stays.
+    It excludes other processes, other threads, ``flock(1)`` and the ``filelock`` package on ``.{name}.lock``; the
+    thread that has it may take it again. It is a thread's, not a task's: do not hold it across an ``await``. A child
+    made by ``fork`` inside the block does not have it. Missing parent directories are made. The lock file stays.
 
     Args:
         path: the file to protect; its symlinks are followed. It need not exist.

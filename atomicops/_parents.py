@@ -10,8 +10,8 @@ from ._sync import sync_directory
 def make_directories(path: bytes, at: int | None, durable: bool) -> None:
     """Make ``path`` and what is missing above it (0777 less the umask); ``durable`` syncs each new entry's directory.
 
-    Another process may make the same directories meanwhile. A new directory is only an entry in its parent, so it is the
-    parent that has to be synced: fsync(2).
+    Another process may make the same directories meanwhile. A new directory is only an entry in its parent, so it is
+    the parent that has to be synced: fsync(2).
     """
     missing = []
     head = path.rstrip(b"/")

@@ -71,8 +71,8 @@ class Place:
 def locate(path: Path, *, make_parents: bool = False, durable: bool = False, must_sync: bool = False) -> Place:
     """Follow the path's symlinks (dangling ones too) and open the directory of what they lead to.
 
-    ``make_parents`` makes what is missing (0777 less the umask), and with ``durable`` syncs it. ``must_sync`` says that the
-    directory will be synced, for which it has to be readable: better refused now than after the rename.
+    ``make_parents`` makes what is missing (0777 less the umask), and with ``durable`` syncs it. ``must_sync`` says that
+    the directory will be synced, for which it has to be readable: better refused now than after the rename.
     """
     given = os.fspath(path)
     rest = os.fsencode(given)
@@ -151,6 +151,6 @@ def stem_of_temp(name: bytes) -> bytes | None:
         return None
     body = name[1 : -len(TEMP_SUFFIX)]
     found, dot, digits = body[:-33], body[-33:-32], body[-32:]
-    if not found or dot != b"." or len(digits) != 32 or digits.strip(b"0123456789abcdef"):
+    if not 0 < len(found) <= _STEM_BYTES_MAX or dot != b"." or len(digits) != 32 or digits.strip(b"0123456789abcdef"):
         return None
     return found

@@ -167,7 +167,7 @@ def _newest_valid(
     writer: Writer, check: Callable[[bytes], object]
 ) -> tuple[bytes | None, bytes | None, tuple[str, ...]]:
     """Name and content of the newest valid backup, and the newer ones that were not."""
-    rejected = []
+    rejected: list[str] = []
     for copy in copies(writer.place, BACKUP_END):
         data = _read(writer, copy.name)
         if data is not None:

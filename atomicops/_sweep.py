@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Swept:
     """What :func:`sweep_orphans` did.
 
-    Attributes: ``removed`` the orphaned temp files, now gone; ``in_use`` those left alone because a writer has the lock.
+    Attributes: ``removed`` the orphaned temp files, now gone; ``in_use`` those left alone: a writer has the lock.
     """
 
     __slots__ = ("in_use", "removed")
@@ -40,9 +40,9 @@ class Swept:
 def sweep_orphans(directory: Path) -> Swept:
     """Delete the temp files in ``directory`` whose writer is provably gone. Never waits.
 
-    A temp file exists only while its writer has the lock of its target. Whoever gets that lock therefore knows that every
-    temp file of that target is an orphan: its writer was killed, or the machine went down. Age proves nothing and is not
-    looked at. Subdirectories are left alone, and so is every name that is not a temp file's to the letter.
+    A temp file exists only while its writer has the lock of its target. Whoever gets that lock therefore knows that
+    every temp file of that target is an orphan: its writer was killed, or the machine went down. Age proves nothing and
+    is not looked at. Subdirectories are left alone, and so is every name that is not a temp file's to the letter.
 
     Returns:
         Swept, with the paths removed and those in use.

@@ -39,17 +39,17 @@ def atomic_write_bytes(
     timeout: float | None = TIMEOUT_S,
     validate: bool = True,
 ) -> None:
-    """Replace the file's content by ``data``: a reader, and whoever comes after a crash, finds the old or the new one.
+    """Replace the file's content by ``data``: readers, and whoever comes after a crash, find the old or the new one.
 
-    Under the file's lock (see :func:`file_lock`). An existing file keeps its mode and, where permitted, owner, group and
-    extended attributes; a new one gets 0666 less the umask. A symlink stays, and what it leads to is replaced. Missing
-    parent directories are made.
+    Under the file's lock (see :func:`file_lock`). An existing file keeps its mode and, where permitted, owner, group
+    and extended attributes; a new one gets 0666 less the umask. A symlink stays, and what it leads to is replaced.
+    Missing parent directories are made.
 
     Args:
         data: the new content. Where the target's name ends in ``.json`` it has to be one JSON value.
         target_path: the file to replace or to make.
-        durability: ``"full"`` syncs the file and its directory, so that the content survives a power loss once this
-            returns; ``"file"`` syncs the file only, so that the old or the new content survives; ``"none"`` syncs nothing.
+        durability: ``"full"`` syncs the file and its directory: once this returns, the content survives a power loss.
+            ``"file"`` syncs the file only: the old or the new content survives. ``"none"`` syncs nothing.
         if_version: replace only if the file has this version (see :func:`read_json`); ``ABSENT`` only makes a new file.
         timeout: seconds to wait for the lock; ``None`` waits for ever.
         validate: ``False`` leaves a ``.json`` target's content unchecked.
