@@ -1,0 +1,106 @@
+"""From arguments to an exit code, whatever happens in between.
+
+0 pass · 1 violation · 2 usage · 3 unknown · 4 harness error · 130 interrupted. An error of ours never looks like a
+violation, nor like a pass.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn, TextIO
+
+import click
+
+from stress.cli._group import group
+from stress.cli._usage import line_of
+from stress.plan import UsageError
+from stress.reporters.words import one_line
+from stress.result import EXIT_HARNESS, EXIT_INTERRUPTED, EXIT_USAGE
+
+__all__ = ["DEBUG_VARIABLE", "main", "run_command"]
+
+DEBUG_VARIABLE = "STRESS_DEBUG"
+"""Set in the environment: a traceback of an error of ours is printed, and not put into a file."""
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """The console script: do what ``argv`` (default: `sys.argv`) says, and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that has no × gets a ?, not a traceback
+    code = run_command(list(sys.argv[1:] if argv is None else argv))
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard(sys.stdout)
+    except (OSError, ValueError) as error:
+        _say(f"standard output could not be written: {error}")
+        _discard(sys.stdout)
+        code = EXIT_HARNESS
+    sys.exit(code)
+
+
+def run_command(argv: list[str]) -> int:
+    """Do what ``argv`` says; returns the exit code, and says what went wrong in one line on standard error."""
+    try:
+        returned = group.main(argv, prog_name="stress", standalone_mode=False)
+        if isinstance(returned, int):
+            return returned
+        raise TypeError(f"the command gave {returned!r} for an exit code")
+    except UsageError as error:
+        return _say(str(error), EXIT_USAGE)
+    except click.UsageError as error:
+        called = f"stress {argv[0]}" if argv and not argv[0].startswith("-") else "stress"
+        return _say(line_of(error, called), EXIT_USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        return _say("interrupted", EXIT_INTERRUPTED)
+    except SystemExit as error:
+        if "_STRESS_COMPLETE" in os.environ:  # click ends shell completion so
+            return error.code if isinstance(error.code, int) else EXIT_HARNESS
+        return _say(_explain(error), EXIT_HARNESS)
+    except BaseException as error:
+        return _say(_explain(error), EXIT_HARNESS)
+
+
+def _say(line: str, code: int = EXIT_HARNESS) -> int:
+    with contextlib.suppress(OSError, ValueError):
+        print(f"stress: {one_line(line)}", file=sys.stderr, flush=True)
+    return code
+
+
+def _explain(error: BaseException) -> str:
+    """One line for what is not the user's mistake; for what is ours, where the traceback is."""
+    if _is_foreseen(error):
+        return str(error)
+    if os.environ.get(DEBUG_VARIABLE):
+        traceback.print_exception(error)
+        where = "the traceback is above"
+    else:
+        try:
+            fd, path = tempfile.mkstemp(prefix="stress-traceback-", suffix=".txt")
+            with open(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
+                traceback.print_exception(error, file=file)
+            where = f"the traceback is in {path}"
+        except OSError:
+            where = f"set {DEBUG_VARIABLE}=1 for a traceback"
+    said = re.sub(r"\s+", " ", str(error))[:300]
+    return f"an error in stress itself, which says nothing about the target: {type(error).__name__}: {said} ({where})"
+
+
+def _is_foreseen(error: BaseException) -> bool:
+    engine = sys.modules.get("stress.engine")  # not imported: then it can't have raised
+    return engine is not None and isinstance(error, engine.HarnessError)
+
+
+def _discard(stream: TextIO) -> None:
+    """Let go of what can't be written, so that Python does not try again at its exit, with an exit code of its own."""
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)

@@ -1,0 +1,98 @@
+"""The group of all commands: the modules of this package, each one."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import pkgutil
+import sys
+from pathlib import Path
+
+import click
+
+from stress.plan import UsageError
+from stress.registry import close_names
+from stress.result import EXIT_USAGE
+
+__all__ = ["group"]
+
+
+class CommandGroup(click.Group):
+    """Commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names there are; ``run`` comes first."""
+        names = [name for _, name, _ in pkgutil.iter_modules([str(Path(__file__).parent)]) if name[0] != "_"]
+        return sorted(names, key=lambda name: (name != "run", name))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, or None."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command = importlib.import_module(f"stress.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first argument names; raises `UsageError` with the names there are."""
+        name = args[0] if args else ""
+        if not name.startswith("-") and name not in (names := self.list_commands(ctx)):
+            raise UsageError("COMMAND", name, f"is no command of stress{close_names(name, names)}")
+        return super().resolve_command(ctx, args)
+
+
+_EPILOG = """\b
+Examples:
+  stress run                                  all of it, for ten seconds
+  stress run --target guide                   the same, at recipes that lose data
+  stress run handoff --target my_helpers.py   one scenario, at functions of yours
+  stress check .stress/RUN                    judge a run that is over once more
+  stress list targets                         what can be tested
+
+\b
+Exit codes:
+  0 pass, 1 violation, 2 usage, 3 unknown (the run proves nothing),
+  4 error of the harness, 130 interrupted
+
+\b
+Shell completion:
+  bash   eval "$(_STRESS_COMPLETE=bash_source stress)"     in ~/.bashrc
+  zsh    eval "$(_STRESS_COMPLETE=zsh_source stress)"      in ~/.zshrc
+  fish   _STRESS_COMPLETE=fish_source stress | source      in config.fish
+"""
+
+
+def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        version = importlib.metadata.version("atomicops-stress")
+        click.echo(f"stress {version} (Python {'.'.join(map(str, sys.version_info[:3]))}, {sys.platform})")
+        ctx.exit()
+
+
+@click.group(
+    cls=CommandGroup,
+    epilog=_EPILOG,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
+@click.pass_context
+def group(ctx: click.Context) -> int:
+    """Find out whether processes that share files can see, lose or destroy what they should not.
+
+    Many real processes, Bash and Python, work on the same files; what they did and saw is judged, and a violation is
+    shown with the operations that prove it.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+        return EXIT_USAGE  # nothing was tested: that must not look like a pass
+    return 0

@@ -1,0 +1,93 @@
+"""``stress list``: the scenarios, targets, checkers and anomalies there are."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+import click
+
+from stress.plan import UsageError
+from stress.registry import close_names
+
+__all__ = ["command"]
+
+
+def _scenarios() -> dict[str, str]:
+    from stress import scenarios
+
+    scenarios.load()
+    return {name: scenarios.SCENARIOS.get(name).about for name in scenarios.SCENARIOS}
+
+
+def _targets() -> dict[str, str]:
+    from stress import target
+
+    made = {}
+    for name in target.names():
+        try:
+            loaded = target.load(name)
+        except target.TargetError as error:
+            made[name] = f"can't be used: {error}"
+        else:
+            shows = f" (must show {', '.join(loaded.expects)})" if loaded.expects else ""
+            made[name] = f"{loaded.about.rstrip('.')}{shows}"
+    return made
+
+
+def _checkers() -> dict[str, str]:
+    from stress.checkers import registry
+
+    return {name: _first_line(registry.CHECKERS.get(name)) for name in registry.load()}
+
+
+def _first_line(function: Callable[..., object]) -> str:
+    paragraph = (inspect.getdoc(function) or inspect.getdoc(inspect.getmodule(function)) or "").split("\n\n")[0]
+    return " ".join(paragraph.split())
+
+
+def _anomalies() -> dict[str, str]:
+    from stress.anomalies import ABOUT
+
+    return dict(sorted(ABOUT.items()))
+
+
+_LISTS: dict[str, Callable[[], dict[str, str]]] = {
+    "scenarios": _scenarios,
+    "targets": _targets,
+    "checkers": _checkers,
+    "anomalies": _anomalies,
+}
+
+
+def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in _LISTS if name.startswith(incomplete)]
+
+
+@click.command("list", short_help="List scenarios, targets, checkers, anomalies.")
+@click.argument("what", required=False, metavar="[WHAT]", type=click.UNPROCESSED, shell_complete=_complete)
+def command(what: str | None) -> int:
+    """Show what there is, with a line on each.
+
+    WHAT: scenarios, targets, checkers or anomalies; none means all of them.
+    """
+    if what is not None and what not in _LISTS:
+        raise UsageError("WHAT", what, f"is nothing that can be listed{close_names(what, list(_LISTS))}")
+    for number, name in enumerate([what] if what else _LISTS):
+        if what is None:
+            click.echo(f"{chr(10) if number else ''}{name}:")
+        _show(_LISTS[name](), "" if what else "  ")
+    return 0
+
+
+def _show(lines: dict[str, str], indent: str) -> None:
+    """In a terminal the lines are wrapped under their second column; elsewhere each is one line."""
+    import shutil
+    import sys
+    import textwrap
+
+    margin = len(indent) + max(map(len, lines), default=0) + 2
+    width = max(margin + 30, shutil.get_terminal_size().columns) if sys.stdout.isatty() else 10**6
+    for name, about in lines.items():
+        head = f"{indent}{name}".ljust(margin)
+        click.echo(textwrap.fill(about, width, initial_indent=head, subsequent_indent=" " * margin) or head.rstrip())

@@ -1,0 +1,167 @@
+"""``stress run``: many real processes, free-running, for a time or a number of operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from stress.cli._options import finish, report_options
+from stress.plan import OPTIONS, Plan, UsageError, read_toml
+from stress.registry import close_names
+from stress.reporters.files import destinations, write_text
+from stress.reporters.json import as_json
+from stress.reporters.terminal import Terminal
+from stress.result import Result
+
+__all__ = ["command", "plan_of"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_EPILOG = """\b
+Examples:
+  stress run --writers 16 --duration 10s
+  stress run handoff progress_log --mix bash=8,python=8
+  stress run --dir /dev/shm --kill-every 200ms
+  stress run --target naive --stop-on-first
+  stress run --target my_helpers.py --report json=report.json,junit=report.xml
+  stress run --target mine.toml --ops 100000 --seed 7
+
+\b
+Durations take a unit: 200ms, 30s, 2m, 1h; a number alone is seconds.
+A seed fixes what the workers decide to do, not how the operating system schedules
+them: the same seed gives the same operations, not the same run. What was seen is kept
+in the run directory; `stress check` shows it again.
+
+\b
+A target of your own:
+  mine.py    a module that defines any of write(path, document), read(path),
+             update(path, change), append(path, text), backup(path), recover(path)
+  mine.toml  a command line for each, such as  write = "mytool put {path}"
+
+\b
+Exit codes: 0 pass, 1 violation, 2 usage, 3 unknown, 4 error of the harness,
+130 interrupted.
+"""
+
+
+def _complete_scenario(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from stress import scenarios
+
+    scenarios.load()
+    return [name for name in scenarios.SCENARIOS if name.startswith(incomplete)]
+
+
+def _complete_target(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    from click.shell_completion import CompletionItem
+
+    from stress import target
+
+    names = [name for name in target.names() if name.startswith(incomplete)]
+    return names or [CompletionItem(incomplete, type="file")]
+
+
+def _option(name: str, metavar: str, help_: str, **more: Any) -> Callable[[F], F]:
+    # Values stay as they are typed: `stress.plan` reads them, and says what is wrong with them.
+    return click.option(f"--{name}", metavar=metavar, help=help_, **more)
+
+
+@click.command("run", epilog=_EPILOG, short_help="Run many processes on shared files, and judge.")
+@click.argument(
+    "scenarios", nargs=-1, metavar="[SCENARIO]...", type=click.UNPROCESSED, shell_complete=_complete_scenario
+)
+@_option(
+    "target",
+    "NAME|FILE",
+    "What to test: a name from `stress list targets`, or your own .py or .toml file. [default: atomicops]",
+    shell_complete=_complete_target,
+)
+@_option("writers", "N", "Writing processes. [default: 16]")
+@_option("readers", "N", "Reading processes. [default: a quarter of the writers, at least 2]")
+@_option(
+    "mix",
+    "LANGUAGE=N,...",
+    "Writers of each language: bash, python, command. [default: as evenly as the target allows]",
+)
+@_option("duration", "DURATION", "How long the workers work. [default: 10s, or no limit with --ops]")
+@_option("ops", "N", "Stop after that many operations of all workers together. [default: no limit]")
+@_option("seed", "N", "Seed of what the workers decide to do. [default: a new one for each run]")
+@_option(
+    "dir",
+    "DIRECTORY",
+    "Where to put the files under test: the file system that is tested. [default: where temporary files go]",
+    type=click.Path(),
+)
+@_option("runs", "DIRECTORY", "Where to keep run directories. [default: .stress]", type=click.Path())
+@_option("kill-every", "DURATION", "SIGKILL a random worker about this often, and start another. [default: never]")
+@_option("pause-every", "DURATION", "Stop a random worker for a moment about this often. [default: never]")
+@_option("fill-every", "DURATION", "Have a random worker's disk full for a moment about this often. [default: never]")
+@_option("stop-on-first", "", "End the run at the first violation. [default: no]", is_flag=True, default=None)
+@_option("op-limit", "DURATION", "An operation that takes longer than this hangs. [default: 30s]")
+@_option(
+    "plan",
+    "FILE",
+    "Take options from a TOML file; keys are their names, and scenarios. Options given here win. [default: none]",
+    type=click.Path(),
+)
+@report_options
+def command(scenarios: tuple[str, ...], report: tuple[str, ...], quiet: bool, plan: str | None, **given: Any) -> int:
+    """Have many real processes work on the same files, and judge what they did and saw.
+
+    SCENARIO: which files and which operations; `stress list scenarios` has the names, and none means bridge, which is
+    all of it at once.
+    """
+    from stress import engine
+
+    chosen = plan_of(scenarios, given, plan)
+    _check_names(chosen)
+    wanted = destinations(report)
+    terminal = Terminal(quiet=quiet)
+    with terminal.view(chosen) as view:
+        result = engine.run(chosen, view.watch)
+    _keep(result)
+    return finish(result, wanted, terminal)
+
+
+def plan_of(scenarios: tuple[str, ...], given: dict[str, Any], file: str | None = None) -> Plan:
+    """The plan of a command line: ``given`` are click's parameters, None where an option is not there."""
+    options: dict[str, Any] = {}
+    if file is not None:
+        options, named = read_toml(file)
+        scenarios = scenarios or named
+    typed = {name: given[name.replace("-", "_")] for name in OPTIONS if given.get(name.replace("-", "_")) is not None}
+    # What was typed also wins where it contradicts the file by what it implies.
+    for one, other in (("mix", "writers"), ("writers", "mix"), ("ops", "duration"), ("duration", "ops")):
+        if one in typed and other not in typed:
+            options.pop(other, None)
+    return Plan.from_options(options | typed, scenarios)
+
+
+def _check_names(plan: Plan) -> None:
+    """See that the scenarios and the target are there, before anything else is looked at."""
+    from stress import scenarios, target
+
+    scenarios.load()
+    for name in plan.scenarios:
+        if name not in scenarios.SCENARIOS:
+            raise UsageError("SCENARIO", name, f"is no scenario{close_names(name, list(scenarios.SCENARIOS))}")
+    try:
+        target.load(plan.target)
+    except target.TargetError as error:
+        raise UsageError("--target", str(error)) from error
+
+
+def _keep(result: Result) -> None:
+    """Put the report into the run directory."""
+    from stress.engine import HarnessError
+
+    if result.run:
+        try:
+            write_text(str(Path(result.run, "result.json")), as_json(result))
+        except OSError as error:
+            raise HarnessError(
+                f"the result could not be kept in {result.run}: {error.strerror or error}; make room, "
+                f"and `stress check {result.run}` judges what was done"
+            ) from error

@@ -1,0 +1,78 @@
+"""``--report junit=FILE``: one test case for each scenario and checker, for CI systems that read JUnit's XML.
+
+A violation is a failure, a doubt an error, and what was left out is skipped.
+"""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+from stress.reporters.registry import reporter
+from stress.reporters.witness import finding_lines
+from stress.reporters.words import one_line, verdict_line
+from stress.result import Finding, Result, Verdict
+from stress.scenarios import SCENARIOS
+
+__all__ = ["as_junit"]
+
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@reporter("junit")
+def as_junit(result: Result) -> str:
+    """The report's text."""
+    cases = _cases(result)
+    target = str(result.plan.get("target", "?"))
+    suite = ElementTree.Element(
+        "testsuite",
+        name=f"stress {_safe(target)}",
+        time=f"{result.stats.get('duration_s', 0.0):.3f}",
+    )
+    failures = errors = 0
+    for (scenario, checker), findings in cases.items():
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=_safe(f"stress.{target}.{scenario}"), name=_safe(checker), time="0"
+        )
+        # One element a case: what CI systems take. A failure outranks an error; all findings are in the text.
+        worst = max(findings, key=lambda finding: finding.verdict, default=None)
+        if worst is None:
+            continue
+        tag = "failure" if worst.verdict is Verdict.FAIL else "error"
+        failures, errors = failures + (tag == "failure"), errors + (tag == "error")
+        element = ElementTree.SubElement(
+            case, tag, type=_safe(worst.anomaly), message=_safe(f"{worst.file}: {one_line(worst.message)}")
+        )
+        element.text = _safe("\n\n".join("\n".join(finding_lines(finding, result.began)) for finding in findings))
+    for reason in result.skipped:
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=_safe(f"stress.{target}"), name=_safe(reason), time="0"
+        )
+        ElementTree.SubElement(case, "skipped", message=_safe(reason))
+    ElementTree.SubElement(suite, "system-out").text = _safe(verdict_line(result))
+    counts = {"tests": len(cases) + len(result.skipped), "failures": failures, "errors": errors}
+    for name, count in {**counts, "skipped": len(result.skipped)}.items():
+        suite.set(name, str(count))
+    suites = ElementTree.Element("testsuites")
+    suites.append(suite)
+    ElementTree.indent(suites)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(suites, encoding="unicode") + "\n"
+
+
+def _cases(result: Result) -> dict[tuple[str, str], list[Finding]]:
+    cases: dict[tuple[str, str], list[Finding]] = {}
+    for name in result.plan.get("scenarios", ()):
+        for part in (SCENARIOS.get(name).parts if name in SCENARIOS else ()) or (name,):
+            checkers = SCENARIOS.get(part).checkers if part in SCENARIOS else frozenset()
+            if any(reason.startswith(f"scenario {part}:") for reason in result.skipped):
+                continue
+            cases.update({(part, checker): [] for checker in sorted(checkers)})
+    for finding in result.findings:
+        cases.setdefault((finding.scenario or "run", finding.checker), []).append(finding)
+    if not cases:
+        cases["run", "verdict"] = []
+    return cases
+
+
+def _safe(text: str) -> str:
+    return _NOT_XML.sub("\ufffd", text)

@@ -1,0 +1,184 @@
+"""A run while it goes on: a live table in a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from stress.plan import Plan
+from stress.reporters.table import rows_of_counts, table
+from stress.reporters.words import counted
+from stress.tail import Progress
+from stress.units import format_duration, format_rate
+
+__all__ = ["LineView", "LiveView", "SilentView", "View", "frame", "progress_line"]
+
+
+class View(Protocol):
+    """What is shown of a run under way. Used as a context manager; `watch` is what the engine calls."""
+
+    def __enter__(self) -> View:
+        """Begin; nothing is shown before the first `watch`."""
+        ...
+
+    def __exit__(self, *exc: object) -> None:
+        """Leave the terminal as it was."""
+        ...
+
+    def watch(self, progress: Progress) -> None:
+        """Show how far the run has come."""
+        ...
+
+
+class SilentView:
+    """Shows nothing."""
+
+    def __enter__(self) -> View:
+        """Begin."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """End."""
+
+    def watch(self, progress: Progress) -> None:
+        """Nothing."""
+
+
+class LiveView:
+    """The live table. It has no thread of its own, as the engine forks: it is drawn when `watch` is called."""
+
+    def __init__(self, console: Console, plan: Plan) -> None:
+        self._console, self._plan = console, plan
+        self._live: Live | None = None
+        self._last: Progress | None = None
+
+    def __enter__(self) -> View:
+        """Begin; the screen is left alone until there is something to see."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Take the table away, and show the cursor again."""
+        if self._live is not None:
+            self._live.stop()
+
+    def watch(self, progress: Progress) -> None:
+        """Draw."""
+        if self._live is None:
+            self._live = Live(
+                console=self._console,
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+                vertical_overflow="crop",
+            )
+            self._live.start()
+        # While the checkers work there are no new figures: the last ones stay.
+        self._last = progress if progress.counts or self._last is None else self._last
+        self._live.update(frame(self._plan, self._last, progress.phase, self._console.width), refresh=True)
+
+
+class LineView:
+    """A line when it starts, one every ``every_s`` seconds, and one when the checkers begin."""
+
+    def __init__(self, write: Callable[[str], None], plan: Plan, every_s: float = 10.0) -> None:
+        self._write, self._plan, self._every_s = write, plan, every_s
+        self._next_s = every_s
+        self._phase = ""
+
+    def __enter__(self) -> View:
+        """Begin."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """End."""
+
+    def watch(self, progress: Progress) -> None:
+        """Write a line, if it is time for one."""
+        if not self._phase:
+            self._write(headline(self._plan, progress))
+        if progress.phase == "checking" != self._phase:
+            self._write("checking what was done")
+        elif progress.elapsed_s >= self._next_s and progress.phase == "running":
+            self._next_s = progress.elapsed_s + self._every_s
+            self._write(progress_line(progress))
+        self._phase = progress.phase
+
+
+def headline(plan: Plan, progress: Progress) -> str:
+    """What runs, on one line."""
+    writers = progress.writers or plan.writers
+    readers = progress.readers or (max(2, plan.writers // 4) if plan.readers is None else plan.readers)
+    return (
+        f"{', '.join(plan.scenarios)} with {plan.target}: {counted(writers, 'writer')}, "
+        f"{counted(readers, 'reader')}, {_until(plan)}, seed {plan.seed}"
+    )
+
+
+def _until(plan: Plan) -> str:
+    ends = [] if plan.duration_s is None else [format_duration(plan.duration_s)]
+    if plan.ops is not None:
+        ends.append(counted(plan.ops, "operation"))
+    return " or ".join(ends)
+
+
+def progress_line(progress: Progress) -> str:
+    """How far it has come, on one line."""
+    total = sum(count.total for count in progress.counts.values())
+    rate = sum(count.per_s for count in progress.counts.values())
+    return (
+        f"{progress.elapsed_s:.1f} s: {counted(total, 'operation')}, {format_rate(rate)}/s, "
+        f"{progress.overlap:.1f} in flight, {counted(progress.kills, 'kill')}, {_violations(progress)}"
+    )
+
+
+def _violations(progress: Progress) -> str:
+    found = ", ".join(f"{name} ×{count:,}" for name, count in progress.violations.items())
+    return found or "no violation seen so far"
+
+
+def frame(plan: Plan, progress: Progress, phase: str, width: int) -> RenderableType:
+    """One picture of the live view."""
+    title = Text(headline(plan, progress), style="bold", overflow="ellipsis", no_wrap=True)
+    rows = rows_of_counts(progress.counts)
+    parts: list[RenderableType] = [title, _bar(progress, phase, width), Text()]
+    if rows:
+        parts += [table(rows), Text()]
+    parts.append(
+        Text(
+            f"{progress.overlap:.1f} operations in flight on average · {counted(progress.kills, 'kill')}",
+            overflow="ellipsis",
+            no_wrap=True,
+        )
+    )
+    parts.append(Text(_violations(progress), style="bold red" if progress.violations else "green"))
+    return Group(*parts)
+
+
+def _bar(progress: Progress, phase: str, width: int) -> RenderableType:
+    total = sum(count.total for count in progress.counts.values())
+    shares = []
+    if progress.duration_s:
+        shares.append(progress.elapsed_s / progress.duration_s)
+    if progress.ops:
+        shares.append(total / progress.ops)
+    words = {
+        "starting": "starting the workers",
+        "stopping": "letting operations under way end",
+        "checking": "checking what was done",
+    }.get(phase)
+    if words is None:
+        of = f" of {progress.duration_s:.1f}" if progress.duration_s else ""
+        words = f"{progress.elapsed_s:.1f}{of} s" + (f", {total:,} of {progress.ops:,}" if progress.ops else "")
+    line = Table.grid(padding=(0, 1))
+    line.add_column(no_wrap=True)
+    line.add_column(no_wrap=True)
+    done = 1.0 if phase == "checking" else min(1.0, max(shares, default=0.0))
+    line.add_row(ProgressBar(total=1.0, completed=done, width=max(10, min(40, width - len(words) - 2))), words)
+    return line

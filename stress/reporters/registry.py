@@ -1,0 +1,39 @@
+"""The registry of reports that go to files. A reporter says its own kind; adding one is adding a file to this package.
+
+A reporter is a pure function from a result to the text of its file. Where that goes is `stress.reporters.files`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable
+
+import stress.reporters
+from stress.registry import Registry
+from stress.result import Result
+
+__all__ = ["REPORTERS", "Reporter", "load", "reporter"]
+
+Reporter = Callable[[Result], str]
+"""From a result to the text of a file."""
+
+REPORTERS: Registry[Reporter] = Registry("kind of report")
+
+
+def reporter(kind: str) -> Callable[[Reporter], Reporter]:
+    """Register the decorated function for ``--report KIND=FILE``; raises ValueError if that is taken."""
+
+    def register(function: Reporter) -> Reporter:
+        return REPORTERS.add(kind, function)
+
+    return register
+
+
+@functools.cache
+def load() -> Registry[Reporter]:
+    """Import every reporter of this package, once, and return the registry."""
+    for module in pkgutil.iter_modules(stress.reporters.__path__):
+        importlib.import_module(f"stress.reporters.{module.name}")
+    return REPORTERS

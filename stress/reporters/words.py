@@ -1,0 +1,145 @@
+"""A result in words: the verdict line, the command that shows it again, and bytes as text."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from typing import Any
+
+from stress.result import Finding, Result, Verdict
+
+__all__ = [
+    "again",
+    "counted",
+    "escape_bytes",
+    "one_line",
+    "plain_text",
+    "readers_of",
+    "verdict_label",
+    "verdict_line",
+    "verdict_words",
+]
+
+_READS = ("read", "observe", "observe_backup")
+_CHANGES = ("write", "update", "append", "backup", "recover")
+_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def verdict_label(result: Result) -> str:
+    """``PASS``, ``FAIL``, ``UNKNOWN`` or ``INTERRUPTED``: the last for a run cut short in which no violation was
+    found.
+    """
+    if result.interrupted and result.verdict is not Verdict.FAIL:
+        return "INTERRUPTED"
+    return result.verdict.name
+
+
+def verdict_line(result: Result) -> str:
+    """The verdict in one line of plain words, with what was left out."""
+    return f"{verdict_label(result)} — {verdict_words(result)}"
+
+
+def verdict_words(result: Result) -> str:
+    """What follows the label in `verdict_line`."""
+    return "; ".join(one_line(part) for part in _parts(result))
+
+
+def _parts(result: Result) -> Iterable[str]:
+    doubts = [finding for finding in result.findings if finding.verdict is Verdict.UNKNOWN]
+    if result.verdict is Verdict.FAIL:
+        violations = [finding for finding in result.findings if finding.verdict is Verdict.FAIL]
+        yield f"{_anomalies(violations)}: {_deeds(result)}"
+        if doubts:
+            yield f"in doubt besides: {_anomalies(doubts)}"
+    elif result.verdict is Verdict.UNKNOWN:
+        reasons = [finding.message.rstrip(".") for finding in doubts]
+        yield reasons[0] if reasons else "the run does not say enough to judge"
+        if len(reasons) > 1:
+            yield f"and {counted(len(reasons) - 1, 'more reason')}, see below"
+        yield _deeds(result)
+    else:
+        yield f"{_deeds(result)}"
+        yield ", ".join(_claims(result))
+    if result.interrupted:
+        yield "interrupted before its end" if result.verdict is not Verdict.PASS else "that is until it was interrupted"
+    if result.skipped:
+        yield "left out: " + "; ".join(result.skipped)
+
+
+def _deeds(result: Result) -> str:
+    plan, stats = result.plan, result.stats
+    writers, readers = int(plan.get("writers", 0)), readers_of(plan)
+    who = counted(writers, "writer") + (f" and {counted(readers, 'reader')}" if readers else "")
+    scenarios = ", ".join(plan.get("scenarios", ())) or "no scenario"
+    done = counted(int(stats.get("operations", 0)), "operation")
+    return f"{who} did {done} in {stats.get('duration_s', 0.0):.1f} s on {scenarios} with {plan.get('target', '?')}"
+
+
+def _claims(result: Result) -> list[str]:
+    claims = []
+    if _done(result, _READS):
+        claims.append("no reader saw a partial document")
+    if _done(result, _CHANGES):
+        claims.append("nothing acknowledged was lost")
+    return claims or ["nothing was found"]
+
+
+def _done(result: Result, kinds: Iterable[str]) -> int:
+    return sum(by_outcome.get("ok", 0) for kind in kinds for by_outcome in result.operations.get(kind, {}).values())
+
+
+def _anomalies(findings: Iterable[Finding]) -> str:
+    counts: dict[str, int] = {}
+    for finding in findings:
+        counts[finding.anomaly] = counts.get(finding.anomaly, 0) + finding.count
+    return ", ".join(f"{name} ×{count:,}" for name, count in counts.items()) or "no finding"
+
+
+def readers_of(plan: Any) -> int:
+    """How many readers a plan (as in `Plan.to_json`) asks for."""
+    readers = plan.get("readers")
+    return max(2, int(plan.get("writers", 0)) // 4) if readers is None else int(readers)
+
+
+def counted(count: int, what: str) -> str:
+    """``1 writer``, ``16 writers``, ``41,203 operations``."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def again(result: Result) -> str | None:
+    """The command that shows the result again, where the run was kept."""
+    return f"stress check {shlex.quote(result.run)}" if result.run else None
+
+
+def escape_bytes(data: bytes) -> str:
+    r"""Bytes as text that is safe to show and says exactly what they are: printable UTF-8 as it is, ``\\`` for a
+    backslash, ``\n``, ``\xNN`` for a byte that is not text, ``\uNNNN`` for a character that does not print.
+    """
+    made = []
+    for character in data.decode("utf-8", "surrogateescape"):
+        code = ord(character)
+        if character == "\\":
+            made.append("\\\\")
+        elif 0xDC80 <= code <= 0xDCFF:
+            made.append(f"\\x{code - 0xDC00:02x}")
+        else:
+            made.append(_visible(character))
+    return "".join(made)
+
+
+def plain_text(text: str) -> str:
+    """``text`` without what would move a cursor or hide: control characters become escapes."""
+    return "".join(map(_visible, text))
+
+
+def one_line(text: str) -> str:
+    """`plain_text` on one line."""
+    return plain_text(" ".join(text.split()))
+
+
+def _visible(character: str) -> str:
+    if character.isprintable():
+        return character
+    code = ord(character)
+    wide = f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return _ESCAPES.get(character) or (f"\\x{code:02x}" if code < 0x80 else wide)
