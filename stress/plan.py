@@ -74,9 +74,11 @@ class Plan:
 
     def __post_init__(self) -> None:
         """Look at every value."""
+        if isinstance(self.scenarios, str):
+            raise UsageError("SCENARIO", self.scenarios, "is one text, not a tuple of names")
         for name in self.scenarios:
-            if not re.fullmatch(r"\w[\w.-]*", name):
-                raise UsageError("SCENARIO", name, "is not a scenario's name; `stress list scenarios` gives them")
+            if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
+                raise UsageError("SCENARIO", str(name), "is not a scenario's name; `stress list scenarios` gives them")
         if not self.scenarios:
             raise UsageError("SCENARIO", "give at least one; `stress list scenarios` gives their names")
         if not self.target:
@@ -97,8 +99,8 @@ class Plan:
             ("--fill-every", self.fill_every_s),
             ("--op-limit", self.op_limit_s),
         ):
-            if seconds is not None and not 0 < seconds <= DURATION_S_MAX:  # also not for NaN
-                raise UsageError(option, f"{seconds}s", _DURATION_ADVICE.format(option, _EXAMPLES[option]))
+            if seconds is not None and not _lasts(seconds):
+                raise UsageError(option, str(seconds), _DURATION_ADVICE.format(option, _EXAMPLES[option]))
         for option, path in (("--dir", self.directory), ("--runs", self.runs)):
             if path == "" or "\0" in (path or ""):
                 raise UsageError(option, path or "", "is not a path; give a directory")
@@ -202,20 +204,28 @@ class Option:
 
 
 def _whole(option: str, value: object, least: int, most: int, what: str, example: str) -> int:
-    number = value
-    if isinstance(value, str):
-        try:
-            number = int(value)
-        except ValueError:
-            number = None
-    if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
-        range_ = f"{least} or more" if not isinstance(number, int) or number < least else f"{most} or less"
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        range_ = f"{most} or less" if isinstance(value, int) and value > most else f"{least} or more"
         raise UsageError(option, str(value)[:80], f"is not {what}; give {range_}, such as {example}")
-    return number
+    return value
+
+
+def _read_whole(option: str, value: object, least: int, most: int, what: str, example: str) -> int:
+    try:
+        number = int(value) if isinstance(value, str) else value
+    except ValueError:
+        number = value
+    return _whole(option, number, least, most, what, example)
+
+
+def _lasts(seconds: object) -> bool:
+    return (
+        isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and 0 < seconds <= DURATION_S_MAX
+    )  # which NaN is not
 
 
 def _whole_option(name: str, least: int, most: int, what: str, example: str) -> Option:
-    return Option(name, lambda option, value: _whole(option, value, least, most, what, example), _show_text)
+    return Option(name, lambda option, value: _read_whole(option, value, least, most, what, example), _show_text)
 
 
 def _read_duration(option: str, value: Any) -> float:
@@ -223,7 +233,7 @@ def _read_duration(option: str, value: Any) -> float:
         seconds = parse_duration(value)
     except (ValueError, OverflowError):
         seconds = 0.0
-    if not 0 < seconds <= DURATION_S_MAX:
+    if not _lasts(seconds):
         raise UsageError(option, str(value)[:80], _DURATION_ADVICE.format(option, _EXAMPLES[option]))
     return seconds
 

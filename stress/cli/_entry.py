@@ -13,13 +13,14 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
-from typing import NoReturn, TextIO
+from typing import NoReturn, TextIO, cast
 
 import click
 
 from stress.cli._group import group
 from stress.cli._usage import line_of
 from stress.plan import UsageError
+from stress.reporters.stream import PatientStream
 from stress.reporters.words import one_line
 from stress.result import EXIT_HARNESS, EXIT_INTERRUPTED, EXIT_USAGE
 
@@ -31,18 +32,18 @@ DEBUG_VARIABLE = "STRESS_DEBUG"
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """The console script: do what ``argv`` (default: `sys.argv`) says, and exit."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed: take its descriptor, before a journal does
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that has no × gets a ?, not a traceback
+    shown = PatientStream(sys.stdout)
+    sys.stdout = cast(TextIO, shown)
     code = run_command(list(sys.argv[1:] if argv is None else argv))
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _discard(sys.stdout)
-    except (OSError, ValueError) as error:
-        _say(f"standard output could not be written: {error}")
-        _discard(sys.stdout)
-        code = EXIT_HARNESS
+    shown.flush()
+    if shown.error:
+        code = _say(f"standard output could not be written: {shown.error.strerror or shown.error}")
     sys.exit(code)
 
 
@@ -96,11 +97,3 @@ def _explain(error: BaseException) -> str:
 def _is_foreseen(error: BaseException) -> bool:
     engine = sys.modules.get("stress.engine")  # not imported: then it can't have raised
     return engine is not None and isinstance(error, engine.HarnessError)
-
-
-def _discard(stream: TextIO) -> None:
-    """Let go of what can't be written, so that Python does not try again at its exit, with an exit code of its own."""
-    with contextlib.suppress(OSError, ValueError):
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, stream.fileno())
-        os.close(null)

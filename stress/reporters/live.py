@@ -158,6 +158,7 @@ def frame(plan: Plan, progress: Progress, phase: str, width: int) -> RenderableT
         )
     )
     parts.append(Text(_violations(progress), style="bold red" if progress.violations else "green"))
+    parts.append(Text("Ctrl-C ends it early, with a report", style="dim"))
     return Group(*parts)
 
 

@@ -1,51 +1,51 @@
-"""Standard output that whoever reads it may close: the run goes on to its verdict, and nothing more is shown."""
+"""Standard output that may be closed, or full: the run goes on to its verdict and its reports all the same."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 __all__ = ["PatientStream"]
 
 
 class PatientStream:
-    """A text stream that goes quiet at the first broken pipe; other errors are raised, as for a full disk."""
+    """A text stream that goes quiet at the first error. ``error`` remembers it, but for a broken pipe: whoever closes
+    one has read enough.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._quiet = False
+        self.error: OSError | None = None
 
-    @property
-    def encoding(self) -> str:
-        """Of the stream."""
-        return self._stream.encoding or "utf-8"
-
-    def isatty(self) -> bool:
-        """Whether it is a terminal."""
-        return self._stream.isatty()
-
-    def fileno(self) -> int:
-        """Of the stream."""
-        return self._stream.fileno()
+    def __getattr__(self, name: str) -> Any:
+        """All else is the stream's."""
+        return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write, or not, once nobody reads."""
-        try:
-            return self._stream.write(text)
-        except BrokenPipeError:
-            self._go_quiet()
-            return len(text)
+        """Write, unless it has gone quiet."""
+        if not self._quiet:
+            try:
+                self._stream.write(text)
+            except OSError as error:
+                self._go_quiet(error)
+        return len(text)
 
     def flush(self) -> None:
-        """Flush, or not, once nobody reads."""
-        try:
-            self._stream.flush()
-        except BrokenPipeError:
-            self._go_quiet()
+        """Flush, unless it has gone quiet."""
+        if not self._quiet:
+            try:
+                self._stream.flush()
+            except OSError as error:
+                self._go_quiet(error)
 
-    def _go_quiet(self) -> None:
-        # What is still in the stream's buffer goes to the null device, also at exit.
-        if self._stream is sys.__stdout__ or self._stream is sys.stdout:
+    def _go_quiet(self, error: OSError) -> None:
+        self._quiet = True
+        if not isinstance(error, BrokenPipeError):
+            self.error = error
+        if self._stream is sys.__stdout__:
+            # What is still in the stream's buffer goes to the null device, also at exit.
             null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
             os.dup2(null, self._stream.fileno())
             os.close(null)

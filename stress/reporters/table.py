@@ -14,7 +14,10 @@ from stress.result import Result
 from stress.tail import Count
 from stress.units import format_latency, format_rate
 
-__all__ = ["Row", "rows_of_counts", "rows_of_result", "table"]
+__all__ = ["NAMES", "Row", "rows_of_counts", "rows_of_result", "table"]
+
+NAMES = {"observe_backup": "see backup"}
+"""Of kinds of operation, where they differ from what is shown."""
 
 _ORDER = {kind.label: place for place, kind in enumerate(Kind)}
 
@@ -77,7 +80,7 @@ def table(rows: Iterable[Row]) -> Table:
     before = ""
     for row in rows:
         made.add_row(
-            "" if row.kind == before else row.kind.replace("_", " "),
+            "" if row.kind == before else NAMES.get(row.kind, row.kind),
             row.language,
             f"{row.total:,}",
             format_rate(row.per_s),

@@ -8,14 +8,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import TextIO, cast
+from typing import TextIO
 
 from rich.console import Console
 from rich.text import Text
 
 from stress.plan import Plan
 from stress.reporters.live import LineView, LiveView, SilentView, View
-from stress.reporters.stream import PatientStream
 from stress.reporters.table import rows_of_result, table
 from stress.reporters.witness import body, finding_headline, finding_summary
 from stress.reporters.words import again, counted, verdict_label, verdict_words
@@ -35,10 +34,10 @@ class Terminal:
     """Standard output, for people. ``quiet``: the verdict and the findings only."""
 
     def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
-        patient = PatientStream(stream if stream is not None else sys.stdout)
-        rich = patient.isatty() and os.environ.get("CI", "").lower() not in ("true", "1", "yes")
+        stream = stream if stream is not None else sys.stdout
+        rich = stream.isatty() and os.environ.get("CI", "").lower() not in ("true", "1", "yes")
         self._console = Console(
-            file=cast(TextIO, patient),
+            file=stream,
             highlight=False,
             emoji=False,
             markup=False,
@@ -97,7 +96,13 @@ class Terminal:
         if rest:
             self._line(f"\nAnd {counted(len(rest), 'more finding')}:")
         for finding in rest[:SUMMARIES_MAX]:
-            self._line(f"  {finding_summary(finding)}")
+            self._console.print(
+                Text(f"  {finding_summary(finding)}"),
+                no_wrap=True,
+                overflow="ellipsis",
+                crop=False,
+                soft_wrap=not self._fancy,
+            )
         if len(rest) > SUMMARIES_MAX:
             self._line(f"  and {len(rest) - SUMMARIES_MAX:,} more: --report json=FILE has them all")
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from stress.history.record import NO_VERSION, Kind, Operation, format_version
+from stress.history.record import NO_VERSION, Operation, format_version
+from stress.reporters.table import NAMES
 from stress.reporters.words import escape_bytes, one_line, plain_text
 from stress.result import Finding, Verdict
 
@@ -19,8 +20,6 @@ WIDTH = 78
 _BYTES_SHOWN = 200
 _NOTE_SHOWN = 160
 _ROWS_MAX = 12
-
-_VERBS = {Kind.OBSERVE_BACKUP: "see backup"}
 
 
 def finding_headline(finding: Finding) -> str:
@@ -44,7 +43,7 @@ def finding_lines(finding: Finding, began: int, width: int = WIDTH) -> list[str]
 
 def body(finding: Finding, began: int, width: int = WIDTH) -> list[str]:
     """The message, the witness, the diagram and the details."""
-    lines = _wrapped(finding.message, width)
+    lines = _wrapped(finding.message, width, hang="")
     if finding.witness:
         ops = sorted(finding.witness, key=lambda op: (op.invoke, op.ret))
         lines += ["", *witness_table(ops[:_ROWS_MAX], began)]
@@ -121,18 +120,18 @@ def _seen(ops: Sequence[Operation], finding: Finding, width: int) -> list[str]:
 
 
 def _verb(op: Operation) -> str:
-    return _VERBS.get(op.kind, op.kind.label)
+    return NAMES.get(op.kind.label, op.kind.label)
 
 
 def _version(version: int) -> str:
     return "" if version == NO_VERSION else format_version(version)
 
 
-def _wrapped(text: str, width: int) -> list[str]:
+def _wrapped(text: str, width: int, hang: str = "  ") -> list[str]:
     lines: list[str] = []
     for line in text.splitlines() or [""]:
         indent = " " * (len(line) - len(line.lstrip(" ")))
         lines += textwrap.wrap(
-            plain_text(line), max(20, width), subsequent_indent=indent + "  ", break_on_hyphens=False
+            plain_text(line), max(20, width), subsequent_indent=indent + hang, break_on_hyphens=False
         ) or [""]
     return lines

@@ -58,10 +58,10 @@ def _parts(result: Result) -> Iterable[str]:
             yield f"and {counted(len(reasons) - 1, 'more reason')}, see below"
         yield _deeds(result)
     else:
-        yield f"{_deeds(result)}"
-        yield ", ".join(_claims(result))
-    if result.interrupted:
-        yield "interrupted before its end" if result.verdict is not Verdict.PASS else "that is until it was interrupted"
+        yield _deeds(result)
+        yield ("until then " if result.interrupted else "") + ", ".join(_claims(result))
+    if result.interrupted and result.verdict is not Verdict.PASS:
+        yield "interrupted before its end"
     if result.skipped:
         yield "left out: " + "; ".join(result.skipped)
 
