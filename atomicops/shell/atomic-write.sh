@@ -1,11 +1,42 @@
 #!/usr/bin/env bash
 # Replace a small file that other processes read and write: see atomicops.sh, which must lie beside this.
+# usage: atomic-write.sh [--if-version VERSION] CONTENT|- TARGET
 
+LC_ALL=C # bytes; and bash reads a script faster
 set -uo pipefail
+
+here=${BASH_SOURCE[0]%/*}
+[[ $here != "${BASH_SOURCE[0]}" ]] || here=.
+_ao_first_part_only=
+(($# != 2)) || _ao_first_part_only=1
+# shellcheck source-path=SCRIPTDIR source=atomicops.sh
+if ! source "$here/atomicops.sh"; then
+  printf 'atomicops: %s: cannot be read; keep it beside atomic-write.sh\n' "$here/atomicops.sh" >&2
+  exit 69
+fi
+
+# The rest of this file is not even read when perl takes over here.
+if [[ -n $_ao_first_part_only ]]; then
+  if _ao_perl_is_there; then
+    _ao_settings && _ao_resolve "$2" || exit
+    if [[ -d $_ao_dir ]]; then
+      _ao_perl_arguments write '' "$2" '' "$here/atomicops.sh"
+      # shellcheck disable=SC2031 # in another function's subshell
+      export LC_ALL PERL5OPT='' PERL_UNICODE=0
+      if [[ $1 != - ]]; then
+        exec perl -e "$_ao_program" -- "${_ao_arguments[@]}" <<<"$1"
+      fi
+      exec perl -e "$_ao_program" -- "${_ao_arguments[@]}"
+    fi
+  fi
+  _ao_first_part_only=
+  # shellcheck source-path=SCRIPTDIR source=atomicops.sh
+  source "$here/atomicops.sh"
+fi
 
 if (($# == 1)) && [[ $1 == --help || $1 == -h ]]; then
   cat <<'HELP'
-usage: atomic-write.sh [--if-version VERSION] CONTENT TARGET
+usage: atomic-write.sh [--if-version VERSION] CONTENT|- TARGET
 
 Replaces TARGET by CONTENT, at once: a reader sees the old file or the new one, whole.
 CONTENT is text, and a newline is added as `echo` does. With - as CONTENT, standard input is taken, byte for byte
@@ -30,28 +61,5 @@ if ! { (($# == 2)) || { (($# == 4)) && [[ $1 == --if-version ]]; }; }; then
   printf 'atomicops: atomic-write.sh: called with the wrong arguments; see atomic-write.sh --help\n' >&2
   exit 64
 fi
-
-here=${BASH_SOURCE[0]%/*}
-[[ $here != "${BASH_SOURCE[0]}" ]] || here=.
-_ao_first_part_only=
-(($# == 4)) || _ao_first_part_only=1
-# shellcheck source-path=SCRIPTDIR source=atomicops.sh
-if ! source "$here/atomicops.sh"; then
-  printf 'atomicops: %s: cannot be read; keep it beside atomic-write.sh\n' "$here/atomicops.sh" >&2
-  exit 69
-fi
-
-if declare -F atomic_write >/dev/null; then
-  _ao_alone=1 # this process is ours: no subshell is needed to keep traps in
-  atomic_write "$@"
-  exit
-fi
-
-_ao_settings && _ao_resolve "$2" && _ao_parents || exit
-_ao_perl_arguments write '' "$2" ''
-# shellcheck disable=SC2031 # that is the other branch's
-export LC_ALL=C PERL5OPT='' PERL_UNICODE=0
-if [[ $1 != - ]]; then
-  exec perl -e "$_ao_program" -- "${_ao_arguments[@]}" <<<"$1"
-fi
-exec perl -e "$_ao_program" -- "${_ao_arguments[@]}"
+_ao_alone=1 # this process is ours: no subshell is needed to keep traps in
+atomic_write "$@"

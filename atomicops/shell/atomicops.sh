@@ -42,29 +42,6 @@ if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] < 404)); then
   return 69
 fi
 
-# Locks held by this shell: the lock's path, and the shell that took it.
-_ao_held_locks=()
-_ao_held_by=()
-
-# --- JSON, RFC 8259, as a regular expression for Perl and PCRE over bytes (LC_ALL=C) -------------------------------
-# Possessive quantifiers: a token that has matched is never given back, so time is linear and no backtracking limit
-# is reached. Lone surrogates as \u escapes are JSON text, and json.loads takes them too; as UTF-8 bytes they are not.
-
-_ao_utf8='[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]'
-_ao_utf8+='|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}'
-_ao_string='"(?:[^"\\\x00-\x1f\x80-\xff]++|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})|'"$_ao_utf8"')*+"'
-_ao_number='-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+'
-# Numbers that jq 1.6 does not round: integers to 9006999999999999 (2^53 is a little more), anything else to 17 digits
-# and exponents to 289.
-_ao_safe_number='-?+(?:(?:0|[1-9][0-9]{0,14}|[1-8][0-9]{15}|900[0-6][0-9]{12})(?![0-9.eE])|(?:0\.(?=[0-9])0*+[0-9]{0,17}+'
-_ao_safe_number+='|0(?=[eE])|[1-9][0-9]{0,16}+(?=[eE])|(?=[0-9.]{3,18}+(?![0-9.]))[1-9][0-9]*+\.[0-9]++)'
-_ao_safe_number+='(?:[eE][+-]?+(?=[0-9])0*+(?:1[0-9]{2}|2[0-8][0-9]|[0-9]{0,2}+))?+(?![0-9.eE]))'
-_ao_grammar() { # _ao_grammar NUMBER: sets _ao_json_re
-  local w='[ \t\n\r]*+'
-  _ao_json_re="\\A$w((?>($_ao_string)|$1|true|false|null|\\[$w(?:(?1)$w(?:,$w(?1)$w)*+)?+\\]"
-  _ao_json_re+="|\\{$w(?:(?2)$w:$w(?1)$w(?:,$w(?2)$w:$w(?1)$w)*+)?+\\}))$w\\z"
-}
-
 # --- messages and settings ------------------------------------------------------------------------------------------
 
 _ao_fail() { # _ao_fail STATUS WHAT WHY TODO: one line on standard error
@@ -127,34 +104,138 @@ _ao_resolve() { # _ao_resolve FILE: sets _ao_target _ao_dir _ao_name _ao_lock _a
   [[ ${_ao_name%.json} == "$_ao_name" && ${1%.json} == "$1" ]] || _ao_json=1
 }
 
-_ao_parents() { # makes the file's directory if need be
-  [[ ! -d $_ao_dir ]] || return 0
-  local made=() dir=$_ao_dir
-  while [[ ! -d $dir && $dir == */* ]]; do
-    made+=("$dir")
-    dir=${dir%/*}
-  done
-  made+=("${dir:-/}")
-  if ! mkdir -p -- "$_ao_dir" 2>/dev/null; then
-    _ao_fail 73 "$_ao_dir" "cannot make this directory" "make it, or choose another"
-    return
-  fi
-  if [[ $_ao_sync == full ]] && ! sync -- "${made[@]}" 2>/dev/null; then
-    _ao_fail 74 "$_ao_dir" "made, but may not survive a power loss; nothing was written in it" "try again"
-  fi
+# --- JSON, RFC 8259, as a regular expression for Perl and PCRE over bytes (LC_ALL=C) -------------------------------
+# Possessive quantifiers: a token that has matched is never given back, so time is linear and no backtracking limit
+# is reached. Lone surrogates as \u escapes are JSON text, and json.loads takes them too; as UTF-8 bytes they are not.
+
+_ao_utf8='[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]'
+_ao_utf8+='|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}'
+_ao_string='"(?:[^"\\\x00-\x1f\x80-\xff]++|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})|'"$_ao_utf8"')*+"'
+_ao_number='-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+'
+_ao_grammar() { # _ao_grammar NUMBER: sets _ao_json_re
+  local w='[ \t\n\r]*+'
+  _ao_json_re="\\A$w((?>($_ao_string)|$1|true|false|null|\\[$w(?:(?1)$w(?:,$w(?1)$w)*+)?+\\]"
+  _ao_json_re+="|\\{$w(?:(?2)$w:$w(?1)$w(?:,$w(?2)$w:$w(?1)$w)*+)?+\\}))$w\\z"
 }
 
 # --- the engine in one process ---------------------------------------------------------------------------------------
 
-# No modules: loading one costs more than all the rest. Calls that Perl has no function for go by number.
-# Signals are delivered between Perl's own steps: a handler sees the temp file's name before there is a file, and
-# nothing interrupts between the rename and the word that it is done.
+# No modules, and what most writes do not need is in a second text, compiled on the first call of one of its
+# functions: to load and to compile costs more than to write. Calls that Perl has no function for go by number.
+# Signals are delivered between Perl's own steps: a handler knows the temp file's name before there is a file, and
+# nothing comes between the rename and the knowledge that it is done.
 # shellcheck disable=SC2016
 _ao_program='
-my ($op, $shown, $target, $dir, $prefix, $lock, $fd, $wait, $sync, $like, $json, $re, $string, $number) = splice @ARGV, 0, 14;
-my ($NOFOLLOW, $FSYNC, $COPY, $TIMER, $RENAME, $LIST, $GET, $FLIST, $FSET, $FREMOVE) = map { $_ + 0 } splice @ARGV, 0, 10;
-my ($tmp, $done, $late);
+($op, $shown, $target, $dir, $prefix, $lock, $fd, $wait, $sync, $like, $json, $string, $number, $re, $rest,
+    $NOFOLLOW, $FSYNC, $LIST, $FLIST, $EXIT, @nr) = splice @ARGV, 0, 26;
+$_ += 0 for $NOFOLLOW, $FSYNC, $LIST, $FLIST, $EXIT;
+sub AUTOLOAD {
+    if ($rest !~ /^\nsub /) { # the path of the file with that text
+        open my $file, "<", $rest or die "$rest: $!";
+        local $/;
+        ($rest) = <$file> =~ /^_ao_program_rest=\x27(\n.*?^)\x27$/ms;
+    }
+    eval $rest;
+    die $@ if $@;
+    goto &$AUTOLOAD;
+}
 
+# All of the input before the lock: its writer may be slow, or want that lock.
+$text = "";
+if ($op eq "write" || $op eq "append") {
+    while ($n = sysread(STDIN, $text, 1 << 20, length $text) // again("reading standard input")) { }
+    valid($text) or refuse("the content", $text) if $json && $op eq "write";
+}
+sub valid { # for 16 KiB a process for grep costs as much as this; for 1 MiB, a tenth
+    index($_[0], "\0") < 0 && (length $_[0] > 16384 ? by_grep($_[0]) : $_[0] =~ /$re/);
+}
+
+$SIG{XFSZ} = "IGNORE"; # at a file size limit the write fails, and says so
+for ("INT", "TERM", "HUP") { $SIG{$_} = sub { stopped(@_) } if !defined $SIG{$_} || $SIG{$_} ne "IGNORE" }
+
+while ($fd ne "held") {
+    if ($fd ne "") { open L, "<&=", $fd or io("the lock $lock") } # asking again for a lock that one has is free
+    else {
+        sysopen L, $lock, 02000102 | $NOFOLLOW, 0666
+            or ($! == 13 || $! == 1 || $! == 30) && sysopen L, $lock, 02000000 | $NOFOLLOW
+            or cannot("the lock $lock");
+    }
+    flock L, 6 or wait_for_lock();
+    last if $fd ne "";
+    @ours = stat L;
+    @there = lstat $lock; # if someone has removed it meanwhile, once more
+    last if @there && $ours[0] == $there[0] && $ours[1] == $there[1];
+}
+
+@old = lstat $target or $! == 2 or io("looking at it");
+not_regular() if @old && !-f _;
+prepare() if $op ne "write";
+
+sysopen R, "/dev/urandom", 02000000 and sysread(R, $n, 16) == 16 or io("/dev/urandom");
+$tmp = $prefix . unpack("H*", $n) . ".atomicops-tmp";
+sysopen T, $tmp, 02000301 | $NOFOLLOW, 0666 or no_temp();
+copy() if $op ne "write" && @old;
+$text eq "" || length $text == ($n = syswrite T, $text) or put_rest($n);
+
+# Owner, mode and extended attributes: before the fsync.
+@like = $like eq "" ? @old : lstat $like;
+$like = $target if $like eq "";
+if (@like) {
+    @got = stat T;
+    if ($got[4] != $like[4] || $got[5] != $like[5]
+        || syscall($LIST, $like, 0, 0) > 0 || syscall($FLIST, fileno T, 0, 0) > 0) { attributes() }
+    elsif ($got[2] != $like[2]) { chmod $like[2] & 07777, *T or io("setting its mode") }
+}
+$sync eq "none" || syscall($FSYNC, fileno T) == 0 or io("syncing");
+close T or io("closing");
+
+$done = 1;
+if ($op eq "backup") { keep() }
+else { rename $tmp, $target or not_renamed() }
+undef $tmp;
+$sync ne "full" || sysopen(D, $dir, 02000000) && syscall($FSYNC, fileno D) == 0 or not_durable();
+close STDOUT or not_said() if $op eq "backup";
+syscall $EXIT, 0; # at once: Perl would first take everything apart
+'
+
+_ao_perl_is_there() { # sets _ao_numbers: O_NOFOLLOW, and the numbers of fsync, listxattr, flistxattr, exit_group,
+  # copy_file_range, setitimer, renameat2, getxattr, fsetxattr, fremovexattr
+  case ${ATOMICOPS_ENGINE:-auto} in
+    auto | perl) ;;
+    *) return 1 ;;
+  esac
+  case $OSTYPE/$HOSTTYPE in
+    linux*/x86_64) _ao_numbers=(131072 74 194 196 231 326 38 316 191 190 199) ;;
+    linux*/aarch64) _ao_numbers=(32768 82 11 13 94 285 103 276 8 7 16) ;;
+    *) return 1 ;;
+  esac
+  hash perl 2>/dev/null
+}
+
+_ao_perl_arguments() { # _ao_perl_arguments OPERATION DESCRIPTOR FILE LIKE REST: sets _ao_arguments
+  # REST is the second text, or the path of the file that has it.
+  local check='' number=${_ao_only_number:-$_ao_number} _ao_json_re=''
+  if [[ -n $_ao_json && $_ao_check == yes ]]; then
+    check=1
+    _ao_grammar "$number"
+  fi
+  _ao_arguments=("$1" "$3" "$_ao_target" "$_ao_dir" "$_ao_prefix" "$_ao_lock" "$2" "$_ao_wait" "$_ao_sync" "$4" "$check"
+    "$_ao_string" "$number" "$_ao_json_re" "$5" "${_ao_numbers[@]}")
+}
+
+# atomic-write.sh needs no more than this where there is a perl.
+[[ -z ${_ao_first_part_only-} ]] || return 0
+
+# shellcheck disable=SC2016
+_ao_program_rest='
+sub numbers { ($COPY, $TIMER, $RENAME, $GET, $FSET, $FREMOVE) = map { $_ + 0 } @nr }
+numbers();
+sub stopped {
+    return if $done;
+    unlink $tmp if defined $tmp;
+    $SIG{$_[0]} = "DEFAULT";
+    kill $_[0], $$;
+}
 sub bail {
     my ($status, $why, $todo) = @_;
     unlink $tmp if defined $tmp;
@@ -173,24 +254,78 @@ sub cannot { # the same for what could not be made: the directory is to blame, o
     io($what) if $! == 28 || $! == 122 || $! == 5 || $! == 4;
     bail(73, "$what: $! (unchanged)", "make the directory writable");
 }
+sub again { # a call that was interrupted: true, so that it is made once more
+    $! == 4 or io(@_);
+    return 1;
+}
 sub slurp { # all of a handle
-    my ($h, $data) = ($_[0], "");
-    for (;;) {
-        my $n = sysread $h, $data, 1 << 20, length $data;
-        if (!defined $n) { next if $! == 4; io("reading") }
-        return $data if !$n;
-    }
+    my ($h, $data, $n) = ($_[0], "");
+    while ($n = sysread($h, $data, 1 << 20, length $data) // again("reading")) { }
+    return $data;
 }
 sub put { # all of it: a short write is normal near a limit
-    my $at = 0;
-    while ($at < length $_[1]) {
-        my $n = syswrite $_[0], $_[1], length($_[1]) - $at, $at;
-        if (!defined $n) { next if $! == 4; io("writing") }
-        $n or $! = 5, io("writing");
+    my ($h, $data, $at) = @_;
+    for ($at += 0; $at < length $data;) {
+        my $n = syswrite $h, $data, length($data) - $at, $at;
+        if (!defined $n) { again("writing"); $n = 0 }
+        elsif (!$n) { $! = 5; io("writing") }
         $at += $n;
     }
 }
-sub walk { # the grammar as a loop: for what is too long or too deep for one expression
+sub put_rest {
+    my ($n) = @_;
+    again("writing") if !defined $n;
+    put(*T, $text, $n);
+}
+sub not_regular {
+    bail(73, (-d _ ? "is a directory" : "is not a regular file") . " (unchanged)", "name a regular file");
+}
+sub no_temp {
+    undef $tmp; # not ours
+    cannot("creating a file in $dir");
+}
+sub not_renamed {
+    bail(73, "is a directory (unchanged)", "name a regular file") if $! == 21;
+    cannot("renaming onto it");
+}
+sub not_durable {
+    bail(74, "syncing $dir: $! (changed, but may not survive a power loss)", "write it again");
+}
+sub not_said {
+    bail(74, "$op made, but its name not printed: $!", "look for it beside the file");
+}
+sub refuse {
+    my ($what, $data) = @_;
+    my $why = $data =~ /\A\s*\z/ ? "is empty" : "is not one JSON value";
+    bail(65, "$what $why (unchanged)", "write one JSON value, in UTF-8");
+}
+sub wait_for_lock {
+    $! == 11 or io("the lock $lock");
+    my $late;
+    my @timeout = (75, "locked by another process for more than $wait s (unchanged)",
+        "try again, or raise ATOMICOPS_LOCK_TIMEOUT");
+    if ($wait ne "") {
+        bail(@timeout) if $wait <= 0;
+        $SIG{ALRM} = sub { $late = 1 };
+        # It ticks on after the timeout, for a tick between the test and the call is lost.
+        syscall $TIMER, 0, pack("q4", 0, 20000, int $wait, 1 + int 1e6 * ($wait - int $wait)), 0;
+    }
+    until (flock L, 2) {
+        $! == 4 or io("the lock $lock");
+        bail(@timeout) if $late;
+    }
+    syscall $TIMER, 0, pack("q4", 0, 0, 0, 0), 0 if $wait ne "";
+}
+
+sub by_grep {
+    local $SIG{PIPE} = "IGNORE";
+    open my $grep, "|-", "grep", "-qzP", "-e", $re or return walk($_[0]);
+    my ($at, $n) = (0, 0);
+    while ($at < length $_[0]) { $at += $n = syswrite($grep, $_[0], 1 << 20, $at) || last }
+    return 1 if close $grep;
+    return $? >> 8 == 1 ? 0 : walk($_[0]); # grep lacks -P, or met a limit of its own
+}
+sub walk { # the grammar as a loop
     my ($ws, $open, $want) = (qr/[ \t\n\r]*+/, "", "value");
     for ($_[0]) {
         pos = 0;
@@ -216,128 +351,53 @@ sub walk { # the grammar as a loop: for what is too long or too deep for one exp
         }
     }
 }
-sub valid { # for 16 KiB a process for grep costs as much as doing it here; for 1 MiB, a tenth
-    return 0 if index($_[0], "\0") >= 0;
-    return $_[0] =~ /$re/ ? 1 : 0 if length $_[0] <= 16384;
-    local $SIG{PIPE} = "IGNORE";
-    open my $grep, "|-", "grep", "-qzP", "-e", $re or return walk($_[0]);
-    my ($at, $n) = (0, 0);
-    while ($at < length $_[0]) { $at += $n = syswrite($grep, $_[0], 1 << 20, $at) || last }
-    return 1 if close $grep;
-    return $? >> 8 == 1 ? 0 : walk($_[0]); # grep lacks -P, or met a limit of its own
-}
-sub refuse {
-    my ($what, $why) = @_;
-    bail(65, "$what $why (unchanged)", "keep such numbers as strings") if defined $why;
-    $why = $_[2] =~ /\A\s*\z/ ? "is empty" : "is not one JSON value";
-    bail(65, "$what $why (unchanged)", "write one JSON value, in UTF-8");
-}
 
-my $text = "";
-if ($op eq "write" || $op eq "append") {
-    # All of the input before the lock: its writer may be slow, or want that lock.
-    $text = slurp(*STDIN);
-    refuse("the content", undef, $text) if $op eq "write" && $json && !valid($text);
-}
-
-$SIG{XFSZ} = "IGNORE"; # at a file size limit the write fails, and says so
-for my $name ("INT", "TERM", "HUP") {
-    next if ($SIG{$name} || "") eq "IGNORE";
-    $SIG{$name} = sub {
-        return if $done;
-        unlink $tmp if defined $tmp;
-        $SIG{$name} = "DEFAULT";
-        kill $name, $$;
-    };
-}
-
-# The lock. On a descriptor on which the shell has it, asking again is free, and needs no trust.
-if ($fd ne "held") {
-    for (;;) {
-        if ($fd ne "") { open L, "<&=", $fd or io("the lock $lock") }
-        else {
-            sysopen L, $lock, 02000102 | $NOFOLLOW, 0666
-                or ($! == 13 || $! == 1 || $! == 30) && sysopen L, $lock, 02000000 | $NOFOLLOW
-                or cannot("the lock $lock");
-        }
-        if (!flock L, 6) {
-            $! == 11 or io("the lock $lock");
-            my $late;
-            my @timeout = (75, "locked by another process for more than $wait s (unchanged)",
-                "try again, or raise ATOMICOPS_LOCK_TIMEOUT");
-            if ($wait ne "") {
-                bail(@timeout) if $wait <= 0;
-                $SIG{ALRM} = sub { $late = 1 };
-                # It ticks on after the timeout, for a tick between the test and the call is lost.
-                syscall $TIMER, 0, pack("q4", 0, 20000, int $wait, 1 + int 1e6 * ($wait - int $wait)), 0;
-            }
-            until (flock L, 2) {
-                $! == 4 or io("the lock $lock");
-                bail(@timeout) if $late;
-            }
-            syscall $TIMER, 0, pack("q4", 0, 0, 0, 0), 0 if $wait ne "";
-        }
-        last if $fd ne "";
-        my @ours = stat L;
-        my @there = lstat $lock;
-        last if @there && $ours[0] == $there[0] && $ours[1] == $there[1];
+sub prepare { # what an append, a backup and an update must know of the old file
+    ($default, @jq) = @ARGV if $op eq "update";
+    bail(66, "no such file", "name a file to copy") if $op eq "backup" && !@old;
+    bail(66, "no such file", "write it first, or say --default JSON") if $op eq "update" && !@old && $default eq "";
+    if (@old) { sysopen S, $target, 02000000 | $NOFOLLOW or io("opening it") }
+    if ($op eq "update") { $text = update(@old ? slurp(*S) : $default, pop @jq) }
+    elsif ($op eq "append" && $json) {
+        $text = (@old ? slurp(*S) : "") . $text;
+        refuse("the file with this added", $text) if !valid($text);
     }
-}
-
-my @old = lstat $target;
-if (@old) {
-    -f _ or bail(73, (-d _ ? "is a directory" : "is not a regular file") . " (unchanged)", "name a regular file");
-}
-elsif ($! != 2) { io("looking at it") }
-my ($default, @jq) = @ARGV;
-if ($op eq "backup" && !@old || $op eq "update" && !@old && $default eq "") {
-    bail(66, "no such file", $op eq "backup" ? "name a file to copy" : "write it first, or say --default JSON");
-}
-if ($op ne "write" && @old) { sysopen S, $target, 02000000 | $NOFOLLOW or io("opening it") }
-
-if ($op eq "append" && $json) {
-    $text = (@old ? slurp(*S) : "") . $text;
-    refuse("the file with this added", undef, $text) if !valid($text);
+    else { return }
     $op = "write";
 }
-elsif ($op eq "update") {
-    my ($strict, $loose) = ($re, pop @jq);
-    my $sure = sub {
-        my ($what, $data) = @_;
-        return if !$json || valid($data);
-        $re = $loose;
-        $number = "-?+(?:0|[1-9][0-9]*+)(?:\\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+";
-        valid($data) ? refuse($what, "has a number that jq would round") : refuse($what, undef, $data);
-    };
-    $text = @old ? slurp(*S) : $default;
-    $sure->("the file", $text);
+sub update {
+    my ($before, $loose) = @_;
+    sure("the file", $before, $loose);
     if (@old) { sysseek S, 0, 0 or io("reading") }
-    elsif (!(open(S, "-|") // io("starting a process"))) { $SIG{PIPE} = "DEFAULT"; put(*STDOUT, $text); exit 0 }
+    elsif (!(open(S, "-|") // io("starting a process"))) {
+        $SIG{PIPE} = "DEFAULT";
+        put(*STDOUT, $before);
+        exit 0;
+    }
     my $pid = open(J, "-|") // io("starting a process");
     if (!$pid) {
         $SIG{XFSZ} = "DEFAULT";
         open STDIN, "<&", *S and exec { "jq" } "jq", @jq;
         exit 127;
     }
-    $text = slurp(*J);
+    my $after = slurp(*J);
     if (!close J) {
-        $? >> 8 == 127 and bail(69, "jq is missing (unchanged)", "install the package jq");
+        bail(69, "jq is missing (unchanged)", "install the package jq") if $? >> 8 == 127;
         bail(65, "jq failed with status " . ($? >> 8 || 128 + $?) . " (unchanged)", "mend the filter or the file");
     }
-    $sure->("the result of jq", $text);
-    $op = "write";
+    sure("the result of jq", $after, $loose);
+    return $after;
+}
+sub sure { # $re has only numbers that jq does not round
+    my ($what, $data, $loose) = @_;
+    return if !$json || valid($data);
+    $re = $loose;
+    $number = "-?+(?:0|[1-9][0-9]*+)(?:\\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+";
+    refuse($what, $data) if !valid($data);
+    bail(65, "$what has a number that jq would round (unchanged)", "keep such numbers as strings");
 }
 
-for (1 .. 8) {
-    sysopen R, "/dev/urandom", 02000000 and sysread(R, my $random, 16) == 16 or io("/dev/urandom");
-    $tmp = $prefix . unpack("H*", $random) . ".atomicops-tmp";
-    last if sysopen T, $tmp, 02000301 | $NOFOLLOW, 0666;
-    undef $tmp; # not ours
-    $! == 17 or cannot("creating a file in $dir");
-}
-defined $tmp or cannot("creating a file in $dir");
-
-if ($op ne "write" && @old) {
+sub copy {
     my $n;
     do { $n = syscall $COPY, fileno S, 0, fileno T, 0, 1 << 30, 0 } while $n > 0 || $n < 0 && $! == 4;
     # What is left where the kernel does not copy between such files: both offsets have moved with what it did.
@@ -348,12 +408,8 @@ if ($op ne "write" && @old) {
         put(*T, $part);
     }
 }
-put(*T, $text);
-
-# Owner before mode, for chown clears set-id bits; and all of it before the fsync.
-my @like = lstat($like = $like eq "" ? $target : $like);
-if (@like && -f _) {
-    my @got = stat T;
+sub attributes { # where permitted; owner before mode, for chown clears set-id bits
+    return if !-f $like;
     if ($got[4] != $like[4] || $got[5] != $like[5]) {
         chown $like[4], $like[5], *T or chown -1, $like[5], *T;
         @got = stat T;
@@ -364,74 +420,42 @@ if (@like && -f _) {
     for my $name ($names->(syscall $FLIST, fileno T, $room, 65536)) { # as a default ACL of the directory leaves them
         syscall $FREMOVE, fileno T, $name if !$keep{$name} && $name =~ /^(?:user\.|system\.posix_acl)/;
     }
-    for my $name (keys %keep) { # where permitted
+    for my $name (keys %keep) {
         my $n = syscall $GET, $like, $name, $room, 65536;
         syscall $FSET, fileno T, $name, my $value = substr($room, 0, $n), $n, 0 if $n >= 0;
     }
     my $mode = $like[2] & 07777;
     $mode &= 01777 if $got[4] != $like[4] || $got[5] != $like[5]; # never set-id to another owner
-    chmod $mode, *T or io("setting its mode") if %keep || $mode != ($got[2] & 07777);
+    chmod $mode, *T or io("setting its mode");
 }
-if ($sync ne "none") { syscall($FSYNC, fileno T) == 0 or io("syncing") }
-close T or io("closing");
-
-if ($op eq "backup") {
-    my ($suffix, $kind, $made) = @ARGV;
+sub keep { # never over another file, and whole from the first moment
+    my ($suffix, $kind) = @ARGV;
     $suffix = time if $suffix eq "";
+    my $made;
     for (my $i = 0; ; $i++) {
         $made = "$target.$suffix." . ($i ? "$i." : "") . $kind;
-        $done = 1;
         last if syscall($RENAME, -100, $tmp, -100, $made, 1) == 0;
         last if ($! == 22 || $! == 38) && link($tmp, $made) && unlink $tmp; # no such flag on this file system
-        $done = 0;
         $! == 17 or cannot("creating $made");
     }
     $made =~ s{^\./}{} if $shown !~ m{^\./};
     print STDOUT "$made\n";
 }
-else {
-    $done = 1;
-    if (!rename $tmp, $target) {
-        $done = 0;
-        $! == 21 ? bail(73, "is a directory (unchanged)", "name a regular file") : cannot("renaming onto it");
-    }
-}
-undef $tmp;
-if ($sync eq "full") {
-    sysopen D, $dir, 02000000 and syscall($FSYNC, fileno D) == 0
-        or bail(74, "syncing $dir: $! (changed, but may not survive a power loss)", "write it again");
-}
-close STDOUT or bail(74, "standard output: $! (the copy is made)", "look for it beside the file");
-exit 0;
+1;
 '
 
-_ao_perl_is_there() { # sets _ao_numbers: O_NOFOLLOW, and the numbers of fsync, copy_file_range, setitimer, renameat2,
-  # listxattr, getxattr, flistxattr, fsetxattr, fremovexattr
-  case ${ATOMICOPS_ENGINE:-auto} in
-    auto | perl) ;;
-    *) return 1 ;;
-  esac
-  case $OSTYPE/$HOSTTYPE in
-    linux*/x86_64) _ao_numbers=(131072 74 326 38 316 194 191 196 190 199) ;;
-    linux*/aarch64) _ao_numbers=(32768 82 285 103 276 11 8 13 7 16) ;;
-    *) return 1 ;;
-  esac
-  hash perl 2>/dev/null
-}
 
-_ao_perl_arguments() { # _ao_perl_arguments OPERATION DESCRIPTOR FILE LIKE: sets _ao_arguments
-  local check=
-  [[ -z $_ao_json || $_ao_check == no ]] || check=1
-  local number=${_ao_only_number:-$_ao_number}
-  _ao_grammar "$number"
-  _ao_arguments=("$1" "$3" "$_ao_target" "$_ao_dir" "$_ao_prefix" "$_ao_lock" "$2" "$_ao_wait" "$_ao_sync" "$4" "$check"
-    "$_ao_json_re" "$_ao_string" "$number" "${_ao_numbers[@]}")
-}
-
-# atomic-write.sh needs no more than this where there is a perl.
-[[ -z ${_ao_first_part_only-} ]] || ! _ao_perl_is_there || return 0
+# Numbers that jq 1.6 does not round: integers to 9006999999999999 (2^53 is a little more), anything else to 17 digits
+# and exponents to 289.
+_ao_safe_number='-?+(?:(?:0|[1-9][0-9]{0,14}|[1-8][0-9]{15}|900[0-6][0-9]{12})(?![0-9.eE])|(?:0\.(?=[0-9])0*+[0-9]{0,17}+'
+_ao_safe_number+='|0(?=[eE])|[1-9][0-9]{0,16}+(?=[eE])|(?=[0-9.]{3,18}+(?![0-9.]))[1-9][0-9]*+\.[0-9]++)'
+_ao_safe_number+='(?:[eE][+-]?+(?=[0-9])0*+(?:1[0-9]{2}|2[0-8][0-9]|[0-9]{0,2}+))?+(?![0-9.eE]))'
 
 # --- the lock --------------------------------------------------------------------------------------------------------
+
+# Locks held by this shell: the lock's path, and the shell that took it.
+_ao_held_locks=()
+_ao_held_by=()
 
 _ao_flock() { # _ao_flock DESCRIPTOR SECONDS: 0, or 75 for a timeout, or another status and a message
   local status=0 how=()
@@ -714,7 +738,7 @@ _ao_run() { # _ao_run OPERATION FILE LIKE [more]: the content is $_ao_text, or s
   local op=$1 file=$2 like=$3 descriptor=$_ao_fd
   shift 3
   [[ $_ao_fd != [0-9]* ]] || descriptor=9
-  _ao_perl_arguments "$op" "$descriptor" "$file" "$like"
+  _ao_perl_arguments "$op" "$descriptor" "$file" "$like" "$_ao_program_rest"
   set -- "${_ao_arguments[@]}" "$@"
   if [[ $descriptor == 9 ]]; then # by way of 0, as in _ao_flock
     LC_ALL=C PERL5OPT='' PERL_UNICODE=0 perl -e "$_ao_program" -- "$@" 8<&0 0<&"$_ao_fd" 9<&0 0<&8 8<&-
@@ -737,6 +761,23 @@ _ao_commit() { # _ao_commit write|append FILE LIKE: the content as for _ao_run
 
 _ao_usage() {
   _ao_fail 64 "$1" "called with the wrong arguments" "$1 $2"
+}
+
+_ao_parents() { # makes the file's directory if need be
+  [[ ! -d $_ao_dir ]] || return 0
+  local made=() dir=$_ao_dir
+  while [[ ! -d $dir && $dir == */* ]]; do
+    made+=("$dir")
+    dir=${dir%/*}
+  done
+  made+=("${dir:-/}")
+  if ! mkdir -p -- "$_ao_dir" 2>/dev/null; then
+    _ao_fail 73 "$_ao_dir" "cannot make this directory" "make it, or choose another"
+    return
+  fi
+  if [[ $_ao_sync == full ]] && ! sync -- "${made[@]}" 2>/dev/null; then
+    _ao_fail 74 "$_ao_dir" "made, but may not survive a power loss; nothing was written in it" "try again"
+  fi
 }
 
 # Each of these keeps what it works out in variables of its own, for they call each other.
