@@ -8,6 +8,7 @@ whose parts it is made of. All of it survives jq, which rewrites white space but
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 import re
@@ -75,14 +76,20 @@ def _pad(version_text: str, size: int) -> str:
     return (unit * (size // len(unit) + 1))[:size]
 
 
+@functools.lru_cache(256)  # a version is read more often than it is written: examining it again must cost little
+def _pad_and_crc(version_text: str, size: int) -> tuple[str, int]:
+    pad = _pad(version_text, size)
+    return pad, zlib.crc32(pad.encode("utf-8", "backslashreplace"))
+
+
 def _header(version: int, parent: int, size: int) -> dict[str, Json]:
     text = format_version(version)
-    pad = _pad(text, size)
+    pad, crc = _pad_and_crc(text, size)
     return {
         "version": text,
         "parent": None if parent == NO_VERSION else format_version(parent),
         "size": size,
-        "crc": zlib.crc32(pad.encode("ascii")),
+        "crc": crc,
         "pad": pad,
     }
 
@@ -124,11 +131,10 @@ def examine_document(document: Json) -> Seen:
     )
     if end != text or not isinstance(text, str) or not isinstance(size, int) or not isinstance(pad, str):
         return _NOTHING
-    if len(pad) != size or size < 0 or pad != _pad(text, size):
+    if len(pad) != size or (pad, header.get("crc")) != _pad_and_crc(text, size):
         return _NOTHING
-    if header.get("crc") != zlib.crc32(pad.encode("ascii", "replace")):
-        return _NOTHING
-    return Seen(parse_version(text), NO_VERSION if parent is None else parse_version(parent))
+    started = parse_version(parent) if isinstance(parent, str) else GARBAGE
+    return Seen(parse_version(text), NO_VERSION if parent is None else started)
 
 
 def examine_bytes(content: bytes) -> Seen:

@@ -97,8 +97,9 @@ class Agent:
         return Request(Kind.UPDATE, file.path, size=draw_size(self.random), edits=edits, locked=locked)
 
     def append(self, file: SharedFile) -> Request:
-        """Append one record to a log."""
-        return Request(Kind.APPEND, file.path, size=draw_size(self.random))
+        """Append one record to a log; most are short, as lines of logs are."""
+        size = draw_size(self.random) if self.random.randrange(8) == 0 else self.random.randrange(16, 160)
+        return Request(Kind.APPEND, file.path, size=size)
 
     def read(self, file: SharedFile) -> Request:
         """Read with the target's own reader (with `observe`'s, where it has none)."""

@@ -7,6 +7,7 @@ the operation was invoked and its process never came back to say how it ended.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -117,6 +118,7 @@ def format_version(version: int) -> str:
     return word if word is not None else f"p{version >> 32}.{version & 0xFFFFFFFF}"
 
 
+@functools.lru_cache(4096)
 def parse_version(text: object) -> int:
     """The inverse of `format_version`; anything that is not a version's text gives `GARBAGE`."""
     if text == "initial":
