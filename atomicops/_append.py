@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 
 from ._copy import copy_content
+from ._inplace import append_in_place, torn_at
 from ._lock import TIMEOUT_S
-from ._replace import Writer, write_all
-from ._write import encode
+from ._replace import Writer, read_bytes, write_all
+from ._write import check_json_target, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,26 +25,70 @@ def atomic_append_text(
     durability: str = "full",
     timeout: float | None = TIMEOUT_S,
 ) -> None:
-    """Append ``text`` in UTF-8, as it is, under the file's lock: every append that returned is there, exactly once."""
-    data = encode(text)
+    """Append ``text`` to the file, in UTF-8 and as it is. Every append that returned is there, exactly once.
+
+    Under the file's lock. As a rule the whole file is replaced, so that a reader never sees half a line; the kernel
+    copies what was there (and shares it, where the file system can). A missing file, and missing parent directories,
+    are made.
+
+    Args:
+        text: what to append; no newline is added.
+        target_path: the file.
+        in_place: for append-only logs: write at the end of the file that is there, at a cost that does not depend on
+            its size. A reader may then see the first part of a text whose write is under way. A failed append is cut
+            off again. So is, by the next append, what a killed process or a power loss has left of one: recognised by
+            a mark (an extended attribute) set before and removed after, never by what the text looks like; the bytes
+            cut off are kept in ``{file}.{seconds}.corrupt``. Where the file system has no such attributes, the file is
+            replaced.
+        durability, timeout: as for :func:`atomic_write_bytes`.
+
+    Raises:
+        ValueError: a lone surrogate, or a ``.json`` file that would no longer be one JSON value; nothing was touched.
+        LockTimeout, CommittedNotDurable, OSError: as for :func:`atomic_write_bytes`. Source: write(2),
+            copy_file_range(2).
+    """
+    append_bytes(encode(text), target_path, in_place, durability, timeout)
+
+
+def append_bytes(data: bytes, target_path: Path, in_place: bool, durability: str, timeout: float | None) -> None:
     with Writer(target_path, durability, timeout) as writer:
-        append_whole(writer, data)
+        _check(writer, data)
+        if not (in_place and writer.place.stat() is not None and append_in_place(writer, data)):
+            _append_whole(writer, data)
 
 
-def append_whole(writer: Writer, data: bytes) -> None:
-    place = writer.place
+def _append_whole(writer: Writer, data: bytes) -> None:
+    source = _open(writer)
     try:
-        source = os.open(place.name, _READ, dir_fd=place.fd) if place.stat() else -1
-    except FileNotFoundError:
-        source = -1
-
-    def fill(fd: int) -> None:
-        if source >= 0:
-            copy_content(source, fd)
-        write_all(fd, data)
-
-    try:
-        writer.replace(fill)
+        writer.replace(lambda fd: _fill(fd, source, data))
     finally:
         if source >= 0:
             os.close(source)
+
+
+def _fill(fd: int, source: int, data: bytes) -> None:
+    if source >= 0:
+        copy_content(source, fd)
+        size = os.fstat(fd).st_size
+        end = torn_at(source, size)
+        if end < size:  # left by an in-place append that was killed
+            os.ftruncate(fd, end)
+            os.lseek(fd, end, os.SEEK_SET)
+    write_all(fd, data)
+
+
+def _open(writer: Writer) -> int:
+    place = writer.place
+    if place.stat() is None:
+        return -1
+    try:
+        return os.open(place.name, _READ, dir_fd=place.fd)
+    except OSError as error:
+        error.filename = place.given
+        raise
+
+
+def _check(writer: Writer, data: bytes) -> None:
+    names = (os.fsencode(writer.given), writer.place.name)
+    if any(name.endswith(b".json") for name in names):
+        check_json_target((read_bytes(writer.place) or b"") + data, b".json")

@@ -10,11 +10,14 @@ import time
 from ._copy import copy_content
 from ._errors import fail
 from ._lock import TIMEOUT_S
-from ._replace import Writer
+from ._publish import publish_new
+from ._replace import Writer, write_all
 from ._sync import FULL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._errors import Path
     from ._paths import Place
 
@@ -121,32 +124,42 @@ def keep_copy(writer: Writer, suffix: bytes, end: bytes) -> bytes:
     place = writer.place
     if place.stat() is None:
         fail(errno.ENOENT, os.strerror(errno.ENOENT), writer.given)
-    source = os.open(place.name, _READ, dir_fd=place.fd)
     try:
-        temp, _ = writer.make_temp(lambda fd: copy_content(source, fd))
+        source = os.open(place.name, _READ, dir_fd=place.fd)
+    except OSError as error:
+        error.filename = writer.given
+        raise
+    try:
+        return _keep(writer, lambda fd: copy_content(source, fd), suffix, end)
     finally:
         os.close(source)
+
+
+def keep_bytes(writer: Writer, data: bytes, suffix: bytes, end: bytes) -> bytes:
+    """These bytes, with the target's attributes, under the first free name. Returns the name."""
+    return _keep(writer, lambda fd: write_all(fd, data), suffix, end)
+
+
+def _keep(writer: Writer, fill: Callable[[int], None], suffix: bytes, end: bytes) -> bytes:
+    place = writer.place
+    temp, _ = writer.make_temp(fill)
+    counter = 0
     try:
-        name = _publish(place, temp, suffix, end)
+        while True:
+            number = b".%d" % counter if counter else b""
+            name = place.name + b"." + suffix + number + end
+            try:
+                publish_new(place, temp, name)
+                break
+            except FileExistsError:
+                counter += 1
+    except OSError as error:
+        error.filename, error.filename2 = place.given, None
+        raise
     finally:
         writer.discard(temp)
     writer.sync_directory()
     return name
-
-
-def _publish(place: Place, temp: bytes, suffix: bytes, end: bytes) -> bytes:
-    counter = 0
-    while True:
-        number = b".%d" % counter if counter else b""
-        name = place.name + b"." + suffix + number + end
-        try:
-            os.link(temp, name, src_dir_fd=place.fd, dst_dir_fd=place.fd, follow_symlinks=False)
-            return name
-        except FileExistsError:
-            counter += 1
-        except OSError as error:
-            error.filename, error.filename2 = place.given, None
-            raise
 
 
 def copies(place: Place, end: bytes) -> list[Copy]:

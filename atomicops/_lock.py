@@ -19,13 +19,25 @@ TIMEOUT_S = 30.0
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _EXISTING = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 _NO_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
-_POLL_S_FIRST, _POLL_S_MAX = 0.00005, 0.001
+
+# How a timed wait is done, and why. flock(2) has no timeout, and a signal to interrupt it is not a library's to take.
+# So the lock is tried again and again, with short pauses. Measured with 16 processes that hammer one lock on 2 cores,
+# holding it for 0.05, 0.5 and 5 ms, in acquisitions a second and as the share of the slowest in its fair share:
+#   pauses up to 1 ms                                  15,100  0.80    1,860  0.67    198  0.54
+#   blocking flock in a helper thread                  13,500  0.77    1,880  0.19    192  0.86
+#   blocking flock, no timeout                         14,600  0.59    1,930  0.51
+#   pauses up to 0.5 ms, and giving way (this one)     11,100  0.96    1,790  0.88    198  0.81
+# Without giving way, who has just released the lock is the first to take it again: the kernel wakes the others, but
+# hands the lock to nobody. Giving way costs one short pause, and only those pay who had to wait a moment ago.
+_PAUSE_S_FIRST, _PAUSE_S_MAX = 0.00005, 0.0005
+_PATIENT_AFTER_S, _PAUSE_S_PATIENT = 1.0, 0.002
+_GIVE_WAY_S, _GIVE_WAY_TIMES, _GIVE_WAY_WITHIN_S = 0.0003, 4, 0.002
 
 
 class Hold:
     """A lock that a thread has: the descriptor that carries it, and how often the thread entered it."""
 
-    __slots__ = ("__weakref__", "depth", "fd", "key")
+    __slots__ = ("depth", "fd", "key")
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -39,12 +51,22 @@ class Hold:
 
 
 class _Local(_thread._local):
-    """What this thread holds. Not keyed by thread number: those are reused after a thread ends."""
+    """What this thread holds. Not keyed by thread number: those are reused after a thread ends.
+
+    Attributes: ``holds``; ``contended`` the lock that it last had to wait for, ``turns`` how often it still gives way
+    there, ``released_at`` when it released it.
+    """
 
     holds: list[Hold]
+    contended: tuple[int, int] | None
+    turns: int
+    released_at: float
 
     def __init__(self) -> None:
         self.holds = []
+        self.contended = None
+        self.turns = 0
+        self.released_at = 0.0
 
 
 _local = _Local()
@@ -56,20 +78,24 @@ _fork_guard = _thread.RLock()
 
 def acquire(place: Place, timeout: float | None = TIMEOUT_S) -> Hold:
     """Take the lock of ``place``, for this thread; a lock that it already has is entered once more."""
-    fd = _open(place)
-    try:
-        for hold in _local.holds:
-            if hold.identity() == _identity(fd):
-                hold.depth += 1
-                _close(fd)
+    while True:
+        fd = _open(place)
+        try:
+            for hold in _local.holds:
+                if hold.identity() == _identity(fd):
+                    hold.depth += 1
+                    _close(fd)
+                    return hold
+            waited = _wait(fd, timeout, place)
+            if not waited or os.fstat(fd).st_nlink:
+                hold = Hold(fd)
+                _local.holds.append(hold)
                 return hold
-        _wait(fd, timeout, place)
-    except BaseException:
+        except BaseException:
+            _close(fd)
+            raise
+        # Somebody deleted the lock file while we waited: what we have is no longer the lock that others meet.
         _close(fd)
-        raise
-    hold = Hold(fd)
-    _local.holds.append(hold)
-    return hold
 
 
 def release(hold: Hold) -> None:
@@ -81,6 +107,8 @@ def release(hold: Hold) -> None:
         fd, hold.fd = hold.fd, -1
         if hold in _local.holds:
             _local.holds.remove(hold)
+        if _local.turns:
+            _local.released_at = time.monotonic()
         try:
             # Closing is not enough: a child forked without our knowledge may have the same open file description.
             fcntl.flock(fd, fcntl.LOCK_UN)
@@ -161,35 +189,54 @@ def _identity(fd: int) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _wait(fd: int, timeout: float | None, place: Place) -> None:
+def _wait(fd: int, timeout: float | None, place: Place) -> bool:
+    """Get the lock, or raise LockTimeout. Returns whether somebody else had it at first."""
+    _give_way(fd)
     try:
+        if _try(fd):
+            return False
         if timeout is None:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            return
-        deadline = 0.0
-        pause = _POLL_S_FIRST
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                pass
-            now = time.monotonic()
-            deadline = deadline or now + timeout
-            if now >= deadline:
-                break
-            time.sleep(min(pause, deadline - now))
-            pause = min(pause * 1.5, _POLL_S_MAX)
+        elif not _poll(fd, timeout):
+            raise LockTimeout(errno.ETIMEDOUT, f"lock not had within {timeout:g} s", place.given)
     except OSError as error:
         if error.errno in _NO_FLOCK:
-            fail(
-                error.errno,
-                "this file system has no flock(2) lock to offer; keep the file on one that has",
-                place.given,
-            )
+            fail(error.errno, "this file system offers no flock(2); keep the file on one that does", place.given)
         error.filename = place.given
         raise
-    raise LockTimeout(errno.ETIMEDOUT, f"lock not had within {timeout:g} s", place.given)
+    _local.contended = _identity(fd)
+    _local.turns = _GIVE_WAY_TIMES
+    return True
+
+
+def _try(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _poll(fd: int, timeout: float) -> bool:
+    start = now = time.monotonic()
+    pause = _PAUSE_S_FIRST
+    while (waited := now - start) < timeout:
+        # The clock's last bits keep processes that were woken together from trying together again.
+        jitter = 0.5 + (time.monotonic_ns() & 1023) / 1024
+        time.sleep(min(pause * jitter, timeout - waited))
+        if _try(fd):
+            return True
+        pause = min(pause * 1.5, _PAUSE_S_MAX if waited < _PATIENT_AFTER_S else _PAUSE_S_PATIENT)
+        now = time.monotonic()
+    return False
+
+
+def _give_way(fd: int) -> None:
+    if not _local.turns:
+        return
+    _local.turns -= 1
+    if _local.contended == _identity(fd) and time.monotonic() - _local.released_at < _GIVE_WAY_WITHIN_S:
+        time.sleep(_GIVE_WAY_S)
 
 
 def _forget_in_child() -> None:

@@ -1,0 +1,310 @@
+"""The command line: what each subcommand takes and does. How errors end is in ``_exits``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from . import _exits
+from ._cli_edit import ACTIONS, Edit, Filter, apply_edits
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import NoReturn
+
+_EXITS = """\
+exit codes:
+  0   done, and as durable as asked
+  64  usage
+  65  invalid data, or nothing valid to restore; the file is unchanged
+  66  no such file
+  69  a needed program is missing
+  73  the file cannot be made or replaced there
+  74  I/O error, or committed but not durable: the message says which
+  75  somebody else held the lock all the time
+  76  the file no longer has the expected version
+"""
+
+
+_WRITE = """\
+examples:
+  python -m atomicops write '{"status": "running"}' state.json
+  make-report | python -m atomicops write - report.txt
+  python -m atomicops write --if-version absent "$HOSTNAME" leader    # only the first one gets to make it"""
+_APPEND = """\
+examples:
+  python -m atomicops append "$(date): started" progress.txt
+  run-tests 2>&1 | python -m atomicops append --in-place - test.log"""
+_READ = """\
+Takes no lock and never waits: writers replace files as a whole.
+
+examples:
+  python -m atomicops read state.json
+  python -m atomicops read --default '{}' state.json
+  version=$(python -m atomicops read --version state.json)"""
+_UPDATE = """\
+PATH is keys joined by dots, as in counts.tests or features.0.passes; for keys that hold dots, a JSON Pointer
+(RFC 6901), as in /features/0/passes. Edits are made in the order given. Or, after '--', give a command that reads
+the document from standard input and prints the new one; it runs under the lock.
+
+examples:
+  python -m atomicops update state.json --increment session_count --set status='"running"'
+  python -m atomicops update state.json --default '{}' --append log='{"event": "start"}'
+  python -m atomicops update state.json -- jq '.features |= map(select(.passes | not))'"""
+_RECOVER = """\
+Says what it found, which backup the content came from, and where the corrupt bytes are kept
+(FILE.SECONDS.corrupt). Restores the newest backup that is valid itself. A missing file is reported (exit 66), and
+restored only with --restore-missing: it may be missing on purpose."""
+_SWEEP = """\
+A killed writer leaves its temp file (.NAME.<32 hex digits>.atomicops-tmp) behind. It is removed only while holding
+the lock of its target, which its writer would hold if it were alive; a busy lock leaves it "in use"."""
+_VENDOR = """\
+then, from Python:   sys.path.insert(0, "DIR"); from atomic_file_ops import atomic_write_json
+and from Bash:       bash DIR/atomic-write.sh "$CONTENT" FILE      or      source DIR/atomicops.sh"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        print(f"atomicops: {self.prog}: {message}; try '{self.prog} --help'", file=sys.stderr)
+        sys.exit(_exits.USAGE)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one subcommand and return its exit code."""
+    command: list[str] = []
+    if "--" in argv and argv[:1] == ["update"]:
+        cut = list(argv).index("--")
+        argv, command = argv[:cut], list(argv[cut + 1 :])
+    arguments = _parser().parse_args(list(argv))
+    arguments.command = command
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    return _exits.guarded(lambda: run(arguments), getattr(arguments, "file", None))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m atomicops",
+        description="Replace, append to, update, back up and recover small files that several processes share.",
+        epilog=_EXITS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+
+    def add(name: str, run: Callable[[argparse.Namespace], int], summary: str, more: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            epilog=f"{more}\n\n{_EXITS}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        sub.set_defaults(run=run)
+        return sub
+
+    write = add("write", _write, "replace a file: readers see the old or the new content, never a part", _WRITE)
+    write.add_argument(
+        "content", metavar="CONTENT|-", help="the text, to which a newline is added; '-' reads stdin as is"
+    )
+    write.add_argument("file", metavar="FILE", help="the file; missing parent directories are made")
+    write.add_argument(
+        "--if-version", metavar="V", help="only if the file has this version ('read --version'); 'absent'"
+    )
+    write.add_argument("--no-validate", action="store_true", help="do not check that a .json file gets one JSON value")
+    _common(write)
+
+    append = add("append", _append, "append text under the file's lock: no append is lost or doubled", _APPEND)
+    append.add_argument("text", metavar="TEXT|-", help="the text, to which a newline is added; '-' reads stdin as is")
+    append.add_argument("file", metavar="FILE")
+    append.add_argument("--in-place", action="store_true", help="for logs: write at the end, whatever the file's size")
+    _common(append)
+
+    read = add("read", _read, "print a file; a .json one only if it is valid", _READ)
+    read.add_argument("file", metavar="FILE")
+    read.add_argument("--json", action="store_true", help="expect JSON whatever the file is called")
+    read.add_argument("--default", metavar="TEXT", help="print this if the file is missing or corrupt")
+    read.add_argument("--version", action="store_true", help="print the version instead, for 'write --if-version'")
+
+    update = add("update", _update, "read, change and replace a JSON file in one step, under its lock", _UPDATE)
+    update.add_argument("file", metavar="FILE")
+    update.add_argument("--default", metavar="JSON", help="what to start from if the file is missing")
+    for option, form, what in (
+        ("set", "PATH=JSON", "set a value; objects on the way are made"),
+        ("increment", "PATH[=N]", "add N (1) to a number; a missing one counts as 0"),
+        ("append", "PATH=JSON", "append to an array; a missing one is made"),
+        ("delete", "PATH", "remove a key or an element; a missing one is fine"),
+    ):
+        update.add_argument(f"--{option}", dest="edits", metavar=form, help=what, action="append", type=ACTIONS[option])
+    _common(update)
+
+    backup = add("backup", _backup, "copy a file to FILE.SUFFIX.bak, whole and never over another; print the path", "")
+    backup.add_argument("file", metavar="FILE")
+    backup.add_argument("suffix", metavar="SUFFIX", nargs="?", help="default: the seconds since 1970")
+    _common(backup)
+
+    listing = add("list-backups", _list, "print the paths of a file's backups, newest first", "")
+    listing.add_argument("file", metavar="FILE")
+
+    prune = add("prune", _prune, "delete all but the newest backups of a file; print what was deleted", "")
+    prune.add_argument("file", metavar="FILE")
+    prune.add_argument("--keep", metavar="N", type=int, required=True, help="how many to keep")
+    _timeout(prune)
+
+    recover = add(
+        "recover", _recover, "validate a JSON file; if it is corrupt, restore the newest valid backup", _RECOVER
+    )
+    recover.add_argument("file", metavar="FILE")
+    recover.add_argument("--restore-missing", action="store_true", help="restore also if the file is not there")
+    recover.add_argument("--backup", action="store_true", help="make a backup of the valid or restored file too")
+    recover.add_argument("--any", action="store_true", help="not a JSON file: anything but an empty one is valid")
+    _common(recover)
+
+    sweep = add("sweep", _sweep, "remove temp files whose writer is provably gone", _SWEEP)
+    sweep.add_argument("file", metavar="DIR", help="the directory; those below it are left alone")
+
+    vendor = add("vendor", _vendor, "copy the helpers into a folder, to be used with nothing installed", _VENDOR)
+    vendor.add_argument("file", metavar="DIR", help="made if it is missing; files of the same names are replaced")
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--durability",
+        choices=("full", "file", "none"),
+        default="full",
+        help="sync the file and its directory (full, the default), the file, or nothing",
+    )
+    _timeout(parser)
+
+
+def _timeout(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--timeout", metavar="S", type=_seconds, default=30.0, help="seconds to wait for the lock (30), or 'none'"
+    )
+
+
+def _seconds(text: str) -> float | None:
+    if text in ("none", ""):
+        return None
+    value = float(text)
+    if not 0 <= value < 1e9:
+        raise ValueError(text)
+    return value
+
+
+def _content(text: str) -> bytes:
+    return sys.stdin.buffer.read() if text == "-" else os.fsencode(text) + b"\n"
+
+
+def _write(a: argparse.Namespace) -> int:
+    from ._write import atomic_write_bytes
+
+    atomic_write_bytes(
+        _content(a.content),
+        a.file,
+        durability=a.durability,
+        if_version=a.if_version,
+        timeout=a.timeout,
+        validate=not a.no_validate,
+    )
+    return 0
+
+
+def _append(a: argparse.Namespace) -> int:
+    from ._append import append_bytes
+
+    append_bytes(_content(a.text), a.file, a.in_place, a.durability, a.timeout)
+    return 0
+
+
+def _read(a: argparse.Namespace) -> int:
+    from ._json import why_not_json
+    from ._paths import locate
+    from ._replace import read_bytes, version
+
+    try:
+        with locate(a.file) as place:
+            data = read_bytes(place)
+    except (FileNotFoundError, NotADirectoryError):
+        data = None
+    if a.version:
+        print(version(data))
+        return 0
+    is_json = a.json or a.file.endswith(".json") or place.name.endswith(b".json")
+    reason = "no such file" if data is None else why_not_json(data) if is_json else None
+    if reason is not None or data is None:
+        if a.default is None:
+            code, todo = (_exits.MISSING, "check the path") if data is None else (_exits.DATA, "see 'recover'")
+            return _exits.complain(code, a.file, str(reason), todo)
+        data = os.fsencode(a.default) + b"\n"
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+    return 0
+
+
+def _update(a: argparse.Namespace) -> int:
+    from ._json import update_json
+
+    edits: list[Edit] = a.edits or []
+    if bool(edits) == bool(a.command):
+        why = "give either edits or, after '--', a command" if edits else "nothing to do: no edit and no command"
+        return _exits.complain(_exits.USAGE, "update", why, "try 'python -m atomicops update --help'")
+    default = {} if a.default is None else {"default": _exits.json_argument(a.default)}
+    if a.command:
+        return Filter(a.command).run(a.file, a.default, a.durability, a.timeout)
+    update_json(a.file, lambda data: apply_edits(data, edits), **default, durability=a.durability, timeout=a.timeout)
+    return 0
+
+
+def _backup(a: argparse.Namespace) -> int:
+    from ._backup import create_backup
+
+    _exits.show(create_backup(a.file, a.suffix, durability=a.durability, timeout=a.timeout))
+    return 0
+
+
+def _list(a: argparse.Namespace) -> int:
+    from ._backup import list_backups
+
+    _exits.show(*list_backups(a.file))
+    return 0
+
+
+def _prune(a: argparse.Namespace) -> int:
+    from ._backup import prune_backups
+
+    _exits.show(*prune_backups(a.file, a.keep, timeout=a.timeout))
+    return 0
+
+
+def _recover(a: argparse.Namespace) -> int:
+    from ._recover import recover
+
+    done = recover(
+        a.file,
+        validate=(lambda data: bool(data)) if a.any else None,
+        restore_missing=a.restore_missing,
+        backup=a.backup,
+        durability=a.durability,
+        timeout=a.timeout,
+    )
+    _exits.show(done.report())
+    return 0 if done.ok else _exits.MISSING if done.status == "missing" else _exits.DATA
+
+
+def _sweep(a: argparse.Namespace) -> int:
+    from ._sweep import sweep_orphans
+
+    swept = sweep_orphans(a.file)
+    _exits.show(*(f"removed {name}" for name in swept.removed), *(f"in use {name}" for name in swept.in_use))
+    return 0
+
+
+def _vendor(a: argparse.Namespace) -> int:
+    from ._vendor import vendor
+
+    _exits.show(*vendor(a.file))
+    return 0

@@ -1,0 +1,113 @@
+"""Append to a log where it lies: one write at its end, cut back on failure, a torn tail mended by the next append.
+
+What a killed process or a power loss leaves of a write cannot be told from its bytes: a text need not end in a newline.
+So the append says beforehand what it is about to do, in an extended attribute of the log (which inode, from which
+offset, how many bytes), and takes that back afterwards. A log that still has the mark, and ends inside the range that
+it names, was torn there. It is cut back to the offset; what is cut off is kept beside the log, in case somebody
+without the lock wrote it. The attribute lies in the inode, so it goes to disk with the new size and costs no sync of
+its own.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from ._errors import CommittedNotDurable
+from ._sync import NONE, sync_file
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._replace import Writer
+
+MARK = "user.atomicops.append"
+_NUMBER_BYTES = 8  # three of them stay inside an ext4 inode; more would cost a block
+_OPEN = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+def append_in_place(writer: Writer, data: bytes) -> bool:
+    """Append to the existing target. ``False``, and nothing changed, where the file system keeps no marks."""
+    place = writer.place
+    try:
+        fd = os.open(place.name, _OPEN, dir_fd=place.fd)
+    except OSError as error:
+        error.filename = place.given
+        raise
+    try:
+        end = mend(writer, fd)
+        if not _set_mark(fd, end, len(data)):
+            return False
+        _append(writer, fd, data, end)
+        _drop_mark(fd)
+    except OSError as error:
+        error.filename = place.given
+        raise
+    finally:
+        os.close(fd)
+    return True
+
+
+def _append(writer: Writer, fd: int, data: bytes, end: int) -> None:
+    left = memoryview(data)
+    try:
+        while left:
+            left = left[os.write(fd, left) :]
+        if writer.durability != NONE:
+            sync_file(fd)
+    except BaseException as error:
+        try:
+            os.ftruncate(fd, end)
+        except OSError:  # the mark stays, and tells the next append where to cut
+            if isinstance(error, OSError) and not left:
+                raise CommittedNotDurable(
+                    error.errno or errno.EIO,
+                    f"appended, but may not survive a power loss: {error.strerror}",
+                    writer.given,
+                ) from error
+        else:
+            _drop_mark(fd)
+        raise
+
+
+def mend(writer: Writer, fd: int) -> int:
+    """Cut off what an interrupted append left, keeping the bytes. Returns where the log ends now."""
+    size = os.fstat(fd).st_size
+    end = torn_at(fd, size)
+    if end < size:
+        from ._backup import CORRUPT_END, keep_bytes
+
+        keep_bytes(writer, os.pread(fd, size - end, end), b"%d" % int(time.time()), CORRUPT_END)
+        os.ftruncate(fd, end)
+    return end
+
+
+def torn_at(fd: int, size: int) -> int:
+    """The offset at which an interrupted append began; ``size`` where there was none."""
+    if not hasattr(os, "getxattr"):
+        return size
+    try:
+        mark = os.getxattr(fd, MARK)
+    except OSError:
+        return size
+    inode, start, length = (int.from_bytes(mark[at : at + _NUMBER_BYTES], "big") for at in (0, 8, 16))
+    torn = len(mark) == 3 * _NUMBER_BYTES and inode == os.fstat(fd).st_ino and start < size < start + length
+    return start if torn else size
+
+
+def _set_mark(fd: int, end: int, length: int) -> bool:
+    if not hasattr(os, "setxattr"):
+        return False
+    numbers = (os.fstat(fd).st_ino, end, length)
+    try:
+        os.setxattr(fd, MARK, b"".join(number.to_bytes(_NUMBER_BYTES, "big") for number in numbers))
+    except OSError:
+        return False
+    return True
+
+
+def _drop_mark(fd: int) -> None:
+    try:
+        os.removexattr(fd, MARK)
+    except OSError:
+        pass  # it names a range that the log is past, or has not reached: it says nothing
