@@ -261,7 +261,7 @@ def _read_mix(option: str, value: Any) -> tuple[tuple[str, int], ...]:
     else:
         raise UsageError(option, str(value), _MIX_ADVICE)
     try:
-        mix = tuple((language, int(count)) for language, count in pairs)
+        mix = tuple((language, _count(count)) for language, count in pairs)
     except (TypeError, ValueError):
         raise UsageError(option, _mix_text(value), _MIX_ADVICE) from None
     if bad := [language for language, _ in mix if language not in _LANGUAGES]:
@@ -269,6 +269,12 @@ def _read_mix(option: str, value: Any) -> tuple[tuple[str, int], ...]:
     if len({language for language, _ in mix}) < len(mix) or any(count < 0 for _, count in mix):
         raise UsageError(option, _mix_text(value), _MIX_ADVICE)
     return mix
+
+
+def _count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise TypeError(f"{value!r} is not a number")
+    return int(value)
 
 
 def _mix_text(value: Any) -> str:

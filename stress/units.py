@@ -53,11 +53,11 @@ def parse_duration(text: str | float) -> float:
         if not math.isfinite(text) or text < 0:
             raise ValueError(f"{text!r} is not a duration")
         return float(text)
-    rest = text.strip() if isinstance(text, str) else ""
+    whole = rest = text.strip() if isinstance(text, str) else ""
     total, parts = Decimal(0), 0
     while rest:
         part = _PART.match(rest)
-        if part is None or part[2].lower() not in _SECONDS or (parts and not part[2]):
+        if part is None or part[2].lower() not in _SECONDS or (part[0] != whole and not part[2]):
             raise ValueError(f"{text!r} is not a duration")
         total += Decimal(part[1]) * _SECONDS[part[2].lower()]
         rest, parts = rest[part.end() :], parts + 1

@@ -67,7 +67,8 @@ def write_text(path: str, text: str) -> None:
     content = text.encode("utf-8", "backslashreplace")
     real = Path(os.path.realpath(path))
     if real.exists() and not real.is_file():
-        real.open("wb").write(content)
+        with real.open("wb") as device:
+            device.write(content)
         return
     beside, fd = _new_file_beside(real)
     try:
