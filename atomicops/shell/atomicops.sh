@@ -1,5 +1,196 @@
 # shellcheck shell=bash
 # atomicops.sh: replace, append to, update, back up and recover small files that several processes share.
+# What there is, and how to use it, is told below, behind the part that atomic-write.sh has to read each time.
+
+if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] < 404)); then
+  printf 'atomicops: bash %s: too old; use bash 4.4 or later\n' "$BASH_VERSION" >&2
+  return 69
+fi
+
+# --- messages and settings ------------------------------------------------------------------------------------------
+
+_ao_fail() { # _ao_fail STATUS WHAT WHY TODO: one line on standard error
+  local what=$2
+  [[ $what != *[[:cntrl:]]* ]] || what=${what@Q}
+  printf 'atomicops: %s: %s; %s\n' "$what" "$3" "$4" >&2
+  return "$1"
+}
+
+_ao_settings() { # sets _ao_sync, _ao_wait (empty: for ever), _ao_check
+  _ao_sync=${ATOMICOPS_DURABILITY:-full} _ao_wait=${ATOMICOPS_LOCK_TIMEOUT-30} _ao_check=${ATOMICOPS_VALIDATE:-yes}
+  case $_ao_sync in
+    full | file | none) ;;
+    *) _ao_fail 64 "ATOMICOPS_DURABILITY=$_ao_sync" "not a durability" "use full, file or none"; return ;;
+  esac
+  case $_ao_check in
+    yes | no) ;;
+    *) _ao_fail 64 "ATOMICOPS_VALIDATE=$_ao_check" "not a choice" "use yes or no"; return ;;
+  esac
+  case $_ao_wait in
+    '' | none) _ao_wait= ;;
+    *[!0-9.]* | *.*.* | . | ??????????*)
+      _ao_fail 64 "ATOMICOPS_LOCK_TIMEOUT=$_ao_wait" "not a number of seconds" "use one like 30 or 0.5, or none"
+      return ;;
+  esac
+}
+
+# --- the file, its lock and its temp files ---------------------------------------------------------------------------
+
+_ao_shorten() { # what the names of the lock and of temp files start with
+  local LC_ALL=C sum
+  ((${#_ao_stem} > 180)) || return 0
+  sum=$(printf %s "$_ao_stem" | sha256sum)
+  _ao_stem=${_ao_stem:0:160}\~${sum:0:16}
+}
+
+_ao_resolve() { # _ao_resolve FILE: sets _ao_target _ao_dir _ao_name _ao_lock _ao_prefix _ao_json
+  local path=$1
+  if [[ -z $path ]]; then
+    _ao_fail 64 "''" "an empty path" "name a file"
+    return
+  fi
+  [[ $path == /* ]] || path=./$path # no leading dash for any program that sees it
+  if [[ -L $path ]]; then
+    # The mark keeps a newline at the end of the link's target.
+    if ! path=$(readlink -mn -- "$path" && printf .) || path=${path%.} && [[ -L $path ]]; then
+      _ao_fail 73 "$1" "too many levels of symbolic links" "repair the link"
+      return
+    fi
+  fi
+  _ao_target=$path _ao_name=${path##*/} _ao_dir=${path%/*}
+  [[ -n $_ao_dir ]] || _ao_dir=/
+  if [[ -d $path || -z $_ao_name ]]; then
+    _ao_fail 73 "$1" "is a directory" "name a file in it"
+    return
+  fi
+  if [[ -e $path && ! -f $path ]]; then
+    _ao_fail 73 "$1" "is not a regular file" "name a regular file"
+    return
+  fi
+  _ao_stem=$_ao_name
+  ((${#_ao_stem} <= 45)) || _ao_shorten # these are characters, and 180 the limit in bytes
+  _ao_lock=$_ao_dir/.$_ao_stem.lock _ao_prefix=$_ao_dir/.$_ao_stem. _ao_json=
+  [[ ${_ao_name%.json} == "$_ao_name" && ${1%.json} == "$1" ]] || _ao_json=1
+}
+
+# --- JSON, RFC 8259, as a regular expression for Perl and PCRE over bytes (LC_ALL=C) -------------------------------
+# Possessive quantifiers: a token that has matched is never given back, so time is linear and no backtracking limit
+# is reached. Lone surrogates as \u escapes are JSON text, and json.loads takes them too; as UTF-8 bytes they are not.
+
+_ao_utf8='[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]'
+_ao_utf8+='|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}'
+_ao_string='"(?:[^"\\\x00-\x1f\x80-\xff]++|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})|'"$_ao_utf8"')*+"'
+_ao_number='-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+'
+_ao_grammar() { # _ao_grammar NUMBER: sets _ao_json_re
+  local w='[ \t\n\r]*+'
+  _ao_json_re="\\A$w((?>($_ao_string)|$1|true|false|null|\\[$w(?:(?1)$w(?:,$w(?1)$w)*+)?+\\]"
+  _ao_json_re+="|\\{$w(?:(?2)$w:$w(?1)$w(?:,$w(?2)$w:$w(?1)$w)*+)?+\\}))$w\\z"
+}
+
+# --- the engine in one process ---------------------------------------------------------------------------------------
+
+# No modules, and what most writes do not need is in a second text, compiled on the first call of one of its
+# functions: to load and to compile costs more than to write. Calls that Perl has no function for go by number.
+# Signals are delivered between Perl's own steps: a handler knows the temp file's name before there is a file, and
+# nothing comes between the rename and the knowledge that it is done.
+# shellcheck disable=SC2016
+_ao_program='
+($op, $shown, $target, $dir, $prefix, $lock, $fd, $wait, $sync, $like, $json, $string, $number, $re, $rest,
+    $NOFOLLOW, $FSYNC, $LIST, $FLIST, $EXIT, @nr) = splice @ARGV, 0, 26;
+$_ += 0 for $NOFOLLOW, $FSYNC, $LIST, $FLIST, $EXIT;
+sub AUTOLOAD {
+    my $error = $! + 0;
+    if ($rest !~ /^\nsub /) { # the path of the file with that text
+        open my $file, "<", $rest or die "$rest: $!";
+        local $/;
+        ($rest) = <$file> =~ /^_ao_program_rest=\x27(\n.*?^)\x27$/ms;
+    }
+    eval $rest;
+    die $@ if $@;
+    $! = $error;
+    goto &$AUTOLOAD;
+}
+
+# All of the input before the lock: its writer may be slow, or want that lock.
+$text = "";
+if ($op eq "write" || $op eq "append") {
+    while ($n = sysread(STDIN, $text, 1 << 20, length $text) // again("reading standard input")) { }
+    valid($text) or refuse("the content", $text) if $json && $op eq "write";
+}
+sub valid { # for 16 KiB a process for grep costs as much as this; for 1 MiB, a tenth
+    index($_[0], "\0") < 0 && (length $_[0] > 16384 ? by_grep($_[0]) : $_[0] =~ /$re/);
+}
+
+$SIG{XFSZ} = "IGNORE"; # at a file size limit the write fails, and says so
+for ("INT", "TERM", "HUP") { $SIG{$_} = sub { stopped(@_) } if !defined $SIG{$_} || $SIG{$_} ne "IGNORE" }
+
+while ($fd ne "held") {
+    if ($fd ne "") { shared_lock(); last }
+    sysopen L, $lock, 02000102 | $NOFOLLOW, 0666 or lock_to_read();
+    flock L, 6 or wait_for_lock();
+    @ours = stat L;
+    @there = lstat $lock; # if someone has removed it meanwhile, once more
+    last if @there && $ours[0] == $there[0] && $ours[1] == $there[1];
+}
+
+@old = lstat $target or $! == 2 or io("looking at it");
+not_regular() if @old && !-f _;
+prepare() if $op ne "write";
+
+sysopen R, "/dev/urandom", 02000000 and sysread(R, $n, 16) == 16 or io("/dev/urandom");
+$tmp = $prefix . unpack("H*", $n) . ".atomicops-tmp";
+sysopen T, $tmp, 02000301 | $NOFOLLOW, 0666 or no_temp();
+copy() if $op ne "write" && @old;
+$text eq "" || length $text == ($n = syswrite T, $text) or put_rest($n);
+
+# Owner, mode and extended attributes: before the fsync.
+@like = $like eq "" ? @old : lstat $like;
+$like = $target if $like eq "";
+if (@like) {
+    @got = stat T;
+    if ($got[4] != $like[4] || $got[5] != $like[5]
+        || syscall($LIST, $like, 0, 0) > 0 || syscall($FLIST, fileno T, 0, 0) > 0) { attributes() }
+    elsif ($got[2] != $like[2]) { chmod $like[2] & 07777, *T or io("setting its mode") }
+}
+$sync eq "none" || syscall($FSYNC, fileno T) == 0 or io("syncing");
+close T or io("closing");
+
+$done = 1;
+($op eq "backup" ? keep() : rename $tmp, $target) or not_renamed();
+undef $tmp;
+$sync ne "full" || sysopen(D, $dir, 02000000) && syscall($FSYNC, fileno D) == 0 or not_durable();
+syscall $EXIT, 0; # at once: Perl would first take everything apart
+'
+
+_ao_perl_is_there() { # sets _ao_numbers: O_NOFOLLOW, and the numbers of fsync, listxattr, flistxattr, exit_group,
+  # copy_file_range, setitimer, renameat2, getxattr, fsetxattr, fremovexattr
+  case ${ATOMICOPS_ENGINE:-auto} in
+    auto | perl) ;;
+    *) return 1 ;;
+  esac
+  case $OSTYPE/$HOSTTYPE in
+    linux*/x86_64) _ao_numbers=(131072 74 194 196 231 326 38 316 191 190 199) ;;
+    linux*/aarch64) _ao_numbers=(32768 82 11 13 94 285 103 276 8 7 16) ;;
+    *) return 1 ;;
+  esac
+  hash perl 2>/dev/null
+}
+
+_ao_perl_arguments() { # _ao_perl_arguments OPERATION DESCRIPTOR FILE LIKE REST: sets _ao_arguments
+  # REST is the second text, or the path of the file that has it.
+  local check='' number=${_ao_only_number:-$_ao_number} _ao_json_re=''
+  if [[ -n $_ao_json && $_ao_check == yes ]]; then
+    check=1
+    _ao_grammar "$number"
+  fi
+  _ao_arguments=("$1" "$3" "$_ao_target" "$_ao_dir" "$_ao_prefix" "$_ao_lock" "$2" "$_ao_wait" "$_ao_sync" "$4" "$check"
+    "$_ao_string" "$number" "$_ao_json_re" "$5" "${_ao_numbers[@]}")
+}
+
+# atomic-write.sh needs no more than this where there is a perl.
+[[ -z ${_ao_first_part_only-} ]] || return 0
+
+# --- the functions to call -------------------------------------------------------------------------------------------
 #
 #   source atomicops.sh
 #   atomic_write   [--if-version V] CONTENT|- FILE   replace FILE          ("-": standard input)
@@ -36,195 +227,6 @@
 #
 # Not promised: exclusion on file systems where flock(2) is local to one host (some NFS mounts); exclusion between
 # commands that one with_lock runs side by side in the background.
-
-if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] < 404)); then
-  printf 'atomicops: bash %s: too old; use bash 4.4 or later\n' "$BASH_VERSION" >&2
-  return 69
-fi
-
-# --- messages and settings ------------------------------------------------------------------------------------------
-
-_ao_fail() { # _ao_fail STATUS WHAT WHY TODO: one line on standard error
-  local what=$2
-  [[ $what != *[[:cntrl:]]* ]] || what=${what@Q}
-  printf 'atomicops: %s: %s; %s\n' "$what" "$3" "$4" >&2
-  return "$1"
-}
-
-_ao_settings() { # sets _ao_sync, _ao_wait (empty: for ever), _ao_check
-  _ao_sync=${ATOMICOPS_DURABILITY:-full} _ao_wait=${ATOMICOPS_LOCK_TIMEOUT-30} _ao_check=${ATOMICOPS_VALIDATE:-yes}
-  case $_ao_sync in
-    full | file | none) ;;
-    *) _ao_fail 64 "ATOMICOPS_DURABILITY=$_ao_sync" "not a durability" "use full, file or none"; return ;;
-  esac
-  case $_ao_check in
-    yes | no) ;;
-    *) _ao_fail 64 "ATOMICOPS_VALIDATE=$_ao_check" "not a choice" "use yes or no"; return ;;
-  esac
-  case $_ao_wait in
-    '' | none) _ao_wait= ;;
-    *[!0-9.]* | *.*.* | . | ??????????*)
-      _ao_fail 64 "ATOMICOPS_LOCK_TIMEOUT=$_ao_wait" "not a number of seconds" "use one like 30 or 0.5, or none"
-      return ;;
-  esac
-}
-
-# --- the file, its lock and its temp files ---------------------------------------------------------------------------
-
-_ao_resolve() { # _ao_resolve FILE: sets _ao_target _ao_dir _ao_name _ao_lock _ao_prefix _ao_json
-  local LC_ALL=C path=$1 stem sum # C: lengths are in bytes
-  if [[ -z $path ]]; then
-    _ao_fail 64 "''" "an empty path" "name a file"
-    return
-  fi
-  [[ $path == /* ]] || path=./$path # no leading dash for any program that sees it
-  if [[ -L $path ]]; then
-    # The mark keeps a newline at the end of the link's target.
-    if ! path=$(readlink -mn -- "$path" && printf .) || path=${path%.} && [[ -L $path ]]; then
-      _ao_fail 73 "$1" "too many levels of symbolic links" "repair the link"
-      return
-    fi
-  fi
-  _ao_target=$path _ao_name=${path##*/} _ao_dir=${path%/*}
-  [[ -n $_ao_dir ]] || _ao_dir=/
-  if [[ -d $path || -z $_ao_name ]]; then
-    _ao_fail 73 "$1" "is a directory" "name a file in it"
-    return
-  fi
-  if [[ -e $path && ! -f $path ]]; then
-    _ao_fail 73 "$1" "is not a regular file" "name a regular file"
-    return
-  fi
-  stem=$_ao_name
-  if ((${#stem} > 180)); then
-    sum=$(printf %s "$stem" | sha256sum) || return 74
-    stem=${stem:0:160}\~${sum:0:16}
-  fi
-  _ao_lock=$_ao_dir/.$stem.lock _ao_prefix=$_ao_dir/.$stem. _ao_json=
-  [[ ${_ao_name%.json} == "$_ao_name" && ${1%.json} == "$1" ]] || _ao_json=1
-}
-
-# --- JSON, RFC 8259, as a regular expression for Perl and PCRE over bytes (LC_ALL=C) -------------------------------
-# Possessive quantifiers: a token that has matched is never given back, so time is linear and no backtracking limit
-# is reached. Lone surrogates as \u escapes are JSON text, and json.loads takes them too; as UTF-8 bytes they are not.
-
-_ao_utf8='[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]'
-_ao_utf8+='|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}'
-_ao_string='"(?:[^"\\\x00-\x1f\x80-\xff]++|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})|'"$_ao_utf8"')*+"'
-_ao_number='-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+'
-_ao_grammar() { # _ao_grammar NUMBER: sets _ao_json_re
-  local w='[ \t\n\r]*+'
-  _ao_json_re="\\A$w((?>($_ao_string)|$1|true|false|null|\\[$w(?:(?1)$w(?:,$w(?1)$w)*+)?+\\]"
-  _ao_json_re+="|\\{$w(?:(?2)$w:$w(?1)$w(?:,$w(?2)$w:$w(?1)$w)*+)?+\\}))$w\\z"
-}
-
-# --- the engine in one process ---------------------------------------------------------------------------------------
-
-# No modules, and what most writes do not need is in a second text, compiled on the first call of one of its
-# functions: to load and to compile costs more than to write. Calls that Perl has no function for go by number.
-# Signals are delivered between Perl's own steps: a handler knows the temp file's name before there is a file, and
-# nothing comes between the rename and the knowledge that it is done.
-# shellcheck disable=SC2016
-_ao_program='
-($op, $shown, $target, $dir, $prefix, $lock, $fd, $wait, $sync, $like, $json, $string, $number, $re, $rest,
-    $NOFOLLOW, $FSYNC, $LIST, $FLIST, $EXIT, @nr) = splice @ARGV, 0, 26;
-$_ += 0 for $NOFOLLOW, $FSYNC, $LIST, $FLIST, $EXIT;
-sub AUTOLOAD {
-    if ($rest !~ /^\nsub /) { # the path of the file with that text
-        open my $file, "<", $rest or die "$rest: $!";
-        local $/;
-        ($rest) = <$file> =~ /^_ao_program_rest=\x27(\n.*?^)\x27$/ms;
-    }
-    eval $rest;
-    die $@ if $@;
-    goto &$AUTOLOAD;
-}
-
-# All of the input before the lock: its writer may be slow, or want that lock.
-$text = "";
-if ($op eq "write" || $op eq "append") {
-    while ($n = sysread(STDIN, $text, 1 << 20, length $text) // again("reading standard input")) { }
-    valid($text) or refuse("the content", $text) if $json && $op eq "write";
-}
-sub valid { # for 16 KiB a process for grep costs as much as this; for 1 MiB, a tenth
-    index($_[0], "\0") < 0 && (length $_[0] > 16384 ? by_grep($_[0]) : $_[0] =~ /$re/);
-}
-
-$SIG{XFSZ} = "IGNORE"; # at a file size limit the write fails, and says so
-for ("INT", "TERM", "HUP") { $SIG{$_} = sub { stopped(@_) } if !defined $SIG{$_} || $SIG{$_} ne "IGNORE" }
-
-while ($fd ne "held") {
-    if ($fd ne "") { open L, "<&=", $fd or io("the lock $lock") } # asking again for a lock that one has is free
-    else {
-        sysopen L, $lock, 02000102 | $NOFOLLOW, 0666
-            or ($! == 13 || $! == 1 || $! == 30) && sysopen L, $lock, 02000000 | $NOFOLLOW
-            or cannot("the lock $lock");
-    }
-    flock L, 6 or wait_for_lock();
-    last if $fd ne "";
-    @ours = stat L;
-    @there = lstat $lock; # if someone has removed it meanwhile, once more
-    last if @there && $ours[0] == $there[0] && $ours[1] == $there[1];
-}
-
-@old = lstat $target or $! == 2 or io("looking at it");
-not_regular() if @old && !-f _;
-prepare() if $op ne "write";
-
-sysopen R, "/dev/urandom", 02000000 and sysread(R, $n, 16) == 16 or io("/dev/urandom");
-$tmp = $prefix . unpack("H*", $n) . ".atomicops-tmp";
-sysopen T, $tmp, 02000301 | $NOFOLLOW, 0666 or no_temp();
-copy() if $op ne "write" && @old;
-$text eq "" || length $text == ($n = syswrite T, $text) or put_rest($n);
-
-# Owner, mode and extended attributes: before the fsync.
-@like = $like eq "" ? @old : lstat $like;
-$like = $target if $like eq "";
-if (@like) {
-    @got = stat T;
-    if ($got[4] != $like[4] || $got[5] != $like[5]
-        || syscall($LIST, $like, 0, 0) > 0 || syscall($FLIST, fileno T, 0, 0) > 0) { attributes() }
-    elsif ($got[2] != $like[2]) { chmod $like[2] & 07777, *T or io("setting its mode") }
-}
-$sync eq "none" || syscall($FSYNC, fileno T) == 0 or io("syncing");
-close T or io("closing");
-
-$done = 1;
-if ($op eq "backup") { keep() }
-else { rename $tmp, $target or not_renamed() }
-undef $tmp;
-$sync ne "full" || sysopen(D, $dir, 02000000) && syscall($FSYNC, fileno D) == 0 or not_durable();
-close STDOUT or not_said() if $op eq "backup";
-syscall $EXIT, 0; # at once: Perl would first take everything apart
-'
-
-_ao_perl_is_there() { # sets _ao_numbers: O_NOFOLLOW, and the numbers of fsync, listxattr, flistxattr, exit_group,
-  # copy_file_range, setitimer, renameat2, getxattr, fsetxattr, fremovexattr
-  case ${ATOMICOPS_ENGINE:-auto} in
-    auto | perl) ;;
-    *) return 1 ;;
-  esac
-  case $OSTYPE/$HOSTTYPE in
-    linux*/x86_64) _ao_numbers=(131072 74 194 196 231 326 38 316 191 190 199) ;;
-    linux*/aarch64) _ao_numbers=(32768 82 11 13 94 285 103 276 8 7 16) ;;
-    *) return 1 ;;
-  esac
-  hash perl 2>/dev/null
-}
-
-_ao_perl_arguments() { # _ao_perl_arguments OPERATION DESCRIPTOR FILE LIKE REST: sets _ao_arguments
-  # REST is the second text, or the path of the file that has it.
-  local check='' number=${_ao_only_number:-$_ao_number} _ao_json_re=''
-  if [[ -n $_ao_json && $_ao_check == yes ]]; then
-    check=1
-    _ao_grammar "$number"
-  fi
-  _ao_arguments=("$1" "$3" "$_ao_target" "$_ao_dir" "$_ao_prefix" "$_ao_lock" "$2" "$_ao_wait" "$_ao_sync" "$4" "$check"
-    "$_ao_string" "$number" "$_ao_json_re" "$5" "${_ao_numbers[@]}")
-}
-
-# atomic-write.sh needs no more than this where there is a perl.
-[[ -z ${_ao_first_part_only-} ]] || return 0
 
 # shellcheck disable=SC2016
 _ao_program_rest='
@@ -291,13 +293,17 @@ sub not_renamed {
 sub not_durable {
     bail(74, "syncing $dir: $! (changed, but may not survive a power loss)", "write it again");
 }
-sub not_said {
-    bail(74, "$op made, but its name not printed: $!", "look for it beside the file");
-}
 sub refuse {
     my ($what, $data) = @_;
     my $why = $data =~ /\A\s*\z/ ? "is empty" : "is not one JSON value";
     bail(65, "$what $why (unchanged)", "write one JSON value, in UTF-8");
+}
+sub lock_to_read { # good enough for flock
+    ($! == 13 || $! == 1 || $! == 30) && sysopen L, $lock, 02000000 | $NOFOLLOW or cannot("the lock $lock");
+}
+sub shared_lock { # the shell has it: asking again on its descriptor is free
+    open L, "<&=", $fd or io("the lock $lock");
+    flock L, 6 or wait_for_lock();
 }
 sub wait_for_lock {
     $! == 11 or io("the lock $lock");
@@ -440,6 +446,7 @@ sub keep { # never over another file, and whole from the first moment
     }
     $made =~ s{^\./}{} if $shown !~ m{^\./};
     print STDOUT "$made\n";
+    close STDOUT or bail(74, "copied to $made, but that not printed: $!", "look for it there");
 }
 1;
 '
@@ -611,8 +618,8 @@ _ao_random() { # sets _ao_hex: 32 digits
 _ao_try() { # _ao_try STATUS FILE WHAT COMMAND...: what the command says becomes the message
   local status=$1 file=$2 what=$3 said
   shift 3
-  # A substitution of one simple command is that command's own process, no other.
-  said=$(LC_ALL=C "$@" 2>&1 >/dev/null) || { _ao_fail "$status" "$file" "$what: ${said##*: }" "see to the cause and try again"; }
+  # exec: the substitution's process becomes the command.
+  said=$(LC_ALL=C exec "$@" 2>&1 >/dev/null) || { _ao_fail "$status" "$file" "$what: ${said##*: }" "see to the cause and try again"; }
 }
 
 # The rest of this part runs in a process of its own, so that traps, options and descriptors are not the caller's.
