@@ -1,0 +1,60 @@
+"""The completion signal: in each round one agent makes a file that was not there, and all others wait for it.
+
+Every agent goes through the rounds in order and on to the next when it has seen this one's signal. So a signal is made
+after that of the round before was seen, and a reader that sees one, and then not the one before, has seen the past.
+"""
+
+from __future__ import annotations
+
+from scenarios.world import alternate, is_there
+from stress.api import Agent, Kind, Role, Scenario, SharedFile, Steps, scenario
+
+SIGNALS = tuple(
+    SharedFile(
+        f"session-{number:03}/.claude/sdk_complete.json",
+        shape={"reason": "all_features_passing", "session_count": number},
+        absent=True,
+    )
+    for number in range(256)
+)
+
+PATIENCE = 24
+"""Looks in vain after which any writer makes the signal itself: its owner may not be there at all, or may not write."""
+
+
+def monitor(agent: Agent) -> Steps:
+    """Make the signal of one's own rounds, and wait for that of the others."""
+    for number, signal in enumerate(SIGNALS):
+        mine = number % agent.writers == agent.worker
+        looks = 0
+        while not is_there((yield alternate(agent, signal))):
+            looks += 1
+            if mine or looks % PATIENCE == 0:
+                yield agent.write(signal)
+    while True:
+        yield alternate(agent, SIGNALS[-1])
+
+
+def wait(agent: Agent) -> Steps:
+    """Wait for the signal of each round; look at the one before once more when it has come."""
+    for number, signal in enumerate(SIGNALS):
+        while not is_there((yield alternate(agent, signal))):
+            pass
+        yield alternate(agent, SIGNALS[max(0, number - 1)])
+    while True:
+        yield alternate(agent, SIGNALS[-1])
+
+
+scenario(
+    Scenario(
+        name="completion",
+        about="a signal is made once, round after round, while all others wait for it",
+        files=SIGNALS,
+        roles=(
+            Role("monitor", "writer", monitor, needs=frozenset({"write"}), weight=5),
+            Role("wait", "reader", wait, weight=4),
+        ),
+        checkers=frozenset({"torn", "register", "sessions", "leftovers", "progress"}),
+        kinds=frozenset({Kind.WRITE, Kind.READ, Kind.OBSERVE}),
+    )
+)
