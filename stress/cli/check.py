@@ -34,8 +34,9 @@ def command(run: str, report: tuple[str, ...], quiet: bool) -> int:
     if not run or not Path(run, "plan.json").is_file():
         raise UsageError("RUN", run, f"is no run directory{_advice(run)}")
     wanted = destinations(report)
-    from stress import engine
+    from stress import engine, scenarios
 
+    scenarios.load()  # the reports tell what each is judged by
     return finish(engine.check(run), wanted, Terminal(quiet=quiet))
 
 

@@ -10,9 +10,8 @@ from xml.etree import ElementTree
 
 from stress.reporters.registry import reporter
 from stress.reporters.witness import finding_lines
-from stress.reporters.words import one_line, verdict_line
+from stress.reporters.words import checkers_of, one_line, verdict_line
 from stress.result import Finding, Result, Verdict
-from stress.scenarios import SCENARIOS
 
 __all__ = ["as_junit"]
 
@@ -60,13 +59,9 @@ def as_junit(result: Result) -> str:
 
 
 def _cases(result: Result) -> dict[tuple[str, str], list[Finding]]:
-    cases: dict[tuple[str, str], list[Finding]] = {}
-    for name in result.plan.get("scenarios", ()):
-        for part in (SCENARIOS.get(name).parts if name in SCENARIOS else ()) or (name,):
-            checkers = SCENARIOS.get(part).checkers if part in SCENARIOS else frozenset()
-            if any(reason.startswith(f"scenario {part}:") for reason in result.skipped):
-                continue
-            cases.update({(part, checker): [] for checker in sorted(checkers)})
+    cases: dict[tuple[str, str], list[Finding]] = {
+        (scenario, checker): [] for scenario, checkers in checkers_of(result).items() for checker in sorted(checkers)
+    }
     for finding in result.findings:
         cases.setdefault((finding.scenario or "run", finding.checker), []).append(finding)
     if not cases:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from stress.history.record import NO_VERSION, Operation, format_version
+from stress.history.record import GARBAGE, NO_VERSION, Operation, format_version
 from stress.reporters.table import NAMES
-from stress.reporters.words import escape_bytes, one_line, plain_text
+from stress.reporters.words import counted, escape_bytes, one_line, plain_text
 from stress.result import Finding, Verdict
 
 __all__ = ["diagram", "finding_headline", "finding_lines", "finding_summary", "witness_table"]
 
 WIDTH = 78
-_BYTES_SHOWN = 200
+_HEAD, _TAIL = 120, 80  # bytes; where a document was cut off shows at its end
 _NOTE_SHOWN = 160
 _ROWS_MAX = 12
 
@@ -113,10 +113,17 @@ def _seen(ops: Sequence[Operation], finding: Finding, width: int) -> list[str]:
         if note and note not in told and not note.startswith("keep="):
             lines += _wrapped(f"{who} noted: {note}", width)
         if op.data and not told:
-            shown = escape_bytes(op.data[:_BYTES_SHOWN])
-            rest = f" … and {len(op.data) - _BYTES_SHOWN:,} bytes more" if len(op.data) > _BYTES_SHOWN else ""
-            lines += _wrapped(f"{who} saw {len(op.data):,} bytes: {shown}{rest}", width)
+            lines += _wrapped(f"{who} saw {counted(len(op.data), 'byte')}: {_excerpt(op.data)}", width)
+        if op.version == GARBAGE and op.size == 0 and not told:
+            lines.append(f"{who} saw an empty file")
     return ["", *lines] if lines else []
+
+
+def _excerpt(data: bytes) -> str:
+    if len(data) <= _HEAD + _TAIL:
+        return escape_bytes(data)
+    between = f" … {counted(len(data) - _HEAD - _TAIL, 'byte')} … "
+    return escape_bytes(data[:_HEAD]) + between + escape_bytes(data[-_TAIL:])
 
 
 def _verb(op: Operation) -> str:

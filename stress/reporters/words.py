@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from stress.result import Finding, Result, Verdict
+from stress.scenarios import SCENARIOS
 
 __all__ = [
     "again",
+    "checkers_of",
     "counted",
     "escape_bytes",
     "one_line",
@@ -20,8 +22,11 @@ __all__ = [
     "verdict_words",
 ]
 
-_READS = ("read", "observe", "observe_backup")
-_CHANGES = ("write", "update", "append", "backup", "recover")
+_CLAIMS = (
+    # operations that must have been done, checkers that must have looked, and what is then true of a clean run
+    ({"read", "observe", "observe_backup"}, {"torn"}, "no reader saw a partial document"),
+    ({"write", "update", "append"}, {"register", "updates", "appends"}, "nothing acknowledged was lost"),
+)
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -76,16 +81,27 @@ def _deeds(result: Result) -> str:
 
 
 def _claims(result: Result) -> list[str]:
-    claims = []
-    if _done(result, _READS):
-        claims.append("no reader saw a partial document")
-    if _done(result, _CHANGES):
-        claims.append("nothing acknowledged was lost")
-    return claims or ["nothing was found"]
+    done = {
+        kind
+        for kind, by_language in result.operations.items()
+        if any(by_outcome.get("ok") for by_outcome in by_language.values())
+    }
+    looked = frozenset().union(*checkers_of(result).values())
+    return [claim for kinds, checkers, claim in _CLAIMS if done & kinds and looked & checkers] or [
+        "nothing wrong was found"
+    ]
 
 
-def _done(result: Result, kinds: Iterable[str]) -> int:
-    return sum(by_outcome.get("ok", 0) for kind in kinds for by_outcome in result.operations.get(kind, {}).values())
+def checkers_of(result: Result) -> dict[str, frozenset[str]]:
+    """Scenario → the checkers that judged it, for the scenarios of the plan that took part and that are known here."""
+    made: dict[str, frozenset[str]] = {}
+    for name in result.plan.get("scenarios", ()):
+        for part in (SCENARIOS.get(name).parts if name in SCENARIOS else ()) or (name,):
+            left_out = any(reason.startswith(f"scenario {part}:") for reason in result.skipped)
+            if part in SCENARIOS and not left_out:
+                scenario = SCENARIOS.get(part)
+                made[part] = scenario.checkers.union(*(file.checkers or () for file in scenario.files))
+    return made
 
 
 def _anomalies(findings: Iterable[Finding]) -> str:

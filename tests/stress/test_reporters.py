@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -28,6 +29,8 @@ from stress.reporters.terminal import FULL_MAX, SUMMARIES_MAX, Terminal, choose
 from stress.reporters.witness import diagram, finding_lines, witness_table
 from stress.reporters.words import again, escape_bytes, plain_text, verdict_line
 from stress.result import Finding, Result, Verdict
+from stress.scenario import Scenario, SharedFile
+from stress.scenarios import SCENARIOS
 from stress.tail import Count, Progress
 
 GOLDEN = Path(__file__).parent / "reports"
@@ -129,6 +132,13 @@ def lines_on(text: str) -> list[str]:
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).replace("\r", "").split("\n")
 
 
+@pytest.fixture(autouse=True)
+def drill(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scenario of the golden results."""
+    made = Scenario("drill", "An exercise.", (), (), frozenset({"torn", "updates"}))
+    monkeypatch.setitem(SCENARIOS._things, "drill", made)
+
+
 # Words
 
 
@@ -168,6 +178,15 @@ def lines_on(text: str) -> list[str]:
 )
 def test_the_verdict_in_plain_words(result: Result, line: str) -> None:
     assert verdict_line(result) == line
+
+
+def test_nothing_is_claimed_that_no_checker_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = SharedFile("f", checkers=frozenset({"appends"}))
+    bare = Scenario("drill", "An exercise.", (file,), (), frozenset({"progress"}))
+    monkeypatch.setitem(SCENARIOS._things, "drill", bare)
+    assert verdict_line(result_of()).endswith("with guide; nothing acknowledged was lost")
+    monkeypatch.setitem(SCENARIOS._things, "drill", dataclasses.replace(bare, files=()))
+    assert verdict_line(result_of()).endswith("with guide; nothing wrong was found")
 
 
 def test_what_was_left_out_is_said_also_when_it_passes() -> None:
@@ -255,7 +274,7 @@ def test_long_words_and_many_operations_are_cut() -> None:
     assert max(map(len, lines)) <= 80
     assert len(lines) < 120
     assert any("and 27 more operations" in line for line in lines)
-    assert any("4,800 bytes more" in line for line in lines)
+    assert any("4,800 bytes" in line for line in lines)
 
 
 # The terminal
@@ -424,7 +443,7 @@ def test_junit_has_a_case_for_each_checker() -> None:
 
 def test_junit_of_a_clean_run_has_cases_too() -> None:
     suite = ElementTree.fromstring(as_junit(result_of()).encode())[0]
-    assert (suite.get("tests"), suite.get("failures")) == ("1", "0")
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "0")
 
 
 @given(st.text(max_size=30))

@@ -1,0 +1,178 @@
+"""``stress bench NAME``: measure, show the figures as they come, and judge nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from stress import bench
+from stress.cli.doctor import _file_system
+from stress.plan import UsageError
+from stress.registry import close_names
+from stress.reporters.bench import BenchTerminal, as_json
+from stress.reporters.files import Destination, destinations, write_text
+
+__all__ = ["command"]
+
+ROUNDS = 20
+ROUNDS_QUICK = 2
+SAMPLE_S_QUICK = 0.0002
+ROUNDS_MAX = 10_000
+
+_EPILOG = """\b
+Examples:
+  stress bench helpers
+  stress bench helpers --dir /dev/shm --rounds 50
+  stress bench helpers --only Bash --report json=bench.json
+
+\b
+Exit code 0: it was measured; whether that is fast enough is for you to say.
+2 usage, 4 something failed and could not be measured, 130 interrupted.
+"""
+
+
+def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in bench.load() if name.startswith(incomplete)]
+
+
+@click.command("bench", epilog=_EPILOG, short_help="Measure how fast the helpers are.")
+@click.argument("name", required=False, metavar="BENCHMARK", type=click.UNPROCESSED, shell_complete=_complete)
+@click.option(
+    "--dir",
+    "directory",
+    metavar="DIRECTORY",
+    type=click.Path(),
+    help="The file system to measure on. [default: where temporary files go]",
+)
+@click.option("--rounds", metavar="N", help=f"Samples of each contender. [default: {ROUNDS}]")
+@click.option("--only", metavar="TEXT", help="Measure only the cases whose name has this in it. [default: all]")
+@click.option("--quick", is_flag=True, help="Only see that everything can be measured. [default: no]")
+@click.option(
+    "--report", multiple=True, metavar="json=FILE", help="Write all samples and figures to a file. [default: none]"
+)
+def command(
+    name: str | None, directory: str | None, rounds: str | None, only: str | None, quick: bool, report: tuple[str, ...]
+) -> int:
+    """Measure ways to do the same thing, in turns, as ratios to the fastest way there could be.
+
+    BENCHMARK: what to measure; helpers is all that atomicops has, beside bare system calls and other libraries.
+    """
+    known = list(bench.load())
+    if name is None or name not in known:
+        hint = f"is no benchmark{close_names(name or '', known)}"
+        raise UsageError("BENCHMARK", name or "", hint)
+    times = (ROUNDS_QUICK if quick else ROUNDS) if rounds is None else _rounds(rounds)
+    wanted = _json_only(destinations(report))
+    where = directory if directory is not None else tempfile.gettempdir()
+    with _place(where) as place:
+        return _measure(name, bench.Setting(place, quick), times, only, _machine(where), wanted)
+
+
+def _measure(
+    name: str,
+    setting: bench.Setting,
+    rounds: int,
+    only: str | None,
+    machine: dict[str, Any],
+    wanted: list[Destination],
+) -> int:
+    from stress.engine import HarnessError
+
+    terminal = BenchTerminal()
+    measured: list[bench.Measured] = []
+    left_out: list[bench.LeftOut] = []
+    names: list[str] = []
+    sample_s = SAMPLE_S_QUICK if setting.quick else bench.SAMPLE_S
+    for case in bench.BENCHMARKS.get(name)(setting):
+        if isinstance(case, bench.LeftOut):
+            left_out.append(case)
+            continue
+        names.append(case.name)
+        if only is not None and only.lower() not in case.name.lower():
+            continue
+        if not measured:
+            terminal.begin(machine, rounds)
+        try:
+            measured.append(bench.measure(case, rounds, sample_s=sample_s))
+        except Exception as error:
+            who = "; ".join(getattr(error, "__notes__", []))
+            raise HarnessError(f"{case.name}: {who}: {type(error).__name__}: {error}") from error
+        terminal.show(measured[-1])
+    if not measured:
+        raise UsageError("--only", only or "", f"is in no case's name{close_names(only or '', names)}")
+    for one in left_out:
+        terminal.show(one)
+    for destination in wanted:
+        try:
+            write_text(destination.path, as_json(name, machine, rounds, measured, left_out))
+        except OSError as error:
+            raise HarnessError(f"--report: {destination.path!r}: {error.strerror or error}") from error
+    return 0
+
+
+def _rounds(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= ROUNDS_MAX):
+        raise UsageError(
+            "--rounds", text[:80], f"is not a number of rounds; give 1 to {ROUNDS_MAX:,}, such as --rounds 20"
+        )
+    return int(text)
+
+
+def _json_only(wanted: list[Destination]) -> list[Destination]:
+    for destination in wanted:
+        if destination.kind != "json":
+            raise UsageError(
+                "--report", f"{destination.kind}={destination.path}", "can't be made of a benchmark; give json=FILE"
+            )
+    return wanted
+
+
+@contextlib.contextmanager
+def _place(where: str) -> Iterator[Path]:
+    """A new directory there, and nothing of it afterwards; SIGTERM ends a benchmark as Ctrl-C does."""
+    try:
+        made = tempfile.mkdtemp(prefix="stress-bench-", dir=where)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError("--dir", where, f"can't be used: {reason}; give a directory that can be written to") from error
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield Path(os.path.realpath(made))
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        signal.signal(signal.SIGTERM, before)
+
+
+def _machine(where: str) -> dict[str, Any]:
+    return {
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "directory": where,
+        "file_system": _file_system(where),
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
