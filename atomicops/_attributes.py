@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat as st
 
@@ -34,14 +35,13 @@ def copy(place: Place, fd: int, like: os.stat_result, source: bytes) -> None:
 
 
 def _copy_xattrs(place: Place, fd: int, source: bytes) -> None:
-    path = b"/proc/self/fd/%d/%s" % (place.fd, source)
+    path = _path(place, source)
     try:
         theirs = os.listxattr(path, follow_symlinks=False)
-    except FileNotFoundError:  # no /proc here
-        path = os.path.join(place.directory, source)
-        theirs = _listed(path)
-    except OSError:
-        theirs = []
+    except OSError as error:
+        if error.errno != errno.ENOTSUP:
+            raise
+        return
     for name in _listed(fd):
         if name == _ACL and name not in theirs:  # inherited from the directory, and not the target's
             _tolerantly(os.removexattr, fd, name)
@@ -52,6 +52,15 @@ def _copy_xattrs(place: Place, fd: int, source: bytes) -> None:
             except OSError:
                 continue
             _tolerantly(os.setxattr, fd, name, value)
+
+
+def _path(place: Place, name: bytes) -> bytes:
+    """A path for the calls that take no directory descriptor; one that a ``chdir`` elsewhere does not change."""
+    if place.directory.startswith(b"/"):
+        return place.directory + name if place.directory.endswith(b"/") else place.directory + b"/" + name
+    if os.path.isdir("/proc/self/fd"):
+        return b"/proc/self/fd/%d/%s" % (place.fd, name)
+    return os.path.join(place.directory, name)
 
 
 def _listed(where: int | bytes) -> list[str]:
@@ -68,7 +77,5 @@ def _tolerantly(call: object, *args: object) -> None:
     except PermissionError:
         pass
     except OSError as error:
-        import errno
-
         if error.errno not in (errno.ENOTSUP, errno.EINVAL, errno.ENODATA):
             raise

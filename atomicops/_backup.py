@@ -142,7 +142,7 @@ def keep_bytes(writer: Writer, data: bytes, suffix: bytes, end: bytes) -> bytes:
 
 def _keep(writer: Writer, fill: Callable[[int], None], suffix: bytes, end: bytes) -> bytes:
     place = writer.place
-    temp, _ = writer.make_temp(fill)
+    temp = writer.make_temp(fill)
     counter = 0
     try:
         while True:

@@ -150,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
 
     prune = add("prune", _prune, "delete all but the newest backups of a file; print what was deleted", "")
     prune.add_argument("file", metavar="FILE")
-    prune.add_argument("--keep", metavar="N", type=int, required=True, help="how many to keep")
+    prune.add_argument("--keep", metavar="N", type=_count, required=True, help="how many to keep")
     _timeout(prune)
 
     recover = add(
@@ -193,6 +193,12 @@ def _seconds(text: str) -> float | None:
     if not 0 <= value < 1e9:
         raise ValueError(text)
     return value
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError(text)
+    return int(text)
 
 
 def _content(text: str) -> bytes:
@@ -260,8 +266,13 @@ def _update(a: argparse.Namespace) -> int:
 
 
 def _backup(a: argparse.Namespace) -> int:
-    from ._backup import create_backup
+    from ._backup import check_suffix, create_backup
 
+    if a.suffix is not None:
+        try:
+            check_suffix(a.suffix)
+        except ValueError as error:
+            return _exits.complain(_exits.USAGE, a.file, str(error), "choose another suffix")
     _exits.show(create_backup(a.file, a.suffix, durability=a.durability, timeout=a.timeout))
     return 0
 

@@ -133,11 +133,11 @@ class Filter:
             except (FileNotFoundError, PermissionError) as error:
                 return _exits.complain(_exits.PROGRAM, self.command[0], str(error.strerror), "install it")
             if done.returncode:
-                why = f"the command {self.command[0]!r} failed with status {done.returncode}, unchanged"
+                why = f"the command {self.command[0]!r} failed with status {done.returncode} (unchanged)"
                 return _exits.complain(_exits.DATA, path, why, "correct the command")
             reason = why_not_json(done.stdout)
             if reason is not None:
-                why = f"the command {self.command[0]!r} did not print one JSON value ({reason}), unchanged"
+                why = f"the command {self.command[0]!r} did not print one JSON value ({reason}) (unchanged)"
                 return _exits.complain(_exits.DATA, path, why, "correct the command")
             writer.replace(lambda fd: write_all(fd, done.stdout))
         return 0

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 USAGE, DATA, MISSING, PROGRAM, CREATE, IO, LOCK, VERSION = 64, 65, 66, 69, 73, 74, 75, 76
 _CREATE_NUMBERS = frozenset(
-    (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.EINVAL, errno.ENOTDIR, errno.EEXIST, errno.ELOOP)
-    + (errno.ENAMETOOLONG, errno.ENOTEMPTY, errno.ENXIO)
+    (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.EINVAL, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 )
 
 
@@ -52,9 +51,9 @@ def guarded(run: Callable[[], int], path: object) -> int:
     except Stop as stop:
         return complain(*stop.args)
     except LockTimeout as error:
-        return complain(LOCK, error.filename, f"{error.strerror}, unchanged", "try again, or wait longer: --timeout")
+        return complain(LOCK, error.filename, f"{error.strerror} (unchanged)", "try again, or wait longer: --timeout")
     except VersionConflict as error:
-        return complain(VERSION, error.filename, f"{error.strerror}, unchanged", "read it again and redo the change")
+        return complain(VERSION, error.filename, f"{error.strerror} (unchanged)", "read it again and redo the change")
     except CommittedNotDurable as error:
         return complain(IO, error.filename, str(error.strerror), "check the disk")
     except CorruptFile as error:
@@ -67,10 +66,12 @@ def guarded(run: Callable[[], int], path: object) -> int:
     except OSError as error:
         why = error.strerror or str(error)
         if error.errno in _CREATE_NUMBERS:
-            return complain(CREATE, _name(error, path), f"{why}; unchanged", "choose a regular file that you may write")
-        return complain(IO, _name(error, path), f"{why}; unchanged", "check the disk, its space and its quotas")
+            return complain(
+                CREATE, _name(error, path), f"{why} (unchanged)", "choose a regular file that you may write"
+            )
+        return complain(IO, _name(error, path), f"{why} (unchanged)", "check the disk, its space and its quotas")
     except ValueError as error:
-        return complain(DATA, path, f"{error}; unchanged", "correct the data")
+        return complain(DATA, path, f"{error} (unchanged)", "correct the data")
 
 
 def _name(error: OSError, path: object) -> object:

@@ -86,7 +86,7 @@ def dumps(data: Any, indent: int | None = None) -> bytes:
 
 def _refuse_other_keys(data: Any) -> None:
     """``json`` turns the keys 1, True and None into strings: {1: …, "1": …} would become one key given twice."""
-    stack = [data]
+    stack: list[Any] = [data]
     while stack:
         node = stack.pop()
         if isinstance(node, dict):
@@ -95,8 +95,10 @@ def _refuse_other_keys(data: Any) -> None:
             except TypeError:
                 key = next(key for key in node if not isinstance(key, str))
                 raise ValueError(f"data cannot be serialized as JSON: key {key!r} is not a string") from None
-            stack += [value for value in node.values() if value.__class__ not in _SCALARS]
-        elif isinstance(node, (list, tuple)):
+            node = node.values()
+        elif not isinstance(node, (list, tuple)):
+            continue
+        if not _SCALARS.issuperset(map(type, node)):  # most containers hold scalars only, and this is quick to ask
             stack += [value for value in node if value.__class__ not in _SCALARS]
 
 

@@ -78,10 +78,11 @@ _fork_guard = _thread.RLock()
 
 def acquire(place: Place, timeout: float | None = TIMEOUT_S) -> Hold:
     """Take the lock of ``place``, for this thread; a lock that it already has is entered once more."""
+    mine = _local
     while True:
         fd = _open(place)
         try:
-            for hold in _local.holds:
+            for hold in mine.holds:
                 if hold.identity() == _identity(fd):
                     hold.depth += 1
                     _close(fd)
@@ -89,7 +90,7 @@ def acquire(place: Place, timeout: float | None = TIMEOUT_S) -> Hold:
             waited = _wait(fd, timeout, place)
             if not waited or os.fstat(fd).st_nlink:
                 hold = Hold(fd)
-                _local.holds.append(hold)
+                mine.holds.append(hold)
                 return hold
         except BaseException:
             _close(fd)
@@ -105,10 +106,11 @@ def release(hold: Hold) -> None:
     hold.depth -= 1
     if hold.depth == 0:
         fd, hold.fd = hold.fd, -1
-        if hold in _local.holds:
-            _local.holds.remove(hold)
-        if _local.turns:
-            _local.released_at = time.monotonic()
+        mine = _local
+        if hold in mine.holds:
+            mine.holds.remove(hold)
+        if mine.turns:
+            mine.released_at = time.monotonic()
         try:
             # Closing is not enough: a child forked without our knowledge may have the same open file description.
             fcntl.flock(fd, fcntl.LOCK_UN)
@@ -191,10 +193,14 @@ def _identity(fd: int) -> tuple[int, int]:
 
 def _wait(fd: int, timeout: float | None, place: Place) -> bool:
     """Get the lock, or raise LockTimeout. Returns whether somebody else had it at first."""
-    _give_way(fd)
+    if _local.turns:
+        _give_way(fd)
     try:
-        if _try(fd):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return False
+        except BlockingIOError:
+            pass
         if timeout is None:
             fcntl.flock(fd, fcntl.LOCK_EX)
         elif not _poll(fd, timeout):
@@ -232,8 +238,6 @@ def _poll(fd: int, timeout: float) -> bool:
 
 
 def _give_way(fd: int) -> None:
-    if not _local.turns:
-        return
     _local.turns -= 1
     if _local.contended == _identity(fd) and time.monotonic() - _local.released_at < _GIVE_WAY_WITHIN_S:
         time.sleep(_GIVE_WAY_S)

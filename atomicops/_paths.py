@@ -20,6 +20,7 @@ TEMP_SUFFIX = b".atomicops-tmp"
 _STEM_BYTES_MAX = 180  # a lock, a temp file and their random part still fit the 255 bytes of a name
 _STEM_BYTES_KEPT = 160
 _LINKS_MAX = 40  # what Linux allows in one lookup: path_resolution(7)
+_NOT_A_NAME = (b"", b".", b"..")
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -76,31 +77,31 @@ def locate(path: Path, *, make_parents: bool = False, durable: bool = False, mus
     """
     given = os.fspath(path)
     rest = os.fsencode(given)
-    if not rest:
-        fail(errno.ENOENT, os.strerror(errno.ENOENT), given)
-    if b"\0" in rest:
-        raise ValueError("a path cannot hold a NUL byte")
-    fd, textual = -1, b""
+    fd, textual, links = -1, b"", 0
     try:
-        for links in range(_LINKS_MAX + 1):
+        while True:
             cut = rest.rfind(b"/") + 1
             head, name = rest[:cut], rest[cut:]
-            if name in (b"", b".", b".."):
+            if name in _NOT_A_NAME:
+                if not rest:
+                    fail(errno.ENOENT, os.strerror(errno.ENOENT), given)
                 fail(errno.EISDIR, "is a directory, not a regular file", given)
-            if head or fd < 0:
-                inner = _open_directory(head or b".", fd, make_parents, durable, must_sync)
-                if fd >= 0:
-                    os.close(fd)
+            if not links:
+                fd, textual = _open_directory(head or b".", None, make_parents, durable, must_sync), head
+            elif head:
+                inner = _open_directory(head, fd, make_parents, durable, must_sync)
+                os.close(fd)
                 fd, textual = inner, os.path.join(textual, head)
             try:
-                found = os.stat(name, dir_fd=fd, follow_symlinks=False)
-                is_link = st.S_ISLNK(found.st_mode)
+                is_link = st.S_ISLNK(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode)
             except FileNotFoundError:
                 is_link = False
             if not is_link:
                 return Place(given, textual, name, fd, links > 0)
+            links += 1
+            if links > _LINKS_MAX:
+                fail(errno.ELOOP, os.strerror(errno.ELOOP), given)
             rest = os.readlink(name, dir_fd=fd)
-        fail(errno.ELOOP, os.strerror(errno.ELOOP), given)
     except BaseException as error:
         if fd >= 0:
             os.close(fd)
@@ -109,8 +110,7 @@ def locate(path: Path, *, make_parents: bool = False, durable: bool = False, mus
         raise
 
 
-def _open_directory(path: bytes, base: int, make_parents: bool, durable: bool, must_sync: bool) -> int:
-    at = base if base >= 0 else None
+def _open_directory(path: bytes, at: int | None, make_parents: bool, durable: bool, must_sync: bool) -> int:
     try:
         return os.open(path, _OPEN_DIRECTORY, dir_fd=at)
     except FileNotFoundError:

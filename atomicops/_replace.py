@@ -76,16 +76,16 @@ class Writer:
 
         It keeps the attributes of the target or, where that is missing, takes those of ``like`` beside it.
         """
-        name, inode = self.make_temp(fill, like)
+        name = self.make_temp(fill, like)
         try:
-            self._rename(name, inode)
+            self._rename(name)
         except BaseException:
             self.discard(name)
             raise
         self.sync_directory()
 
-    def make_temp(self, fill: Callable[[int], None], like: bytes | None = None) -> tuple[bytes, int]:
-        """A finished temp file: content, attributes, synced. Returns its name and inode."""
+    def make_temp(self, fill: Callable[[int], None], like: bytes | None = None) -> bytes:
+        """A finished temp file: content, attributes, synced. Returns its name."""
         place = self.place
         status, model = place.stat(), place.name
         if status is None and like is not None:
@@ -100,7 +100,6 @@ class Writer:
                 fill(fd)
                 if self.durability != NONE:
                     sync_file(fd)
-                inode = os.fstat(fd).st_ino
             finally:
                 os.close(fd)  # and before the rename: NFS reports a full quota here
         except BaseException as error:
@@ -108,7 +107,7 @@ class Writer:
             if isinstance(error, OSError):
                 error.filename = self.given
             raise
-        return name, inode
+        return name
 
     def discard(self, name: bytes) -> None:
         try:
@@ -127,21 +126,25 @@ class Writer:
                     self.given,
                 ) from error
 
-    def _rename(self, name: bytes, inode: int) -> None:
-        place = self.place
+    def _rename(self, name: bytes) -> None:
+        fd = self.place.fd
         try:
-            os.rename(name, place.name, src_dir_fd=place.fd, dst_dir_fd=place.fd)
+            os.rename(name, self.place.name, src_dir_fd=fd, dst_dir_fd=fd)
         except OSError as error:
-            # Over a network the answer can be lost and the deed done: the target's inode tells.
-            if not self._is(inode):
+            # Over a network the answer can be lost and the deed done. Nobody else may touch our temp file while we have
+            # the lock: if it is gone, it has become the target.
+            if self._is_there(name):
                 error.filename, error.filename2 = self.given, None
                 raise
 
-    def _is(self, inode: int) -> bool:
+    def _is_there(self, name: bytes) -> bool:
         try:
-            return os.stat(self.place.name, dir_fd=self.place.fd, follow_symlinks=False).st_ino == inode
-        except OSError:
+            os.stat(name, dir_fd=self.place.fd, follow_symlinks=False)
+        except FileNotFoundError:
             return False
+        except OSError:
+            pass
+        return True
 
 
 def read_bytes(place: Place) -> bytes | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ._write import atomic_write_bytes
+from ._replace import write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,9 +37,25 @@ def vendor(directory: Path) -> list[str]:
     written = []
     for source, name in plan:
         path = os.path.join(target, name)
-        with open(os.path.join(PACKAGE, source), "rb") as file:
-            atomic_write_bytes(file.read(), path, durability="file")
-        if name.endswith(".sh"):
-            os.chmod(path, os.stat(path).st_mode | (os.stat(path).st_mode & 0o444) >> 2)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        _put(os.path.join(PACKAGE, source), path, 0o777 if name.endswith(".sh") else 0o666)
         written.append(path)
     return written
+
+
+def _put(source: str, path: str, mode: int) -> None:
+    """Whole or not at all, so that a script that starts meanwhile can import; without a lock file for every one."""
+    with open(source, "rb") as file:
+        content = file.read()
+    temp = f"{path}.{os.urandom(16).hex()}.new"
+    try:
+        fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        try:
+            write_all(fd, content)
+        finally:
+            os.close(fd)
+        os.rename(temp, path)
+    except BaseException:
+        if os.path.lexists(temp):
+            os.unlink(temp)
+        raise
