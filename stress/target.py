@@ -126,9 +126,10 @@ def _from_module(name: str, path: Path) -> Target:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    folder = str(path.resolve().parent)
-    if folder not in sys.path:  # as for a script: its neighbours can be imported
-        sys.path.insert(0, folder)
+    folder = path.resolve().parent
+    # As for a script, its neighbours can be imported; those of the targets that ship with scenarios are other targets.
+    if str(folder) not in sys.path and folder not in target_folders():
+        sys.path.insert(0, str(folder))
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:

@@ -157,14 +157,20 @@ def _words(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:2000]
 
 
-def work(side: PythonSide, journal: Journal, duties: Duties, gate: Gate) -> None:
-    """Do the duties from the opening of the gate until the time to stop, or until there are none left."""
+def work(side: PythonSide, journal: Journal, duties: Duties, gate: Gate, rest: Callable[[], float]) -> None:
+    """Do the duties from the opening of the gate until the time to stop, or until there are none left.
+
+    ``rest`` says how many seconds to wait after each: a reader that does nothing but read would leave the writers no
+    processor, and see the same version a hundred times.
+    """
     journal.write_header(state=READY)
     gate.wait()
     journal.write_header(state=RUNNING)
     cpu = time.process_time_ns()
     while not gate.stopped and (duty := duties.next()) is not None:
         duties.answer(side.do(*duty))
+        if pause_s := rest():
+            time.sleep(pause_s)
     journal.cpu_ns = time.process_time_ns() - cpu
     journal.write_header(state=FINISHED)
     journal.close()

@@ -8,6 +8,7 @@ other end only the tool has tells it. What it knows goes into ``events.jsonl`` o
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
 import random
@@ -38,6 +39,8 @@ __all__ = ["EXIT_START", "Orders", "supervise"]
 EXIT_START = 70
 """Exit status of a supervisor that could not start its workers; the reason is in the events."""
 
+READER_REST_S = 0.002
+"""The longest that a Python reader waits before it reads again."""
 _POLL_S = 0.02
 _FORK = multiprocess.get_context("fork")
 
@@ -196,9 +199,11 @@ class Supervisor:
         os.dup2(words, 2)
         os.environ["STRESS_PROCESS"] = _mark(self._orders.run, number)
         try:
-            journal = Journal(journals, number, seat.worker, seat.language, writer=seat.part == "writer")
+            writer = seat.part == "writer"
+            journal = Journal(journals, number, seat.worker, seat.language, writer=writer)
             side = PythonSide(self._orders.target, journal, dict(self._orders.files))
-            work(side, journal, duties, self._gate)
+            rest = functools.partial(random.Random(number).uniform, 0, 0 if writer else READER_REST_S)
+            work(side, journal, duties, self._gate, rest)
         except OSError as error:  # nothing of the target comes out of a worker: this is the journal's
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 os._exit(EXIT_JOURNAL)
