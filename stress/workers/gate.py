@@ -1,7 +1,7 @@
 """The gate: starts all workers together, and stops them.
 
 A page that all processes map says when to begin and when to end (CLOCK_MONOTONIC ns; 0: not yet known), so that a
-worker that was stopped or killed can't miss it. A pipe that nobody writes to holds the workers back without polling:
+worker that was stopped or killed can't miss it, and a full disk can't keep it from being said. A pipe that nobody writes to holds the workers back without polling:
 reading from it returns, for all of them at once, when its other end is closed.
 """
 
@@ -38,6 +38,15 @@ class Gate:
     def stopped(self) -> bool:
         """Whether the time to stop has come."""
         return 0 < self._times[1] <= time.monotonic_ns()
+
+    @property
+    def broken(self) -> int:
+        """Why the supervisor had to give up: an errno; 0: it did not."""
+        return self._times[2]
+
+    @broken.setter
+    def broken(self, number: int) -> None:
+        self._times[2] = number
 
     def open(self, duration_ns: int | None) -> None:
         """The supervisor lets everybody through a little from now, and stops them ``duration_ns`` after."""

@@ -60,9 +60,9 @@ class Supervised:
         """Why the supervisor did not come to its end, in a line; empty if it did."""
         if self._process.exitcode == 0:
             return ""
-        for event in read_events(self._orders.run):
-            if event["event"] == "broken":
-                return f"the workers could not go on: {event['reason']}; make room, or give another --runs or --dir"
+        if self._gate.broken:
+            why = os.strerror(self._gate.broken)
+            return f"the workers could not go on: {why}; the run directory is {self._orders.run}: make room, or --runs"
         status = self._process.exitcode
         return f"the supervisor ended before its time (exit status {status}); its words are in {self.words}"
 

@@ -34,10 +34,7 @@ from stress.workers.python_worker import EXIT_JOURNAL, PythonSide, last_words, q
 from stress.workers.seats import Seat
 from stress.workers.shell import ShellWorker, environment, start_shell
 
-__all__ = ["EXIT_START", "Orders", "supervise"]
-
-EXIT_START = 70
-"""Exit status of a supervisor that could not start its workers; the reason is in the events."""
+__all__ = ["Orders", "supervise"]
 
 READER_REST_S = 0.002
 """The longest that a Python reader waits before it reads again."""
@@ -97,10 +94,9 @@ def supervise(orders: Orders, gate: Gate, lifeline: int) -> None:
         try:
             supervisor.run()
         except OSError as error:
+            gate.broken = error.errno or errno.EIO
             gate.stop()
-            supervisor.end_all()
-            supervisor.event("broken", reason=f"{error}", errno=error.errno or 0)
-            raise SystemExit(EXIT_START) from None
+            raise SystemExit(1) from None
         finally:
             supervisor.end_all()
             if supervisor.orphaned:
@@ -339,7 +335,10 @@ class Supervisor:
     def end_all(self) -> None:
         """Kill and reap whatever is left."""
         for worker in list(self._workers.values()):
-            self._gone(worker, "killed")
+            try:
+                self._gone(worker, "killed")
+            except OSError:
+                continue  # the disk is full: the process is gone, and only writing it down failed
         processes.end_orphans(set())
 
     # The nemesis
