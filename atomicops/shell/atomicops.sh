@@ -133,7 +133,7 @@ while ($fd ne "held") {
     last if @there && $ours[0] == $there[0] && $ours[1] == $there[1];
 }
 
-@old = lstat $target or $! == 2 or io("looking at it");
+@old = lstat $target or $! == 2 or cannot("looking at it");
 not_regular() if @old && !-f _;
 prepare() if $op ne "write";
 
@@ -254,7 +254,7 @@ sub io { # the error of a call that has left the target alone
 sub cannot { # the same for what could not be made: the directory is to blame, or else the device
     my ($what) = @_;
     io($what) if $! == 28 || $! == 122 || $! == 5 || $! == 4;
-    bail(73, "$what: $! (unchanged)", "make the directory writable");
+    bail(73, "$what: $! (unchanged)", $! == 36 ? "choose a shorter name" : "make the directory writable");
 }
 sub again { # a call that was interrupted: true, so that it is made once more
     $! == 4 or io(@_);
@@ -314,18 +314,23 @@ sub wait_for_lock {
         bail(@timeout) if $wait <= 0;
         $SIG{ALRM} = sub { $late = 1 };
         # It ticks on after the timeout, for a tick between the test and the call is lost.
-        syscall $TIMER, 0, pack("q4", 0, 20000, int $wait, 1 + int 1e6 * ($wait - int $wait)), 0;
+        syscall $TIMER, 0, my $on = pack("q4", 0, 20000, int $wait, 1 + int 1e6 * ($wait - int $wait)), 0;
     }
     until (flock L, 2) {
         $! == 4 or io("the lock $lock");
         bail(@timeout) if $late;
     }
-    syscall $TIMER, 0, pack("q4", 0, 0, 0, 0), 0 if $wait ne "";
+    syscall $TIMER, 0, my $off = "\0" x 32, 0 if $wait ne "";
 }
 
 sub by_grep {
     local $SIG{PIPE} = "IGNORE";
-    open my $grep, "|-", "grep", "-qzP", "-e", $re or return walk($_[0]);
+    my $pid = open(my $grep, "|-") // return walk($_[0]);
+    if (!$pid) {
+        open STDERR, ">", "/dev/null";
+        exec { "grep" } "grep", "-qzP", "-e", $re;
+        syscall $EXIT, 127;
+    }
     my ($at, $n) = (0, 0);
     while ($at < length $_[0]) { $at += $n = syswrite($grep, $_[0], 1 << 20, $at) || last }
     return 1 if close $grep;
@@ -338,7 +343,7 @@ sub walk { # the grammar as a loop
         for (;;) {
             /\G$ws/gc;
             if ($want eq "comma") {
-                return /\G\z/gc ? 1 : 0 if $open eq "";
+                return pos == length if $open eq "";
                 my $array = "[" eq substr $open, -1;
                 if (/\G,/gc) { $want = $array ? "value" : "key" }
                 elsif ($array ? /\G\]/gc : /\G\}/gc) { chop $open }
@@ -560,7 +565,8 @@ with_lock() {
   # While it runs, the descriptor is closed for every program that it starts. For a function the shell keeps a copy
   # of its own, closed on exec, and with that the lock. The command is not put into a condition, so that the
   # caller's `set -e` goes on counting inside a function.
-  eval '"$@"' "$_ao_mine>&-"
+  eval "_ao_without_$_ao_mine() { \"\$@\" $_ao_mine>&-; }" # not the call itself: bash -c then ends untidily
+  "_ao_without_$_ao_mine" "$@"
   _ao_status=$?
   unset '_ao_held_locks[${#_ao_held_locks[@]}-1]' '_ao_held_by[${#_ao_held_by[@]}-1]'
   _ao_kind=$(type -t "$1") || :
@@ -618,8 +624,11 @@ _ao_random() { # sets _ao_hex: 32 digits
 _ao_try() { # _ao_try STATUS FILE WHAT COMMAND...: what the command says becomes the message
   local status=$1 file=$2 what=$3 said
   shift 3
-  # exec: the substitution's process becomes the command.
-  said=$(LC_ALL=C exec "$@" 2>&1 >/dev/null) || { _ao_fail "$status" "$file" "$what: ${said##*: }" "see to the cause and try again"; }
+  said=$(LC_ALL=C exec "$@" 2>&1 >/dev/null) && return # exec: the substitution's process becomes the command
+  case $said in
+    *'No space left'* | *quota* | *'Input/output'*) status=74 ;;
+  esac
+  _ao_fail "$status" "$file" "$what: ${said##*: }" "see to the cause and try again"
 }
 
 # The rest of this part runs in a process of its own, so that traps, options and descriptors are not the caller's.
@@ -658,7 +667,7 @@ _ao_core_here() {
       ((_ao_status != 75)) || _ao_timeout "$2"
       ((_ao_status == 0)) || exit "$_ao_status"
       if [[ -n $_ao_lock_d ]]; then
-        eval '_ao_core_locked "$@"' "$_ao_lock_d>&-"
+        eval "_ao_core_locked \"\$@\" $_ao_lock_d>&-"
       else
         _ao_core_locked "$@"
       fi
@@ -668,7 +677,11 @@ _ao_core_here() {
 }
 
 _ao_core_locked() { # every child is started with the lock's descriptor closed
-  local op=$1 file=$2 like=${3:-$_ao_target} suffix=${4-} kind=${5-} made i out add
+  local LC_ALL=C op=$1 file=$2 like=${3:-$_ao_target} suffix=${4-} kind=${5-} made i out add
+  if ((${#_ao_name} > 255)); then # or else only the renaming would tell
+    _ao_fail 73 "$file" "File name too long (unchanged)" "choose a shorter name"
+    exit
+  fi
   if [[ -e $_ao_target && ! -f $_ao_target ]]; then
     _ao_fail 73 "$file" "is not a regular file (unchanged)" "name a regular file"
     exit
@@ -720,7 +733,7 @@ _ao_core_locked() { # every child is started with the lock's descriptor closed
     _ao_try 74 "$file" "removing the temp file" rm -f -- "$_ao_tmp" || exit
   else
     made=
-    _ao_try 74 "$file" "renaming (unchanged)" mv -fT -- "$_ao_tmp" "$_ao_target" || exit
+    _ao_try 73 "$file" "renaming (unchanged)" mv -fT -- "$_ao_tmp" "$_ao_target" || exit
   fi
   _ao_tmp=
   if [[ -n $made ]]; then
@@ -965,7 +978,7 @@ atomic_backup() {
   fi
   local _ao_target _ao_name _ao_dir _ao_lock _ao_prefix _ao_json _ao_sync _ao_wait _ao_check _ao_text
   if (($# == 2)) && [[ -z $2 || $2 == */* ]]; then
-    _ao_fail 64 "$2" "not a suffix for a backup" "use one that is not empty and has no slash"
+    _ao_fail 64 "'$2'" "not a suffix for a backup" "use one that is not empty and has no slash"
     return
   fi
   _ao_settings && _ao_resolve "$1" && _ao_run_existing "$1" backup "$1" '' "${2-}" bak

@@ -1,0 +1,118 @@
+"""Several writers at once, of both languages: every acknowledged change is there, once, and readers see whole files."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SHELL = ROOT / "atomicops" / "shell"
+
+
+def environment(engine: str) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("ATOMICOPS_")}
+    return {
+        **kept,
+        "ATOMICOPS_ENGINE": engine,
+        "ATOMICOPS_LOCK_TIMEOUT": "100",
+        "ATOMICOPS_DURABILITY": "none",
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+def bash(engine: str, text: str, *arguments: str, directory: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        ["bash", "-c", f"set -eu; source '{SHELL}/atomicops.sh'; {text}", "test", *arguments],
+        cwd=directory, env=environment(engine), stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def python(text: str, *arguments: str, directory: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", text, *arguments],
+        cwd=directory, env=environment("auto"), stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def acknowledged(processes: list[subprocess.Popen[str]]) -> list[str]:
+    said = [process.communicate(timeout=110)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(processes)
+    return [line for text in said for line in text.splitlines()]
+
+
+APPEND = 'for ((i = 0; i < $2; i++)); do atomic_append "$1 $i" log && echo "$1 $i"; done'
+COUNT = "for ((i = 0; i < $1; i++)); do atomic_update n.json .n+=1 && echo; done"
+
+
+@pytest.mark.parametrize("engines", [["perl"], ["coreutils"], ["perl", "coreutils"]], ids="-".join)
+def test_every_acknowledged_append_survives_once(tmp_path: Path, engines: list[str]) -> None:
+    writers = [
+        bash(engines[k % len(engines)], APPEND, f"w{k}", "12", directory=tmp_path) for k in range(8)
+    ]  # fmt: skip
+    said = acknowledged(writers)
+    assert len(said) == 96
+    assert sorted((tmp_path / "log").read_text().splitlines()) == sorted(said)
+
+
+@pytest.mark.parametrize("engines", [["perl"], ["perl", "coreutils"]], ids="-".join)
+def test_every_acknowledged_increment_counts(tmp_path: Path, engines: list[str]) -> None:
+    (tmp_path / "n.json").write_text('{"n": 0}')
+    said = acknowledged([bash(engines[k % len(engines)], COUNT, "6", directory=tmp_path) for k in range(8)])
+    assert json.loads((tmp_path / "n.json").read_text()) == {"n": 48}
+    assert len(said) == 48
+
+
+def test_bash_and_python_share_the_lock(tmp_path: Path) -> None:
+    (tmp_path / "n.json").write_text('{"n": 0}')
+    increment = (
+        "import sys, atomicops\n"
+        "def more(data):\n    data['n'] += 1\n    return data\n"
+        "for _ in range(int(sys.argv[1])):\n    atomicops.update_json('n.json', more, durability='none')\n    print()\n"
+    )
+    append = (
+        "import sys, atomicops\n"
+        "for i in range(int(sys.argv[2])):\n"
+        "    line = f'{sys.argv[1]} {i}'\n"
+        "    atomicops.atomic_append_text(line + '\\n', 'log', durability='none')\n    print(line)\n"
+    )
+    counters = [python(increment, "40", directory=tmp_path) for _ in range(3)]
+    counters += [bash(engine, COUNT, "8", directory=tmp_path) for engine in ("perl", "perl", "coreutils")]
+    assert len(acknowledged(counters)) == 144
+    assert json.loads((tmp_path / "n.json").read_text()) == {"n": 144}
+    writers = [python(append, f"p{k}", "40", directory=tmp_path) for k in range(3)]
+    writers += [bash(e, APPEND, f"b{k}", "10", directory=tmp_path) for k, e in enumerate(["perl", "perl", "coreutils"])]
+    said = acknowledged(writers)
+    assert len(said) == 150
+    assert sorted((tmp_path / "log").read_text().splitlines()) == sorted(said)
+
+
+def test_of_many_that_compare_and_swap_one_wins(tmp_path: Path) -> None:
+    text = 'atomic_write --if-version absent "$1" f 2>/dev/null && echo "$1" || [[ $? == 76 ]]'
+    said = acknowledged([bash("perl", text, str(k), directory=tmp_path) for k in range(8)])
+    assert len(said) == 1
+    assert (tmp_path / "f").read_text() == said[0] + "\n"
+
+
+def test_two_recoveries_at_once_agree(tmp_path: Path) -> None:
+    (tmp_path / "f.json").write_text("{")
+    (tmp_path / "f.json.5.bak").write_text("[5]")
+    acknowledged([bash("perl", "atomic_recover f.json", directory=tmp_path) for _ in range(4)])
+    assert (tmp_path / "f.json").read_text() == "[5]"
+    assert len(list(tmp_path.glob("f.json.*.corrupt"))) == 1
+
+
+@pytest.mark.parametrize("engine", ["perl", "coreutils"])
+def test_readers_see_whole_documents(tmp_path: Path, engine: str) -> None:
+    text = 'for k in 1 2 3 4 5 6; do printf -v long "%0*d" $((k * 9000)) 0; atomic_write "[\\"$long\\"]" f.json; done'
+    (tmp_path / "f.json").write_text("[0]")
+    writers = [bash(engine, text, directory=tmp_path) for _ in range(3)]
+    reads = 0
+    while any(writer.poll() is None for writer in writers):
+        json.loads((tmp_path / "f.json").read_bytes())
+        reads += 1
+    acknowledged(writers)
+    assert reads > 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".f.json.lock", "f.json"]

@@ -1,0 +1,652 @@
+"""The Bash helpers, point by point of their contract, with both engines."""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SHELL = Path(__file__).parents[2] / "atomicops" / "shell"
+SCRIPT = SHELL / "atomic-write.sh"
+TEMP = re.compile(rb"\.(?s:.+)\.[0-9a-f]{32}\.atomicops-tmp")
+
+
+class Shell:
+    """Runs the script, and functions of the sourced file, in one directory with one engine."""
+
+    def __init__(self, directory: Path, engine: str) -> None:
+        self.directory = directory
+        self.engine = engine
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("ATOMICOPS_")},
+            "ATOMICOPS_ENGINE": engine,
+            "ATOMICOPS_LOCK_TIMEOUT": "20",
+        }
+
+    def run(
+        self, *arguments: str | bytes, stdin: bytes = b"", **environment: Any
+    ) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            arguments,
+            input=stdin,
+            capture_output=True,
+            cwd=self.directory,
+            env={**self.environment, **environment},
+            timeout=100,
+        )
+
+    def write(
+        self, *arguments: str | bytes, stdin: bytes = b"", **environment: Any
+    ) -> subprocess.CompletedProcess[bytes]:
+        return self.run("bash", str(SCRIPT), *arguments, stdin=stdin, **environment)
+
+    def call(
+        self, text: str, *arguments: str | bytes, stdin: bytes = b"", **environment: Any
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Runs text, a script that has the functions and is as strict as scripts are."""
+        program = f'set -euo pipefail\nsource "$HELPERS"\n{text}\n'
+        return self.run(
+            "bash", "-c", program, "test", *arguments, stdin=stdin, HELPERS=str(SHELL / "atomicops.sh"), **environment
+        )
+
+    def leftovers(self) -> list[bytes]:
+        return [name for name in os.listdir(os.fsencode(self.directory)) if TEMP.fullmatch(name)]
+
+
+@pytest.fixture(params=["perl", "coreutils"])
+def shell(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shell]:
+    made = Shell(tmp_path, request.param)
+    yield made
+    assert made.leftovers() == []
+
+
+def ok(result: subprocess.CompletedProcess[bytes]) -> bytes:
+    assert (result.returncode, result.stderr) == (0, b"")
+    return result.stdout
+
+
+def fails(result: subprocess.CompletedProcess[bytes], status: int) -> str:
+    """The one line of a failure."""
+    message = result.stderr.decode()
+    assert result.returncode == status, message
+    assert re.fullmatch(r"atomicops: .+: .+; .+\n", message), message
+    return message
+
+
+# --- content --------------------------------------------------------------------------------------------------------
+
+
+def test_an_argument_ends_in_one_newline_and_input_is_taken_byte_for_byte(shell: Shell) -> None:
+    file = shell.directory / "status.txt"
+    ok(shell.write("Hello World", "status.txt"))
+    assert file.read_bytes() == b"Hello World\n"
+    ok(shell.write("two\n\n", "status.txt"))
+    assert file.read_bytes() == b"two\n\n\n"
+    for content in (b"", b"no newline", b"\0\0a\0\n\n\0", bytes(range(256)) * 3):
+        ok(shell.write("-", "status.txt", stdin=content))
+        assert file.read_bytes() == content
+        ok(shell.call('atomic_write - "$1"', "status.txt", stdin=content))
+        assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"-n", b"--help", b"-e \\n", b"*", b"$(id)`id`\\", b"a\nb", b"\xff\xfe", b"%s%n", "é".encode()]
+)
+def test_odd_content_is_only_content(shell: Shell, content: bytes) -> None:
+    ok(shell.write(content, "f"))
+    assert (shell.directory / "f").read_bytes() == content + b"\n"
+    ok(shell.call('atomic_append "$1" f', content))
+    assert (shell.directory / "f").read_bytes() == (content + b"\n") * 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"-f",
+        b"--",
+        b"a b",
+        b"a\nb\n",
+        b"*",
+        b"[a]",
+        b"\xff\xfe",
+        "é".encode(),
+        b"'",
+        b'"',
+        b"\\",
+        b"~",
+        b".hidden",
+        b"$x",
+    ],
+)
+def test_odd_names(shell: Shell, name: bytes) -> None:
+    where = os.fsencode(shell.directory)
+    ok(shell.write("one", name))
+    ok(shell.call('atomic_append two "$1"', name))
+    assert ok(shell.call('atomic_read "$1"', name)) == b"one\ntwo\n"
+    made = ok(shell.call('atomic_backup "$1" x', name))
+    assert made == name + b".x.bak\n"
+    assert sorted(os.listdir(where)) == sorted([name, b"." + name + b".lock", name + b".x.bak"])
+
+
+def test_names_up_to_the_limit_of_the_file_system(shell: Shell) -> None:
+    for length in (45, 46, 180, 181, 255):
+        name = "é" * (length // 2) + "x" * (length % 2)
+        raw = name.encode()
+        ok(shell.write("x", name))
+        stem = raw if length <= 180 else raw[:160] + b"~" + hashlib.sha256(raw).hexdigest()[:16].encode()
+        assert os.path.exists(os.fsencode(shell.directory) + b"/." + stem + b".lock")
+    fails(shell.write("x", "x" * 256), 73)
+
+
+def test_content_over_the_limit_of_an_argument(shell: Shell) -> None:
+    content = b'["' + b"x" * 300_000 + b'"]'
+    ok(shell.write("-", "f.json", stdin=content))
+    assert (shell.directory / "f.json").read_bytes() == content
+    ok(shell.call('atomic_write "$(atomic_read f.json)" g.json'))
+    assert (shell.directory / "g.json").read_bytes() == content + b"\n"
+    assert ok(shell.call("atomic_read f.json")) == content
+    os.rename(shell.directory / "f.json", shell.directory / "f")
+    assert ok(shell.call("atomic_read f")) == content
+
+
+def test_what_is_read_is_what_was_written(shell: Shell) -> None:
+    for size in (0, 1, 65535, 65536, 65537):
+        content = (b"\0ab\n" * 20000)[:size]
+        (shell.directory / "f").write_bytes(content)
+        assert ok(shell.call("atomic_read f")) == content
+
+
+# --- the file -------------------------------------------------------------------------------------------------------
+
+
+def test_mode(shell: Shell) -> None:
+    file = shell.directory / "f"
+    ok(shell.run("bash", "-c", 'umask 027; bash "$0" new f', str(SCRIPT)))
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    for mode in (0o600, 0o644, 0o444, 0o755, 0o2750, 0o4711):
+        file.chmod(mode)
+        ok(shell.write("x", "f"))
+        assert stat.S_IMODE(file.stat().st_mode) == mode
+        ok(shell.call("atomic_append x f"))
+        assert stat.S_IMODE(file.stat().st_mode) == mode
+        made = ok(shell.call("atomic_backup f")).decode().strip()
+        assert stat.S_IMODE((shell.directory / made).stat().st_mode) == mode
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_owner(shell: Shell) -> None:
+    file = shell.directory / "f"
+    file.write_text("old\n")
+    os.chown(file, 1234, 4321)
+    ok(shell.write("x", "f"))
+    assert (file.stat().st_uid, file.stat().st_gid) == (1234, 4321)
+
+
+def test_extended_attributes(shell: Shell) -> None:
+    file = shell.directory / "f"
+    file.write_text("old\n")
+    try:
+        os.setxattr(file, "user.origin", b"somewhere\0else")
+    except OSError:
+        pytest.skip("no user attributes on this file system")
+    ok(shell.write("new", "f"))
+    ok(shell.call("atomic_append more f"))
+    assert os.getxattr(file, "user.origin") == b"somewhere\0else"
+    made = ok(shell.call("atomic_backup f")).decode().strip()
+    assert os.getxattr(shell.directory / made, "user.origin") == b"somewhere\0else"
+
+
+def test_a_symlink_is_followed(shell: Shell) -> None:
+    (shell.directory / "sub").mkdir()
+    (shell.directory / "sub" / "real.json").write_text("{}")
+    (shell.directory / "link").symlink_to("sub/real.json")
+    ok(shell.write("[1]", "link"))
+    assert (shell.directory / "link").is_symlink()
+    assert (shell.directory / "sub" / "real.json").read_text() == "[1]\n"
+    fails(shell.write("not json", "link"), 65)  # the link's target is what counts
+    (shell.directory / "dangling").symlink_to("sub/new\n")
+    ok(shell.write("x", "dangling"))
+    assert (shell.directory / "sub" / "new\n").read_text() == "x\n"
+    assert sorted(p.name for p in (shell.directory / "sub").iterdir()) == [
+        ".new\n.lock", ".real.json.lock", "new\n", "real.json"
+    ]  # fmt: skip
+    (shell.directory / "loop").symlink_to("loop")
+    fails(shell.write("x", "loop"), 73)
+
+
+def test_what_is_not_a_regular_file(shell: Shell) -> None:
+    (shell.directory / "d").mkdir()
+    os.mkfifo(shell.directory / "p")
+    for name in ("d", "d/", ".", "p"):
+        fails(shell.write("x", name), 73)
+        fails(shell.call('atomic_append x "$1"', name), 73)
+    assert list((shell.directory / "d").iterdir()) == []  # mv without -T would have moved into it
+    fails(shell.write("x", "f/g/"), 73)
+    (shell.directory / "f").write_text("a file\n")
+    fails(shell.write("x", "f/g"), 73)
+
+
+def test_parents_are_made(shell: Shell) -> None:
+    for durability in ("full", "none"):
+        ok(shell.write("x", f"{durability}/a b/f", ATOMICOPS_DURABILITY=durability))
+        assert (shell.directory / durability / "a b" / "f").read_text() == "x\n"
+
+
+def test_a_lock_that_may_only_be_read_is_a_lock(shell: Shell) -> None:
+    (shell.directory / ".f.lock").symlink_to("elsewhere")
+    fails(shell.write("x", "f"), 73)
+    assert not (shell.directory / "elsewhere").exists()
+
+
+# --- JSON -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "bad", [b"", b" \n", b"{", b"{}{}", b"NaN", b"\xef\xbb\xbf{}", b"{}\0", b"\0", b'"\xff"', b"01"]
+)
+def test_json_targets_get_json_or_nothing(shell: Shell, bad: bytes) -> None:
+    file = shell.directory / "f.json"
+    ok(shell.write('{"a": 1}', "f.json"))
+    before = file.stat()
+    fails(shell.write("-", "f.json", stdin=bad), 65)
+    if b"\0" not in bad:
+        fails(shell.write(bad, "f.json"), 65)
+    fails(shell.call("atomic_append - f.json", stdin=bad + b"x"), 65)
+    assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    ok(shell.write("-", "f.json.emergency", stdin=bad))
+    ok(shell.write("-", "f.json", stdin=bad, ATOMICOPS_VALIDATE="no"))
+    assert file.read_bytes() == bad
+    fails(shell.call("atomic_read f.json"), 65)
+
+
+def test_reads_tell_missing_from_unreadable(shell: Shell) -> None:
+    fails(shell.call("atomic_read f.json"), 66)
+    (shell.directory / "d.json").mkdir()
+    assert shell.call("atomic_read d.json").returncode in (73, 74)
+    assert ok(shell.call("atomic_read nothing 2>/dev/null || echo '{}'")) == b"{}\n"
+
+
+def test_without_perl_regular_expressions_in_grep_jq_decides(shell: Shell) -> None:
+    programs = shell.directory / "bin"
+    programs.mkdir()
+    (programs / "grep").write_text("#!/bin/sh\necho 'grep: support for the -P option is not compiled in' >&2\nexit 2\n")
+    (programs / "grep").chmod(0o755)
+    path = f"{programs}:{os.environ['PATH']}"
+    big = b"[" + b"1," * 10_000 + b"1"
+    ok(shell.write("-", "f.json", stdin=big + b"]", PATH=path))
+    fails(shell.write("-", "f.json", stdin=big, PATH=path), 65)
+    if shell.engine == "coreutils":
+        for name in ("bash", "base64", "flock", "cp", "sync", "mv", "rm"):
+            (programs / name).symlink_to(subprocess.check_output(["which", name], text=True).strip())
+        assert "jq" in fails(shell.write("{}", "f.json", PATH=str(programs)), 69)
+
+
+def test_missing_programs_are_named_with_their_package(shell: Shell) -> None:
+    programs = shell.directory / "bin"
+    programs.mkdir()
+    (programs / "bash").symlink_to("/bin/bash")
+    ok(shell.write("{}", "f.json"))
+    assert "package jq" in fails(shell.call("atomic_update f.json .", PATH=str(programs)), 69)
+    assert "package util-linux" in fails(
+        shell.write("{}", "f.json", PATH=str(programs), ATOMICOPS_ENGINE="coreutils", ATOMICOPS_VALIDATE="no"), 69
+    )
+
+
+# --- locks ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_lock_is_flock_on_the_sidecar_file(shell: Shell) -> None:
+    descriptor = os.open(shell.directory / ".f.lock", os.O_CREAT | os.O_RDWR)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    for timeout in ("0", "0.05", "00.1"):
+        fails(shell.write("x", "f", ATOMICOPS_LOCK_TIMEOUT=timeout), 75)
+        for function in ("atomic_append x f", "with_lock f true", "atomic_update --default 1 f ."):
+            fails(shell.call(function, ATOMICOPS_LOCK_TIMEOUT=timeout), 75)
+    assert not (shell.directory / "f").exists()
+    for timeout in ("none", "", "30"):
+        waiting = subprocess.Popen(
+            ["bash", str(SCRIPT), timeout, "f"],
+            cwd=shell.directory,
+            env={**shell.environment, "ATOMICOPS_LOCK_TIMEOUT": timeout},
+        )
+        wait_until_waiting(shell.directory / ".f.lock")
+        assert waiting.poll() is None
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        assert waiting.wait(timeout=60) == 0
+        assert (shell.directory / "f").read_text() == timeout + "\n"
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    os.close(descriptor)
+
+
+def wait_until_waiting(lock: Path) -> None:
+    """Until the kernel lists someone who is blocked on that lock."""
+    inode = f":{lock.stat().st_ino} "
+    for _ in range(3000):
+        if any("->" in line and inode in line for line in Path("/proc/locks").read_text().splitlines()):
+            return
+        time.sleep(0.01)
+    raise AssertionError("nobody waits for the lock")
+
+
+def test_with_lock_excludes_flock_and_passes_the_lock_to_nobody(shell: Shell) -> None:
+    text = """
+    busy() { flock -n .f.lock true && echo free || echo busy; }
+    with_lock f busy
+    with_lock f bash -c 'flock -n .f.lock true && echo free || echo busy'
+    with_lock f bash -c 'for x in /proc/$$/fd/*; do [[ ! $x -ef .f.lock ]] || echo leaked; done'
+    leaks() { bash -c 'for x in /proc/$$/fd/*; do [[ ! $x -ef .f.lock ]] || echo leaked; done'; }
+    with_lock f leaks
+    later() { sleep 100 & ( read -r _ <&8 || : ) & }
+    exec 8<>pipe
+    with_lock f later
+    busy
+    with_lock f true && busy
+    echo >&8; kill %1; wait
+    """
+    os.mkfifo(shell.directory / "pipe")
+    assert ok(shell.call(text)).split() == [b"busy", b"busy", b"free", b"free"]
+
+
+def test_with_lock_gives_its_commands_status(shell: Shell) -> None:
+    assert shell.call("with_lock f bash -c 'exit 7'").returncode == 7
+    assert ok(shell.call("f() { return 3; }; with_lock f f || echo $?; with_lock f true; echo $?")) == b"3\n0\n"
+    stops = shell.call("f() { false; echo went on; }; with_lock f f; echo not reached")
+    assert (stops.returncode, stops.stdout) == (1, b"")
+
+
+def test_helpers_nest_in_with_lock(shell: Shell) -> None:
+    text = """
+    all() {
+      atomic_write one f
+      atomic_read f | sed s/one/two/ | atomic_append - f
+      with_lock f atomic_append three f
+      backup=$(atomic_backup f x)
+      atomic_append "$backup" f
+      flock -n .f.lock true || echo still locked
+    }
+    with_lock f all
+    atomic_write --if-version "$(atomic_version f)" "$(cat f)" f
+    atomic_append end f
+    """
+    assert ok(shell.call(text, ATOMICOPS_LOCK_TIMEOUT="5")) == b"still locked\n"
+    assert (shell.directory / "f").read_text() == "one\ntwo\nthree\nf.x.bak\nend\n"
+
+
+def test_a_program_under_with_lock_has_not_the_lock_and_says_so(shell: Shell) -> None:
+    result = shell.call(f"with_lock f bash '{SCRIPT}' x f", ATOMICOPS_LOCK_TIMEOUT="0.1")
+    fails(result, 75)
+    assert not (shell.directory / "f").exists()
+
+
+def test_a_killed_writers_lock_is_free_and_its_temp_file_is_swept(shell: Shell) -> None:
+    holder = subprocess.Popen(
+        ["bash", "-c", f"source '{SHELL}/atomicops.sh'; hold() {{ echo; sleep 100; }}; with_lock f hold"],
+        cwd=shell.directory,
+        env=shell.environment,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert holder.stdout
+    holder.stdout.readline()
+    orphan = shell.directory / f".f.{'0' * 32}.atomicops-tmp"
+    orphan.write_text("half")
+    others = [f".f.{'0' * 31}.atomicops-tmp", f".f.{'G' * 32}.atomicops-tmp", "f.atomicops-tmp", f"f.{'0' * 32}.tmp"]
+    for name in others:
+        (shell.directory / name).write_text("not ours")
+    assert ok(shell.call("atomic_sweep .")) == b"in use %s\n" % orphan.name.encode()
+    holder.kill()  # the shell alone: its child lives on, and has not the lock
+    holder.wait()
+    assert ok(shell.call("atomic_sweep .")) == b"removed %s\n" % orphan.name.encode()
+    assert ok(shell.call('atomic_sweep "$1"', str(shell.directory))) == b""
+    assert all((shell.directory / name).exists() for name in others)
+    ok(shell.write("x", "f", ATOMICOPS_LOCK_TIMEOUT="0"))
+    os.killpg(holder.pid, signal.SIGKILL)
+    holder.stdout.close()
+
+
+def test_a_callers_traps_options_and_descriptors_stay(shell: Shell) -> None:
+    text = """
+    trap 'echo exit' EXIT
+    trap 'echo int' INT
+    shopt -s failglob nullglob
+    set -fC
+    IFS=xyz
+    traps=$(trap) options=$-$(shopt -p) descriptors=$(echo /proc/$$/fd/*)
+    atomic_write '{"n": 1}' f.json
+    atomic_append '' f.json
+    atomic_update f.json .n+=1 -c
+    atomic_read f.json
+    b=$(atomic_backup f.json)
+    atomic_recover f.json >|/dev/null
+    atomic_sweep .
+    atomic_write '{' f.json 2>|/dev/null || echo refused
+    [[ $traps == "$(trap)" && $options == "$-$(shopt -p)" && $descriptors == "$(echo /proc/$$/fd/*)" && $IFS == xyz ]]
+    """
+    assert ok(shell.call(text)) == b'{"n":2}\nrefused\nexit\n'
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_waiting_leaves_nothing(shell: Shell, number: signal.Signals) -> None:
+    descriptor = os.open(shell.directory / ".f.lock", os.O_CREAT | os.O_RDWR)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    waiting = subprocess.Popen(
+        ["bash", str(SCRIPT), "x", "f"], cwd=shell.directory, env=shell.environment, start_new_session=True
+    )
+    wait_until_waiting(shell.directory / ".f.lock")
+    os.killpg(waiting.pid, number)
+    assert waiting.wait(timeout=60) in (-number, 128 + number)
+    assert sorted(p.name for p in shell.directory.iterdir()) == [".f.lock"]
+    os.close(descriptor)
+
+
+# --- update ---------------------------------------------------------------------------------------------------------
+
+
+def test_update(shell: Shell) -> None:
+    ok(shell.call("atomic_update --default '{}' f.json '.n += 1' -c"))
+    ok(shell.call("atomic_update --default '{}' f.json '.n += $by | .s = \"é\"' -c --argjson by 41"))
+    assert (shell.directory / "f.json").read_text() == '{"n":42,"s":"é"}\n'
+    ok(shell.call("atomic_update f.json '-.n'"))
+    assert (shell.directory / "f.json").read_text() == "-42\n"
+    fails(shell.call("atomic_update g.json ."), 66)
+
+
+@pytest.mark.parametrize(
+    ("before", "filter_", "kept"),
+    [
+        ('{"n": 1}', ".n =", False),
+        ('{"n": 1}', "empty", False),
+        ('{"n": 1}', ".n, .n", False),
+        ("", ".", False),
+        ('{"n": NaN}', ".", False),
+        ("{}\0", ".", False),
+        ("{} {}", ".", False),
+        ('{"n": 9007199254740993}', ".", False),
+        ('{"n": -12345678901234567890}', ".", False),
+        ('{"n": 1.2345678901234567890}', ".", False),
+        ('{"n": 1e400}', ".", False),
+        ('{"n": 1}', ".n = 9007199254740993", False),
+        ('{"n": "12345678901234567890"}', ".", True),
+        ('{"n": 0.30000000000000004}', ".", True),
+        ('{"n": 1704985200.1234567}', ".", True),
+        ('{"n": 9006999999999999}', ".", True),
+        ('{"n": [0, -0.5, 1e5, 2E-7, 0e0, 123456789012345]}', ".", True),
+    ],
+)
+def test_update_never_rounds_or_ruins(shell: Shell, before: str, filter_: str, kept: bool) -> None:
+    file = shell.directory / "f.json"
+    file.write_text(before)
+    result = shell.call('atomic_update f.json "$1"', filter_)
+    if kept:
+        ok(result)
+        assert json.loads(file.read_text()) == json.loads(before)
+    else:
+        assert result.returncode == 65
+        assert file.read_text() == before
+
+
+# --- versions -------------------------------------------------------------------------------------------------------
+
+
+def test_compare_and_swap(shell: Shell) -> None:
+    assert ok(shell.call("atomic_version f")) == b"absent\n"
+    ok(shell.write("--if-version", "absent", "one", "f"))
+    fails(shell.write("--if-version", "absent", "two", "f"), 76)
+    version = "sha256-" + hashlib.sha256(b"one\n").hexdigest()
+    assert ok(shell.call("atomic_version f")).decode().strip() == version
+    ok(shell.write("--if-version", version, "-", "f", stdin=b"two"))
+    fails(shell.write("--if-version", version, "three", "f"), 76)
+    assert (shell.directory / "f").read_bytes() == b"two"
+
+
+# --- backups, recovery ----------------------------------------------------------------------------------------------
+
+
+def test_backups(shell: Shell) -> None:
+    fails(shell.call("atomic_backup f"), 66)
+    (shell.directory / "f").write_bytes(b"\0\xffold")
+    made = [ok(shell.call("atomic_backup f 7")).decode() for _ in range(3)]
+    assert made == ["f.7.bak\n", "f.7.1.bak\n", "f.7.2.bak\n"]
+    assert (shell.directory / "f.7.2.bak").read_bytes() == b"\0\xffold"
+    assert re.fullmatch(rb"f\.\d{10,}\.bak\n", ok(shell.call("atomic_backup f")))
+    for suffix in ("", "a/b"):
+        fails(shell.call('atomic_backup f "$1"', suffix), 64)
+
+
+def test_recover_takes_the_newest_valid_backup_and_keeps_the_evidence(shell: Shell) -> None:
+    file = shell.directory / "f.json"
+    file.write_text("{}")
+    assert b"valid" in ok(shell.call("atomic_recover f.json"))
+    for suffix, content in [
+        ("9", "[9]"), ("100", "[100]"), ("100.1", "[1001]"), ("100.10", "[10010]"), ("200", "[200"), ("x", "nothing")
+    ]:  # fmt: skip
+        backup = shell.directory / f"f.json.{suffix}.bak"
+        backup.write_text(content)
+        os.utime(backup, (50, 50))
+    file.write_bytes(b'{"half": \0')
+    file.chmod(0o640)
+    said = ok(shell.call("atomic_recover f.json")).decode()
+    assert file.read_text() == "[10010]"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    (evidence,) = shell.directory.glob("f.json.*.corrupt")
+    assert re.fullmatch(r"f\.json\.\d{10,}\.corrupt", evidence.name)
+    assert evidence.read_bytes() == b'{"half": \0'
+    for word in ("corrupt", evidence.name, "f.json.100.10.bak", "f.json.200.bak"):
+        assert word in said
+    assert b"valid" in ok(shell.call("atomic_recover f.json"))
+
+
+def test_recover_without_a_valid_backup(shell: Shell) -> None:
+    file = shell.directory / "state"
+    assert shell.call("atomic_recover state").returncode == 66
+    file.write_text("{")
+    (shell.directory / "state.5.bak").write_text("[")
+    for _ in range(2):  # the evidence is kept once
+        assert shell.call("atomic_recover state").returncode == 65
+        assert file.read_text() == "{"
+        assert len(list(shell.directory.glob("state.*.corrupt"))) == 1
+
+
+def test_recover_restores_a_missing_file_only_if_told(shell: Shell) -> None:
+    backup = shell.directory / "state.5.bak"
+    backup.write_text("[5]")
+    backup.chmod(0o600)
+    assert b"state.5.bak" in shell.call("atomic_recover state").stderr
+    assert not (shell.directory / "state").exists()
+    ok(shell.call("atomic_recover state --restore-missing"))
+    assert (shell.directory / "state").read_text() == "[5]"
+    assert stat.S_IMODE((shell.directory / "state").stat().st_mode) == 0o600
+
+
+# --- usage, and the guide -------------------------------------------------------------------------------------------
+
+
+def test_usage(shell: Shell) -> None:
+    assert b"usage: atomic-write.sh" in ok(shell.write("--help"))
+    for arguments in ([], ["x"], ["a", "b", "c"], ["--if-version", "a", "b"], ["x", ""]):
+        fails(shell.write(*arguments), 64)
+    for function in ("atomic_write", "atomic_append", "atomic_update", "atomic_read", "atomic_version", "atomic_backup",
+                     "atomic_recover", "atomic_sweep", "with_lock"):  # fmt: skip
+        fails(shell.call(function), 64)
+    for name, value in (("DURABILITY", "some"), ("LOCK_TIMEOUT", "1s"), ("LOCK_TIMEOUT", "."), ("VALIDATE", "maybe")):
+        setting: dict[str, Any] = {f"ATOMICOPS_{name}": value}
+        fails(shell.write("x", "f", **setting), 64)
+    assert list(shell.directory.iterdir()) == []
+
+
+@pytest.fixture
+def plugin(shell: Shell) -> Shell:
+    scripts = shell.directory / "plugin" / "scripts"
+    scripts.mkdir(parents=True)
+    for name in ("atomic-write.sh", "atomicops.sh"):
+        (scripts / name).write_bytes((SHELL / name).read_bytes())
+    (shell.directory / ".claude").mkdir()
+    shell.environment["CLAUDE_PLUGIN_ROOT"] = str(scripts.parent)
+    return shell
+
+
+def test_guide_session_count_recipe_ends_in_an_error_and_loses_nothing(plugin: Shell) -> None:
+    state = plugin.directory / ".claude" / "handoff-context.json"
+    state.write_text('{"session_count": 4}\n')
+    recipe = r"""
+    HANDOFF_FILE=".claude/handoff-context.json"
+    CURRENT=$(cat "$HANDOFF_FILE")
+    UPDATED=$(echo "$CURRENT" | jq '.session_count += 1 | .last_update = now | strftime("%Y-%m-%dT%H:%M:%SZ")')
+    bash "${CLAUDE_PLUGIN_ROOT}/scripts/atomic-write.sh" "$UPDATED" "$HANDOFF_FILE"
+    """
+    result = plugin.run("bash", "-c", recipe)
+    assert result.returncode == 65
+    assert b"is empty" in result.stderr
+    assert state.read_text() == '{"session_count": 4}\n'
+    mended = recipe.replace('now | strftime("%Y-%m-%dT%H:%M:%SZ")', '(now | strftime("%Y-%m-%dT%H:%M:%SZ"))')
+    ok(plugin.run("bash", "-c", mended))
+    assert re.fullmatch(
+        r'\{\s+"session_count": 5,\s+"last_update": "\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"\s+\}\n', state.read_text()
+    )
+
+
+def test_guide_writes_and_monitor(plugin: Shell) -> None:
+    (plugin.directory / "feature_list.json").write_text('[{"passes": true}, {"passes": true}]')
+    text = r"""
+    set -euo pipefail
+    WRITE="${CLAUDE_PLUGIN_ROOT}/scripts/atomic-write.sh"
+    bash "$WRITE" "Hello World" ".claude/status.txt"
+    CONTENT=$(jq -n '{status: "running", session: 5}')
+    bash "$WRITE" "$CONTENT" ".claude/handoff-context.json"
+    TOTAL=$(jq length feature_list.json)
+    PASSING=$(jq '[.[] | select(.passes==true)] | length' feature_list.json)
+    if [ "$PASSING" -eq "$TOTAL" ]; then
+      DONE=$(jq -n --arg reason all_features_passing '{reason: $reason}')
+      bash "$WRITE" "$DONE" .claude/sdk_complete.json
+    fi
+    """
+    ok(plugin.run("bash", "-c", text))
+    folder = plugin.directory / ".claude"
+    assert (folder / "status.txt").read_text() == "Hello World\n"
+    assert (folder / "handoff-context.json").read_text() == '{\n  "status": "running",\n  "session": 5\n}\n'
+    assert (folder / "sdk_complete.json").read_text() == '{\n  "reason": "all_features_passing"\n}\n'
+    ok(plugin.run("env", "-C", "plugin/scripts", "bash", "atomic-write.sh", "x", "../../f"))
+    ok(plugin.run("bash", "plugin/scripts/atomic-write.sh", "x", "f"))
+
+
+def test_shellcheck_and_perl_find_nothing(tmp_path: Path) -> None:
+    found = subprocess.run(
+        [Path(sys.executable).parent / "shellcheck", "-x", "atomic-write.sh", "atomicops.sh"],
+        cwd=SHELL, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (found.stdout, found.returncode) == ("", 0)
+    program = 'source "$0"; for text in "$_ao_program" "$_ao_program_rest"; do perl -c -e "$text" || exit; done'
+    found = subprocess.run(
+        ["bash", "-c", program, str(SHELL / "atomicops.sh")], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert found.stderr.split() == ["-e", "syntax", "OK"] * 2

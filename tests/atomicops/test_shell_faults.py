@@ -1,0 +1,200 @@
+"""Faults at system calls: afterwards the file is old or new, whole, and the exit status tells the truth."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SHELL = Path(__file__).parents[2] / "atomicops" / "shell"
+SCRIPT = SHELL / "atomic-write.sh"
+OLD = b'{"state": "old"}\n'
+NEW = b'{"state": "new", "filler": "' + b"x" * 3000 + b'"}\n'
+TEMP = re.compile(r"\.f\.json\.[0-9a-f]{32}\.atomicops-tmp")
+
+
+def can_inject() -> bool:
+    if shutil.which("strace") is None:
+        return False
+    probe = ["strace", "-f", "-qq", "-e", "trace=execve", "-e", "inject=fsync:error=EIO", "true"]
+    return subprocess.run(probe, capture_output=True).returncode == 0
+
+
+needs_strace = pytest.mark.skipif(not can_inject(), reason="strace is missing, or may not trace")
+
+
+def environment(engine: str) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("ATOMICOPS_")}
+    return {**kept, "ATOMICOPS_ENGINE": engine, "ATOMICOPS_LOCK_TIMEOUT": "20"}
+
+
+def write(directory: Path, engine: str, *strace: str) -> subprocess.CompletedProcess[bytes]:
+    before = ["strace", "-f", "-qq", "-o", "/dev/null", *strace] if strace else []
+    return subprocess.run(
+        [*before, "bash", str(SCRIPT), "-", "f.json"],
+        cwd=directory, env=environment(engine), input=NEW, capture_output=True, timeout=100,
+    )  # fmt: skip
+
+
+def start(directory: Path) -> None:
+    for path in directory.iterdir():
+        path.unlink()
+    (directory / "f.json").write_bytes(OLD)
+    (directory / ".f.json.lock").touch()
+
+
+def judge(directory: Path, result: subprocess.CompletedProcess[bytes], *, killed: bool = False) -> bool:
+    """Holds what is found against the contract; returns whether the file is new."""
+    content = (directory / "f.json").read_bytes()
+    assert content in (OLD, NEW)
+    new = content == NEW
+    message = result.stderr.decode()
+    if result.returncode == 0:
+        assert new
+    elif not killed:
+        said = message.splitlines()[-1] if message else ""
+        assert said.startswith("atomicops: "), message
+        assert ("may not survive" in said) == new, message
+    names = {path.name for path in directory.iterdir()} - {"f.json", ".f.json.lock"}
+    temps = {name for name in names if TEMP.fullmatch(name)}
+    assert names == temps
+    if not killed:
+        assert not temps
+    elif temps:
+        swept = subprocess.run(
+            ["bash", "-c", f"source '{SHELL}/atomicops.sh'; atomic_sweep ."], cwd=directory, capture_output=True
+        )
+        assert swept.returncode == 0, swept.stderr
+        assert {path.name for path in directory.iterdir()} == {"f.json", ".f.json.lock"}
+    return new
+
+
+FAULTS = [
+    ("perl", call, error)
+    for call, errors in {
+        "fsync": ["EIO", "ENOSPC", "EDQUOT", "EINTR"],
+        "rename": ["EIO", "ENOSPC", "EACCES"],
+        "flock": ["ENOLCK", "EOPNOTSUPP"],
+    }.items()
+    for error in errors
+] + [
+    ("coreutils", call, error)
+    for call, errors in {
+        "fsync": ["EIO", "ENOSPC"],
+        "rename,renameat,renameat2": ["EIO", "ENOSPC", "EACCES"],
+        "flock": ["ENOLCK"],
+    }.items()
+    for error in errors
+]
+
+
+@needs_strace
+@pytest.mark.parametrize(("engine", "call", "error"), FAULTS)
+def test_an_error_of_a_call_becomes_the_right_status(tmp_path: Path, engine: str, call: str, error: str) -> None:
+    start(tmp_path)
+    result = write(tmp_path, engine, "-e", f"trace={call}", "-e", f"inject={call}:error={error}:when=1")
+    assert (result.returncode, judge(tmp_path, result)) == (73 if error == "EACCES" else 74, False)
+
+
+@needs_strace
+@pytest.mark.parametrize("engine", ["perl", "coreutils"])
+@pytest.mark.parametrize("error", ["EIO", "EINTR"])
+def test_an_error_of_the_directorys_fsync_is_told_apart(tmp_path: Path, engine: str, error: str) -> None:
+    start(tmp_path)
+    # -P: of all calls only those on the directory itself.
+    result = write(tmp_path, engine, "-P", str(tmp_path), "-e", "trace=fsync", "-e", f"inject=fsync:error={error}")
+    assert (result.returncode, judge(tmp_path, result)) == (74, True)
+
+
+@needs_strace
+@pytest.mark.parametrize("error", ["ENOSPC", "EDQUOT", "EIO"])
+def test_an_error_of_the_write_itself(tmp_path: Path, error: str) -> None:
+    start(tmp_path)
+    # Perl's writes are its own; nothing else in that process writes but the message.
+    script = f'exec strace -qq -o /dev/null -e trace=write -e inject=write:error={error}:when=1 "$0" "$@"'
+    programs = tmp_path.parent / f"{tmp_path.name}-bin"
+    programs.mkdir()
+    perl = shutil.which("perl")
+    (programs / "perl").write_text(f"#!/bin/sh\n{script.replace('$0', perl or 'perl')}\n")
+    (programs / "perl").chmod(0o755)
+    result = subprocess.run(
+        ["bash", str(SCRIPT), "-", "f.json"], cwd=tmp_path, input=NEW, capture_output=True, timeout=100,
+        env={**environment("perl"), "PATH": f"{programs}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert (result.returncode, judge(tmp_path, result)) == (74, False)
+
+
+@needs_strace
+@pytest.mark.parametrize("engine", ["perl", "coreutils"])
+@pytest.mark.parametrize("call", ["openat", "write", "flock", "fsync", "rename,renameat,renameat2", "close", "execve"])
+def test_killed_at_any_call(tmp_path: Path, engine: str, call: str) -> None:
+    """One process is killed at its k-th call: the shell, or one of its children, whichever gets there."""
+    outcomes = set()
+    for which in {"fsync": (1, 2), "flock": (1,), "rename,renameat,renameat2": (1,)}.get(
+        call, (1, 2, 3, 5, 8, 12, 20, 30)
+    ):
+        start(tmp_path)
+        result = write(tmp_path, engine, "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={which}")
+        outcomes.add((result.returncode == 0, judge(tmp_path, result, killed=True)))
+        after = write(tmp_path, engine)
+        assert (after.returncode, after.stderr) == (0, b"")  # its lock is free
+    assert (False, False) in outcomes or call in ("flock", "close", "openat", "write", "rename,renameat,renameat2")
+    assert (True, False) not in outcomes
+
+
+@needs_strace
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("engine", ["perl", "coreutils"])
+def test_stopped_at_the_fsync_leaves_nothing(tmp_path: Path, engine: str, number: signal.Signals) -> None:
+    start(tmp_path)
+    call = "fsync"
+    result = write(tmp_path, engine, "-e", f"trace={call}", "-e", f"inject={call}:signal={number.name}:when=1")
+    if engine == "perl":
+        assert result.returncode in (-number, 128 + number)
+        assert (tmp_path / "f.json").read_bytes() == OLD
+    assert {path.name for path in tmp_path.iterdir()} == {"f.json", ".f.json.lock"}
+
+
+@pytest.mark.parametrize("engine", ["perl", "coreutils"])
+@pytest.mark.parametrize("function", ["atomic_write - f.json", "atomic_append - log", "atomic_backup big x"])
+def test_a_file_size_limit_is_an_error_and_no_death(tmp_path: Path, engine: str, function: str) -> None:
+    start(tmp_path)
+    (tmp_path / "log").write_bytes(b"old\n")
+    (tmp_path / "big").write_bytes(b"b" * 5000)
+    result = subprocess.run(
+        ["bash", "-c", f"source '{SHELL}/atomicops.sh'; ulimit -f 1; {function}"],
+        cwd=tmp_path, env=environment(engine), input=NEW, capture_output=True,
+    )  # fmt: skip
+    assert result.returncode == 74, result.stderr
+    assert b"unchanged" in result.stderr
+    assert (tmp_path / "f.json").read_bytes() == OLD
+    assert (tmp_path / "log").read_bytes() == b"old\n"
+    assert not [p for p in tmp_path.iterdir() if p.name.endswith(("-tmp", ".bak"))]
+
+
+@needs_strace
+def test_processes_per_write(tmp_path: Path) -> None:
+    """The header's table of forks and execs, bash itself not counted."""
+    (tmp_path / "f.json").write_bytes(OLD)
+    forks = "clone,clone3,fork,vfork"
+    shell = f"source '{SHELL}/atomicops.sh'; "
+    for engine, command, expected in [
+        ("perl", ["bash", str(SCRIPT), "{}", "f.json"], (0, 1)),
+        ("coreutils", ["bash", str(SCRIPT), "{}", "f.json"], (6, 6)),
+        ("perl", ["bash", "-c", shell + "atomic_write {} f.json; :"], (1, 1)),
+        ("coreutils", ["bash", "-c", shell + "atomic_write {} f.json; :"], (7, 6)),
+        ("perl", ["bash", "-c", shell + "atomic_append x f; :"], (1, 1)),
+        ("perl", ["bash", "-c", shell + "atomic_update f.json . -c; :"], (2, 2)),
+        ("perl", ["bash", "-c", shell + "atomic_read f; :"], (0, 0)),
+    ]:
+        log = tmp_path / "log"
+        subprocess.run(
+            ["strace", "-f", "-qq", "-z", "-o", log, "-e", f"trace={forks},execve", *command],
+            cwd=tmp_path, env=environment(engine), check=True, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        calls = re.findall(r"^\d+ +(\w+)\(", log.read_text(), re.MULTILINE)
+        counted = (len(calls) - calls.count("execve"), calls.count("execve") - 1)
+        assert counted == expected, (engine, command)
