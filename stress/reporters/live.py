@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -145,20 +145,18 @@ def _violations(progress: Progress) -> str:
 
 def frame(plan: Plan, progress: Progress, phase: str, width: int) -> RenderableType:
     """One picture of the live view."""
-    title = Text(headline(plan, progress), style="bold", overflow="ellipsis", no_wrap=True)
-    rows = rows_of_counts(progress.counts)
-    parts: list[RenderableType] = [title, _bar(progress, phase, width), Text()]
-    if rows:
-        parts += [table(rows), Text()]
-    parts.append(
-        Text(
-            f"{progress.overlap:.1f} operations in flight on average · {counted(progress.kills, 'kill')}",
-            overflow="ellipsis",
-            no_wrap=True,
-        )
-    )
-    parts.append(Text(_violations(progress), style="bold red" if progress.violations else "green"))
-    parts.append(Text("Ctrl-C ends it early, with a report", style="dim"))
+    one_line: dict[str, Any] = {"overflow": "ellipsis", "no_wrap": True}
+    flight = f"{progress.overlap:.1f} operations in flight on average · {counted(progress.kills, 'kill')}"
+    # What matters most is on top: a table that is longer than the screen is cut off below.
+    parts: list[RenderableType] = [
+        Text(headline(plan, progress), style="bold", **one_line),
+        _bar(progress, phase, width),
+        Text(flight, **one_line),
+        Text(_violations(progress), style="bold red" if progress.violations else "green", **one_line),
+        Text("Ctrl-C ends it early, with a report", style="dim", **one_line),
+    ]
+    if rows := rows_of_counts(progress.counts):
+        parts += [Text(), table(rows)]
     return Group(*parts)
 
 
