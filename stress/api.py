@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stress.bench import Case, Contender, LeftOut, Setting, benchmark
 from stress.checkers.registry import checker
 from stress.history.history import FileFacts, FinalFile, History, ProcessFacts
 from stress.history.record import (
@@ -39,6 +40,8 @@ __all__ = [
     "Agent",
     "Answer",
     "Beside",
+    "Case",
+    "Contender",
     "DefiniteFailure",
     "Edit",
     "FileFacts",
@@ -47,6 +50,7 @@ __all__ = [
     "History",
     "Kind",
     "Language",
+    "LeftOut",
     "Operation",
     "Outcome",
     "ProcessFacts",
@@ -54,9 +58,11 @@ __all__ = [
     "Result",
     "Role",
     "Scenario",
+    "Setting",
     "SharedFile",
     "Steps",
     "Verdict",
+    "benchmark",
     "checker",
     "document_of",
     "draw_size",

@@ -8,6 +8,7 @@ import platform
 import shutil
 import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -24,7 +25,7 @@ from stress.reporters.files import Destination, destinations, write_text
 
 __all__ = ["command"]
 
-ROUNDS = 20
+ROUNDS = 30
 ROUNDS_QUICK = 2
 SAMPLE_S_QUICK = 0.0002
 ROUNDS_MAX = 10_000
@@ -123,7 +124,7 @@ def _measure(
 def _rounds(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= ROUNDS_MAX):
         raise UsageError(
-            "--rounds", text[:80], f"is not a number of rounds; give 1 to {ROUNDS_MAX:,}, such as --rounds 20"
+            "--rounds", text[:80], f"is not a number of rounds; give 1 to {ROUNDS_MAX:,}, such as --rounds 30"
         )
     return int(text)
 
@@ -149,12 +150,14 @@ def _place(where: str) -> Iterator[Path]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    ours = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop) if ours else None
     try:
         yield Path(os.path.realpath(made))
     finally:
         shutil.rmtree(made, ignore_errors=True)
-        signal.signal(signal.SIGTERM, before)
+        if ours:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _machine(where: str) -> dict[str, Any]:

@@ -38,7 +38,7 @@ PLAIN_WIDTH = 200
 
 
 class BenchTerminal:
-    """Standard output, for people: in a terminal with bold and dim, elsewhere plain lines. Shows things as they come."""
+    """Standard output, for people: with bold and dim in a terminal, elsewhere plain lines; each thing as it comes."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         stream = stream if stream is not None else sys.stdout
@@ -61,8 +61,8 @@ class BenchTerminal:
             f"{machine['file_system']} at {machine['directory']}"
         )
         self._line(
-            f"Medians of {rounds} interleaved rounds. speed: in the floor's speed, 0.50 takes twice as long; quartiles: "
-            "of that; beyond: how much longer than the floor."
+            f"Medians of {rounds} interleaved rounds. speed: in the floor's speed, 0.50 takes twice as long; "
+            "quartiles: of that; beyond: how much longer than the floor."
         )
 
     def show(self, came: Measured | LeftOut) -> None:
