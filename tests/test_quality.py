@@ -139,6 +139,6 @@ def _anomalies(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "Finding":
             given = [*node.args[:1], *(keyword.value for keyword in node.keywords if keyword.arg == "anomaly")]
-            yield from (value.value for value in given if isinstance(value, ast.Constant))
+            yield from (str(value.value) for value in given if isinstance(value, ast.Constant))
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "EXPECTS":
             yield from ast.literal_eval(node.value)
