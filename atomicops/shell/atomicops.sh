@@ -418,6 +418,15 @@ sub copy {
         last if !$n;
         put(*T, $part);
     }
+    # An append in place (of the Python helpers) that was killed has left a mark: which inode, from where, how long.
+    my ($name, $mark) = ("user.atomicops.append", "\0" x 25);
+    if ($op eq "append" && syscall($GET, $target, $name, $mark, 25) == 24) {
+        my ($inode, $start, $length) = unpack "Q>3", $mark;
+        my $size = -s S;
+        if ($inode == $old[1] && $start < $size && $size < $start + $length) {
+            truncate T, $start and sysseek T, $start, 0 or io("cutting off a torn end");
+        }
+    }
 }
 sub attributes { # where permitted; owner before mode, for chown clears set-id bits
     return if !-f $like;
@@ -432,6 +441,7 @@ sub attributes { # where permitted; owner before mode, for chown clears set-id b
         syscall $FREMOVE, fileno T, $name if !$keep{$name} && $name =~ /^(?:user\.|system\.posix_acl)/;
     }
     for my $name (keys %keep) {
+        next if $name =~ /^(?:security\.(?:capability|ima|evm)|user\.atomicops\.append)$/; # of those bytes, no others
         my $n = syscall $GET, $like, $name, $room, 65536;
         syscall $FSET, fileno T, $name, my $value = substr($room, 0, $n), $n, 0 if $n >= 0;
     }
@@ -1047,13 +1057,13 @@ _ao_backups() { # sets _ao_list: the file's backups, newest first
     middle=${middle%.bak} counter=0 mtime=${times[i]-0.000000000}
     suffix=$middle
     case ${middle##*.} in
-      "$middle" | '' | *[!0-9]* | 0*) ;;
-      *) ((${#middle} - ${#suffix} > 18)) || { suffix=${middle%.*} counter=${middle##*.}; } ;;
+      "$middle" | '' | *[!0-9]* | 0* | ???????????????????*) ;;
+      *) [[ -z ${middle%.*} ]] || { suffix=${middle%.*} counter=${middle##*.}; } ;;
     esac
     case $suffix in
       *[!0-9]* | ???????????????????*) suffix=${mtime%.*} ;;
     esac
-    printf -v key '%018d%018d%s' "$((10#$suffix))" "$((10#${counter:0:18}))" "$mtime"
+    printf -v key '%018d%018d%s' "$((10#$suffix))" "$((10#$counter))" "$mtime"
     local j=${#_ao_list[@]}
     while ((j > 0)) && [[ ${keys[j - 1]} < $key ]]; do
       keys[j]=${keys[j - 1]} _ao_list[j]=${_ao_list[j - 1]}
@@ -1064,7 +1074,8 @@ _ao_backups() { # sets _ao_list: the file's backups, newest first
 }
 
 _ao_recover_locked() { # _ao_recover_locked FILE RESTORE_MISSING BACKUP
-  local file=$1 status=0 _ao_why='' _ao_list path found='' evidence=''
+  local file=$1 status=0 _ao_why='' _ao_list path found='' evidence='' here=./
+  [[ $file != ./* ]] || here=
   if [[ -e $_ao_target ]]; then
     _ao_check_file "$_ao_target" || status=$?
     case $status in
@@ -1090,14 +1101,14 @@ _ao_recover_locked() { # _ao_recover_locked FILE RESTORE_MISSING BACKUP
       found=$path
       break
     fi
-    printf '%s: passed over a backup: %s: %s\n' "$file" "$path" "${_ao_why:-it cannot be read}"
+    printf '%s: passed over a backup: %s: %s\n' "$file" "${path#"$here"}" "${_ao_why:-it cannot be read}"
   done
   if ((status == 66)); then
     if [[ -z $found ]]; then
       _ao_fail 66 "$file" "missing, and no valid backup of it" "write it anew"
       return
     elif [[ -z $2 ]]; then
-      _ao_fail 66 "$file" "missing; $found is a valid backup" "restore it with --restore-missing"
+      _ao_fail 66 "$file" "missing; ${found#"$here"} is a valid backup" "restore it with --restore-missing"
       return
     fi
   else
@@ -1109,7 +1120,7 @@ _ao_recover_locked() { # _ao_recover_locked FILE RESTORE_MISSING BACKUP
       evidence=$(_ao_run backup "$file" '' '' corrupt && printf .) || return
       evidence=${evidence%$'\n.'}
     fi
-    printf '%s: the corrupt bytes are kept in %s\n' "$file" "$evidence"
+    printf '%s: the corrupt bytes are kept in %s\n' "$file" "${evidence#"$here"}"
     if [[ -z $found ]]; then
       _ao_fail 65 "$file" "corrupt, and no valid backup of it (unchanged)" "repair it by hand from what was kept"
       return
@@ -1119,7 +1130,7 @@ _ao_recover_locked() { # _ao_recover_locked FILE RESTORE_MISSING BACKUP
   unset _ao_text
   [[ -e $_ao_target ]] || like=$found
   _ao_run write "$file" "$like" <"$found" || return
-  printf '%s: restored from %s\n' "$file" "$found"
+  printf '%s: restored from %s\n' "$file" "${found#"$here"}"
 }
 
 atomic_sweep() {

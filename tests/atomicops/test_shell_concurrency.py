@@ -116,3 +116,15 @@ def test_readers_see_whole_documents(tmp_path: Path, engine: str) -> None:
     acknowledged(writers)
     assert reads > 0
     assert sorted(path.name for path in tmp_path.iterdir()) == [".f.json.lock", "f.json"]
+
+
+def test_a_torn_end_of_pythons_append_in_place_is_cut_off(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"whole\nto")
+    try:
+        os.setxattr(log, "user.atomicops.append", b"".join(n.to_bytes(8, "big") for n in (log.stat().st_ino, 6, 5)))
+    except OSError:
+        pytest.skip("no user attributes on this file system")
+    acknowledged([bash("perl", "atomic_append next log", directory=tmp_path)])
+    assert log.read_bytes() == b"whole\nnext\n"
+    assert os.listxattr(log) == []

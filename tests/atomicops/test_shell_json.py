@@ -134,7 +134,8 @@ def test_the_corners() -> None:
     bad = [
         b"", b" ", b"00", b"-", b"+1", b"1.", b".1", b"1e", b'"\\x"', b'"\\u12g4"', b'"\t"', b"[1,]", b"[,1]", b'{"a"}',
         b'{"a":}', b"{1:2}", b'{"a":1,}', b"]", b"[}", b"nul", b"1 2", b"\xef\xbb\xbf1", b'"\xed\xa0\x80"',
-        b'"\xc0\x80"', b'"\xf4\x90\x80\x80"', b'"\xe0\x80\x80"', b'"\xff"', b"\x0b1", b"\xc2\xa01", b"1\0", b"[", b"[" * 500,
+        b'"\xc0\x80"', b'"\xf4\x90\x80\x80"', b'"\xe0\x80\x80"', b'"\xff"', b"\x0b1", b"\xc2\xa01", b"1\0", b"[",
+        b"[" * 500,
     ]  # fmt: skip
     assert all(map(is_json, good))
     assert not any(map(is_json, bad))
