@@ -4,6 +4,8 @@
 
 # shellcheck source=/dev/null
 source "$ATOMICOPS_SHELL/atomicops.sh"
+# shellcheck source=/dev/null
+source "${BASH_SOURCE[0]%/*}/_read.bash"
 
 TARGET_DEFINITE=(64 65 66 69 73 75 76)
 TARGET_NEEDS_JQ=(read update)
@@ -26,17 +28,6 @@ target_write() {
   else
     bash "$ATOMICOPS_SHELL/atomic-write.sh" - "$1" <"$2" || unchanged_is_definite $?
   fi
-}
-
-target_read() {
-  local content
-  if ! content=$(cat -- "$1"); then
-    [[ -e $1 ]] && return 74
-    return 66
-  fi
-  printf '%s\n' "$content" | jq . && return
-  printf '%s\n' "$content"
-  return 65
 }
 
 target_update() {

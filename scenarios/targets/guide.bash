@@ -2,6 +2,8 @@
 # shellcheck disable=SC2034 # what the harness reads: TARGET_DEFINITE, TARGET_NEEDS_JQ
 # The guide's recipes, as printed.
 
+# shellcheck source=/dev/null
+source "${BASH_SOURCE[0]%/*}/_read.bash"
 TARGET_NEEDS_JQ=(read update recover)
 
 # atomic-write.sh CONTENT TARGET
@@ -13,17 +15,8 @@ atomic_write() {
 
 target_write() { atomic_write "$(<"$2")" "$1"; }
 
-target_read() {
-  local content
-  [[ -e $1 ]] || return 66
-  content=$(cat "$1")
-  printf '%s\n' "$content" | jq . && return
-  printf '%s\n' "$content"
-  return 65
-}
-
-# "Update Session Count". `|` binds weaker than `=`: strftime gets the whole document, jq fails, and what it printed, which is
-# nothing, replaces the file.
+# "Update Session Count". `|` binds weaker than `=`: strftime gets the whole document, jq fails, and what it printed,
+# which is nothing, replaces the file.
 target_update() {
   local current updated filter
   filter=$(<"$2")

@@ -2,16 +2,11 @@
 # shellcheck disable=SC2034 # what the harness reads: TARGET_DEFINITE, TARGET_NEEDS_JQ
 # Redirect into the file, and nothing else.
 
+# shellcheck source=/dev/null
+source "${BASH_SOURCE[0]%/*}/_read.bash"
 TARGET_NEEDS_JQ=(read update recover)
 
 target_write() { printf '%s\n' "$(<"$2")" >"$1"; }
-
-target_read() {
-  [[ -e $1 ]] || return 66
-  jq . "$1" && return
-  cat -- "$1"
-  return 65
-}
 
 target_update() {
   local updated
