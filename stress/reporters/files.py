@@ -65,11 +65,11 @@ def write_report(destination: Destination, result: Result) -> None:
 def write_text(path: str, text: str) -> None:
     """Write ``text`` to ``path`` through a new file beside it; a pipe or a device is written to as it is."""
     content = text.encode("utf-8", "backslashreplace")
-    real = Path(os.path.realpath(path))
-    if real.exists() and not real.is_file():
-        with real.open("wb") as device:
-            device.write(content)
+    if _is_stream(path):
+        with open(path, "ab") as stream:
+            stream.write(content)
         return
+    real = Path(os.path.realpath(path))
     beside, fd = _new_file_beside(real)
     try:
         with open(fd, "wb") as file:
@@ -81,16 +81,22 @@ def write_text(path: str, text: str) -> None:
 
 
 def _try(path: str) -> None:
-    real = Path(os.path.realpath(path))
-    if real.is_dir():
+    if os.path.isdir(path):
         raise IsADirectoryError(None, "it is a directory")
-    if real.exists() and not real.is_file():
-        if not os.access(real, os.W_OK):
+    if _is_stream(path):
+        if not os.access(path, os.W_OK):
             raise PermissionError(None, "Permission denied")
         return
+    real = Path(os.path.realpath(path))
     beside, fd = _new_file_beside(real)
     os.close(fd)
     beside.unlink()
+
+
+def _is_stream(path: str) -> bool:
+    """Whether there is something that is no file of its own: a pipe, a device, or a descriptor of ours."""
+    ours = path.startswith(("/dev/std", "/dev/fd/", "/proc/self/fd/"))
+    return ours or (os.path.exists(path) and not os.path.isfile(path))
 
 
 def _new_file_beside(real: Path) -> tuple[Path, int]:

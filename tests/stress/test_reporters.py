@@ -508,3 +508,12 @@ def test_a_report_can_go_to_a_device() -> None:
     destination = destinations([f"json={os.devnull}"])[0]
     write_report(destination, GOLDEN_RESULT)
     assert not Path(os.devnull).is_file()
+
+
+def test_a_report_can_go_to_a_pipe() -> None:
+    reader, writer = os.pipe()
+    destination = destinations([f"junit=/dev/fd/{writer}"])[0]
+    write_report(destination, result_of())
+    os.close(writer)
+    with open(reader, encoding="utf-8") as pipe:
+        ElementTree.fromstring(pipe.read().encode())
