@@ -63,12 +63,14 @@ class Edit:
 
 def draw_size(source: random.Random) -> int:
     """A padding length in bytes: mostly hundreds, one in sixteen thousands, one in 64 from 48 to 80 KiB."""
-    draw = source.randrange(64)
-    if draw == 0:
-        return source.randrange(48 << 10, 80 << 10)
-    if draw < 5:
-        return source.randrange(2 << 10, 12 << 10)
-    return source.randrange(16, 700)
+    # One draw: its first six bits choose, the rest is the length. This is done for every operation.
+    share = source.random() * 64
+    rest = share % 1
+    if share < 1:
+        return int((48 << 10) + rest * (32 << 10))
+    if share < 5:
+        return int((2 << 10) + rest * (10 << 10))
+    return int(16 + rest * 684)
 
 
 def _pad(version_text: str, size: int) -> str:

@@ -98,7 +98,8 @@ class Agent:
 
     def append(self, file: SharedFile) -> Request:
         """Append one record to a log; most are short, as lines of logs are."""
-        size = draw_size(self.random) if self.random.randrange(8) == 0 else self.random.randrange(16, 160)
+        draw = self.random.random() * 8
+        size = draw_size(self.random) if draw < 1 else int(16 + draw % 1 * 144)
         return Request(Kind.APPEND, file.path, size=size)
 
     def read(self, file: SharedFile) -> Request:

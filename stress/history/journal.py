@@ -63,7 +63,7 @@ class Header:
     cpu_ns: int
     """CPU time that the process spent from the gate to its end; 0 if it did not come to an end."""
     cpu_operations_ns: int
-    """The part of it inside the operations under test, from a sample of one operation in eight."""
+    """The part of it inside the operations under test."""
 
 
 class Journal:

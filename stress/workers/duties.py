@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections.abc import Sequence
 
@@ -14,7 +15,7 @@ class Duties:
     """The requests of one agent. ``roles`` are pairs of (index of the scenario, role)."""
 
     def __init__(self, agent: Agent, roles: Sequence[tuple[int, Role]]) -> None:
-        self._choose = agent.random.choices
+        self._draw = agent.random.random
         self._steps: list[tuple[int, Steps]] = []
         self._waiting: list[Request] = []
         weights: list[int] = []
@@ -34,7 +35,7 @@ class Duties:
         if not self._waiting:
             return None
         if len(self._steps) > 1:
-            (self._current,) = self._choose(range(len(self._steps)), cum_weights=self._cumulative)
+            self._current = bisect.bisect(self._cumulative, self._draw() * self._cumulative[-1])
         return self._steps[self._current][0], self._waiting[self._current]
 
     def answer(self, answer: Answer) -> None:

@@ -23,8 +23,8 @@ __all__ = ["EXIT_JOURNAL", "PythonSide", "work"]
 EXIT_JOURNAL = 74
 """Exit status of a worker that could not write its journal."""
 
-_CPU_SAMPLE = 8
-"""CPU time inside operations is measured on one of so many: the clock costs a system call."""
+_BURST = 16
+"""Operations that a reader does at a stretch."""
 
 Json = Any
 
@@ -42,7 +42,6 @@ class PythonSide:
             name: target.call(name) for name in ("write", "read", "update", "append", "backup", "recover")
         }
         self._lock: Callable[[str], AbstractContextManager[Any]] | None = target.call("lock")
-        self._ops = 0
 
     def do(self, scenario: int, request: Request) -> Answer:
         """Carry one request out; what a target raises becomes an outcome, and never comes out of here."""
@@ -60,10 +59,8 @@ class PythonSide:
         else:
             version = NO_VERSION
             call = self._reading(request, form)
-        self._ops += 1
-        sampled = self._ops % _CPU_SAMPLE == 0
         parent, sight, failure, outcome = NO_VERSION, None, "", Outcome.OK
-        cpu = time.thread_time_ns() if sampled else 0
+        cpu = time.thread_time_ns()
         invoked = journal.invoke(kind, index, scenario, version, request.size or -1)
         try:
             seen = call()
@@ -79,8 +76,7 @@ class PythonSide:
                 sight = unreadable_sight(error)
             else:
                 outcome, failure = Outcome.INFO, _words(error)
-        if sampled:
-            journal.cpu_operations_ns += (time.thread_time_ns() - cpu) * _CPU_SAMPLE
+        journal.cpu_operations_ns += time.thread_time_ns() - cpu
         held_from = held_to = 0
         if held:
             parent = held[0]
@@ -160,7 +156,7 @@ def _words(error: Exception) -> str:
 def work(side: PythonSide, journal: Journal, duties: Duties, gate: Gate, rest: Callable[[], float]) -> None:
     """Do the duties from the opening of the gate until the time to stop, or until there are none left.
 
-    ``rest`` says how many seconds to wait after each: a reader that does nothing but read would leave the writers no
+    ``rest`` says how many seconds to wait now and then: a reader that does nothing but read would leave the writers no
     processor, and see the same version a hundred times.
     """
     journal.write_header(state=READY)
@@ -169,7 +165,7 @@ def work(side: PythonSide, journal: Journal, duties: Duties, gate: Gate, rest: C
     cpu = time.process_time_ns()
     while not gate.stopped and (duty := duties.next()) is not None:
         duties.answer(side.do(*duty))
-        if pause_s := rest():
+        if journal.rows % _BURST == 0 and (pause_s := rest()):
             time.sleep(pause_s)
     journal.cpu_ns = time.process_time_ns() - cpu
     journal.write_header(state=FINISHED)

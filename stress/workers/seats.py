@@ -35,12 +35,13 @@ def assign(
 ) -> list[Seat]:
     """Seats for ``writers`` and ``readers``, shared out evenly among the languages that have something to do.
 
-    ``able``: the operations that each language's side has. ``mix`` fixes how many writers each language gets.
+    ``able``: the operations that each language's side has. ``mix`` fixes how many writers each language gets; readers
+    are of the languages that have writers.
     """
     seats: list[Seat] = []
     for part, count in (("writer", writers), ("reader", readers)):
         duties = {language: tuple(world.roles(part, operations)) for language, operations in able.items()}
-        fit = [language for language in able if duties[language]]
+        fit = [language for language in able if duties[language] and (mix is None or mix.get(language))]
         if part == "writer" and mix is not None:
             chosen: Sequence[Language] = [
                 language for language, share in mix.items() for _ in range(share) if language in fit

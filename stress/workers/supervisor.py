@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import gc
 import json
 import os
 import random
@@ -36,8 +37,8 @@ from stress.workers.shell import ShellWorker, environment, start_shell
 
 __all__ = ["Orders", "supervise"]
 
-READER_REST_S = 0.002
-"""The longest that a Python reader waits before it reads again."""
+READER_REST_S = 0.03
+"""The longest that a Python reader waits after a burst of reads."""
 _POLL_S = 0.02
 _FORK = multiprocess.get_context("fork")
 
@@ -128,6 +129,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Start all, open the gate, and carry on until everybody has ended."""
+        gc.freeze()  # what there is now is not looked through, and so not copied, in each worker
         for seat in self._orders.seats:
             self._start(seat)
         while not self._gate.stopped and not all(self._ready(worker) for worker in self._workers.values()):
