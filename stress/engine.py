@@ -22,20 +22,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from stress.plan import Plan, UsageError
-from stress.units import parse_duration
-
 from stress import scenarios
 from stress.checkers import registry as checker_registry
 from stress.history.history import History
 from stress.history.record import Language
 from stress.history.store import load_history, read_events, save_final, save_world
+from stress.plan import Plan, UsageError
 from stress.registry import UnknownName
 from stress.result import Finding, Result, Verdict
 from stress.stats import cpu_shares, operation_counts, run_stats
 from stress.tail import Progress, Tail
 from stress.target import Target, TargetError
 from stress.target import load as load_target
+from stress.units import parse_duration
 from stress.workers import shell
 from stress.workers.launch import Supervised, launch
 from stress.workers.seats import Seat, assign

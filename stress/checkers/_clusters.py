@@ -1,0 +1,181 @@
+"""The versions of one document as clusters: each write with the reads that saw it (Gibbons & Korach 1997).
+
+Every version is unique, so a read tells which write it saw, and whether a history of a register is linearizable is
+decided in O(n log n): P. Gibbons and E. Korach, "Testing shared memories", SIAM J. Computing 26(4), 1997; zones as in W. Golab, X. Li
+and M. Shah, "Analyzing consistency properties for fun and profit", PODC 2011. Intervals are closed and all comparisons
+strict: operations that only touch are concurrent.
+
+A cluster's ``f`` is the least return and ``s`` the greatest invoke of its operations. Something in A ended before
+something in B began iff f(A) < s(B): then A stands before B. Two clusters conflict iff each has to stand before
+the other. (In terms of zones: two forward zones that overlap, or a backward zone inside a forward one.) The relation is
+a Ferrers relation, so where no two conflict there is no longer cycle either, and an order exists. That holds for
+any ``f`` and ``s``, so also for blocks of clusters that must stand together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stress.checkers._columns import Flags, Ints, VersionIndex
+from stress.history.history import FileFacts, History
+from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Kind, Outcome
+
+__all__ = ["FINAL", "LAST", "UNKNOWN", "WITHOUT", "Clusters", "clusters_of", "conflict_after", "conflicting", "extremes"]
+
+FIRST, LAST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
+FINAL = -1
+"""In place of a row: the harness's own look at the file when every process had ended."""
+
+# In place of the cluster of a parent:
+UNKNOWN = -1  # there is none, or it could not be learnt
+WITHOUT = -2  # an update that started from nothing: no file, or what was no document
+FAILED = -3  # a version whose write certainly failed
+PHANTOM = -4  # a version that nobody wrote
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Cluster 0 is the initial value, written before everything; the others are writes that took, or may have taken,
+    effect. Writes that failed, and those of unknown outcome that nobody saw, are left out.
+    """
+
+    facts: FileFacts
+    rows: NDArray[np.intp]
+    """Of the writes; `FINAL` for the initial value."""
+    version: Ints
+    invoke: Ints
+    ret: Ints
+    ok: Flags
+    update: Flags
+    parent: Ints
+    """For updates: the cluster of the version they started from, or `UNKNOWN` and so on."""
+    parent_version: Ints
+    read_rows: NDArray[np.intp]
+    """Of the reads that saw one of the clusters' versions; last of all the final state, where it is one of them."""
+    read_of: Ints
+    """Which cluster each read saw."""
+    read_invoke: Ints
+    read_ret: Ints
+    aborted: NDArray[np.intp]
+    """Rows of reads that saw a version whose write certainly failed."""
+    phantom: NDArray[np.intp]
+    """Rows of reads that saw a version that nobody wrote."""
+    final_state: int
+    """Where the final state is no version of the history: its version; else `NO_VERSION`."""
+
+
+def clusters_of(history: History, file: int, *extra: Kind) -> Clusters:
+    """The clusters of a document; reads are reads and observations, and rows of the kinds ``extra``."""
+    facts, ops = history.files[file], history.ops
+    rows = history.rows(file, Kind.WRITE, Kind.UPDATE, Kind.READ, Kind.OBSERVE, *extra)
+    kind, outcome, version = ops["kind"][rows], ops["outcome"][rows], ops["version"][rows]
+    writing = (kind == Kind.WRITE) | (kind == Kind.UPDATE)
+    failed = version[writing & (outcome == Outcome.FAIL)]
+    w = rows[writing & (outcome != Outcome.FAIL)]
+    seeing = (version >= 0) | ((version == ABSENT) & (facts.initial == ABSENT))
+    r = rows[~writing & (outcome == Outcome.OK) & seeing]
+    del kind, outcome, writing, seeing
+
+    index = VersionIndex(ops["version"][w])
+    seen, seen_parent = ops["version"][r], ops["parent"][r]
+    invoke, ret = ops["invoke"][r], ops["return"][r]
+    end = history.final[file] if history.final else None
+    if end is not None and (end.version >= 0 or end.version == facts.initial == ABSENT):
+        r, seen, seen_parent = np.append(r, FINAL), np.append(seen, end.version), np.append(seen_parent, end.parent)
+        invoke, ret = np.append(invoke, LAST), np.append(ret, LAST)
+    read_at = index.find(seen)
+
+    update, parent_version = ops["kind"][w] == Kind.UPDATE, ops["parent"][w].copy()
+    parent_version[~update] = NO_VERSION
+    unlearnt = update & (parent_version == NO_VERSION)
+    if unlearnt.any():  # the document itself tells, to whoever has seen it
+        telling = (read_at >= 0) & (seen_parent != NO_VERSION)
+        telling[telling] = unlearnt[read_at[telling]]
+        parent_version[read_at[telling]] = seen_parent[telling]
+    parent_at = index.find(parent_version)
+
+    kept = _kept(ops["outcome"][w] == Outcome.OK, read_at, parent_at)
+    place = np.full(len(w) + 1, -1, np.int64)  # the last place is what index -1 finds
+    place[:-1][kept] = np.arange(1, kept.sum() + 1)
+    w, update, parent_version = w[kept], update[kept], parent_version[kept]
+    parent = place[parent_at[kept]]
+    if (lost := update & (parent < 0)).any():
+        parent[lost] = _no_cluster(parent_version[lost], facts.initial, failed)
+    cluster = place[read_at]
+    cluster[seen == facts.initial] = 0
+    known = cluster >= 0
+    unknown = r[~known]
+    is_aborted = np.isin(seen[~known], failed)
+    final_unknown = len(unknown) > 0 and unknown[-1] == FINAL
+    return Clusters(
+        facts=facts,
+        rows=np.append(FINAL, w),
+        version=np.append(facts.initial, ops["version"][w]),
+        invoke=np.append(FIRST, ops["invoke"][w]),
+        ret=np.append(FIRST, ops["return"][w]),
+        ok=np.append(True, ops["outcome"][w] == Outcome.OK),
+        update=np.append(False, update),
+        parent=np.append(UNKNOWN, parent),
+        parent_version=np.append(NO_VERSION, parent_version),
+        read_rows=r[known],
+        read_of=cluster[known],
+        read_invoke=invoke[known],
+        read_ret=ret[known],
+        aborted=unknown[is_aborted & (unknown != FINAL)],
+        phantom=unknown[~is_aborted & (unknown != FINAL)],
+        final_state=int(seen[~known][-1]) if final_unknown else NO_VERSION,
+    )
+
+
+def _kept(definite: Flags, read_at: Ints, parent_at: Ints) -> Flags:
+    """The writes that took effect for certain: acknowledged, seen by a read, or built upon by one of those."""
+    kept = definite.copy()
+    kept[read_at[read_at >= 0]] = True
+    front = np.flatnonzero(kept)
+    while len(front):
+        above = parent_at[front]
+        above = above[above >= 0]
+        front = np.unique(above[~kept[above]])
+        kept[front] = True
+    return kept
+
+
+def _no_cluster(parents: Ints, initial: int, failed: Ints) -> Ints:
+    made = np.full(len(parents), PHANTOM, np.int64)
+    made[np.isin(parents, failed)] = FAILED
+    made[(parents == ABSENT) | (parents == GARBAGE)] = WITHOUT
+    made[(parents == initial) & (initial in (INITIAL, ABSENT))] = 0
+    made[(parents == NO_VERSION) | ((parents == GARBAGE) & (initial == GARBAGE))] = UNKNOWN
+    return made
+
+
+def extremes(made: Clusters, reads: Flags | None = None) -> tuple[Ints, Ints]:
+    """``f`` and ``s`` of every cluster (with these of its reads)."""
+    f, s = made.ret.copy(), made.invoke.copy()
+    chosen = slice(None) if reads is None else reads
+    np.minimum.at(f, made.read_of[chosen], made.read_ret[chosen])
+    np.maximum.at(s, made.read_of[chosen], made.read_invoke[chosen])
+    return f, s
+
+
+def conflict_after(f: Ints, s: Ints) -> Ints:
+    """For each A: the least f(B) of all other B that stand after A. What of A began after that time is in conflict."""
+    order = np.argsort(s, kind="stable")
+    backwards = f[order[::-1]]
+    least = np.append(LAST, np.minimum.accumulate(backwards))
+    # The second least too, for an A that is itself the one with the least.
+    second = np.append(LAST, np.minimum.accumulate(np.append(LAST, np.maximum(backwards[1:], least[1:-1]))))
+    after = len(s) - np.searchsorted(s[order], f, side="right")
+    own = (f < s) & (f == least[after])
+    return np.where(own, second[after], least[after])
+
+
+def conflicting(f: Ints, s: Ints, a: int) -> int:
+    """The cluster that A conflicts with the earliest; -1 if there is none."""
+    behind = s > f[a]
+    behind[a] = False
+    found = np.flatnonzero(behind & (f < s[a]))
+    return int(found[np.argmin(f[found])]) if len(found) else -1

@@ -1,0 +1,107 @@
+"""What findings are made of: phrases for operations and times, excerpts of bytes, the scenario a witness belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from stress.history.history import FileFacts, History
+from stress.history.record import NO_VERSION, Kind, Operation, Outcome, format_version
+from stress.payload import writers_in
+from stress.result import Finding, Verdict, witness
+
+__all__ = ["WITNESS_MAX", "counted", "did", "excerpt", "finding", "moment", "parts", "pick", "span", "who"]
+
+WITNESS_MAX = 6
+
+_VERBS = {
+    Kind.WRITE: "wrote",
+    Kind.READ: "read",
+    Kind.OBSERVE: "read",
+    Kind.UPDATE: "updated to",
+    Kind.APPEND: "appended",
+    Kind.BACKUP: "backed up",
+    Kind.OBSERVE_BACKUP: "read a backup:",
+    Kind.RECOVER: "recovered, and saw",
+}
+
+
+def moment(history: History, at: int) -> str:
+    """A time as milliseconds since the run began."""
+    return f"{(at - history.began) / 1e6:.3f} ms"
+
+
+def span(history: History, op: Operation) -> str:
+    """From when to when an operation took, in milliseconds since the run began."""
+    return f"{(op.invoke - history.began) / 1e6:.3f}–{(op.ret - history.began) / 1e6:.3f} ms"
+
+
+def who(op: Operation) -> str:
+    """``p3 (bash)``."""
+    return f"p{op.process} ({op.language.label})"
+
+
+def did(history: History, op: Operation) -> str:
+    """``p3 (bash) wrote p3.12 at 4.100–4.310 ms``, with what is known of how it ended."""
+    said = f"{who(op)} {_VERBS[op.kind]}"
+    if op.version != NO_VERSION:
+        said += f" {format_version(op.version)}"
+    if op.kind is Kind.UPDATE and op.parent != NO_VERSION:
+        said += f" from {format_version(op.parent)}"
+    ended = {Outcome.FAIL: ", which failed", Outcome.INFO: ", outcome unknown"}.get(op.outcome, "")
+    return f"{said} at {span(history, op)}{ended}"
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """``1 update``, ``12 updates``."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def excerpt(content: bytes, at: int, around: int = 48) -> str:
+    """The bytes around an offset, escaped, with a mark where it is."""
+    start, stop = max(0, at - around), min(len(content), at + around)
+    before, after = repr(content[start:at])[2:-1], repr(content[at:stop])[2:-1]
+    return f"{'…' if start else ''}{before}⟨byte {at:,}⟩{after}{'…' if stop < len(content) else ''}"
+
+
+def parts(content: bytes, at_most: int = 4) -> str:
+    """Whose parts bytes are made of: ``p3.12 (bytes 40–812), p5.7 (bytes 812–900)``; empty if nobody's."""
+    found = writers_in(content)
+    said = ", ".join(f"{name} (bytes {first:,}–{last:,})" for name, first, last in found[:at_most])
+    return said + (f" and {len(found) - at_most} more" if len(found) > at_most else "")
+
+
+def pick(rows: Iterable[int | None]) -> list[int]:
+    """Rows for a witness: each once, in the order of their weight, no more than fit; what is no row is left out."""
+    kept = dict.fromkeys(int(row) for row in rows if row is not None and row >= 0)
+    return list(kept)[:WITNESS_MAX]
+
+
+def finding(
+    history: History,
+    checker: str,
+    anomaly: str,
+    facts: FileFacts | None,
+    message: str,
+    rows: Iterable[int | None] = (),
+    detail: Sequence[str] = (),
+    count: int = 1,
+    verdict: Verdict = Verdict.FAIL,
+) -> Finding:
+    """A finding on a file; its scenario is that of the first witness row, else the file's."""
+    chosen = pick(rows)
+    scenario = facts.scenario if facts is not None else ""
+    if chosen:
+        index = int(history.ops["scenario"][chosen[0]])
+        if index < len(history.scenarios):
+            scenario = history.scenarios[index]
+    return Finding(
+        anomaly=anomaly,
+        checker=checker,
+        scenario=scenario,
+        file=facts.path if facts is not None else "",
+        message=message,
+        witness=witness(history, chosen),
+        detail=tuple(detail),
+        count=int(count),
+        verdict=verdict,
+    )
