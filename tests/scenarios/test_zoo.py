@@ -1,0 +1,58 @@
+"""Every check has something that it catches: each broken target shows the anomaly it names, and ours shows none."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from stress import engine, scenarios, target
+from stress.plan import Plan
+from stress.result import Result, Verdict
+from stress.target import Target
+
+scenarios.load()
+TARGETS = {name: target.load(name) for name in target.names()}
+BROKEN = [made for made in TARGETS.values() if made.expects]
+TRIES = 2
+"""What depends on the operating system's scheduling may fail to show once."""
+
+
+def _run(home: Path, name: str, names: tuple[str, ...], **options: object) -> Result:
+    (home / "files").mkdir(exist_ok=True)
+    plan = Plan(
+        scenarios=names, target=name, writers=8, readers=3, runs=str(home / "runs"), directory=str(home / "files"),
+        **options,  # type: ignore[arg-type]
+    )  # fmt: skip
+    return engine.run(plan)
+
+
+def _found(result: Result) -> set[str]:
+    return {finding.anomaly for finding in result.findings if finding.verdict is Verdict.FAIL}
+
+
+@pytest.mark.parametrize("made", BROKEN, ids=lambda made: made.name)
+def test_a_broken_target_is_caught(made: Target, tmp_path: Path) -> None:
+    for _ in range(TRIES):
+        result = _run(tmp_path, made.name, made.scenarios or ("bridge",), duration_s=10.0, stop_on_first=True)
+        if _found(result) & set(made.expects):
+            finding = next(finding for finding in result.findings if finding.anomaly in made.expects)
+            assert result.exit_code == 1
+            assert finding.message
+            return
+    pytest.fail(f"{made.name}: none of {made.expects} in {_found(result) or 'nothing at all'}; see {result.run}")
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="the printed update needs jq")
+def test_the_guide_loses_updates_and_appends_and_empties_the_file(tmp_path: Path) -> None:
+    result = _run(tmp_path, "guide", ("session_count", "progress_log"), duration_s=5.0)
+    assert {"lost-update", "lost-append", "torn-read"} <= _found(result)
+
+
+@pytest.mark.parametrize("faults", [{}, {"kill_every_s": 0.2}, {"fill_every_s": 0.2, "pause_every_s": 0.5}], ids=str)
+def test_nothing_is_found_in_ours(faults: dict[str, float], tmp_path: Path) -> None:
+    result = _run(tmp_path, "atomicops", ("bridge",), duration_s=5.0, **faults)
+    assert [finding.message for finding in result.findings] == []
+    assert result.verdict is Verdict.PASS
+    assert result.skipped == ()
