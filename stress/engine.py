@@ -62,7 +62,7 @@ def run(plan: Plan, watch: Watch | None = None) -> Result:
     is marked interrupted.
     """
     cast = _cast(plan)
-    with _run_directory(plan, cast.target) as folder, _directory(plan) as directory, _scratch(folder) as scratch:
+    with _directory(plan) as directory, _run_directory(plan, cast.target) as folder, _scratch(folder) as scratch:
         try:
             lay_out(cast.world, directory)
             had_xattrs = xattrs_on(cast.world, directory)
@@ -99,7 +99,7 @@ def check(
     findings = judge(history)
     shares = folder / "cpu.json"
     if tool_cpu_s:
-        shares.write_text(json.dumps(cpu_shares(folder, tool_cpu_s)), encoding="utf-8")
+        shares.write_text(json.dumps(cpu_shares(folder, tool_cpu_s, events)), encoding="utf-8")
     stats = run_stats(history, events)
     if shares.exists():
         stats["cpu"] = json.loads(shares.read_text("utf-8"))
@@ -154,7 +154,7 @@ def _cast(plan: Plan) -> _Cast:
     for language in mix or {}:
         if language not in able:
             offered = ", ".join(sorted(there.label for there in able))
-            raise UsageError("--mix", language.label, f"the target {target.name} has no such side; it has: {offered}")
+            raise UsageError("--mix", language.label, f"is no side of the target {target.name}; it has: {offered}")
     readers = plan.readers if plan.readers is not None else max(2, plan.writers // 4)
     seats = assign(world, able, writers=plan.writers, readers=readers, mix=mix)
     for language in able:

@@ -59,23 +59,29 @@ def run_stats(history: History, events: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def cpu_shares(run: Path, harness_cpu_s: float) -> Mapping[str, float]:
-    """Where CPU time went: in the operations under test, and in the harness (Python workers' own part, and the tool's).
+def cpu_shares(run: Path, tool_cpu_s: float, events: list[dict[str, Any]]) -> Mapping[str, float]:
+    """Where CPU time went, in seconds: into the operations under test, and into the harness, from the gate to the end.
 
-    ``harness_cpu_s``: of the tool and the supervisor, while the workers ran. Bash workers' processes are all operation.
+    ``tool_cpu_s``: of the tool and the supervisor, which drives the Bash workers. In Python workers what is not inside
+    an operation is the harness's; what Bash workers and their children spend counts as operations.
     """
-    total = operations = 0
+    total = operations = before = 0
     for path in (run / "journal").glob("p*.ops"):
         with path.open("rb") as file:
             header = read_header(file.fileno())
         if header is not None and header.cpu_ns:
             total += header.cpu_ns
+            before += header.cpu_before_ns
             operations += min(header.cpu_operations_ns, header.cpu_ns)
-    own_s = (total - operations) / 1e9 + harness_cpu_s
-    whole_s = total / 1e9 + harness_cpu_s
+    shells = any(event["event"] == "started" and event["language"] != "python" for event in events)
+    children_s = sum(event.get("children_cpu_s", 0.0) for event in events)
+    shells_s = max(0.0, children_s - (total + before) / 1e9) if shells else 0.0
+    harness_s = (total - operations) / 1e9 + tool_cpu_s
+    whole_s = total / 1e9 + shells_s + tool_cpu_s
     return {
         "python_workers_s": total / 1e9,
         "python_operations_s": operations / 1e9,
-        "tool_s": harness_cpu_s,
-        "harness_share": own_s / whole_s if whole_s else 0.0,
+        "shell_workers_s": shells_s,
+        "tool_s": tool_cpu_s,
+        "harness_share": harness_s / whole_s if whole_s else 0.0,
     }

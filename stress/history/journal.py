@@ -64,6 +64,8 @@ class Header:
     """CPU time that the process spent from the gate to its end; 0 if it did not come to an end."""
     cpu_operations_ns: int
     """The part of it inside the operations under test."""
+    cpu_before_ns: int
+    """CPU time that it spent before, on getting ready."""
 
 
 class Journal:
@@ -74,6 +76,7 @@ class Journal:
         self.process = process
         self.rows = 0
         self.state = 0
+        self.cpu_before_ns = 0
         self.cpu_ns = 0
         self.cpu_operations_ns = 0
         self._identity = (process, worker, language, int(writer))
@@ -91,7 +94,17 @@ class Journal:
         if state is not None:
             self.state = state
         _HEADER.pack_into(
-            self._map, 0, _MAGIC, *self._identity, self.state, self.rows, self.cpu_ns, self.cpu_operations_ns, 0, 0, 0
+            self._map,
+            0,
+            _MAGIC,
+            *self._identity,
+            self.state,
+            self.rows,
+            self.cpu_ns,
+            self.cpu_operations_ns,
+            self.cpu_before_ns,
+            0,
+            0,
         )
 
     def invoke(self, kind: Kind, file: int, scenario: int, version: int = NO_VERSION, size: int = -1) -> int:
@@ -183,8 +196,12 @@ def read_header(fd: int) -> Header | None:
     page = os.pread(fd, _HEADER.size, 0)
     if len(page) < _HEADER.size or not page.startswith(_MAGIC):
         return None
-    _, process, worker, language, writer, state, rows, cpu_ns, cpu_operations_ns, *_ = _HEADER.unpack(page)
-    return Header(process, worker, Language(language), bool(writer), state, rows, cpu_ns, cpu_operations_ns)
+    _, process, worker, language, writer, state, rows, cpu_ns, cpu_operations_ns, cpu_before_ns, *_ = _HEADER.unpack(
+        page
+    )
+    return Header(
+        process, worker, Language(language), bool(writer), state, rows, cpu_ns, cpu_operations_ns, cpu_before_ns
+    )
 
 
 def read_rows(path: Path) -> Columns:

@@ -1,8 +1,9 @@
 """The gate: starts all workers together, and stops them.
 
 A page that all processes map says when to begin and when to end (CLOCK_MONOTONIC ns; 0: not yet known), so that a
-worker that was stopped or killed can't miss it, and a full disk can't keep it from being said. A pipe that nobody writes to holds the workers back without polling:
-reading from it returns, for all of them at once, when its other end is closed.
+worker that was stopped or killed can't miss it, and a full disk can't keep it from being said. A pipe that nobody
+writes to holds the workers back without polling: reading from it returns, for all of them at once, when its other end
+is closed.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Gate:
 
     @broken.setter
     def broken(self, number: int) -> None:
+        """Leave word, before giving up."""
         self._times[2] = number
 
     def open(self, duration_ns: int | None) -> None:

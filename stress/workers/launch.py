@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import multiprocess  # type: ignore[import-untyped]
+import multiprocess
 
 from stress.history.store import read_events
 from stress.workers.gate import Gate
@@ -54,7 +54,7 @@ class Supervised:
 
     def cpu_s(self) -> float:
         """CPU seconds of the supervisor itself, when it has ended."""
-        return sum(event.get("cpu_s", 0.0) for event in read_events(self._orders.run))
+        return float(sum(event.get("cpu_s", 0.0) for event in read_events(self._orders.run)))
 
     def failure(self) -> str:
         """Why the supervisor did not come to its end, in a line; empty if it did."""

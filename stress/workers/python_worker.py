@@ -162,7 +162,7 @@ def work(side: PythonSide, journal: Journal, duties: Duties, gate: Gate, rest: C
     journal.write_header(state=READY)
     gate.wait()
     journal.write_header(state=RUNNING)
-    cpu = time.process_time_ns()
+    journal.cpu_before_ns = cpu = time.process_time_ns()
     while not gate.stopped and (duty := duties.next()) is not None:
         duties.answer(side.do(*duty))
         if journal.rows % _BURST == 0 and (pause_s := rest()):

@@ -13,6 +13,7 @@ import gc
 import json
 import os
 import random
+import resource
 import selectors
 import shutil
 import signal
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import multiprocess  # type: ignore[import-untyped]
+import multiprocess
 
 from stress.history.journal import READY, Journal, read_header
 from stress.history.record import Language
@@ -148,6 +149,9 @@ class Supervisor:
         self._gate.stop()
         self.event("stop", ended=self._gate.ends, cpu_s=time.process_time() - cpu)
         self._wind_down()
+        # Of the workers and all that they started: they have been reaped, every one.
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.event("reaped", children_cpu_s=children.ru_utime + children.ru_stime)
         self._sweep()
 
     # Starting
@@ -363,9 +367,14 @@ class Supervisor:
         if sweep is None or not self._nemesis.count("kill"):
             return
         folders = sorted({os.path.dirname(path) or "." for path in self._orders.files})
-        handle = _FORK.Process(
-            target=lambda: (quieten(), [sweep(folder) for folder in folders if os.path.isdir(folder)])
-        )
+
+        def body() -> None:
+            quieten()
+            for folder in folders:
+                if os.path.isdir(folder):
+                    sweep(folder)
+
+        handle = _FORK.Process(target=body)
         handle.start()
         handle.join(self._orders.op_limit_s)
         if handle.is_alive():
