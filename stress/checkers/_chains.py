@@ -55,7 +55,7 @@ class Chains:
 
 
 def chains(parent: Ints, ret: Ints) -> Chains:
-    """Roots and depths from each version's parent (a position, or -1); ``ret``: when each was written, at the latest."""
+    """Roots and depths from each version's parent (a position, or -1); ``ret``: by when each was written."""
     count = len(parent)
     has = parent >= 0
     children = np.bincount(parent[has], minlength=count) if count else np.zeros(0, np.int64)

@@ -1,9 +1,9 @@
 """The versions of one document as clusters: each write with the reads that saw it (Gibbons & Korach 1997).
 
 Every version is unique, so a read tells which write it saw, and whether a history of a register is linearizable is
-decided in O(n log n): P. Gibbons and E. Korach, "Testing shared memories", SIAM J. Computing 26(4), 1997; zones as in W. Golab, X. Li
-and M. Shah, "Analyzing consistency properties for fun and profit", PODC 2011. Intervals are closed and all comparisons
-strict: operations that only touch are concurrent.
+decided in O(n log n): P. Gibbons and E. Korach, "Testing shared memories", SIAM J. Computing 26(4), 1997; zones as in
+W. Golab, X. Li and M. Shah, "Analyzing consistency properties for fun and profit", PODC 2011. Intervals are closed and
+all comparisons strict: operations that only touch are concurrent.
 
 A cluster's ``f`` is the least return and ``s`` the greatest invoke of its operations. Something in A ended before
 something in B began iff f(A) < s(B): then A stands before B. Two clusters conflict iff each has to stand before
@@ -23,7 +23,20 @@ from stress.checkers._columns import Flags, Ints, VersionIndex
 from stress.history.history import FileFacts, History
 from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Kind, Outcome
 
-__all__ = ["FINAL", "LAST", "UNKNOWN", "WITHOUT", "Clusters", "clusters_of", "conflict_after", "conflicting", "extremes"]
+__all__ = [
+    "FAILED",
+    "FINAL",
+    "FIRST",
+    "LAST",
+    "PHANTOM",
+    "UNKNOWN",
+    "WITHOUT",
+    "Clusters",
+    "clusters_of",
+    "conflict_after",
+    "conflicting",
+    "extremes",
+]
 
 FIRST, LAST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 FINAL = -1

@@ -1,0 +1,250 @@
+"""``updates``: no update is lost.
+
+Each update says which version it started from. Two that took effect and started from one version: one of them
+overwrote the other. Where no version has two heirs, the updates form chains, and nothing may come between the links of
+a chain: the block of its versions has to find a place among the others as one (see `stress.checkers._clusters`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from stress.checkers._blocks import Crossing, crossings
+from stress.checkers._clusters import FAILED, PHANTOM, WITHOUT
+from stress.checkers._columns import Ints
+from stress.checkers._judged import Judged, judge
+from stress.checkers._words import counted, did, finding, moment, span, who
+from stress.checkers.registry import checker
+from stress.history.history import History
+from stress.history.record import ABSENT, GARBAGE, Kind, format_version
+from stress.result import Finding
+
+__all__ = ["updates"]
+
+
+@checker("updates")
+def updates(history: History) -> Iterable[Finding]:
+    """Lost updates, and updates that started from what was not there."""
+    for index, facts in history.files_for("updates"):
+        if facts.form not in ("object", "list") or not len(history.rows(index, Kind.UPDATE)):
+            continue
+        judged = judge(history, index)
+        from_nothing, from_garbage = _without(judged)
+        yield from _lost(history, judged, from_nothing)
+        yield from _torn(history, judged, from_garbage)
+        yield from _future(history, judged)
+        yield from _strange(history, judged)
+
+
+def _without(judged: Judged) -> tuple[Ints, Ints]:
+    """The updates that started from nothing though there was something, and those that read what was no document."""
+    made = judged.made
+    initial = made.facts.initial
+    from_absent = (made.parent == 0) & (made.parent_version == ABSENT)
+    without = made.parent == WITHOUT
+    there = np.full(len(made.version), initial not in (ABSENT, GARBAGE))
+    written = made.ret[1:][made.ok[1:]]
+    if len(written):
+        there |= made.invoke > written.min()
+    garbage = without & ~there & (made.parent_version == GARBAGE) & (initial != GARBAGE)
+    return np.flatnonzero((from_absent | without) & there), np.flatnonzero(garbage)
+
+
+@dataclass
+class _Case:
+    """One way to lose updates: how many, and what it looks like."""
+
+    count: int
+    message: str
+    rows: list[int]
+    detail: list[str]
+
+
+def _lost(history: History, judged: Judged, from_nothing: Ints) -> Iterator[Finding]:
+    made = judged.made
+    tried = (
+        _one_parent(history, judged),
+        _nothing(history, judged, from_nothing),
+        _between(history, judged, crossings(judged, from_nothing)),
+        _gone(history, judged),
+    )
+    cases = [case for case in tried if case is not None]
+    if not cases:
+        return
+    first = cases[0]
+    count, message, descent = sum(case.count for case in cases), first.message, _descent(judged)
+    if descent is not None and descent[1] < descent[0]:
+        count = descent[0] - descent[1]
+        message += (
+            f" {counted(descent[0], 'update was', 'updates were')} acknowledged; the final document descends from only "
+            f"{descent[1]:,} of them."
+        )
+    yield finding(history, "updates", "lost-update", made.facts, message, first.rows, first.detail, count)
+
+
+def _descent(judged: Judged) -> tuple[int, int] | None:
+    """How many updates were acknowledged, and how many of these the final document comes from; None where blind
+    writes make the two differ anyhow, or where the end is not known.
+    """
+    made = judged.made
+    if not made.update[1:].all() or not judged.final.any():
+        return None
+    at, line = int(made.read_of[judged.final][0]), set[int]()
+    while at > 0 and at not in line:
+        line.add(at)
+        at = int(made.parent[at])
+    acknowledged = np.flatnonzero(made.ok & made.update)
+    return len(acknowledged), int(made.ok[list(line)].sum())
+
+
+def _one_parent(history: History, judged: Judged) -> _Case | None:
+    """Two or more updates from one version."""
+    made = judged.made
+    branching = judged.chains.branching
+    heirs = np.flatnonzero((made.parent >= 0) & branching[np.maximum(made.parent, 0)])
+    if not len(heirs):
+        return None
+    count = len(heirs) - int(branching.sum())
+    order = heirs[np.lexsort((made.ret[heirs], ~made.ok[heirs], made.parent[heirs]))]
+    same = made.parent[order[1:]] == made.parent[order[:-1]]
+    pairs = np.flatnonzero(same)
+    unsure = ~(made.ok[order[pairs]] & made.ok[order[pairs + 1]])
+    best = pairs[np.lexsort((made.ret[order[pairs + 1]], unsure))[0]]
+    one, two = int(order[best]), int(order[best + 1])
+    first, second = history.operation(int(made.rows[one])), history.operation(int(made.rows[two]))
+    parent = format_version(int(made.parent_version[one]))
+    message = (
+        f"{who(first)} updated {parent} to {format_version(first.version)} at {span(history, first)}, and "
+        f"{who(second)} updated the same {parent} to {format_version(second.version)} at {span(history, second)}: "
+        "neither saw the other's change, so the one that was written last destroyed the other."
+    )
+    detail = ["expected: the second update to start from the first", f"seen:     both started from {parent}"]
+    rows = [made.rows[one], made.rows[two], made.rows[made.parent[one]]]
+    rows += [judged.last_sight(one), judged.last_sight(two)]
+    return _Case(count, message, rows, detail)
+
+
+def _nothing(history: History, judged: Judged, from_nothing: Ints) -> _Case | None:
+    """An update that did not find the document that was there."""
+    made = judged.made
+    if not len(from_nothing):
+        return None
+    update = int(from_nothing[np.argmin(made.invoke[from_nothing])])
+    op = history.operation(int(made.rows[update]))
+    before = np.flatnonzero(made.ok & (made.ret < op.invoke))
+    last = int(before[np.argmax(made.ret[before])]) if len(before) else 0
+    what = "no document" if op.parent == ABSENT else "something that is no document"
+    if last:
+        there = history.operation(int(made.rows[last]))
+        had = f"{did(history, there)} and it was acknowledged"
+    else:
+        had = f"the file had held {format_version(made.facts.initial)} since before the run"
+    message = (
+        f"{who(op)} started an update from nothing at {span(history, op)}: it found {what}, although {had}. What the "
+        f"document held is lost in {format_version(op.version)}."
+    )
+    return _Case(len(from_nothing), message, [made.rows[update], made.rows[last]], [f"seen:     {what}"])
+
+
+def _between(history: History, judged: Judged, found: Crossing | None) -> _Case | None:
+    """A version that came after the one an update started from, and before the one that it wrote."""
+    if found is None:
+        return None
+    made = judged.made
+    lost = format_version(int(made.version[found.lost]))
+    rows = [judged.row_of(found.lost), judged.last_sight(found.lost), judged.first_sight(found.lost)]
+    rows += [judged.first_sight(found.first), judged.last_sight(found.last)]
+    if found.update < 0:
+        other = format_version(int(made.version[found.first]))
+        message = (
+            f"The updates that led to {lost} and those that led to {other} overwrote each other: each was there before "
+            "the other was made, and neither was made from the other."
+        )
+        return _Case(found.count, message, rows, [])
+    op = history.operation(judged.row_of(found.update))
+    parent = format_version(int(made.parent_version[found.update]))
+    message = (
+        f"{who(op)} updated {parent} to {format_version(op.version)} at {span(history, op)} and overwrote {lost}, "
+        f"which it had not seen: {_sight(history, judged.row_of(found.lost))}, after "
+        f"{_sight(history, judged.first_sight(found.first))}, and it was there before "
+        f"{_sight(history, judged.last_sight(found.last))}."
+    )
+    detail = [
+        f"expected: {format_version(op.version)} made from {lost} or something newer",
+        f"seen:     {format_version(op.version)} made from {parent}",
+    ]
+    return _Case(found.count, message, [judged.row_of(found.update), *rows], detail)
+
+
+def _sight(history: History, row: int) -> str:
+    return did(history, history.operation(row)) if row >= 0 else "the run began"
+
+
+def _gone(history: History, judged: Judged) -> _Case | None:
+    """Updates that the final state is older than."""
+    made = judged.made
+    last, newer = judged.after_the_end()
+    newer = newer[made.parent[newer] >= 0]
+    if not len(newer):
+        return None
+    acknowledged = newer[made.ok[newer]]
+    chosen = acknowledged if len(acknowledged) else newer
+    update = int(chosen[np.argmax(made.invoke[chosen])])
+    op = history.operation(int(made.rows[update]))
+    left = format_version(int(made.version[last]))
+    message = (
+        f"{did(history, op)}, but when all had ended the file held {left}, which was there before: the update is gone."
+    )
+    detail = [f"expected: {format_version(op.version)} or what was made of it", f"seen:     {left}"]
+    return _Case(len(newer), message, [made.rows[update], made.rows[last], judged.last_sight(update)], detail)
+
+
+def _torn(history: History, judged: Judged, torn: Ints) -> Iterator[Finding]:
+    if len(torn):
+        made = judged.made
+        update = int(torn[np.argmin(made.invoke[torn])])
+        op = history.operation(int(made.rows[update]))
+        message = (
+            f"{who(op)} started an update at {span(history, op)} and found something that is no document: a part of a "
+            "write that was under way."
+        )
+        yield finding(history, "updates", "torn-read", made.facts, message, [made.rows[update]], count=len(torn))
+
+
+def _future(history: History, judged: Judged) -> Iterator[Finding]:
+    """Versions that had heirs before they were written."""
+    made = judged.made
+    wrong = np.flatnonzero((made.invoke > judged.heir_bound) | judged.chains.cyclic)
+    if not len(wrong):
+        return
+    at = int(wrong[0])
+    heir = int(judged.heir[at]) if not judged.chains.cyclic[at] else int(made.parent[at])
+    writing, proof = history.operation(int(made.rows[at])), history.operation(judged.first_sight(heir))
+    message = (
+        f"{did(history, writing)}; but {format_version(int(made.version[heir]))}, which comes from it, was there by "
+        f"{moment(history, proof.ret)} already ({did(history, proof)})."
+    )
+    rows = [made.rows[at], made.rows[heir], judged.first_sight(heir)]
+    yield finding(history, "updates", "future-read", made.facts, message, rows, count=len(wrong))
+
+
+def _strange(history: History, judged: Judged) -> Iterator[Finding]:
+    """Updates that started from a version that no write can have put there."""
+    made = judged.made
+    for mark, anomaly, why in (
+        (FAILED, "aborted-read", "whose write had certainly failed"),
+        (PHANTOM, "phantom-read", "a version that nobody wrote to this file in this run"),
+    ):
+        wrong = np.flatnonzero(made.parent == mark)
+        if not len(wrong) or (mark == PHANTOM and not history.final):
+            continue
+        row, parent = judged.row_of(int(wrong[0])), int(made.parent_version[wrong[0]])
+        op = history.operation(row)
+        rows, ops = history.rows(history.files.index(made.facts)), history.ops
+        written = rows[ops["version"][rows] == parent][:1]
+        start = f"{who(op)} updated {format_version(parent)}, {why},"
+        message = f"{start} to {format_version(op.version)} at {span(history, op)}."
+        yield finding(history, "updates", anomaly, made.facts, message, [row, *written], count=len(wrong))
