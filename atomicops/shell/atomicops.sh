@@ -224,6 +224,12 @@ _ao_perl_arguments() { # _ao_perl_arguments OPERATION DESCRIPTOR FILE LIKE REST:
 #                          perl    coreutils
 #   atomic-write.sh        0 / 1   6 / 6       flock, grep, cp (attributes), sync, mv, sync
 #   atomic_write           1 / 1   7 / 6       the subshell keeps its traps from the caller's
+#   atomic_append          1 / 1
+#   atomic_update          2 / 2               and jq
+#   atomic_read            0 / 0               a .json file: 1 / 1, grep; one over 64 KiB: 1 / 1, cat
+#
+# with_lock lets the helpers that a function calls, subshells included, write the same file. A program that it runs
+# does not get the lock: a helper in there waits for it, and ends with status 75.
 #
 # Not promised: exclusion on file systems where flock(2) is local to one host (some NFS mounts); exclusion between
 # commands that one with_lock runs side by side in the background.

@@ -154,6 +154,7 @@ def test_content_over_the_limit_of_an_argument(shell: Shell) -> None:
     assert (shell.directory / "f.json").read_bytes() == content
     ok(shell.call('atomic_write "$(atomic_read f.json)" g.json'))
     assert (shell.directory / "g.json").read_bytes() == content + b"\n"
+    fails(shell.write("-", "f.json", stdin=content + b"\0"), 65)  # which to grep -z ends a record, and no more
     assert ok(shell.call("atomic_read f.json")) == content
     os.rename(shell.directory / "f.json", shell.directory / "f")
     assert ok(shell.call("atomic_read f")) == content

@@ -159,14 +159,16 @@ def test_stopped_at_the_fsync_leaves_nothing(tmp_path: Path, engine: str, number
 
 
 @pytest.mark.parametrize("engine", ["perl", "coreutils"])
-@pytest.mark.parametrize("function", ["atomic_write - f.json", "atomic_append - log", "atomic_backup big x"])
+@pytest.mark.parametrize(
+    "function", ["atomic_write - f.json", 'atomic_write "$NEW" f.json', "atomic_append - log", "atomic_backup big x"]
+)
 def test_a_file_size_limit_is_an_error_and_no_death(tmp_path: Path, engine: str, function: str) -> None:
     start(tmp_path)
     (tmp_path / "log").write_bytes(b"old\n")
     (tmp_path / "big").write_bytes(b"b" * 5000)
     result = subprocess.run(
         ["bash", "-c", f"source '{SHELL}/atomicops.sh'; ulimit -f 1; {function}"],
-        cwd=tmp_path, env=environment(engine), input=NEW, capture_output=True,
+        cwd=tmp_path, env={**environment(engine), "NEW": NEW.decode()}, input=NEW, capture_output=True,
     )  # fmt: skip
     assert result.returncode == 74, result.stderr
     assert b"unchanged" in result.stderr
