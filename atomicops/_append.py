@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ._copy import copy_content
-from ._inplace import append_in_place, torn_at
+from ._inplace import append_in_place, keep_tail, torn_at
 from ._lock import TIMEOUT_S
 from ._replace import Writer, read_bytes, write_all
 from ._write import check_json_target, encode
@@ -60,18 +60,22 @@ def append_bytes(data: bytes, target_path: Path, in_place: bool, durability: str
 def _append_whole(writer: Writer, data: bytes) -> None:
     source = _open(writer)
     try:
-        writer.replace(lambda fd: _fill(fd, source, data))
+        end = None
+        if source >= 0:
+            size = os.fstat(source).st_size
+            end = torn_at(source, size)
+            if end < size:
+                keep_tail(writer, source, end, size)
+        writer.replace(lambda fd: _fill(fd, source, end, data))
     finally:
         if source >= 0:
             os.close(source)
 
 
-def _fill(fd: int, source: int, data: bytes) -> None:
-    if source >= 0:
+def _fill(fd: int, source: int, end: int | None, data: bytes) -> None:
+    if end is not None:
         copy_content(source, fd)
-        size = os.fstat(fd).st_size
-        end = torn_at(source, size)
-        if end < size:  # left by an in-place append that was killed
+        if os.fstat(fd).st_size > end:  # without what an in-place append left that was killed
             os.ftruncate(fd, end)
             os.lseek(fd, end, os.SEEK_SET)
     write_all(fd, data)

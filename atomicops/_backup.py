@@ -89,6 +89,8 @@ def list_backups(path: Path) -> list[str]:
 def prune_backups(path: Path, keep: int, *, timeout: float | None = TIMEOUT_S) -> list[str]:
     """Delete all but the ``keep`` newest backups of the file, under its lock.
 
+    A backup that may be that of another file, with a longer name, is left alone and not counted.
+
     Args:
         path: the file that the backups are of.
         keep: how many to leave; 0 leaves none.
@@ -105,13 +107,30 @@ def prune_backups(path: Path, keep: int, *, timeout: float | None = TIMEOUT_S) -
         raise ValueError(f"keep is {keep}; it must be 0 or more")
     removed = []
     with Writer(path, FULL, timeout, make_parents=False) as writer:
-        for copy in copies(writer.place, BACKUP_END)[keep:]:
+        found = [copy for copy in copies(writer.place, BACKUP_END) if not _of_another(writer.place, copy.name)]
+        for copy in found[keep:]:
             try:
                 os.unlink(copy.name, dir_fd=writer.place.fd)
             except FileNotFoundError:
                 continue
             removed.append(os.fsdecode(writer.place.beside(copy.name)))
     return removed
+
+
+def _of_another(place: Place, name: bytes) -> bool:
+    """Whether a file with a longer name is there that may be the backup's own: to delete it would be to guess.
+
+    ``x.json.emergency.5.bak`` reads as a backup of ``x.json`` and as one of ``x.json.emergency``.
+    """
+    owner, dot, _ = name[: -len(BACKUP_END)].rpartition(b".")
+    while dot and len(owner) > len(place.name):
+        try:
+            os.stat(owner, dir_fd=place.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            owner, dot, _ = owner.rpartition(b".")
+        else:
+            return True
+    return False
 
 
 def check_suffix(suffix: str) -> None:

@@ -75,11 +75,15 @@ def mend(writer: Writer, fd: int) -> int:
     size = os.fstat(fd).st_size
     end = torn_at(fd, size)
     if end < size:
-        from ._backup import CORRUPT_END, keep_bytes
-
-        keep_bytes(writer, os.pread(fd, size - end, end), b"%d" % int(time.time()), CORRUPT_END)
+        keep_tail(writer, fd, end, size)
         os.ftruncate(fd, end)
     return end
+
+
+def keep_tail(writer: Writer, fd: int, end: int, size: int) -> None:
+    from ._backup import CORRUPT_END, keep_bytes
+
+    keep_bytes(writer, os.pread(fd, size - end, end), b"%d" % int(time.time()), CORRUPT_END)
 
 
 def torn_at(fd: int, size: int) -> int:
