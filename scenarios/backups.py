@@ -32,7 +32,7 @@ scenario(
         about="the handoff context is backed up before each change, several times a second, and backups are read",
         files=(CONTEXT,),
         roles=(
-            Role("change safely", "writer", change_safely, needs=frozenset({"backup", "write"}), weight=3),
+            Role("change safely", "writer", change_safely, needs=frozenset({"backup", "write"}), weight=2),
             Role("inspect", "reader", inspect, weight=3),
         ),
         checkers=frozenset({"backups", "torn", "register", "sessions", "metadata", "leftovers", "progress"}),

@@ -18,7 +18,7 @@ SIGNALS = tuple(
     for number in range(256)
 )
 
-PATIENCE = 24
+PATIENCE = 16
 """Looks in vain after which any writer makes the signal itself: its owner may not be there at all, or may not write."""
 
 
@@ -27,10 +27,12 @@ def monitor(agent: Agent) -> Steps:
     for number, signal in enumerate(SIGNALS):
         mine = number % agent.writers == agent.worker
         looks = 0
-        while not is_there((yield alternate(agent, signal))):
+        while not is_there((yield agent.observe(signal))):
             looks += 1
             if mine or looks % PATIENCE == 0:
                 yield agent.write(signal)
+        if agent.random.randrange(4) == 0:
+            yield agent.read(signal)
     while True:
         yield alternate(agent, SIGNALS[-1])
 
@@ -51,7 +53,7 @@ scenario(
         about="a signal is made once, round after round, while all others wait for it",
         files=SIGNALS,
         roles=(
-            Role("monitor", "writer", monitor, needs=frozenset({"write"}), weight=5),
+            Role("monitor", "writer", monitor, needs=frozenset({"write"}), weight=24),
             Role("wait", "reader", wait, weight=4),
         ),
         checkers=frozenset({"torn", "register", "sessions", "leftovers", "progress"}),

@@ -27,7 +27,7 @@ scenario(
         about="readers of a file that is missing, of one that is not JSON, and of one that is being replaced",
         files=(CONFIG, MISSING, SETTINGS),
         roles=(
-            Role("configure", "writer", configure, needs=frozenset({"write"}), weight=2),
+            Role("configure", "writer", configure, needs=frozenset({"write"}), weight=3),
             Role("look up", "reader", look_up, weight=2),
         ),
         checkers=frozenset({"torn", "register", "sessions", "metadata", "leftovers", "progress"}),

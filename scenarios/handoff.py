@@ -22,7 +22,7 @@ scenario(
         about="the handoff context is overwritten as a whole while others read it",
         files=(CONTEXT,),
         roles=(
-            Role("hand over", "writer", hand_over, needs=frozenset({"write"}), weight=4),
+            Role("hand over", "writer", hand_over, needs=frozenset({"write"}), weight=2),
             Role("take over", "reader", watch(CONTEXT), weight=4),
         ),
         checkers=frozenset({"torn", "register", "sessions", "metadata", "leftovers", "progress"}),

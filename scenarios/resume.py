@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 
-from scenarios.world import CONTEXT, watch
+from scenarios.world import CONTEXT, alternate, watch
 from stress.api import (
     Agent,
     Beside,
@@ -25,7 +25,7 @@ from stress.api import (
 )
 
 SLOTS = 150
-_CASES = ("newest valid", "newest corrupt", "newest valid", "file valid", "newest corrupt", "none valid")
+_CASES = ("newest valid", "newest corrupt", "file valid", "none valid", "newest valid", "newest corrupt")
 _CHECKERS = frozenset({"recovery", "leftovers", "progress"})
 _NOON = 1704985200  # seconds since the epoch, of the oldest backup
 
@@ -88,7 +88,7 @@ def resume(agent: Agent) -> Steps:
     for file in itertools.cycle(FILES):
         answer = yield agent.recover(file)
         if answer.outcome is Outcome.OK and file.recovery != "refuse":
-            yield agent.read(file)
+            yield alternate(agent, file)
 
 
 scenario(
@@ -97,7 +97,7 @@ scenario(
         about="files that were corrupted before the run are recovered from backups by several at once",
         files=FILES,
         roles=(
-            Role("resume", "writer", resume, needs=frozenset({"recover"}), weight=4),
+            Role("resume", "writer", resume, needs=frozenset({"recover"}), weight=8),
             Role("read what was never broken", "reader", watch(*(f for f in FILES if f.recovery == "keep"))),
         ),
         checkers=_CHECKERS,

@@ -24,7 +24,7 @@ scenario(
         about="the session counter is read, raised and written back by Bash and Python against each other",
         files=(CONTEXT,),
         roles=(
-            Role("count", "writer", count, needs=frozenset({"update"}), weight=6),
+            Role("count", "writer", count, needs=frozenset({"update"}), weight=4),
             Role("watch the count", "reader", watch(CONTEXT), weight=2),
         ),
         checkers=frozenset({"torn", "updates", "register", "sessions", "locks", "metadata", "leftovers", "progress"}),

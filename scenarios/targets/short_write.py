@@ -17,7 +17,7 @@ import atomicops
 ABOUT = "temp file and rename, taking a short write for a whole one"
 EXPECTS = ("torn-read",)
 SCENARIOS = ("handoff",)
-FAULTS = {"fill_every": "100ms"}
+FAULTS = {"fill_every": "20ms"}
 
 
 def write(path: str, document: Any) -> None:
