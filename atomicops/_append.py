@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from ._copy import copy_content
+from ._errors import drop
 from ._inplace import append_in_place, keep_tail, torn_at
 from ._lock import TIMEOUT_S
 from ._replace import Writer, read_bytes, write_all
@@ -60,16 +61,24 @@ def append_bytes(data: bytes, target_path: Path, in_place: bool, durability: str
 def _append_whole(writer: Writer, data: bytes) -> None:
     source = _open(writer)
     try:
-        end = None
-        if source >= 0:
-            size = os.fstat(source).st_size
-            end = torn_at(source, size)
-            if end < size:
-                keep_tail(writer, source, end, size)
+        end = None if source < 0 else _sound_end(writer, source)
         writer.replace(lambda fd: _fill(fd, source, end, data))
     finally:
         if source >= 0:
-            os.close(source)
+            drop(source)
+
+
+def _sound_end(writer: Writer, source: int) -> int:
+    """Where the content ends, without what a killed in-place append left. That is kept aside."""
+    try:
+        size = os.fstat(source).st_size
+    except OSError as error:
+        error.filename = writer.given
+        raise
+    end = torn_at(source, size)
+    if end < size:
+        keep_tail(writer, source, end, size)
+    return end
 
 
 def _fill(fd: int, source: int, end: int | None, data: bytes) -> None:

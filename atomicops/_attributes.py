@@ -8,6 +8,10 @@ import stat as st
 
 from ._paths import Place
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _ACL = "system.posix_acl_access"
 # Statements about the very bytes of a file, or about an append under way: not true of other content.
 _NOT_KEPT = ("security.capability", "security.ima", "security.evm", "user.atomicops.append")
@@ -42,16 +46,15 @@ def _copy_xattrs(place: Place, fd: int, source: bytes) -> None:
         if error.errno != errno.ENOTSUP:
             raise
         return
-    for name in _listed(fd):
-        if name == _ACL and name not in theirs:  # inherited from the directory, and not the target's
-            _tolerantly(os.removexattr, fd, name)
+    if _ACL in os.listxattr(fd) and _ACL not in theirs:  # inherited from the directory, and not the target's
+        _tolerantly(os.removexattr, fd, _ACL)
     for name in theirs:
         if name not in _NOT_KEPT:
-            try:
-                value = os.getxattr(path, name, follow_symlinks=False)
-            except OSError:
-                continue
-            _tolerantly(os.setxattr, fd, name, value)
+            _tolerantly(_copy_one, path, fd, name)
+
+
+def _copy_one(path: bytes, fd: int, name: str) -> None:
+    os.setxattr(fd, name, os.getxattr(path, name, follow_symlinks=False))
 
 
 def _path(place: Place, name: bytes) -> bytes:
@@ -63,19 +66,10 @@ def _path(place: Place, name: bytes) -> bytes:
     return os.path.join(place.directory, name)
 
 
-def _listed(where: int | bytes) -> list[str]:
-    try:
-        return os.listxattr(where)
-    except OSError:
-        return []
-
-
-def _tolerantly(call: object, *args: object) -> None:
+def _tolerantly(call: Callable[..., None], *arguments: object) -> None:
     """Where permitted, says the contract: some attributes only root may set, and some file systems have none."""
     try:
-        call(*args)  # type: ignore[operator]
-    except PermissionError:
-        pass
+        call(*arguments)
     except OSError as error:
-        if error.errno not in (errno.ENOTSUP, errno.EINVAL, errno.ENODATA):
+        if error.errno not in (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EINVAL, errno.ENODATA):
             raise

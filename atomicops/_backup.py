@@ -8,7 +8,7 @@ import stat as st
 import time
 
 from ._copy import copy_content
-from ._errors import fail
+from ._errors import CommittedNotDurable, drop, fail
 from ._lock import TIMEOUT_S
 from ._publish import publish_new
 from ._replace import Writer, write_all
@@ -151,12 +151,19 @@ def keep_copy(writer: Writer, suffix: bytes, end: bytes) -> bytes:
     try:
         return _keep(writer, lambda fd: copy_content(source, fd), suffix, end)
     finally:
-        os.close(source)
+        drop(source)
 
 
-def keep_bytes(writer: Writer, data: bytes, suffix: bytes, end: bytes) -> bytes:
-    """These bytes, with the target's attributes, under the first free name. Returns the name."""
-    return _keep(writer, lambda fd: write_all(fd, data), suffix, end)
+def keep_evidence(writer: Writer, tail: bytes | None = None) -> bytes:
+    """The corrupt target (or the ``tail`` that is to be cut off it) under the first free name. Returns the name."""
+    suffix = b"%d" % int(time.time())
+    try:
+        if tail is None:
+            return keep_copy(writer, suffix, CORRUPT_END)
+        return _keep(writer, lambda fd: write_all(fd, tail), suffix, CORRUPT_END)
+    except CommittedNotDurable as error:  # said of the evidence; the target has not been touched
+        why = f"the corrupt bytes cannot be kept safely: {error.strerror}"
+        raise OSError(error.errno, why, writer.given) from error
 
 
 def _keep(writer: Writer, fill: Callable[[int], None], suffix: bytes, end: bytes) -> bytes:

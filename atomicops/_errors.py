@@ -55,6 +55,20 @@ def display(path: object) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
+def drop(fd: int) -> None:
+    """Close a descriptor that nothing was written to, or whose content is synced: an error says nothing any more."""
+    try:
+        os.close(fd)
+    except OSError:
+        pass
+
+
+def put_name(error: object, path: str | bytes) -> None:
+    """Let an OSError name the path that the caller gave, not what we call the file in its directory."""
+    if isinstance(error, OSError) and isinstance(error.filename, (bytes, int)):
+        error.filename, error.filename2 = path, None
+
+
 def fail(number: int, why: str, path: object) -> NoReturn:
     """Raise the OSError of this number (``IsADirectoryError`` for ``EISDIR`` and so on)."""
     raise OSError(number, why, path)

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 
-from ._errors import CommittedNotDurable
+from ._errors import CommittedNotDurable, drop
 from ._sync import NONE, sync_file
 
 TYPE_CHECKING = False
@@ -44,7 +43,7 @@ def append_in_place(writer: Writer, data: bytes) -> bool:
         error.filename = place.given
         raise
     finally:
-        os.close(fd)
+        drop(fd)
     return True
 
 
@@ -81,9 +80,9 @@ def mend(writer: Writer, fd: int) -> int:
 
 
 def keep_tail(writer: Writer, fd: int, end: int, size: int) -> None:
-    from ._backup import CORRUPT_END, keep_bytes
+    from ._backup import keep_evidence
 
-    keep_bytes(writer, os.pread(fd, size - end, end), b"%d" % int(time.time()), CORRUPT_END)
+    keep_evidence(writer, os.pread(fd, size - end, end))
 
 
 def torn_at(fd: int, size: int) -> int:

@@ -6,7 +6,7 @@ import errno
 import json
 import os
 
-from ._errors import CorruptFile, fail
+from ._errors import CorruptFile, drop, fail
 from ._lock import TIMEOUT_S
 from ._replace import ABSENT, Writer, read_all, read_bytes, version, write_all
 from ._write import encode
@@ -184,7 +184,7 @@ def safe_read_json(path: Path, default: Any = None) -> Any:
         error.filename = os.fspath(path)
         raise
     finally:
-        os.close(fd)
+        drop(fd)
     try:
         return _decode(str(data, "utf-8"))
     except (ValueError, RecursionError):
@@ -218,7 +218,7 @@ def read_json(path: Path, *, default: Any = _MISSING) -> Snapshot:
         error.filename = os.fspath(path)
         raise
     finally:
-        os.close(fd)
+        drop(fd)
     return Snapshot(loads(data, os.fspath(path)), version(data))
 
 

@@ -8,7 +8,7 @@ import fcntl
 import os
 import time
 
-from ._errors import LockTimeout, fail
+from ._errors import LockTimeout, drop, fail
 from ._paths import Place, locate, lock_name
 
 TYPE_CHECKING = False
@@ -114,6 +114,8 @@ def release(hold: Hold) -> None:
         try:
             # Closing is not enough: a child forked without our knowledge may have the same open file description.
             fcntl.flock(fd, fcntl.LOCK_UN)
+        except OSError:
+            pass  # closing it will do
         finally:
             _close(fd)
 
@@ -183,7 +185,7 @@ def _open(place: Place) -> int:
 def _close(fd: int) -> None:
     with _fork_guard:
         _open_fds.discard(fd)
-        os.close(fd)
+        drop(fd)
 
 
 def _identity(fd: int) -> tuple[int, int]:
@@ -250,10 +252,7 @@ def _forget_in_child() -> None:
         hold.fd = -1
     _local.holds.clear()
     for fd in _open_fds:
-        try:
-            os.close(fd)  # no LOCK_UN: that would release the parent's lock
-        except OSError:
-            pass
+        drop(fd)  # no LOCK_UN: that would release the parent's lock
     _open_fds.clear()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from ._errors import drop
 from ._sync import sync_directory
 
 
@@ -31,7 +32,7 @@ def make_directories(path: bytes, at: int | None, durable: bool) -> None:
             try:
                 sync_directory(fd)
             finally:
-                os.close(fd)
+                drop(fd)
 
 
 def _exists(path: bytes, at: int | None) -> bool:

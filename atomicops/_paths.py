@@ -10,7 +10,7 @@ import errno
 import os
 import stat as st
 
-from ._errors import fail
+from ._errors import drop, fail, put_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,13 +43,14 @@ class Place:
     def close(self) -> None:
         fd, self.fd = self.fd, -1
         if fd >= 0:
-            os.close(fd)
+            drop(fd)
 
     def __enter__(self) -> Place:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: object, __: object) -> None:
         self.close()
+        put_name(error, self.given)
 
     def beside(self, name: bytes) -> str | bytes:
         """The path of a neighbour, in the type that the caller gave his own path in."""
@@ -90,7 +91,7 @@ def locate(path: Path, *, make_parents: bool = False, durable: bool = False, mus
                 fd, textual = _open_directory(head or b".", None, make_parents, durable, must_sync), head
             elif head:
                 inner = _open_directory(head, fd, make_parents, durable, must_sync)
-                os.close(fd)
+                drop(fd)
                 fd, textual = inner, os.path.join(textual, head)
             try:
                 is_link = st.S_ISLNK(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode)
@@ -104,7 +105,7 @@ def locate(path: Path, *, make_parents: bool = False, durable: bool = False, mus
             rest = os.readlink(name, dir_fd=fd)
     except BaseException as error:
         if fd >= 0:
-            os.close(fd)
+            drop(fd)
         if isinstance(error, OSError):
             error.filename = given
         raise

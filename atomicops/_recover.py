@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import time
 
-from ._backup import BACKUP_END, CORRUPT_END, copies, keep_copy
-from ._errors import display
+from ._backup import BACKUP_END, CORRUPT_END, copies, keep_copy, keep_evidence
+from ._errors import display, drop
 from ._lock import TIMEOUT_S
 from ._replace import Writer, read_all, read_bytes, write_all
 
@@ -184,8 +184,11 @@ def _read(writer: Writer, name: bytes) -> bytes | None:
         return None
     try:
         return read_all(fd)
+    except OSError as error:
+        error.filename = writer.given
+        raise
     finally:
-        os.close(fd)
+        drop(fd)
 
 
 def _keep_evidence(writer: Writer, data: bytes) -> str:
@@ -193,8 +196,7 @@ def _keep_evidence(writer: Writer, data: bytes) -> str:
     for copy in copies(writer.place, CORRUPT_END):
         if copy.size_bytes == len(data) and _read(writer, copy.name) == data:
             return os.fsdecode(writer.place.beside(copy.name))
-    name = keep_copy(writer, b"%d" % int(time.time()), CORRUPT_END)
-    return os.fsdecode(writer.place.beside(name))
+    return os.fsdecode(writer.place.beside(keep_evidence(writer)))
 
 
 def _backup(writer: Writer) -> str:

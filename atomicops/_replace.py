@@ -7,7 +7,7 @@ import os
 import stat as st
 
 from . import _attributes
-from ._errors import CommittedNotDurable, version_conflict
+from ._errors import CommittedNotDurable, drop, put_name, version_conflict
 from ._lock import TIMEOUT_S, acquire, release
 from ._paths import Place, locate, temp_name
 from ._sync import FULL, NONE, check_durability, sync_directory, sync_file
@@ -58,11 +58,12 @@ class Writer:
     def __enter__(self) -> Writer:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: object, __: object) -> None:
         try:
             release(self.hold)
         finally:
             self.place.close()
+            put_name(error, self.given)
 
     def expect(self, if_version: str | None) -> None:
         """Raise VersionConflict unless the target has this version."""
@@ -90,8 +91,9 @@ class Writer:
         status, model = place.stat(), place.name
         if status is None and like is not None:
             status, model = os.stat(like, dir_fd=place.fd, follow_symlinks=False), like
-        name = temp_name(place.name)
+        name = b""
         try:
+            name = temp_name(place.name)
             mode = 0o666 if status is None else st.S_IMODE(status.st_mode) & 0o777
             fd = os.open(name, _TEMP, mode, dir_fd=place.fd)
             try:
@@ -110,6 +112,8 @@ class Writer:
         return name
 
     def discard(self, name: bytes) -> None:
+        if not name:
+            return
         try:
             os.unlink(name, dir_fd=self.place.fd)
         except OSError:
@@ -162,7 +166,7 @@ def read_bytes(place: Place) -> bytes | None:
         error.filename = place.given
         raise
     finally:
-        os.close(fd)
+        drop(fd)
 
 
 def read_all(fd: int, size_hint: int = 8192) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat as st
 
-from ._errors import LockTimeout
+from ._errors import LockTimeout, drop, put_name
 from ._lock import acquire, release
 from ._paths import Place, stem_of_temp
 
@@ -71,8 +71,11 @@ def sweep_orphans(directory: Path) -> Swept:
                 removed += [name for name in names if _remove(name, fd)]
             finally:
                 release(hold)
+    except OSError as error:
+        put_name(error, given)
+        raise
     finally:
-        os.close(fd)
+        drop(fd)
     base = os.fsencode(given)
     return Swept(
         tuple(os.fsdecode(os.path.join(base, name)) for name in removed),

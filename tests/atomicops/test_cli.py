@@ -100,8 +100,8 @@ def test_update_by_path(tmp_path: Path) -> None:
         (),
         ("--set", "a=1", "--", "cat"),
     ]
-    for wrong in unusable:
-        refused(64, "update", "x.json", *wrong, cwd=tmp_path)
+    for arguments in unusable:
+        refused(64, "update", "x.json", *arguments, cwd=tmp_path)
     assert json.loads((tmp_path / "x.json").read_text()) == document
     (tmp_path / "x.json").write_text("{")
     assert "corrupt" in refused(65, "update", "x.json", "--set", "a=1", cwd=tmp_path)
