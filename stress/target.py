@@ -91,7 +91,8 @@ class Target:
         for operation in OPERATIONS:
             if operation in self.commands and operation != "lock":
                 command = self.commands[operation].replace("{path}", '"$1"').replace("{filter}", '"$(<"$2")"')
-                lines.append(f"target_{operation}() {{\n{command} {operands.get(operation, '</dev/null')}\n}}")
+                # Braces: the content is for the whole line, however many commands it has.
+                lines.append(f"target_{operation}() {{\n{{ {command}\n}} {operands.get(operation, '</dev/null')}\n}}")
         return "\n".join(lines) + "\n"
 
 

@@ -18,7 +18,10 @@ TARGET_DEFINITE=()
 # shellcheck source=/dev/null
 source "$1"
 
-stress_observe() { cat -- "$1"; }
+stress_observe() {
+  [[ -e $1 ]] || return 66 # there is no such file
+  cat -- "$1"
+}
 
 stress_held_update() {
   held_from=${EPOCHREALTIME-}
@@ -48,7 +51,5 @@ while read -r seq operation path; do
   held_from='' held_to=''
   status=0
   stress_do "$operation" "$path" </dev/null >"$STRESS_OUT" 2>"$STRESS_ERR" || status=$?
-  # 66 is the worker's own word for an outsider's read of what is not there.
-  [[ $operation == observe && $status != 0 && ! -e $path ]] && status=66
   printf '%s\n' "$seq $status${held_to:+ ${held_from/[.,]/} ${held_to/[.,]/}}"
 done

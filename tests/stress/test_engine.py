@@ -20,7 +20,7 @@ from stress.plan import Plan, UsageError
 from stress.result import Result, Verdict
 
 CORRECT = """
-import contextlib, fcntl, json, os, tempfile
+import contextlib, fcntl, json, os, shutil, tempfile
 EXCLUSIVE = True
 
 @contextlib.contextmanager
@@ -33,7 +33,8 @@ def _replace(path, text):
     fd, name = tempfile.mkstemp(dir=os.path.dirname(path) or ".", prefix=".tmp.")
     with open(fd, "w") as file:
         file.write(text)
-    os.chmod(name, 0o640)
+    if os.path.exists(path):
+        shutil.copystat(path, name)
     os.replace(name, path)
 
 def write(path, document):
@@ -126,7 +127,7 @@ def test_kills_pauses_and_full_disks_are_survived_and_counted(home: Path) -> Non
     assert result.stats["pauses"] > 1
     assert result.stats["processes"] == 5 + result.stats["kills"]
     # Temp files of the killed may be left, for this target has no sweep; nothing else may be wrong.
-    assert _anomalies(result) <= {"leftover-temp"}
+    assert _anomalies(result) <= {"leftover-temp"}, result.findings
     history = load_history(Path(result.run))
     assert {facts.end for facts in history.processes} == {"finished", "killed"}
 
@@ -168,8 +169,8 @@ def test_a_target_of_command_lines(home: Path) -> None:
     commands.write_text(
         """
 read = "cat {path}"
-write = 't=$(mktemp {path}.tmp.XXXXXX) && cat >"$t" && chmod 640 "$t" && mv -f "$t" {path}'
-update = 't=$(mktemp {path}.tmp.XXXXXX) && jq {filter} {path} >"$t" && chmod 640 "$t" && mv -f "$t" {path}'
+write = 't=$(mktemp {path}.tmp.XXXXXX) && cat >"$t" && cp --attributes-only --preserve=all {path} "$t" && mv -f "$t" {path}'
+update = 't=$(mktemp {path}.tmp.XXXXXX) && jq {filter} {path} >"$t" && cp --attributes-only --preserve=all {path} "$t" && mv -f "$t" {path}'
 """
     )
     result = _run(home, str(commands), "handoff", "session_count", ops=150)

@@ -45,7 +45,7 @@ def test_an_unknown_target_is_told_with_what_there_is(name: str) -> None:
 
 def test_commands_become_functions_that_quote_what_they_are_given(tmp_path: Path) -> None:
     target = load(
-        _toml(tmp_path, "write = 'cat >{path}'\nupdate = 'echo {filter} >{path}'\ndefinite_failures = [3, 75]")
+        _toml(tmp_path, "write = 'true && cat >{path} && true'\nupdate = 'echo {filter} >{path}'\ndefinite_failures = [3, 75]")
     )
     source = write_commands(target, tmp_path)
     assert source is not None
