@@ -109,8 +109,10 @@ def _measure(
             who = "; ".join(getattr(error, "__notes__", []))
             raise HarnessError(f"{case.name}: {who}: {type(error).__name__}: {error}") from error
         terminal.show(measured[-1])
+    if not names:
+        raise HarnessError(f"{name}: there is nothing to measure here: {'; '.join(one.why for one in left_out)}")
     if not measured:
-        raise UsageError("--only", only or "", f"is in no case's name{close_names(only or '', names)}")
+        raise UsageError("--only", only or "", f"is in no case's name; such as {names[0]!r}, one of {len(names)}")
     for one in left_out:
         terminal.show(one)
     for destination in wanted:

@@ -251,7 +251,7 @@ BAD = [
     (("bench", "drill", "--rounds", "9" * 5000), "--rounds", "9" * 80, "such as --rounds 30"),
     (("bench", "drill", "--rounds"), "--rounds", "", "needs a value"),
     (("bench", "drill", "--dir", "nosuch"), "--dir", "nosuch", "give a directory"),
-    (("bench", "drill", "--only", "three"), "--only", "three", "there are: one: small"),
+    (("bench", "drill", "--only", "three"), "--only", "three", "such as 'one: small', one of 2"),
     (("bench", "drill", "--report", "junit=r.xml"), "--report", "junit=r.xml", "give json=FILE"),
     (("bench", "drill", "--report", "json"), "--report", "json", "such as --report json=r.json"),
     (("bench", "drill", "--report", "json=no/such"), "--report", "json=no/such", "give a file that can"),
