@@ -50,9 +50,9 @@ def _marked(mark: str) -> str:
 
 
 def test_the_two_commands_set_up_all_they_need() -> None:
-    for mark, end in (("the main job", ".venv/bin/stress run --writers 16"), ("the tests", ".venv/bin/pytest -q -n auto")):
+    for mark, end in (("the main job", "stress run --writers 16"), ("the tests", "pytest -q -n auto")):
         command = _marked(mark)
-        assert command.strip().endswith(end)
+        assert command.strip().endswith(f".venv/bin/{end}")
         for needed in ("apt-get update", "python3-venv", "jq", "python3 -m venv .venv", "pip install"):
             assert needed in command
         assert subprocess.run(["bash", "-n", "-c", command], check=False).returncode == 0
@@ -79,5 +79,3 @@ def test_every_python_block_is_python() -> None:
         compile(block, "README.md", "exec")
     for block in re.findall(r"^```(?:bash|sh)\n(.*?)^```$", README, re.M | re.S):
         assert subprocess.run(["bash", "-n", "-c", block], check=False).returncode == 0, block
-
-

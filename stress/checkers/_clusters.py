@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from stress.checkers._columns import Flags, Ints, VersionIndex
 from stress.history.history import FileFacts, History
-from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Kind, Outcome
+from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Outcome
 
 __all__ = [
     "FAILED",
@@ -160,7 +160,7 @@ def _no_cluster(parents: Ints, initial: int, failed: Ints) -> Ints:
     made = np.full(len(parents), PHANTOM, np.int64)
     made[np.isin(parents, failed)] = FAILED
     made[(parents == ABSENT) | (parents == GARBAGE)] = WITHOUT
-    made[(parents == initial) & (initial in (INITIAL, ABSENT))] = 0
+    made[(parents == initial) & (initial not in (GARBAGE, NO_VERSION))] = 0
     made[(parents == NO_VERSION) | ((parents == GARBAGE) & (initial == GARBAGE))] = UNKNOWN
     return made
 

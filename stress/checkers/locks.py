@@ -1,4 +1,8 @@
-"""``locks``: nobody holds a lock that another holds. Judged by hold intervals alone, apart from the data."""
+"""``locks``: nobody holds a lock that another holds; judged by hold intervals alone, apart from the data.
+
+They are stamped inside the critical section, so they are no longer than what was really held: a lock that silently
+degrades shows here even where the data came off well.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from stress.checkers._columns import running_argmax
 from stress.checkers._words import finding, moment, who
 from stress.checkers.registry import checker
 from stress.history.history import History
@@ -16,26 +21,26 @@ __all__ = ["locks"]
 
 @checker("locks")
 def locks(history: History) -> Iterable[Finding]:
-    """Hold intervals, stamped inside the critical section, must not overlap; a shared instant is no overlap."""
+    """Hold intervals of one file that overlap; a shared instant is none."""
+    ops = history.ops
     for index, facts in history.files_for("locks"):
         rows = history.rows(index)
-        rows = rows[history.ops["held_from"][rows] > 0]
-        rows = rows[np.argsort(history.ops["held_from"][rows], kind="stable")]
-        if len(rows) < 2:
-            continue
-        held_from, held_to = history.ops["held_from"][rows], history.ops["held_to"][rows]
-        latest = np.maximum.accumulate(held_to)[:-1]
-        overlapping = np.flatnonzero(held_from[1:] < latest) + 1
+        rows = rows[(ops["held_from"][rows] > 0) & (ops["held_to"][rows] > 0)]
+        rows = rows[np.argsort(ops["held_from"][rows], kind="stable")]
+        held_from, held_to = ops["held_from"][rows], ops["held_to"][rows]
+        holder = running_argmax(held_to)[:-1]
+        overlapping = np.flatnonzero(held_from[1:] < held_to[holder])
+        overlapping = overlapping[ops["process"][rows[overlapping + 1]] != ops["process"][rows[holder[overlapping]]]]
         if not len(overlapping):
             continue
-        second = int(overlapping[0])
-        first = int(np.argmax(held_to[:second]))
-        one, other = history.operation(int(rows[first])), history.operation(int(rows[second]))
-        yield finding(
-            history, "locks", "lock-overlap", facts,
+        first, second = int(rows[holder[overlapping[0]]]), int(rows[overlapping[0] + 1])
+        one, two = history.operation(first), history.operation(second)
+        both = min(one.held_to, two.held_to) - two.held_from
+        message = (
             f"{who(one)} held the lock from {moment(history, one.held_from)} to {moment(history, one.held_to)}, and "
-            f"{who(other)} held it from {moment(history, other.held_from)}.",
-            [int(rows[first]), int(rows[second])],
-            ["expected: one holder at a time", f"seen:     both at {moment(history, other.held_from)}"],
-            len(overlapping),
+            f"{who(two)} got it at {moment(history, two.held_from)}: for {both / 1e6:.3f} ms both held it."
+        )
+        detail = ["expected: one holder at a time", f"seen:     two at {moment(history, two.held_from)}"]
+        yield finding(
+            history, "locks", "lock-overlap", facts, message, [first, second], detail, len(overlapping)
         )  # fmt: skip

@@ -2,64 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from stress.checkers._words import counted, did, finding
 from stress.checkers.registry import checker
-from stress.history.history import History
+from stress.history.history import History, ProcessFacts
 from stress.result import Finding
 
 __all__ = ["progress"]
 
-_SHARE, _MEDIAN = 20, 40
+STARVED_SHARE = 20
+"""Who does less than this part of the median of its peers starves."""
+PEERS_MIN = 3
+MEDIAN_MIN = 40
+"""Where half of them do less than this, chance decides who does how much."""
 
 
 @checker("progress")
 def progress(history: History) -> Iterable[Finding]:
-    """An operation past its limit hangs; who does less than a twentieth of the median of its like starves."""
+    """Operations past their limit, and processes that got next to nothing done although they tried all the time."""
     yield from _hangs(history)
     yield from _starvation(history)
 
 
-def _hangs(history: History) -> Iterable[Finding]:
-    if not history.limit:
-        return
-    hung = [facts.process for facts in history.processes if facts.end == "hung"]
+def _hangs(history: History) -> Iterator[Finding]:
     ops = history.ops
-    late = (ops["return"] - ops["invoke"] > history.limit) | (
-        np.isin(ops["process"], hung) & (ops["return"] > history.ended)
-    )
-    for index, facts in history.files_for("progress"):
-        rows = history.rows(index)
-        rows = rows[late[rows]]
-        if len(rows):
-            row = int(rows[np.argmax(ops["return"][rows] - ops["invoke"][rows])])
-            took = (ops["return"][row] - ops["invoke"][row]) / 1e9
-            yield finding(
-                history, "progress", "hang", facts,
-                f"{did(history, history.operation(row))}: it took {took:.1f} s, and {history.limit / 1e9:g} s are allowed.",
-                [row], count=len(rows),
-            )  # fmt: skip
+    hung = [facts.process for facts in history.processes if facts.end == "hung"]
+    took = ops["return"] - ops["invoke"]
+    late = took > history.limit if history.limit else np.zeros(len(ops), np.bool_)
+    if hung:  # the last operation of each, which is what it hung in
+        rows = np.flatnonzero(np.isin(ops["process"], hung))
+        last = np.zeros(len(ops), np.bool_)
+        order = rows[np.argsort(ops["process"][rows], kind="stable")]
+        last[order[np.append(ops["process"][order[1:]] != ops["process"][order[:-1]], True)]] = len(order) > 0
+        late |= last
+        if without := sorted(set(hung) - set(ops["process"][rows].tolist())):
+            message = f"p{without[0]} had to be killed at the end, and had not begun a single operation."
+            yield finding(history, "progress", "hang", None, message, count=len(without))
+    rows = np.flatnonzero(late)
+    for file in np.unique(ops["file"][rows]).tolist():
+        own = rows[ops["file"][rows] == file]
+        worst = int(own[np.argmax(took[own])])
+        op = history.operation(worst)
+        allowed = f"; {history.limit / 1e9:g} s are allowed" if history.limit else ""
+        ended = " and had to be killed" if op.process in hung else ""
+        message = f"{did(history, op)}: it took {took[worst] / 1e9:.1f} s{ended}{allowed}."
+        yield finding(history, "progress", "hang", history.files[file], message, [worst], count=len(own))
 
 
-def _starvation(history: History) -> Iterable[Finding]:
-    peers: dict[tuple[int, str], list[int]] = {}
+def _starvation(history: History) -> Iterator[Finding]:
+    peers: dict[tuple[int, str], list[ProcessFacts]] = {}
     for facts in history.processes:
-        if facts.end == "finished" and facts.started <= history.began:  # there all the time
-            peers.setdefault((int(facts.language), facts.role), []).append(facts.process)
-    for (_, role), processes in peers.items():
-        counts = {process: int((history.ops["process"] == process).sum()) for process in processes}
-        median = int(np.median(list(counts.values())))
-        slowest = min(counts, key=lambda process: counts[process])
-        if median >= _MEDIAN and counts[slowest] * _SHARE < median:
-            rows = np.flatnonzero(history.ops["process"] == slowest)
-            longest = rows[np.argsort(history.ops["invoke"][rows] - history.ops["return"][rows])][:1]
-            checked = next((facts for _, facts in history.files_for("progress")), None)
-            yield finding(
-                history, "progress", "starvation", checked,
-                f"p{slowest}, a {role}, got {counted(counts[slowest], 'operation')} done, and half of its like "
-                f"{median:,} or more.",
-                longest.tolist(),
-            )  # fmt: skip
+        if facts.end == "finished" and facts.started <= history.began and facts.ended >= history.ended > 0:
+            peers.setdefault((int(facts.language), facts.role), []).append(facts)
+    if not any(len(those) >= PEERS_MIN for those in peers.values()):
+        return
+    ops = history.ops
+    numbers, which, counts = np.unique(ops["process"], return_inverse=True, return_counts=True)
+    busy = np.bincount(which, weights=ops["return"] - ops["invoke"], minlength=len(numbers))
+    of = {int(number): at for at, number in enumerate(numbers)}
+    for (_, role), those in sorted(peers.items()):
+        known = [facts for facts in those if facts.process in of]
+        if len(known) < max(PEERS_MIN, len(those)):
+            continue
+        done = np.array([counts[of[facts.process]] for facts in known])
+        median, least = float(np.median(done)), int(np.argmin(done))
+        slowest = known[least]
+        # Who spent most of the time outside of operations was held up by the machine, and not by its peers.
+        waited = busy[of[slowest.process]] > 0.5 * (history.ended - history.began)
+        if median < MEDIAN_MIN or done[least] * STARVED_SHARE >= median or not waited:
+            continue
+        rows = np.flatnonzero(ops["process"] == slowest.process)
+        longest = int(rows[np.argmax(ops["return"][rows] - ops["invoke"][rows])])
+        who = f"p{slowest.process} ({slowest.language.label}), a {role},"
+        message = (
+            f"{who} got {counted(int(done[least]), 'operation')} done in the whole run, and half of the "
+            f"{len(known)} like it {median:,.0f} and more; its longest: {did(history, history.operation(longest))}."
+        )
+        file = history.files[int(ops["file"][longest])]
+        yield finding(history, "progress", "starvation", file, message, [longest])

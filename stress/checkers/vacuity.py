@@ -1,12 +1,17 @@
-"""``vacuity``: a run that proved nothing is unknown, never pass."""
+"""``vacuity``: a run that proved nothing, or whose records can't be relied on, is *unknown* and never passes.
+
+The engine has it look at every history; its findings are doubts, not violations.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
-from stress.checkers._words import did, finding
+from stress.checkers._words import counted, did, finding
 from stress.checkers.registry import checker
 from stress.history.history import History
 from stress.history.record import Kind, Outcome
@@ -14,89 +19,134 @@ from stress.result import Finding, Verdict
 
 __all__ = ["vacuity"]
 
-_READS = (Kind.READ, Kind.OBSERVE, Kind.OBSERVE_BACKUP)
+CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.BACKUP, Kind.RECOVER)
+LOOKS = (Kind.READ, Kind.OBSERVE, Kind.OBSERVE_BACKUP)
+EXPECTED_FROM = 50
+"""Changes of one scenario from which on some must have met another operation; fewer may miss all by chance."""
 
 
 @checker("vacuity")
 def vacuity(history: History) -> Iterable[Finding]:
-    """Dead workers, operations nobody accounts for, and too little done, or nothing of it at once."""
+    """Dead workers, operations that nobody accounts for, too little done, and nothing done at the same time."""
     yield from _deaths(history)
     yield from _unaccounted(history)
+    if not len(history.ops):
+        yield _doubt(history, "too-few-operations", "Nobody did anything: nothing was tested.")
+        return
     yield from _too_few(history)
     yield from _alone(history)
 
 
-def _unknown(history: History, anomaly: str, message: str, rows: Iterable[int] = (), count: int = 1) -> Finding:
-    return finding(history, "vacuity", anomaly, None, message, rows, count=count, verdict=Verdict.UNKNOWN)
+def _doubt(
+    history: History, anomaly: str, message: str, rows: Iterable[int] = (), detail: Iterable[str] = (), count: int = 1
+) -> Finding:
+    return finding(history, "vacuity", anomaly, None, message, rows, tuple(detail), count, Verdict.UNKNOWN)
 
 
-def _deaths(history: History) -> Iterable[Finding]:
+def _deaths(history: History) -> Iterator[Finding]:
     dead = [facts for facts in history.processes if facts.end == "died"]
     if dead:
-        first = dead[0]
-        rows = np.flatnonzero(history.ops["process"] == first.process)[-1:]
-        message = (
-            f"p{first.process} ({first.language.label}) ended by itself: {first.status or 'nothing is known of it'}."
-        )
-        yield _unknown(history, "worker-died", message, rows.tolist(), len(dead))
+        first = min(dead, key=lambda facts: facts.ended)
+        rows = np.flatnonzero(history.ops["process"] == first.process)[-1:].tolist()
+        name = f"p{first.process} ({first.language.label}, a {first.role})"
+        doing = f"; the last that it did: {did(history, history.operation(rows[0]))}" if rows else ""
+        message = f"{name} ended by itself, and nobody had killed it: {first.status or 'without a word'}{doing}."
+        detail = [f"p{facts.process}: {facts.status or 'without a word'}" for facts in dead[1:5]]
+        yield _doubt(history, "worker-died", message, rows, detail, len(dead))
 
 
-def _unaccounted(history: History) -> Iterable[Finding]:
+def _unaccounted(history: History) -> Iterator[Finding]:
     ops = history.ops
-    rows = np.flatnonzero(ops["outcome"] == Outcome.OPEN)
-    if len(rows):
-        message = f"{did(history, history.operation(int(rows[0])))}: its process ended, and nobody wrote how this did."
-        yield _unknown(history, "unaccounted", message, rows[:1].tolist(), len(rows))
+    unended = np.flatnonzero(ops["outcome"] == Outcome.OPEN)
+    if len(unended):
+        op = history.operation(int(unended[0]))
+        message = f"p{op.process} came to its end by itself, but its {op.kind.label} number {op.seq} has no end."
+        yield _doubt(history, "unaccounted", message, unended[:1].tolist(), count=len(unended))
     order = np.lexsort((ops["seq"], ops["process"]))
-    process, seq = ops["process"][order], ops["seq"][order]
+    process, seq = ops["process"][order], ops["seq"][order].astype(np.int64)
     first = np.ones(len(order), np.bool_)
     first[1:] = process[1:] != process[:-1]
     gaps = np.flatnonzero(np.where(first, seq != 1, np.diff(seq, prepend=0) != 1))
     if len(gaps):
         at = int(gaps[0])
-        message = f"The journal of p{process[at]} has a gap before its operation {seq[at]}."
-        yield _unknown(history, "unaccounted", message, [int(order[at])], len(gaps))
+        before = 0 if first[at] else int(seq[at - 1])
+        message = f"The journal of p{process[at]} goes from operation {before} to {seq[at]}: what is between is lost."
+        yield _doubt(history, "unaccounted", message, [int(order[at])], count=len(gaps))
+    if history.processes:
+        strangers = np.flatnonzero(~np.isin(ops["process"], [facts.process for facts in history.processes]))
+        if len(strangers):
+            message = f"p{ops['process'][strangers[0]]} did operations, but nobody had started such a process."
+            yield _doubt(history, "unaccounted", message, strangers[:1].tolist(), count=len(strangers))
 
 
-def _too_few(history: History) -> Iterable[Finding]:
+def _too_few(history: History) -> Iterator[Finding]:
     ops = history.ops
-    if not len(ops):
-        yield _unknown(
-            history, "too-few-operations", "Nobody did anything: no scenario was left, or no worker got through."
-        )
-        return
-    if not np.isin(ops["kind"], _READS).any():
-        yield _unknown(history, "too-few-operations", "Nobody read: what readers would have seen is not known.")
-    done = ops[ops["outcome"] == Outcome.OK]
+    kinds, ok = ops["kind"], ops["outcome"] == Outcome.OK
+    changes, looks = np.isin(kinds, CHANGES), np.isin(kinds, LOOKS)
+    if not (looks & ok).any():
+        tried = "" if not looks.any() else f" ({counted(int(looks.sum()), 'read')} failed)"
+        message = f"Nobody read anything{tried}: whether what was written can be seen whole was not tested."
+        yield _doubt(history, "too-few-operations", message)
+    if changes.any() and not (changes & ok).any():
+        why = _why(history, np.flatnonzero(changes))
+        message = f"Of {counted(int(changes.sum()), 'change')} not one succeeded: {why}."
+        yield _doubt(history, "too-few-operations", message, np.flatnonzero(changes)[:1].tolist())
     for index, required in enumerate(history.required):
-        of_scenario = done["kind"][done["scenario"] == index]
-        if missing := [kind.label for kind in sorted(required) if not (of_scenario == kind).any()]:
-            message = f"{history.scenarios[index]}: not one {' and not one '.join(missing)} succeeded."
-            yield _unknown(history, "too-few-operations", message)
+        own = ops["scenario"] == index
+        lacking = [kind for kind in sorted(required) if not (own & ok & (kinds == kind)).any()]
+        if lacking:
+            tried_rows = np.flatnonzero(own & np.isin(kinds, lacking))
+            why = f": {_why(history, tried_rows)}" if len(tried_rows) else ""
+            names = " and no ".join(kind.label for kind in lacking)
+            name = history.scenarios[index] if index < len(history.scenarios) else str(index)
+            message = f"In scenario {name} no {names} succeeded ({counted(len(tried_rows), 'was', 'were')} tried){why}."
+            yield _doubt(history, "too-few-operations", message, tried_rows[:1].tolist())
 
 
-def _alone(history: History) -> Iterable[Finding]:
-    """Whether, for each scenario, some change overlapped an operation of another process on the same file."""
+def _why(history: History, rows: NDArray[np.intp]) -> str:
+    """What most of these were told."""
+    words = Counter(history.note(row)[0].split("\n")[0][:200] for row in rows[:200].tolist())
+    text, _ = words.most_common(1)[0] if words else ("", 0)
+    return text or "no reason was given"
+
+
+def _alone(history: History) -> Iterator[Finding]:
+    ops = history.ops
+    if not _overlap(history, np.arange(len(ops))):
+        message = (
+            f"None of {counted(len(ops), 'operation')} overlapped a change that another process made to the same file: "
+            "nothing about concurrency was shown."
+        )
+        yield _doubt(history, "no-overlap", message)
+        return
+    changes = np.isin(ops["kind"], CHANGES)
     for index, name in enumerate(history.scenarios):
-        rows = np.flatnonzero(history.ops["scenario"] == index)
-        if len(rows) and not _overlaps(history, rows):
-            message = f"{name}: no change overlapped anything that another process did to the same file."
-            yield _unknown(history, "no-overlap", message)
+        rows = np.flatnonzero(ops["scenario"] == index)
+        made = int(changes[rows].sum())
+        # Its files may be those of others, too: what it met there counts.
+        if made >= EXPECTED_FROM and not _overlap(history, np.flatnonzero(np.isin(ops["file"], ops["file"][rows]))):
+            message = (
+                f"In scenario {name} none of {counted(made, 'change')} overlapped anything that another process did to "
+                "the same file: nothing about concurrency was shown."
+            )
+            yield _doubt(history, "no-overlap", message)
 
 
-def _overlaps(history: History, rows: np.ndarray) -> bool:  # type: ignore[type-arg]
-    ops = history.ops[rows]
-    changes = ~np.isin(ops["kind"], _READS)
-    for file in np.unique(ops["file"][changes]):
-        of_file = history.ops[history.rows(int(file))]
-        order = np.argsort(of_file["invoke"], kind="stable")
-        invoke, ret = of_file["invoke"][order], of_file["return"][order]
-        kind, process = of_file["kind"][order], of_file["process"][order]
-        ends = np.maximum.accumulate(ret)
-        change = ~np.isin(kind, _READS)
-        for at in np.flatnonzero(invoke[1:] < ends[:-1])[:2000] + 1:
-            before = slice(max(0, at - 64), at)
-            open_ = (ret[before] > invoke[at]) & (process[before] != process[at])
-            if (open_ & (change[before] | change[at])).any():
-                return True
+def _overlap(history: History, rows: NDArray[np.intp]) -> bool:
+    """Whether a change went on at the same time as another operation on its file.
+
+    A process does one thing at a time, so what is still going on when an operation begins is another's.
+    """
+    ops = history.ops
+    # File by file, and in order of invocation within each, as rows are anyhow.
+    rows = rows[np.argsort(ops["file"][rows], kind="stable")]
+    starts = np.flatnonzero(np.append(True, np.diff(ops["file"][rows]) != 0)) if len(rows) else []
+    for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True):
+        own = rows[start:stop]
+        change = np.isin(ops["kind"][own], CHANGES)
+        invoke, ret = ops["invoke"][own], ops["return"][own]
+        under_way = np.maximum.accumulate(np.where(change, ret, np.iinfo(np.int64).min))[:-1] > invoke[1:]
+        met = change[1:] & (np.maximum.accumulate(ret)[:-1] > invoke[1:])
+        if (under_way | met).any():
+            return True
     return False

@@ -166,11 +166,15 @@ def test_scenarios_whose_operations_the_target_lacks_are_skipped_and_it_is_said(
 @pytest.mark.skipif(shutil.which("jq") is None, reason="needs jq")
 def test_a_target_of_command_lines(home: Path) -> None:
     commands = home / "mine.toml"
+    new, done = (
+        "t=$(mktemp {path}.tmp.XXXXXX) &&",
+        'cp --attributes-only --preserve=all {path} "$t" && mv -f "$t" {path}',
+    )
     commands.write_text(
-        """
-read = "cat {path}"
-write = 't=$(mktemp {path}.tmp.XXXXXX) && cat >"$t" && cp --attributes-only --preserve=all {path} "$t" && mv -f "$t" {path}'
-update = 't=$(mktemp {path}.tmp.XXXXXX) && jq {filter} {path} >"$t" && cp --attributes-only --preserve=all {path} "$t" && mv -f "$t" {path}'
+        f"""
+read = "cat {{path}}"
+write = '{new} cat >"$t" && {done}'
+update = '{new} jq {{filter}} {{path}} >"$t" && {done}'
 """
     )
     result = _run(home, str(commands), "handoff", "session_count", ops=150)

@@ -1,0 +1,226 @@
+"""``appends``: a log keeps every record that was acknowledged, once, whole, and in an order that real time allows.
+
+What the log holds at the end is the one order that there is, and every other look must have found the beginning of
+it: the list-append workload of Elle (K. Kingsbury and P. Alvaro, "Elle: inferring isolation anomalies from experimental
+observations", VLDB 2020) for one list, where nothing is left to be inferred. With the places known, an order exists
+iff nothing that had ended when something else began stands behind it: one sweep over the returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from stress.checkers._appended import Log, Rows, log_of, overtaken
+from stress.checkers._clusters import LAST
+from stress.checkers._looks import Strange, strange_looks
+from stress.checkers._words import counted, did, excerpt, finding, moment, parts, span, who
+from stress.checkers.registry import checker
+from stress.checkers.torn import Garbled, garbled
+from stress.history.history import FileFacts, History
+from stress.history.record import INITIAL, Kind, Outcome, format_version
+from stress.result import Finding
+
+__all__ = ["appends"]
+
+
+@checker("appends")
+def appends(history: History) -> Iterable[Finding]:
+    """Lost, duplicate, reordered, torn and phantom appends, and looks at a log that do not fit its end."""
+    for index, facts in history.files_for("appends"):
+        if facts.form != "log":
+            continue
+        log = log_of(history, index)
+        if log is not None:
+            strange = strange_looks(history, log, index)
+            yield from _lost(history, log, strange)
+            yield from _doubled(history, log, strange)
+            yield from _phantom(history, log, strange)
+            yield from _late(history, log, strange)
+            yield from _crossed(history, log, strange)
+        yield from _torn(history, index, facts, log)
+
+
+def _end(history: History, log: Log) -> str:
+    return "when all had ended" if log.at == LAST else f"at {moment(history, log.at)}"
+
+
+def _lost(history: History, log: Log, strange: Strange) -> Iterator[Finding]:
+    acknowledged = np.flatnonzero((log.outcome == Outcome.OK) & (log.place < 0) & (log.ret < log.at))
+    seen = [append for append in strange.vanished if log.outcome[append] != Outcome.OK or log.ret[append] >= log.at]
+    head = log.facts.initial == INITIAL and INITIAL not in log.tokens[:1]
+    count = len(acknowledged) + len(seen) + bool(head)
+    if not count:
+        return
+    if not len(acknowledged) and not seen:
+        message = f"The record that the log held before the run was not at its beginning {_end(history, log)}."
+        yield finding(history, "appends", "lost-append", log.facts, message)
+        return
+    # The one that shows the most: seen by somebody, and then gone; else the first.
+    first = next((a for a in acknowledged.tolist() if a in strange.vanished), None)
+    lost = first if first is not None else int(acknowledged[0]) if len(acknowledged) else seen[0]
+    op = history.operation(int(log.rows[lost]))
+    look = strange.vanished.get(lost, -1)
+    known = "and it was acknowledged" if op.outcome is Outcome.OK else ""
+    saw = f"{did(history, history.operation(look)).replace(' read ', ' saw it ')}" if look >= 0 else ""
+    told = " and ".join(part for part in (known.removeprefix("and "), saw) if part)
+    message = f"{did(history, op)}, {told}, but {_end(history, log)} the log did not hold that record."
+    total = int(((log.outcome == Outcome.OK) & (log.ret < log.at)).sum())
+    if len(acknowledged) > 1:
+        message += f" Of {counted(total, 'acknowledged append')}, {len(acknowledged):,} are not there."
+    rivals = _rivals(log, lost)
+    detail = [f"expected: {format_version(op.version)} once in the log", "seen:     nothing of it"]
+    if len(rivals):
+        rival = history.operation(int(log.rows[rivals[0]]))
+        detail.append(f"meanwhile {did(history, rival)}, and that is there")
+    rows = [log.rows[lost], look, *log.rows[rivals]]
+    yield finding(history, "appends", "lost-append", log.facts, message, rows, detail, count)
+
+
+def _rivals(log: Log, lost: int) -> Rows:
+    """Appends that are there and went on at the same time: one of them may have written over it."""
+    near = (log.invoke <= log.ret[lost]) & (log.ret >= log.invoke[lost]) & (log.place >= 0)
+    found = np.flatnonzero(near)
+    return found[np.argsort(np.abs(log.ret[found] - log.ret[lost]), kind="stable")][:2]
+
+
+def _doubled(history: History, log: Log, strange: Strange) -> Iterator[Finding]:
+    values, counts = np.unique(log.tokens, return_counts=True)
+    doubled = values[counts > 1].tolist()
+    versions = list(dict.fromkeys([*doubled, *strange.doubled]))
+    if not versions:
+        return
+    version = versions[0]
+    rows = log.rows[log.version == version][:1].tolist()
+    made = f"{did(history, history.operation(rows[0]))}; " if rows else ""
+    if doubled:
+        places = (np.flatnonzero(log.tokens == version) + 1).tolist()
+        said = ", ".join(f"{place:,}" for place in places[:4])
+        message = (
+            f"{made}{_end(history, log)} the log held {format_version(version)} {len(places)} times: records {said}."
+        )
+    else:
+        look = strange.doubled[version]
+        rows.append(look)
+        op = history.operation(look)
+        message = f"{made}{who(op)} read the log at {span(history, op)} and saw {format_version(version)} in it twice."
+    yield finding(history, "appends", "duplicate-append", log.facts, message, rows, count=len(versions))
+
+
+def _phantom(history: History, log: Log, strange: Strange) -> Iterator[Finding]:
+    failed = log.version[(log.outcome == Outcome.FAIL) & (log.place >= 0)].tolist()
+    # While a run is under way, the append may be one that is not in the history yet.
+    nobodys = log.tokens[(log.append < 0) & ~log.pre_made(log.tokens)].tolist() if log.at == LAST else []
+    seen = [version for version in strange.phantom if log.at == LAST or version in log.version]
+    versions = list(dict.fromkeys([*failed, *nobodys, *seen]))
+    if not versions:
+        return
+    version = versions[0]
+    rows = log.rows[log.version == version][:1].tolist()
+    look = strange.phantom.get(version, -1)
+    if version in failed or version in nobodys:
+        where = f"{_end(history, log)} the log held {format_version(version)}"
+    else:
+        op = history.operation(look)
+        where = f"{who(op)} read the log at {span(history, op)} and saw {format_version(version)}"
+    if rows:
+        message = f"{where}, but its append had failed for certain: {did(history, history.operation(rows[0]))}."
+    else:
+        message = f"{where}, a record that nobody appended to it in this run."
+    message = message[0].upper() + message[1:] if message.startswith("when") else message
+    yield finding(history, "appends", "phantom-append", log.facts, message, [*rows, look], count=len(versions))
+
+
+def _late(history: History, log: Log, strange: Strange) -> Iterator[Finding]:
+    """Pairs that stand in an order which real time forbids."""
+    pairs = overtaken(history, log)
+    kinds = history.ops["kind"]
+    behind, began = kinds[pairs.second] == Kind.APPEND, kinds[pairs.first] == Kind.APPEND
+    behind &= pairs.second >= 0
+    began |= pairs.first < 0
+    reordered = np.flatnonzero(behind & began)
+    if len(reordered):
+        first, second = int(pairs.first[reordered[0]]), int(pairs.second[reordered[0]])
+        two = history.operation(second)
+        one = did(history, history.operation(first)) if first >= 0 else "The log held a record before the run"
+        name = format_version(history.operation(first).version) if first >= 0 else "it"
+        message = f"{one}; then {did(history, two)}; but in the log {name} stands behind {format_version(two.version)}."
+        yield finding(
+            history, "appends", "reordered-append", log.facts, message, [first, second], count=len(reordered)
+        )  # fmt: skip
+    future = np.flatnonzero(behind & ~began)
+    if len(future):
+        look, append = (history.operation(int(rows[future[0]])) for rows in (pairs.first, pairs.second))
+        message = (
+            f"{who(look)} read the log at {span(history, look)} and saw {format_version(append.version)}, before "
+            f"{who(append)} had begun to append it at {moment(history, append.invoke)}."
+        )
+        rows = [pairs.first[future[0]], pairs.second[future[0]]]
+        yield finding(history, "appends", "future-read", log.facts, message, rows, count=len(future))
+    stale = np.flatnonzero(~behind)
+    if len(stale) or strange.stale:
+        yield _stale(history, log, strange, pairs.first[stale], pairs.second[stale])
+
+
+def _stale(history: History, log: Log, strange: Strange, firsts: Rows, looks: Rows) -> Finding:
+    if len(looks):
+        first, row = int(firsts[0]), int(looks[0])
+    else:
+        row, append = strange.stale[0]
+        first = int(log.rows[append]) if append >= 0 else -1
+    op = history.operation(row)
+    if first < 0:
+        had = "the record that was there before the run"
+    elif (before := history.operation(first)).kind is Kind.APPEND:
+        had = f"{format_version(before.version)}, which had been acknowledged before: {did(history, before)}"
+    else:
+        had = f"records that {who(before)} had found there before, at {span(history, before)}"
+    message = f"{who(op)} read the log at {span(history, op)} and did not see {had}."
+    return finding(
+        history, "appends", "stale-read", log.facts, message, [row, first], count=len(looks) + len(strange.stale)
+    )  # fmt: skip
+
+
+def _crossed(history: History, log: Log, strange: Strange) -> Iterator[Finding]:
+    if not strange.crossed:
+        return
+    row, late, early = strange.crossed[0]
+    op = history.operation(row)
+    names = [format_version(int(log.version[at])) if at >= 0 else "a record" for at in (late, early)]
+    if early >= 0:
+        saw = f"saw {names[1]} before {names[0]}, but {_end(history, log)} {names[0]} stood before {names[1]}"
+    elif late >= 0:
+        saw = f"did not see {names[0]}, but saw records that stood behind it {_end(history, log)}"
+    else:
+        saw = f"saw {counted(op.size, 'byte')} that are no beginning of what it held {_end(history, log)}"
+    rows = [row, *(log.rows[at] for at in (late, early) if at >= 0)]
+    message = f"{who(op)} read the log at {span(history, op)} and {saw}."
+    yield finding(
+        history, "appends", "incompatible-orders", log.facts, message, rows, count=len(strange.crossed)
+    )  # fmt: skip
+
+
+def _torn(history: History, index: int, facts: FileFacts, log: Log | None) -> Iterator[Finding]:
+    """Bytes of no record: in the end, or in a look."""
+    spans = log.torn if log is not None and log.at == LAST else []
+    rows = garbled(history, index)
+    if not spans and not len(rows):
+        return
+    message, witness, detail = "", list[int](), list[str]()
+    if len(rows):
+        first = Garbled(history, index, rows)
+        message, witness, detail = first.message, first.rows, first.detail
+    if spans and log is not None:
+        start, stop = spans[0]
+        left = (
+            f"when all had ended the log held {counted(sum(b - a for a, b in spans), 'byte')} that belong to no "
+            f"record, the first at offset {start:,}"
+        )
+        whose = parts(log.content[start:stop])
+        shown = [f"at end:   {excerpt(log.content, start)}", *([f"parts:    {whose}"] if whose else [])]
+        message = f"{message} {left[0].upper()}{left[1:]}." if message else f"{left[0].upper()}{left[1:]}."
+        detail += shown
+    yield finding(
+        history, "appends", "torn-append", facts, message, witness, detail, len(rows) + len(spans)
+    )  # fmt: skip

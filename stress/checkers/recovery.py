@@ -1,0 +1,154 @@
+"""``recovery``: what was broken comes back as the newest valid version, what was valid stays, and nothing is destroyed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stress.checkers._words import did, finding, moment, span, who
+from stress.checkers.registry import checker
+from stress.history.history import FileFacts, History
+from stress.history.record import ABSENT, GARBAGE, Kind, Operation, Outcome, format_version
+from stress.result import Finding
+
+__all__ = ["recovery"]
+
+Rows = NDArray[np.intp]
+Wrong = tuple[str, list[int]]
+"""What is wrong, as a sentence, and the rows that show it."""
+
+
+@checker("recovery")
+def recovery(history: History) -> Iterable[Finding]:
+    """Recoveries to the wrong version, of what was valid, or of what can't be recovered; evidence that is gone."""
+    judges = {"restore": _restore, "keep": _keep, "refuse": _refuse}
+    for index, facts in history.files_for("recovery"):
+        if facts.recovery is None:
+            continue
+        wrong = list(judges[facts.recovery](history, index, facts))
+        if wrong:
+            message, rows = wrong[0]
+            wanted = {
+                "restore": f"expected: {format_version(facts.recovered)}, the newest valid backup",
+                "keep": f"expected: {format_version(facts.initial)}, as it was: it is valid",
+                "refuse": "expected: a refusal, and the file as it was: no backup of it is valid",
+            }[facts.recovery]
+            detail = [wanted, *(f"also:     {other}" for other, _ in wrong[1:4])]
+            yield finding(history, "recovery", "bad-recovery", facts, message, rows, detail, len(wrong))
+        if history.final and not history.final[index].evidence_kept:
+            rows = history.rows(index, Kind.RECOVER)[:1].tolist()
+            by = f"; first, {did(history, history.operation(rows[0]))}" if rows else ""
+            message = (
+                f"The {len(facts.corrupt):,} corrupt bytes that the file held before the run are in no file beside it "
+                f"any more: what could still be saved of them is lost{by}."
+            )
+            yield finding(history, "recovery", "lost-evidence", facts, message, rows)
+
+
+def _saw(op: Operation) -> str:
+    words = {ABSENT: "no document", GARBAGE: "something that is no document"}
+    return words.get(op.version, format_version(op.version))
+
+
+def _left(history: History, index: int) -> str:
+    final = history.final[index]
+    if not final.exists:
+        return "there was no file"
+    return "the file held " + ("no document" if final.version == GARBAGE else format_version(final.version))
+
+
+def _looks(history: History, index: int, written: tuple[int, ...]) -> tuple[Rows, NDArray[np.bool_]]:
+    """What was seen of the file, by readers and by recoverers when they were done; and which of it is none of
+    ``written``, nor what somebody wrote in the run.
+    """
+    ops = history.ops
+    changes = history.rows(index, Kind.WRITE, Kind.UPDATE)
+    made = ops["version"][changes[ops["outcome"][changes] != Outcome.FAIL]]
+    rows = history.rows(index, Kind.READ, Kind.OBSERVE, Kind.RECOVER, outcome=Outcome.OK)
+    return rows, ~np.isin(ops["version"][rows], np.append(made, written))
+
+
+def _restore(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
+    ops = history.ops
+    done = history.rows(index, Kind.RECOVER, outcome=Outcome.OK)
+    rows, other = _looks(history, index, (facts.recovered,))
+    first = int(done[np.argmin(ops["return"][done])]) if len(done) else -1
+    own = ops["kind"][rows] == Kind.RECOVER
+    since = own | (ops["invoke"][rows] > ops["return"][first]) if first >= 0 else np.zeros(len(rows), np.bool_)
+    for row in rows[other & since].tolist():
+        op = history.operation(row)
+        if op.kind is Kind.RECOVER:
+            said = (
+                f"{who(op)} recovered the file at {span(history, op)} and was told that it was done, but then it held"
+            )
+        else:
+            recovered = history.operation(first)
+            said = (
+                f"{who(recovered)} had recovered the file by {moment(history, recovered.ret)}, but {who(op)} read it at "
+                f"{span(history, op)} and saw"
+            )
+        yield f"{said} {_saw(op)} in place of {format_version(facts.recovered)}.", [row, first]
+    before = ~np.isin(ops["version"][rows], (ABSENT, GARBAGE))
+    for row in rows[other & before & ~since].tolist():
+        op = history.operation(row)
+        yield f"{did(history, op)}, which is neither what was there nor what had to be recovered.", [row]
+    if not history.final:
+        return
+    allowed = {facts.recovered, *ops["version"][history.rows(index, Kind.WRITE, Kind.UPDATE)].tolist()}
+    if first >= 0 and history.final[index].version not in allowed:
+        said = f"{did(history, history.operation(first))} and it was acknowledged"
+        yield f"{said}, but when all had ended {_left(history, index)}.", [first]
+    elif first < 0 and history.final[index].version not in allowed:
+        yield from _refused(history, index, facts)
+
+
+def _refused(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
+    """Nobody recovered what could be; those that were killed in it are excused."""
+    ops = history.ops
+    rows = history.rows(index, Kind.RECOVER)
+    excused = [process.process for process in history.processes if process.end in ("killed", "hung", "died")]
+    tried = rows[(ops["outcome"][rows] == Outcome.FAIL) | ~np.isin(ops["process"][rows], excused)]
+    if len(tried):
+        op = history.operation(int(tried[0]))
+        why = f" ({op.text.splitlines()[0][:200]})" if op.text else ""
+        yield (
+            f"{who(op)} was to recover the file at {span(history, op)} and could not{why}, although a valid backup of "
+            f"{format_version(facts.recovered)} lies beside it; nobody else recovered it either.",
+            [int(tried[0])],
+        )
+
+
+def _keep(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
+    rows, other = _looks(history, index, (facts.initial,))
+    for row in rows[other].tolist():
+        op = history.operation(row)
+        yield (
+            f"The file was valid and was to be left alone, but {who(op)} saw {_saw(op)} at {span(history, op)}.",
+            [row],
+        )
+    written = history.ops["version"][history.rows(index, Kind.WRITE, Kind.UPDATE)].tolist()
+    if history.final and history.final[index].version not in (facts.initial, *written):
+        message = f"The file was valid and was to be left alone, but when all had ended {_left(history, index)}."
+        yield message, history.rows(index, Kind.RECOVER, outcome=Outcome.OK)[:1].tolist()
+
+
+def _refuse(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
+    ops = history.ops
+    for row in history.rows(index, Kind.RECOVER, outcome=Outcome.OK).tolist():
+        op = history.operation(row)
+        said = f"{who(op)} recovered the file at {span(history, op)} and was told that it was done"
+        yield f"{said}, but there is nothing valid to recover it from; then it held {_saw(op)}.", [row]
+    rows, other = _looks(history, index, (ABSENT, GARBAGE, facts.initial))
+    for row in rows[other & (ops["kind"][rows] != Kind.RECOVER)].tolist():
+        op = history.operation(row)
+        yield f"{did(history, op)}, although there is nothing valid that the file can hold.", [row]
+    written = ops["version"][history.rows(index, Kind.WRITE, Kind.UPDATE)].tolist()
+    if not history.final or history.final[index].version in written:
+        return
+    final = history.final[index]
+    if final.exists != (facts.initial != ABSENT) or (final.exists and final.content != facts.corrupt):
+        tried = history.rows(index, Kind.RECOVER)[:1].tolist()
+        message = "The file can't be recovered and was to be left as it is, but when all had ended "
+        yield message + (f"it held {len(final.content):,} other bytes." if final.exists else "it was gone."), tried

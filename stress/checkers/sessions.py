@@ -1,0 +1,101 @@
+"""``sessions``: each process by itself sees time go forward: monotonic reads, and reads of its own writes.
+
+The session guarantees of D. Terry et al., "Session guarantees for weakly consistent replicated data", PDIS 1994. A version
+is older than another only where that is certain: its write had returned before the other's began, or the other was
+made from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stress.checkers._chains import Chains, chains
+from stress.checkers._clusters import FIRST, Clusters, clusters_of
+from stress.checkers._columns import Flags, Ints, segment_starts, segmented_max_before
+from stress.checkers._words import finding, span, who
+from stress.checkers.registry import checker
+from stress.history.history import History
+from stress.history.record import ABSENT, format_version
+from stress.result import Finding
+
+__all__ = ["sessions"]
+
+
+@dataclass(frozen=True)
+class _Sessions:
+    """What each process knew of a document, in order: versions that it read, and that it wrote itself."""
+
+    made: Clusters
+    rows: NDArray[np.intp]
+    cluster: Ints
+    own: Flags
+    starts: Flags
+    """Where the next process begins."""
+
+
+@checker("sessions")
+def sessions(history: History) -> Iterable[Finding]:
+    """Reads of what the same process knew to be over."""
+    for index, facts in history.files_for("sessions"):
+        if facts.form not in ("object", "list"):
+            continue
+        known = _sessions(history, clusters_of(history, index))
+        if len(known.rows):
+            yield from _backwards(history, known)
+
+
+def _sessions(history: History, made: Clusters) -> _Sessions:
+    writes = np.flatnonzero(made.ok & (made.rows >= 0))
+    reads = np.flatnonzero(made.read_rows >= 0)
+    rows = np.concatenate([made.rows[writes], made.read_rows[reads]])
+    cluster = np.concatenate([writes, made.read_of[reads]])
+    own = np.arange(len(rows)) < len(writes)
+    order = np.lexsort((rows, history.ops["process"][rows]))
+    process = history.ops["process"][rows[order]].astype(np.int64)
+    return _Sessions(made, rows[order], cluster[order], own[order], segment_starts(process))
+
+
+def _backwards(history: History, known: _Sessions) -> Iterator[Finding]:
+    made, cluster = known.made, known.cluster
+    began = made.invoke[cluster]
+    newest, at = segmented_max_before(began, known.starts)
+    stale = ~known.own & (at >= 0) & (made.ret[cluster] < newest) & (newest > FIRST)
+    line: Chains = chains(np.maximum(made.parent, -1), made.ret)
+    older = np.zeros(len(cluster), np.bool_)
+    older[1:] = (line.root[cluster[1:]] == line.root[cluster[:-1]]) & (
+        line.depth[cluster[1:]] < line.depth[cluster[:-1]]
+    )
+    older &= ~known.own & ~known.starts
+    before = np.where(stale, at, np.arange(len(cluster)) - 1)
+    wrong = np.flatnonzero(stale | older)
+    for own, anomaly in ((False, "non-monotonic-read"), (True, "stale-read")):
+        those = wrong[known.own[before[wrong]] == own]
+        if len(those):
+            first = int(those[np.argmin(known.rows[those])])
+            yield _told(history, known, first, int(before[first]), anomaly, bool(stale[first]), len(those))
+
+
+def _told(
+    history: History, known: _Sessions, late: int, before: int, anomaly: str, timed: bool, count: int
+) -> Finding:  # fmt: skip
+    made = known.made
+    old, new = int(known.cluster[late]), int(known.cluster[before])
+    op, earlier = history.operation(int(known.rows[late])), history.operation(int(known.rows[before]))
+    names = ["no file" if version == ABSENT else format_version(version) for version in (op.version, earlier.version)]
+    if not timed:
+        why = f"which {names[1]} was made from"
+    elif old == 0:
+        why = "as it was before the run"
+    else:
+        why = f"whose write had returned before that of {names[1]} began"
+    message = (
+        f"{who(op)} {'wrote' if known.own[before] else 'read'} {names[1]} at {span(history, earlier)}, and then read "
+        f"the older {names[0]} at {span(history, op)}, {why}."
+    )
+    detail = [f"expected: {names[1]} or a newer version", f"seen:     {names[0]}"]
+    rows = [known.rows[late], known.rows[before], made.rows[new], made.rows[old]]
+    return finding(history, "sessions", anomaly, made.facts, message, rows, detail, count)

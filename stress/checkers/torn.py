@@ -1,0 +1,186 @@
+"""``torn``: what a reader saw is one complete document, or whole records; and a document that has to be there is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stress.checkers._evidence import Evidence, classify, versions_named
+from stress.checkers._logs import views
+from stress.checkers._words import counted, did, excerpt, finding, parts, span, who
+from stress.checkers.registry import checker
+from stress.history.history import FileFacts, History
+from stress.history.record import ABSENT, GARBAGE, Kind, Outcome, format_version, parse_version
+from stress.payload import parse_log
+from stress.result import Finding
+
+__all__ = ["Garbled", "garbled", "torn"]
+
+EXAMINED_MAX = 1000
+"""Reads of one file whose bytes are looked at; those beyond are counted with the most common of these."""
+
+Rows = NDArray[np.intp]
+
+
+@checker("torn")
+def torn(history: History) -> Iterable[Finding]:
+    """Torn, garbage and missing reads; files that are left torn."""
+    for index, facts in history.files_for("torn"):
+        if facts.recovery in ("restore", "refuse"):
+            continue  # broken on purpose: `recovery` judges those
+        if facts.form == "log":
+            yield from _logs(history, index, facts)
+            yield from _missing(history, index, facts, [])
+        elif facts.form == "other":
+            yield from _invented(history, index, facts)
+        else:
+            yield from _documents(history, index, facts)
+
+
+def _documents(history: History, index: int, facts: FileFacts) -> Iterator[Finding]:
+    rows = history.rows(index, Kind.READ, Kind.OBSERVE, outcome=Outcome.OK)
+    rows = rows[history.ops["version"][rows] == GARBAGE]
+    found: dict[str, list[tuple[Evidence, int]]] = {}
+    for row in rows[:EXAMINED_MAX].tolist():
+        op = history.operation(row)
+        evidence = classify(op.data, op.text, op.size)
+        if evidence.anomaly == "missing-read" and op.kind is Kind.OBSERVE:  # not a reader's default: what was there
+            evidence = Evidence("garbage-read", evidence.what, evidence.rank, evidence.at)
+        found.setdefault(evidence.anomaly, []).append((evidence, row))
+    counts = Counter({anomaly: len(those) for anomaly, those in found.items()})
+    if len(rows) > EXAMINED_MAX:
+        counts[counts.most_common(1)[0][0]] += len(rows) - EXAMINED_MAX
+    left = _left_broken(history, index, facts)
+    for anomaly in ("torn-read", "garbage-read"):
+        if anomaly in found:
+            yield _shown(history, index, facts, found[anomaly], counts[anomaly], left)
+            left = None
+    if left is not None:
+        evidence, content = left
+        message = f"When all had ended the file held {evidence.what}. Nobody happened to read it so."
+        yield finding(history, "torn", evidence.anomaly, facts, message, detail=evidence.detail(content))
+    yield from _missing(history, index, facts, [row for _, row in found.get("missing-read", ())])
+
+
+def _shown(
+    history: History,
+    index: int,
+    facts: FileFacts,
+    those: list[tuple[Evidence, int]],
+    count: int,
+    left: tuple[Evidence, bytes] | None,
+) -> Finding:
+    evidence, row = min(those, key=lambda each: (each[0].rank, each[1]))
+    op = history.operation(row)
+    said = "had its document read" if op.text.startswith("the reader returned") else "read the file"
+    message = f"{who(op)} {said} at {span(history, op)} and saw {evidence.what}."
+    detail = evidence.detail(op.data)
+    if op.text and op.text not in message:
+        detail.append(f"noted:    {op.text[:300]}")
+    if left is not None:
+        detail.append(f"left so:  when all had ended the file held {left[0].what}")
+    writers = _writes(history, index, versions_named(op.data)[:4])
+    return finding(history, "torn", evidence.anomaly, facts, message, [row, *writers], detail, count)
+
+
+def _writes(history: History, index: int, names: list[str]) -> list[int]:
+    """The rows of the writes of these versions."""
+    rows = history.rows(index, Kind.WRITE, Kind.UPDATE, Kind.APPEND)
+    versions = history.ops["version"][rows]
+    return [int(row) for name in names for row in rows[versions == parse_version(name)][:1]]
+
+
+def _left_broken(history: History, index: int, facts: FileFacts) -> tuple[Evidence, bytes] | None:
+    if not history.final or history.final[index].version != GARBAGE or facts.initial == GARBAGE:
+        return None
+    content = history.final[index].content
+    evidence = classify(content, "", len(content))
+    if evidence.anomaly == "missing-read":
+        evidence = Evidence("garbage-read", evidence.what, evidence.rank, evidence.at)
+    return evidence, content
+
+
+def _missing(history: History, index: int, facts: FileFacts, defaults: list[int]) -> Iterator[Finding]:
+    """No document seen where there had to be one: ``defaults`` are rows of readers that gave an empty one."""
+    ops = history.ops
+    rows = history.rows(index, Kind.READ, Kind.OBSERVE, outcome=Outcome.OK)
+    rows = np.sort(np.append(rows[ops["version"][rows] == ABSENT], np.array(defaults, np.intp)))
+    writes = history.rows(index, Kind.WRITE, Kind.UPDATE, Kind.APPEND, outcome=Outcome.OK)
+    first = int(writes[np.argmin(ops["return"][writes])]) if len(writes) else -1
+    if facts.initial in (ABSENT, GARBAGE):
+        rows = rows[ops["invoke"][rows] > ops["return"][first]] if first >= 0 else rows[:0]
+    gone = bool(history.final) and not history.final[index].exists
+    gone = gone and (facts.initial != ABSENT or first >= 0)
+    if facts.initial in (ABSENT, GARBAGE) and first >= 0:
+        had = f"{did(history, history.operation(first))} and it was acknowledged"
+    else:
+        first, had = -1, "it was there before the run, and nobody was to remove it"
+    if len(rows):
+        op = history.operation(int(rows[0]))
+        how = "no file" if op.kind is Kind.OBSERVE else "no document: there was no file, or its reader fell back"
+        message = f"{who(op)} read the file at {span(history, op)} and found {how}, although {had}."
+        detail = ["left so:  when all had ended there was no file"] if gone else []
+        yield finding(history, "torn", "missing-read", facts, message, [rows[0], first], detail, len(rows))
+    elif gone:
+        yield finding(history, "torn", "missing-read", facts, f"When all had ended there was no file, although {had}.")
+
+
+def _invented(history: History, index: int, facts: FileFacts) -> Iterator[Finding]:
+    """A file that never holds a document: a reader that returns one has made it up."""
+    ops = history.ops
+    rows = history.rows(index, Kind.READ, Kind.OBSERVE, outcome=Outcome.OK)
+    written = ops["version"][history.rows(index, Kind.WRITE, Kind.UPDATE)]
+    seen = ops["version"][rows]
+    rows = rows[(seen >= 0) & ~np.isin(seen, written)]
+    if len(rows):
+        op = history.operation(int(rows[0]))
+        message = (
+            f"{who(op)} read the file at {span(history, op)} and got the document {format_version(op.version)}, but "
+            "the file never held one."
+        )
+        yield finding(history, "torn", "garbage-read", facts, message, rows[:1], count=len(rows))
+
+
+class Garbled:
+    """The first look at a log that found bytes which belong to no whole record."""
+
+    def __init__(self, history: History, index: int, rows: Rows) -> None:
+        ops = history.ops
+        self.row = int(rows[np.argmin(ops["return"][rows])])
+        self.op = history.operation(self.row)
+        looks = history.rows(index, Kind.READ, Kind.OBSERVE, Kind.RECOVER, outcome=Outcome.OK)
+        own = looks[ops["process"][looks] == self.op.process]
+        content, known = b"", False
+        for view in views(history, own[own <= self.row].tolist()):
+            if view.row == self.row:
+                content, known = bytes(view.content), view.known
+        self.at = parse_log(content)[1]
+        self.detail = ["expected: whole records to the end of the log"]
+        if known:
+            self.what = f"bytes from offset {self.at:,} of {counted(len(content), 'byte')} on that belong to no record"
+            whose = parts(content[self.at : self.at + (128 << 10)])
+            self.detail += [f"seen:     {excerpt(content, self.at)}", *([f"parts:    {whose}"] if whose else [])]
+        else:
+            self.what = f"bytes that belong to no record among {counted(self.op.size, 'byte')} (they were not kept)"
+        named = versions_named(content[self.at : self.at + (128 << 10)]) if known else []
+        heads = [match for match in content[self.at : self.at + 80].split(b" ")[1:2] if match[:1] == b"p"]
+        names = [*(head.decode("latin-1") for head in heads), *named]
+        self.rows = [self.row, *_writes(history, index, list(dict.fromkeys(names))[:4])]
+        self.message = f"{who(self.op)} read the log at {span(history, self.op)} and saw {self.what}."
+
+
+def garbled(history: History, index: int) -> Rows:
+    """The looks at a log that found bytes which belong to no whole record."""
+    rows: Rows = history.rows(index, Kind.READ, Kind.OBSERVE, outcome=Outcome.OK)
+    found: Rows = rows[history.ops["version"][rows] == GARBAGE]
+    return found
+
+
+def _logs(history: History, index: int, facts: FileFacts) -> Iterator[Finding]:
+    rows = garbled(history, index)
+    if len(rows):
+        first = Garbled(history, index, rows)
+        yield finding(history, "torn", "torn-read", facts, first.message, first.rows, first.detail, len(rows))
