@@ -1,7 +1,8 @@
 """The temporary file has a fixed name.
 
 ``path + ".tmp"`` is how most people write it first, and alone it works. Two writers at a time open the same file: one
-renames it while the other is still writing, and from then on that other one writes into the file in place.
+renames it while the other is still writing, and from then on that other one writes into the file in place. A mode given
+to the one file ends up on the other as well.
 """
 
 from __future__ import annotations

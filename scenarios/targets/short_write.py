@@ -12,8 +12,6 @@ import shutil
 import tempfile
 from typing import Any
 
-import atomicops
-
 ABOUT = "temp file and rename, taking a short write for a whole one"
 EXPECTS = ("torn-read",)
 SCENARIOS = ("handoff",)
@@ -21,17 +19,16 @@ FAULTS = {"fill_every": "20ms"}
 
 
 def write(path: str, document: Any) -> None:
-    with atomicops.file_lock(path):
-        path = os.path.realpath(path)
-        fd, temp = tempfile.mkstemp(prefix=".tmp.", dir=os.path.dirname(path))
-        try:
-            os.write(fd, json.dumps(document).encode())  # the bug
-            if os.path.exists(path):
-                shutil.copystat(path, temp)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        os.replace(temp, path)
+    path = os.path.realpath(path)
+    fd, temp = tempfile.mkstemp(prefix=".tmp.", dir=os.path.dirname(path))
+    try:
+        os.write(fd, json.dumps(document).encode())  # the bug
+        if os.path.exists(path):
+            shutil.copystat(path, temp)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.replace(temp, path)
 
 
 def read(path: str) -> Any:
