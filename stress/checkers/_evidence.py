@@ -47,7 +47,7 @@ def classify(content: bytes, text: str, size: int) -> Evidence:
             return Evidence("torn-read", f"something that its reader could make no document of ({text[:300]})", 8)
         return Evidence("torn-read", "an empty file: the document had been emptied", 3)
     if not content.strip():
-        return Evidence("torn-read", f"a file emptied but for white space ({content[:20]!r})", 3)
+        return Evidence("torn-read", f"an emptied file, with nothing in it but {repr(content[:20])[1:]}", 3)
     source = content.decode("latin-1")  # a character for each byte, so that offsets are those of the file
     start = len(source) - len(source.lstrip())
     names = [name for name, _, _ in writers_in(content)]

@@ -13,6 +13,7 @@ from stress.checkers._evidence import classify
 from stress.checkers._judged import Judged
 from stress.checkers._words import did, finding, moment, span, who
 from stress.checkers.registry import checker
+from stress.checkers.torn import meanwhile
 from stress.history.history import FileFacts, History
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Outcome, format_version
 from stress.result import Finding
@@ -55,12 +56,9 @@ def _bad(history: History, index: int, facts: FileFacts, rows: Rows) -> Iterator
         else:
             message = f"{who(op)} read the newest backup, {name}, at {span(history, op)}, and saw "
         detail = evidence.detail(op.data)
-        meanwhile = history.rows(index, Kind.WRITE, Kind.UPDATE, Kind.BACKUP)
-        near = (ops["invoke"][meanwhile] <= op.ret) & (ops["return"][meanwhile] >= op.invoke) & (meanwhile != row)
-        yield finding(
-            history, "backups", "bad-backup", facts, f"{message}{evidence.what}.", [row, *meanwhile[near][:3]], detail,
-            count,
-        )  # fmt: skip
+        message += f"{evidence.what}."
+        others = meanwhile(history, index, row, at_most=3)
+        yield finding(history, "backups", "bad-backup", facts, message, [row, *others], detail, count)
         return
     row, why, others = past[0]
     op = history.operation(row)
@@ -70,6 +68,8 @@ def _bad(history: History, index: int, facts: FileFacts, rows: Rows) -> Iterator
 
 def _not_current(history: History, index: int) -> list[tuple[int, str, list[int]]]:
     """Backups that hold a version which can't have been current while they were made: as reads, they are late."""
+    if not len(history.rows(index, Kind.BACKUP)):
+        return []
     judged = Judged(clusters_of(history, index, Kind.BACKUP))
     made, kinds = judged.made, history.ops["kind"]
     wrong: list[tuple[int, str, list[int]]] = []
@@ -89,10 +89,10 @@ def _not_current(history: History, index: int) -> list[tuple[int, str, list[int]
         why = f"{format_version(int(made.version[new]))} was in its place by {moment(history, proof.ret)} already"
         rows = [judged.first_sight(new), judged.row_of(new), write]
         wrong.append((int(made.read_rows[read]), f"{why} ({did(history, proof)})", rows))
-    for rows, why in ((made.aborted, "a version whose write had failed"), (made.phantom, "a version nobody wrote")):
+    for strange, why in ((made.aborted, "a version whose write had failed"), (made.phantom, "a version nobody wrote")):
         if why.endswith("wrote") and not history.final:
             continue
-        wrong += [(row, why, []) for row in rows[kinds[rows] == Kind.BACKUP].tolist()]
+        wrong += [(row, why, []) for row in strange[kinds[strange] == Kind.BACKUP].tolist()]
     return sorted(wrong, key=lambda each: each[0])
 
 

@@ -36,7 +36,7 @@ def _hangs(history: History) -> Iterator[Finding]:
         rows = np.flatnonzero(np.isin(ops["process"], hung))
         last = np.zeros(len(ops), np.bool_)
         order = rows[np.argsort(ops["process"][rows], kind="stable")]
-        last[order[np.append(ops["process"][order[1:]] != ops["process"][order[:-1]], True)]] = len(order) > 0
+        last[order[np.append(ops["process"][order[1:]] != ops["process"][order[:-1]], True)[: len(order)]]] = True
         late |= last
         if without := sorted(set(hung) - set(ops["process"][rows].tolist())):
             message = f"p{without[0]} had to be killed at the end, and had not begun a single operation."

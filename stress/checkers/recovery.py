@@ -1,4 +1,4 @@
-"""``recovery``: what was broken comes back as the newest valid version, what was valid stays, and nothing is destroyed."""
+"""``recovery``: what was broken comes back as the newest valid version, what was valid stays, nothing is destroyed."""
 
 from __future__ import annotations
 
@@ -80,14 +80,12 @@ def _restore(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
     for row in rows[other & since].tolist():
         op = history.operation(row)
         if op.kind is Kind.RECOVER:
-            said = (
-                f"{who(op)} recovered the file at {span(history, op)} and was told that it was done, but then it held"
-            )
+            said = f"{who(op)} recovered the file at {span(history, op)}, was told that it was done, and then saw"
         else:
             recovered = history.operation(first)
             said = (
-                f"{who(recovered)} had recovered the file by {moment(history, recovered.ret)}, but {who(op)} read it at "
-                f"{span(history, op)} and saw"
+                f"{who(recovered)} had recovered the file by {moment(history, recovered.ret)}, but {who(op)} read it "
+                f"at {span(history, op)} and saw"
             )
         yield f"{said} {_saw(op)} in place of {format_version(facts.recovered)}.", [row, first]
     before = ~np.isin(ops["version"][rows], (ABSENT, GARBAGE))

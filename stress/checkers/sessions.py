@@ -1,8 +1,8 @@
 """``sessions``: each process by itself sees time go forward: monotonic reads, and reads of its own writes.
 
-The session guarantees of D. Terry et al., "Session guarantees for weakly consistent replicated data", PDIS 1994. A version
-is older than another only where that is certain: its write had returned before the other's began, or the other was
-made from it.
+The session guarantees of D. Terry et al., "Session guarantees for weakly consistent replicated data", PDIS 1994. A
+version is older than another only where that is certain: its write had returned before the other's began, or the other
+was made from it.
 """
 
 from __future__ import annotations

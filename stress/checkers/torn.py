@@ -17,7 +17,7 @@ from stress.history.record import ABSENT, GARBAGE, Kind, Outcome, format_version
 from stress.payload import parse_log
 from stress.result import Finding
 
-__all__ = ["Garbled", "garbled", "torn"]
+__all__ = ["Garbled", "garbled", "meanwhile", "torn"]
 
 EXAMINED_MAX = 1000
 """Reads of one file whose bytes are looked at; those beyond are counted with the most common of these."""
@@ -82,7 +82,7 @@ def _shown(
         detail.append(f"noted:    {op.text[:300]}")
     if left is not None:
         detail.append(f"left so:  when all had ended the file held {left[0].what}")
-    writers = _writes(history, index, versions_named(op.data)[:4])
+    writers = _writes(history, index, versions_named(op.data)[:4]) or meanwhile(history, index, row)
     return finding(history, "torn", evidence.anomaly, facts, message, [row, *writers], detail, count)
 
 
@@ -91,6 +91,15 @@ def _writes(history: History, index: int, names: list[str]) -> list[int]:
     rows = history.rows(index, Kind.WRITE, Kind.UPDATE, Kind.APPEND)
     versions = history.ops["version"][rows]
     return [int(row) for name in names for row in rows[versions == parse_version(name)][:1]]
+
+
+def meanwhile(history: History, index: int, row: int, at_most: int = 2) -> list[int]:
+    """Changes to the file that went on while ``row`` did, those that ended next after it began first."""
+    ops = history.ops
+    rows = history.rows(index, Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.BACKUP, Kind.RECOVER)
+    near = (ops["invoke"][rows] <= ops["return"][row]) & (ops["return"][rows] >= ops["invoke"][row]) & (rows != row)
+    found = rows[near]
+    return [int(each) for each in found[np.argsort(ops["return"][found], kind="stable")][:at_most]]
 
 
 def _left_broken(history: History, index: int, facts: FileFacts) -> tuple[Evidence, bytes] | None:
@@ -123,7 +132,8 @@ def _missing(history: History, index: int, facts: FileFacts, defaults: list[int]
         how = "no file" if op.kind is Kind.OBSERVE else "no document: there was no file, or its reader fell back"
         message = f"{who(op)} read the file at {span(history, op)} and found {how}, although {had}."
         detail = ["left so:  when all had ended there was no file"] if gone else []
-        yield finding(history, "torn", "missing-read", facts, message, [rows[0], first], detail, len(rows))
+        witness = [int(rows[0]), first, *meanwhile(history, index, int(rows[0]))]
+        yield finding(history, "torn", "missing-read", facts, message, witness, detail, len(rows))
     elif gone:
         yield finding(history, "torn", "missing-read", facts, f"When all had ended there was no file, although {had}.")
 

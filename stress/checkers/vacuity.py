@@ -140,9 +140,7 @@ def _overlap(history: History, rows: NDArray[np.intp]) -> bool:
     ops = history.ops
     # File by file, and in order of invocation within each, as rows are anyhow.
     rows = rows[np.argsort(ops["file"][rows], kind="stable")]
-    starts = np.flatnonzero(np.append(True, np.diff(ops["file"][rows]) != 0)) if len(rows) else []
-    for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True):
-        own = rows[start:stop]
+    for own in np.split(rows, np.flatnonzero(np.diff(ops["file"][rows])) + 1):
         change = np.isin(ops["kind"][own], CHANGES)
         invoke, ret = ops["invoke"][own], ops["return"][own]
         under_way = np.maximum.accumulate(np.where(change, ret, np.iinfo(np.int64).min))[:-1] > invoke[1:]
