@@ -44,9 +44,8 @@ def test_an_unknown_target_is_told_with_what_there_is(name: str) -> None:
 
 
 def test_commands_become_functions_that_quote_what_they_are_given(tmp_path: Path) -> None:
-    target = load(
-        _toml(tmp_path, "write = 'true && cat >{path} && true'\nupdate = 'echo {filter} >{path}'\ndefinite_failures = [3, 75]")
-    )
+    text = "write = 'true && cat >{path} && true'\nupdate = 'echo {filter} >{path}'\ndefinite_failures = [3, 75]"
+    target = load(_toml(tmp_path, text))
     source = write_commands(target, tmp_path)
     assert source is not None
     assert probe(source, environment()) == ({"write", "update"}, frozenset())
@@ -68,7 +67,8 @@ def test_a_module_may_import_its_neighbours_and_says_what_it_expects(tmp_path: P
     (tmp_path / "neighbour_of_mine.py").write_text("VALUE = 'from next door'\n")
     path = tmp_path / "mine.py"
     path.write_text(
-        "from neighbour_of_mine import VALUE as ABOUT\nEXPECTS = ('torn-read',)\nRESIDUE = ('*.x',)\ndef read(path): ...\n"
+        "from neighbour_of_mine import VALUE as ABOUT\n"
+        "EXPECTS = ('torn-read',)\nRESIDUE = ('*.x',)\ndef read(path): ...\n"
     )
     target = load(str(path))
     assert (target.name, target.about, target.expects) == ("mine", "from next door", ("torn-read",))
