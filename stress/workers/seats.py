@@ -22,6 +22,8 @@ class Seat:
     """``writer`` or ``reader``."""
     writers: int
     """How many writers there are in all."""
+    able: frozenset[str]
+    """The operations that its language's side has, and that can be done here."""
     roles: tuple[tuple[int, Role], ...]
 
 
@@ -49,5 +51,5 @@ def assign(
         else:
             chosen = [fit[number % len(fit)] for number in range(count)] if fit else []
         for language in chosen:
-            seats.append(Seat(len(seats), language, part, writers, duties[language]))
+            seats.append(Seat(len(seats), language, part, writers, able[language], duties[language]))
     return seats

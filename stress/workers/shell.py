@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from stress.history.journal import FINISHED, READY, RUNNING, Journal
@@ -87,7 +88,12 @@ class ShellWorker:
     """
 
     def __init__(
-        self, process: subprocess.Popen[bytes], journal: Journal, files: dict[str, tuple[int, str]], scratch: Path
+        self,
+        process: subprocess.Popen[bytes],
+        journal: Journal,
+        files: dict[str, tuple[int, str]],
+        scratch: Path,
+        able: frozenset[str],
     ) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -99,6 +105,7 @@ class ShellWorker:
         os.set_blocking(self._stdout.fileno(), False)
         self._files = files
         self._scratch = scratch
+        self._able = able
         self._sights = Sights()
         self._buffer = b""
         self._request: Request | None = None
@@ -142,6 +149,8 @@ class ShellWorker:
         if self.journal.state == READY:
             self.journal.write_header(state=RUNNING)
         index, form = self._files[request.path]
+        if request.kind is Kind.READ and ("read" not in self._able or form == "log"):
+            request = replace(request, kind=Kind.OBSERVE)
         kind, operation, content = request.kind, request.kind.label, ""
         version = version_of(self.journal.process, self.journal.rows + 1)
         if kind is Kind.WRITE:
@@ -150,7 +159,7 @@ class ShellWorker:
             content = log_record(version, request.size)
         elif kind is Kind.UPDATE:
             content = jq_program(version, request.size, request.edits, form=form)
-            operation = "locked_update" if request.locked else operation
+            operation = "locked_update" if request.locked and "lock" in self._able else operation
         else:
             version = NO_VERSION
         if content:

@@ -176,7 +176,7 @@ class Supervisor:
             assert self._orders.bash is not None
             marked = self._environment | {"STRESS_PROCESS": _mark(self._orders.run, number)}
             popen = start_shell(self._orders.bash, self._orders.directory, scratch, marked)
-            shell = ShellWorker(popen, journal, dict(self._orders.files), scratch)
+            shell = ShellWorker(popen, journal, dict(self._orders.files), scratch, seat.able)
             shell.duties = duties
             worker = _Worker(seat, number, popen.pid, popen, shell)
             self._selector.register(shell.fd, selectors.EVENT_READ, worker)

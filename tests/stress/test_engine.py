@@ -263,3 +263,26 @@ def test_a_full_disk_under_the_run_directory_is_the_harnesss_error(home: Path) -
     assert done.returncode == 4, done.stdout + done.stderr
     assert "No space left" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def without_jq(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A PATH that has all programs but jq."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for part in os.environ["PATH"].split(os.pathsep):
+        for program in Path(part).iterdir() if Path(part).is_dir() else ():
+            if program.name != "jq" and not (folder / program.name).exists():
+                (folder / program.name).symlink_to(program)
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))  # its own folder is put first on PATH
+
+
+@pytest.mark.usefixtures("without_jq")
+def test_without_jq_what_needs_it_is_left_out_and_it_is_said(home: Path) -> None:
+    result = _run(home, "atomicops", "handoff", "session_count", writers=4, ops=200)
+    assert result.verdict is Verdict.PASS, result.findings
+    assert "bash" not in result.operations["update"]
+    assert "bash" not in result.operations.get("read", {})
+    assert "bash" in result.operations["write"]
+    assert any("jq is missing; apt-get install jq" in words for words in result.skipped)
