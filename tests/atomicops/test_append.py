@@ -65,6 +65,7 @@ def test_the_inode_tells_the_two_ways_apart(marked_log: Path) -> None:
     before = marked_log.stat().st_ino
     atomicops.atomic_append_text("a", marked_log, in_place=True)
     assert marked_log.stat().st_ino == before
+    assert _inplace.MARK not in os.listxattr(marked_log)  # nothing is under way any more
     with marked_log.open() as reader:  # a reader of the old file keeps the old file
         atomicops.atomic_append_text("b", marked_log)
         assert reader.read() == "first\na"

@@ -1,8 +1,7 @@
 """The helpers against a model in memory: any sequence of calls, in either language, one and the same state.
 
 A ``Side`` is one implementation of the contract. Every step is done by a side drawn anew, so the two languages work on
-the
-same files in turn: whatever one of them leaves, the other has to understand.
+the same files in turn: whatever one of them leaves, the other has to understand.
 """
 
 from __future__ import annotations
