@@ -334,9 +334,9 @@ def test_the_quick_form_measures_every_helper(tmp_path: Path, capsys: pytest.Cap
 def test_a_library_that_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "safer", None)  # importing it raises ImportError
     came = list(bench.load().get("helpers")(Setting(tmp_path, quick=True)))
-    assert [one.why for one in came if isinstance(one, LeftOut)] == [
-        "safer is not measured: it is not installed; pip install 'atomicops-stress[bench]'"
-    ]
+    # Others may not be installed either: the tests do not ask for them.
+    left_out = [one.why for one in came if isinstance(one, LeftOut)]
+    assert "safer is not measured: it is not installed; pip install 'atomicops-stress[bench]'" in left_out
     cases = [one for one in came if isinstance(one, Case)]
     assert not any(one.name == "safer" for case in cases for one in case.contenders)
 

@@ -16,12 +16,12 @@ import pytest
 STRESS = (sys.executable, "-m", "stress")
 
 SOUND = """
-import json, os, tempfile
+import json, os, shutil, tempfile
 def write(path, document):
     fd, name = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".tmp.")
     with open(fd, "w") as file:
         json.dump(document, file)
-    os.chmod(name, 0o644)
+    shutil.copystat(path, name)
     os.replace(name, path)
 def read(path):
     with open(path) as file:
