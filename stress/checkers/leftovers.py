@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable
 
 from stress.checkers._words import counted, finding
@@ -17,13 +18,20 @@ def leftovers(history: History) -> Iterable[Finding]:
     """Temp files after clean ends; after kills, those that the target's own sweep did not remove."""
     if not history.leftovers:
         return
-    facts = next((facts for _, facts in history.files_for("leftovers")), None)
-    if facts is None:
+    watched = [facts for _, facts in history.files_for("leftovers")]
+    if not watched:
         return
+    first = history.leftovers[0]
+    # A temp file bears its file's name, as a rule, and stands beside it.
+    facts = min(watched, key=lambda facts: _strangeness(first, facts.path))
     killed = sum(process.end in ("killed", "hung") for process in history.processes)
     after = f"after {counted(killed, 'process', 'processes')} had been killed" if killed else "though nobody was killed"
     shown = [f"left: {path}" for path in history.leftovers[:5]]
     if len(history.leftovers) > len(shown):
         shown.append(f"and {len(history.leftovers) - len(shown):,} more")
-    message = f"{counted(len(history.leftovers), 'file')} stayed behind {after}: {history.leftovers[0]}."
+    message = f"Left behind, {after}: {counted(len(history.leftovers), 'file')}, such as {first}."
     yield finding(history, "leftovers", "leftover-temp", facts, message, detail=shown, count=len(history.leftovers))
+
+
+def _strangeness(leftover: str, path: str) -> tuple[bool, bool]:
+    return posixpath.basename(path) not in leftover, posixpath.dirname(leftover) != posixpath.dirname(path)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,7 +101,8 @@ def _too_few(history: History) -> Iterator[Finding]:
             names = " and no ".join(kind.label for kind in lacking)
             name = history.scenarios[index] if index < len(history.scenarios) else str(index)
             message = f"In scenario {name} no {names} succeeded ({counted(len(tried_rows), 'was', 'were')} tried){why}."
-            yield _doubt(history, "too-few-operations", message, tried_rows[:1].tolist())
+            doubt = _doubt(history, "too-few-operations", message, tried_rows[:1].tolist())
+            yield replace(doubt, scenario=name)
 
 
 def _why(history: History, rows: NDArray[np.intp]) -> str:
@@ -129,7 +131,7 @@ def _alone(history: History) -> Iterator[Finding]:
                 f"In scenario {name} none of {counted(made, 'change')} overlapped anything that another process did to "
                 "the same file: nothing about concurrency was shown."
             )
-            yield _doubt(history, "no-overlap", message)
+            yield replace(_doubt(history, "no-overlap", message), scenario=name)
 
 
 def _overlap(history: History, rows: NDArray[np.intp]) -> bool:

@@ -76,14 +76,14 @@ def logs(draw: st.DrawFn) -> Case:
     operations: list[Operation] = []
     seen: dict[int, Content] = {}
     for number in range(draw(st.integers(1, 7))):
-        times = {"invoke": 3 * number - draw(st.integers(0, 8)), "ret": 3 * number + draw(st.integers(0, 8))}
+        invoke, ret = 3 * number - draw(st.integers(0, 8)), 3 * number + draw(st.integers(0, 8))
         if draw(st.integers(0, 2)) == 0:
             seen[number] = state
-            operations.append(Operation(1, Kind.OBSERVE, **times))
+            operations.append(Operation(1, Kind.OBSERVE, invoke=invoke, ret=ret))
             continue
         outcome = draw(st.sampled_from([Outcome.OK] * 4 + [Outcome.INFO, Outcome.FAIL]))
         version = version_of(number + 1, 1)
-        operations.append(Operation(1, Kind.APPEND, version=version, outcome=outcome, **times))
+        operations.append(Operation(1, Kind.APPEND, version=version, outcome=outcome, invoke=invoke, ret=ret))
         if outcome is Outcome.OK or (outcome is Outcome.INFO and draw(st.booleans())):
             state = (*state, version)
     final = state

@@ -87,17 +87,17 @@ def scattered(draw: st.DrawFn) -> tuple[list[Operation], int, int | None]:
     operations = []
     for number in range(changes + draw(st.integers(0, 4))):
         invoke = draw(st.integers(0, 9))
-        times = {"invoke": invoke, "ret": invoke + draw(st.integers(0, 5))}
+        ret = invoke + draw(st.integers(0, 5))
         outcome = draw(st.sampled_from([Outcome.OK] * 6 + [Outcome.INFO] * 2 + [Outcome.FAIL]))
         if number < changes:
             kind = draw(st.sampled_from([Kind.WRITE, Kind.UPDATE]))
             parent = draw(parents) if kind is Kind.UPDATE else NO_VERSION
             operations.append(
-                Operation(1, kind, version=written[number], parent=parent, outcome=outcome, **times)
+                Operation(1, kind, version=written[number], parent=parent, outcome=outcome, invoke=invoke, ret=ret)
             )  # fmt: skip
         else:
             version = draw(versions)
-            operations.append(Operation(1, Kind.READ, version=version, outcome=outcome, **times))
+            operations.append(Operation(1, Kind.READ, version=version, outcome=outcome, invoke=invoke, ret=ret))
     final = draw(st.one_of(st.none(), st.sampled_from([initial, *written])))
     return operations, initial, final
 
@@ -108,16 +108,16 @@ def nearly_right(draw: st.DrawFn) -> tuple[list[Operation], int, int | None]:
     initial = draw(st.sampled_from([INITIAL, ABSENT]))
     state, parents, operations = initial, {initial: NO_VERSION}, list[Operation]()
     for number in range(draw(st.integers(2, 8))):
-        times = {"invoke": 3 * number - draw(st.integers(0, 4)), "ret": 3 * number + draw(st.integers(0, 4))}
+        invoke, ret = 3 * number - draw(st.integers(0, 4)), 3 * number + draw(st.integers(0, 4))
         kind = draw(st.sampled_from([Kind.WRITE, Kind.UPDATE, Kind.UPDATE, Kind.READ, Kind.OBSERVE]))
         if kind in (Kind.READ, Kind.OBSERVE):
-            operations.append(Operation(1, kind, version=state, parent=parents[state], **times))
+            operations.append(Operation(1, kind, version=state, parent=parents[state], invoke=invoke, ret=ret))
             continue
         outcome = draw(st.sampled_from([Outcome.OK] * 3 + [Outcome.INFO, Outcome.FAIL]))
         parent = state if kind is Kind.UPDATE else NO_VERSION
         version = version_of(number + 1, 1)
         told = NO_VERSION if draw(st.integers(0, 5)) == 0 else parent
-        operations.append(Operation(1, kind, version=version, parent=told, outcome=outcome, **times))
+        operations.append(Operation(1, kind, version=version, parent=told, outcome=outcome, invoke=invoke, ret=ret))
         if outcome is Outcome.OK or (outcome is Outcome.INFO and draw(st.booleans())):
             state, parents[version] = version, parent
     final: int | None = state if draw(st.booleans()) else None
