@@ -46,7 +46,7 @@ SETTINGS = SharedFile(
     ".claude/sdk-bridge.local.md",
     form="other",
     content=b"---\nenabled: true\nmodel: claude-sonnet-4-5-20250929\n---\n\n# Settings of this project\n",
-    checkers=frozenset({"torn", "leftovers", "progress"}),
+    checkers=frozenset({"leftovers", "progress"}),
 )
 """Markdown, which readers of JSON are given all the same."""
 
