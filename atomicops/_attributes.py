@@ -16,6 +16,7 @@ _ACL = "system.posix_acl_access"
 # Statements about the very bytes of a file, or about an append under way: not true of other content.
 _NOT_KEPT = ("security.capability", "security.ima", "security.evm", "user.atomicops.append")
 HAVE_XATTRS = hasattr(os, "listxattr")
+_HAVE_FD_PATHS = os.path.isdir("/proc/self/fd")
 
 
 def copy(place: Place, fd: int, like: os.stat_result, source: bytes) -> None:
@@ -58,10 +59,11 @@ def _copy_one(path: bytes, fd: int, name: str) -> None:
 
 
 def _path(place: Place, name: bytes) -> bytes:
-    """A path for the calls that take no directory descriptor; one that a ``chdir`` elsewhere does not change."""
-    if place.directory.startswith(b"/"):
-        return place.directory + name if place.directory.endswith(b"/") else place.directory + b"/" + name
-    if os.path.isdir("/proc/self/fd"):
+    """A path for the calls that take no directory descriptor: through the descriptor, where there is procfs.
+
+    Then neither a ``chdir`` nor a rename of the directory makes it another file's.
+    """
+    if _HAVE_FD_PATHS:
         return b"/proc/self/fd/%d/%s" % (place.fd, name)
     return os.path.join(place.directory, name)
 

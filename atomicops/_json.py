@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 
 from ._errors import CorruptFile, drop, fail
 from ._lock import TIMEOUT_S
@@ -25,6 +26,8 @@ class _Missing:
 
 
 _MISSING = _Missing()
+# How ``json`` writes a key that was no string. A string that holds this is found too; then the data itself is asked.
+_maybe_other_key = re.compile(r'"(?:-?[0-9][0-9.e+-]*|true|false|null)": ').search
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 _READ = os.O_RDONLY | os.O_CLOEXEC
 
@@ -80,7 +83,8 @@ def dumps(data: Any, indent: int | None = None) -> bytes:
             text = json.dumps(data, ensure_ascii=False, allow_nan=False, indent=indent)
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"data cannot be serialized as JSON: {error}") from error
-    _refuse_other_keys(data)
+    if _maybe_other_key(text):
+        _refuse_other_keys(data)
     return encode(text + "\n")
 
 

@@ -87,15 +87,15 @@ def acquire(place: Place, timeout: float | None = TIMEOUT_S) -> Hold:
                     hold.depth += 1
                     _close(fd)
                     return hold
-            waited = _wait(fd, timeout, place)
-            if not waited or os.fstat(fd).st_nlink:
+            _wait(fd, timeout, place)
+            if os.fstat(fd).st_nlink:
                 hold = Hold(fd)
                 mine.holds.append(hold)
                 return hold
         except BaseException:
             _close(fd)
             raise
-        # Somebody deleted the lock file while we waited: what we have is no longer the lock that others meet.
+        # Somebody deleted the lock file since we opened it: what we have is no longer the lock that others meet.
         _close(fd)
 
 
@@ -193,14 +193,14 @@ def _identity(fd: int) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _wait(fd: int, timeout: float | None, place: Place) -> bool:
-    """Get the lock, or raise LockTimeout. Returns whether somebody else had it at first."""
+def _wait(fd: int, timeout: float | None, place: Place) -> None:
+    """Get the lock, or raise LockTimeout."""
     if _local.turns:
         _give_way(fd)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return False
+            return
         except BlockingIOError:
             pass
         if timeout is None:
@@ -214,7 +214,6 @@ def _wait(fd: int, timeout: float | None, place: Place) -> bool:
         raise
     _local.contended = _identity(fd)
     _local.turns = _GIVE_WAY_TIMES
-    return True
 
 
 def _try(fd: int) -> bool:

@@ -171,6 +171,13 @@ def read_bytes(place: Place) -> bytes | None:
 
 def read_all(fd: int, size_hint: int = 8192) -> bytes:
     data = os.read(fd, size_hint + 1)
+    if len(data) > size_hint:  # once more from the start, all at one go: to put parts together costs more
+        size = os.fstat(fd).st_size
+        if size > size_hint:
+            os.lseek(fd, 0, os.SEEK_SET)
+            data = os.read(fd, size + 1)
+            if len(data) == size:
+                return data
     if len(data) <= size_hint:
         more = os.read(fd, 65536) if data else b""
         if not more:

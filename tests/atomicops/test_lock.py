@@ -362,3 +362,22 @@ def test_the_filelock_package_meets_the_same_lock(tmp_path: Path) -> None:
         atomicops.atomic_write_text("a", path, timeout=0.02)
     with atomicops.file_lock(path, 0):
         pass
+
+
+def test_a_lock_file_removed_between_opening_and_locking_it_is_not_taken_for_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, lock_file = tmp_path / "state.json", tmp_path / ".state.json.lock"
+    flock, removed = fcntl.flock, []
+
+    def remove_first(fd: int, how: int) -> None:
+        if how & fcntl.LOCK_EX and not removed:
+            removed.append(fd)
+            lock_file.unlink()
+        flock(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", remove_first)
+    with atomicops.file_lock(target):
+        assert removed
+        with open(lock_file) as other, pytest.raises(BlockingIOError):
+            flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
