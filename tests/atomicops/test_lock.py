@@ -368,7 +368,8 @@ def test_a_lock_file_removed_between_opening_and_locking_it_is_not_taken_for_the
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target, lock_file = tmp_path / "state.json", tmp_path / ".state.json.lock"
-    flock, removed = fcntl.flock, []
+    flock = fcntl.flock
+    removed: list[int] = []
 
     def remove_first(fd: int, how: int) -> None:
         if how & fcntl.LOCK_EX and not removed:
