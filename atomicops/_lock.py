@@ -92,8 +92,10 @@ def acquire(place: Place, timeout: float | None = TIMEOUT_S) -> Hold:
                 hold = Hold(fd)
                 mine.holds.append(hold)
                 return hold
-        except BaseException:
+        except BaseException as error:
             _close(fd)
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = place.given
             raise
         # Somebody deleted the lock file since we opened it: what we have is no longer the lock that others meet.
         _close(fd)
@@ -210,7 +212,6 @@ def _wait(fd: int, timeout: float | None, place: Place) -> None:
     except OSError as error:
         if error.errno in _NO_FLOCK:
             fail(error.errno, "this file system offers no flock(2); keep the file on one that does", place.given)
-        error.filename = place.given
         raise
     _local.contended = _identity(fd)
     _local.turns = _GIVE_WAY_TIMES
