@@ -33,7 +33,7 @@ scenario(
         files=(CONTEXT,),
         roles=(
             Role("change safely", "writer", change_safely, needs=frozenset({"backup", "write"}), weight=2),
-            Role("inspect", "reader", inspect, weight=3),
+            Role("inspect", "reader", inspect, weight=8),
         ),
         checkers=frozenset({"backups", "torn", "register", "sessions", "metadata", "leftovers", "progress"}),
         kinds=frozenset({Kind.BACKUP, Kind.WRITE, Kind.OBSERVE_BACKUP}),
