@@ -227,8 +227,8 @@ class ShellWorker:
         # Bash has the wall clock only. It is moved over to the monotonic one, made 100 µs shorter at both ends for
         # what the two may slip in an operation, and not believed where it says that the lock was held outside the
         # operation.
-        offset = now - time.time_ns()
-        held_from, held_to = from_us * 1000 + offset + 100_000, to_us * 1000 + offset - 100_000
+        least, most = _monotonic_less_wall()
+        held_from, held_to = from_us * 1000 + most + 100_000, to_us * 1000 + least - 100_000
         return (held_from, held_to) if self._invoked < held_from < held_to < now else (0, 0)
 
     def _complete(self, returned: int, outcome: Outcome, sight: Sight, held_from: int, held_to: int) -> None:
@@ -278,3 +278,15 @@ def environment() -> dict[str, str]:
 def language_of(target: Target) -> Language:
     """What the target's shell side is called."""
     return Language.COMMAND if target.commands else Language.BASH
+
+
+def _monotonic_less_wall() -> tuple[int, int]:
+    """Bounds, in ns, of what the monotonic clock is ahead of the wall clock: this process may be preempted between
+    the two readings, so the second is between two of the first.
+    """
+    best = (0, 1 << 62)
+    for _ in range(3):
+        before, wall, after = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
+        if after - before < best[1] - best[0]:
+            best = (before - wall, after - wall)
+    return best

@@ -366,7 +366,9 @@ class Supervisor:
         sweep = self._orders.target.call("sweep")
         if sweep is None or not self._nemesis.count("kill"):
             return
-        folders = sorted({os.path.dirname(path) or "." for path in self._orders.files})
+        # A file that is reached through a link has its temp files beside what the link leads to.
+        paths = {path for given in self._orders.files for path in (given, os.path.relpath(os.path.realpath(given)))}
+        folders = sorted({os.path.dirname(path) or "." for path in paths})
 
         def body() -> None:
             quieten()

@@ -132,6 +132,28 @@ def test_kills_pauses_and_full_disks_are_survived_and_counted(home: Path) -> Non
     assert {facts.end for facts in history.processes} == {"finished", "killed"}
 
 
+def test_after_kills_what_lies_beside_a_linked_file_is_swept_too(home: Path) -> None:
+    littering = CORRECT.replace(
+        "def _replace(path, text):", "def _replace(path, text):\n    path = os.path.realpath(path)"
+    )
+    littering += """
+_put = _replace
+def _replace(path, text):
+    _put(path, text)
+    tempfile.mkstemp(dir=os.path.dirname(os.path.realpath(path)), prefix=".tmp.")
+
+def sweep(directory):
+    for name in os.listdir(directory):
+        if name.startswith(".tmp."):
+            os.unlink(os.path.join(directory, name))
+"""
+    result = _run(
+        home, _target(home, littering), "feature_list", ops=None, duration_s=1.0, kill_every_s=0.2, mix=(("python", 3),)
+    )
+    assert result.stats["kills"] > 0
+    assert "leftover-temp" not in _anomalies(result), result.findings
+
+
 def test_a_worker_that_dies_by_itself_makes_the_run_unknown(home: Path) -> None:
     dying = CORRECT + "\nimport itertools\n_n = itertools.count()\n_write = write\n"
     dying += "def write(path, document):\n    next(_n) == 20 and os._exit(7)\n    _write(path, document)\n"
