@@ -141,18 +141,25 @@ def newest_backup(path: str) -> str | None:
 
 
 class Sights:
-    """One process's view of the shared files; remembers each log's last content, so as to examine and keep only what
-    is new.
+    """One process's view of the shared files; remembers what it saw last, so as to examine, and of a log to keep, only
+    what is new.
     """
 
     def __init__(self) -> None:
+        self._documents: dict[str, tuple[bytes, Sight]] = {}
         self._logs: dict[str, tuple[bytes, int, bool]] = {}  # path → content, CRC-32, whether it was whole
 
     def look(self, path: str, form: str, content: bytes | None) -> Sight:
         """Examine what was read of ``path``; ``form`` as in `stress.scenario.SharedFile`."""
         if form == "log":
             return self._log(path, content)
-        return _ABSENT if content is None else parsed_sight(_parse(content))
+        if content is None:
+            return _ABSENT
+        last, sight = self._documents.get(path, (b"", None))
+        if sight is None or content != last:
+            sight = parsed_sight(_parse(content))
+            self._documents[path] = content, sight
+        return sight
 
     def look_at_backup(self, path: str) -> Sight:
         """Read the newest backup of ``path`` as an outsider."""

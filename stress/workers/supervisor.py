@@ -38,7 +38,7 @@ from stress.workers.shell import ShellWorker, environment, start_shell
 
 __all__ = ["Orders", "supervise"]
 
-READER_REST_S = 0.05
+READER_REST_S = 0.08
 """The longest that a Python reader waits after a burst of reads."""
 _POLL_S = 0.02
 _FORK = multiprocess.get_context("fork")
