@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 OURS = ("atomicops", "stress", "scenarios")
-THIRD_PARTY = frozenset({"click", "jinja2", "multiprocess", "numpy", "plotly", "rich"})
+THIRD_PARTY = frozenset({"click", "jinja2", "markupsafe", "multiprocess", "numpy", "plotly", "rich"})
 """What `stress` may use of others; the same as in pyproject.toml."""
 
 PROCESSES = frozenset({"multiprocess", "multiprocessing", "subprocess", "signal", "concurrent", "asyncio", "pty"})
@@ -70,7 +70,7 @@ def allowed(path: str, name: str) -> str | None:
         return "a checker is a pure function of the history"
     if top == "click" and not path.startswith("stress/cli/"):
         return "arguments are read in stress/cli"
-    if top in ("rich", "jinja2", "plotly") and not path.startswith("stress/reporters/"):
+    if top in ("rich", "jinja2", "markupsafe", "plotly") and not path.startswith("stress/reporters/"):
         return "what people see is made in stress/reporters"
     return None
 

@@ -26,6 +26,7 @@ from stress.anomalies import ABOUT
 from stress.history.history import FileFacts
 from stress.plan import Plan, UsageError
 from stress.reporters.html._bytes import BytesShown, RecordsShown, bytes_shown, records_shown
+from stress.reporters.html._chain import Chain, chains_shown
 from stress.reporters.html._figures import BUCKETS_PER_DECADE, figures
 from stress.reporters.html._palette import Palette, palette_of
 from stress.reporters.html._timeline import timeline
@@ -56,6 +57,7 @@ class _Shown:
     details: list[tuple[str, Markup]]
     bytes: BytesShown | None
     records: RecordsShown | None
+    chains: tuple[Chain, list[Chain]] | None
     cells: list[list[str]]
     timeline: dict[str, Any] | None
     noted: list[tuple[str, str]]
@@ -117,8 +119,9 @@ def _shown(result: Result, finding: Finding, place: int) -> _Shown:
         palette=palette,
         about=ABOUT.get(finding.anomaly, ""),
         details=[_detail(palette, line[:_DETAIL_SHOWN]) for line in finding.detail],
-        bytes=bytes_shown(finding, palette),
+        bytes=bytes_shown(finding, palette, result.history),
         records=records_shown(finding, palette, final) if final else None,
+        chains=chains_shown(finding, palette),
         cells=witness_cells(finding.witness, result.began),
         timeline=timeline(finding, palette, result.history, result.events),
         noted=[

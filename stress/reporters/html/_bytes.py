@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-
 from markupsafe import Markup
 
-from stress.history.record import GARBAGE, Operation, format_version
-from stress.payload import parse_log
+from stress.history.history import History
+from stress.history.record import GARBAGE, Kind, Operation, format_version
+from stress.payload import document_of, parse_log
 from stress.reporters.html._palette import BAD, CHANGES, Palette
 from stress.reporters.words import counted, escape_bytes
 from stress.result import Finding
@@ -56,8 +57,10 @@ class BytesShown:
     """What the expected documents begin and end with: (version, bytes)."""
 
 
-def bytes_shown(finding: Finding, palette: Palette) -> BytesShown | None:
-    """None where no bytes were kept, or where they are those of a log that was looked at."""
+def bytes_shown(finding: Finding, palette: Palette, history: History | None = None) -> BytesShown | None:
+    """What was seen, and what the whole documents would have been, whose lengths ``history`` may tell. None where no
+    bytes were kept, or where they are those of a log that was looked at.
+    """
     focus = finding.focus
     if focus is None or focus.version != GARBAGE or not focus.data or focus.text.startswith("keep="):
         return None
@@ -65,25 +68,37 @@ def bytes_shown(finding: Finding, palette: Palette) -> BytesShown | None:
     at = _break(finding, content)
     parts = _parts_of(content[:_EXAMINED], len(content), at)
     writes = _writers(finding, parts)
-    longest = max([len(content), *(op.size for op in writes)])
+    lengths = [_length(op, history) for op in writes]
+    longest = max([len(content), *(length for length, _ in lengths)])
     seen = Strip(
         f"seen: {counted(len(content), 'byte')}",
         [(palette.colour(part.owner), _percent(part.stop - part.start, longest), _what(part)) for part in parts],
         None if at is None else _percent(at, longest),
     )
     expected = []
-    for op in writes:
+    for op, (length, exact) in zip(writes, lengths, strict=True):
         name = format_version(op.version)
-        width = _percent(op.size if op.size > 0 else longest, longest)
-        size = f", {counted(op.size, 'byte')}" if op.size > 0 else ""
-        expected.append(Strip(f"all of {name}{size}", [(palette.colour(name), width, f"{name}, whole")]))
+        caption = f"all of {name}, {'' if exact else 'at least '}{counted(length, 'byte')}"
+        expected.append(Strip(caption, [(palette.colour(name), _percent(length, longest), f"{name}, whole")]))
     names = [format_version(op.version) for op in writes]
     return BytesShown(
         seen=seen,
         expected=expected,
         text=_around(content, parts, at if at is not None else 0, palette),
-        wanted=[(name, f'{{"stress": {{"version": "{name}", …  …, "stress_end": "{name}"}}') for name in names],
+        wanted=[(name, f'{{"stress": {{"version": "{name}", … , "stress_end": "{name}"}}') for name in names],
     )
+
+
+def _length(op: Operation, history: History | None) -> tuple[int, bool]:
+    """How many bytes the document of a write has, and whether that is exact: somebody saw it whole. Else the least that
+    it can be, as what a write notes is the length of the padding alone.
+    """
+    if history is not None:
+        rows, ops = history.rows(op.file, Kind.READ, Kind.OBSERVE), history.ops
+        sizes = ops["size"][rows[ops["version"][rows] == op.version]]
+        if (sizes > 0).any():
+            return int(sizes.max()), True
+    return len(json.dumps(document_of(op.version, max(0, op.size), {}))), False
 
 
 def _percent(part: int, whole: int) -> float:
@@ -135,16 +150,24 @@ def _around(content: bytes, parts: Sequence[Part], at: int, palette: Palette) ->
     borders = sorted({start, stop, at, *(part.start for part in parts if start < part.start < stop)})
     for a, b in pairwise(borders):
         if a == at:
-            made += _mark(at)
+            made += _mark(at, _says(content, parts, at))
         owner = next((part.owner for part in parts if part.start <= a < part.stop), "")
         made += Markup('<span class="version {}">{}</span>').format(palette.colour(owner), escape_bytes(content[a:b]))
     if at == stop:
-        made += _mark(at)
+        made += _mark(at, _says(content, parts, at))
     return made + (Markup(" …") if stop < len(content) else Markup(""))
 
 
-def _mark(at: int) -> Markup:
-    return Markup('<mark class="break">▲ byte {}</mark>').format(f"{at:,}")
+def _says(content: bytes, parts: Sequence[Part], at: int) -> str:
+    """What is wrong from there on."""
+    if at == len(content):
+        return "it ends here"
+    before, after = (next((p.owner for p in parts if p.start <= x < p.stop), "") for x in (at - 1, at))
+    return f"from here on it is {after}" if after and after != before else "wrong from here on"
+
+
+def _mark(at: int, says: str) -> Markup:
+    return Markup('<mark class="break">▲ byte {}: {}</mark>').format(f"{at:,}", says)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,5 +200,3 @@ def records_shown(finding: Finding, palette: Palette, final: bytes) -> RecordsSh
         [(name, palette.colour(name) if is_there else BAD, is_there) for name, is_there in shown],
         len(there) - stop,
     )
-
-

@@ -19,7 +19,7 @@ from stress.history.record import Kind, Language, Outcome
 __all__ = ["BUCKETS_PER_DECADE", "SLICES", "STROKES_MAX", "figures"]
 
 SLICES = 150
-"""Slices of time that a run is divided into."""
+"""Slices of time that a run is divided into, at most."""
 BUCKETS_PER_DECADE = 24
 STROKES_MAX = 400
 """Strokes of the nemesis that are drawn."""
@@ -27,6 +27,7 @@ STROKES_MAX = 400
 _DECADES = (2, 13)  # from 100 ns to 10⁴ s
 _BUCKETS = (_DECADES[1] - _DECADES[0]) * BUCKETS_PER_DECADE
 _PIECE = 1 << 20  # rows
+_PER_SLICE = 60  # operations; fewer would show chance
 _CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.BACKUP, Kind.RECOVER)
 
 Counts = NDArray[np.int64]
@@ -79,7 +80,7 @@ def _tally(history: History) -> _Tally:
     ops = history.ops
     last = int(ops["return"].max()) if len(ops) else history.began
     length_ns = max(last, history.ended, history.began + 1) - history.began
-    slices = min(SLICES, max(1, len(ops)))
+    slices = min(SLICES, max(12, len(ops) // _PER_SLICE))
     keys = np.zeros(1 << 12, np.int64)
     for piece in _pieces(history):
         keys += np.bincount(_key(piece), minlength=len(keys))

@@ -5,6 +5,7 @@ Times are whole nanoseconds from the first moment that is drawn, so that a brows
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,11 +44,10 @@ def timeline(
     start, stop = first - margin, last + margin
     others, hidden = _neighbours(finding, history, start, stop) if history is not None else ([], 0)
     roles = {} if history is None else {facts.process: facts.role for facts in history.processes}
-    processes = sorted({op.process for op in witness}) + sorted(
-        {op.process for op in others} - {op.process for op in witness}
-    )
+    own = list(dict.fromkeys(op.process for op in witness))
+    processes = own + sorted({op.process for op in others} - {*own})
     languages = {op.process: op.language.label for op in [*others, *witness]}
-    lanes = {process: place for place, process in enumerate(processes[: LANES_MAX])}
+    lanes = {process: place for place, process in enumerate(processes[: max(LANES_MAX, len(own))])}
     drawn = [op for op in others if op.process in lanes]
     return {
         "from": (start - _began(history)) / 1e6,
@@ -56,9 +56,10 @@ def timeline(
             {"name": f"p{process}", "about": f"{languages[process]} {roles.get(process, '')}".strip()}
             for process in lanes
         ],
-        "operations": [_drawn(op, op == finding.focus, palette, lanes, start) for op in witness],
+        "operations": [_drawn(_known(op, finding), op == finding.focus, palette, lanes, start) for op in witness],
+        "own_lanes": len(own),
         "others": [_drawn(op, False, Palette({}), lanes, start) for op in drawn],
-        "links": _links(witness, finding),
+        "links": _links([_known(op, finding) for op in witness], finding),
         "marks": _marks(events, lanes, start, stop),
         "hidden": hidden + len(others) - len(drawn),
     }
@@ -92,6 +93,13 @@ def _neighbours(finding: Finding, history: History, start: int, stop: int) -> tu
     return [_bare(ops[row]) for row in chosen.tolist()], len(rows) - len(chosen)
 
 
+def _known(op: Operation, finding: Finding) -> Operation:
+    """A look at a log has no version of its own; that beside an append which was lost is there as it saw that one."""
+    if finding.anomaly == "lost-append" and finding.focus is not None and op.kind in (Kind.READ, Kind.OBSERVE):
+        return dataclasses.replace(op, version=finding.focus.version)
+    return op
+
+
 def _bare(op: Any) -> Operation:
     return Operation(
         process=int(op["process"]),
@@ -123,7 +131,7 @@ def _drawn(op: Operation, focus: bool, palette: Palette, lanes: Mapping[int, int
         "colour": BAD if focus else palette.colour(version),
         "focus": focus,
         "outcome": _OUTCOMES[op.outcome],
-        "size": op.size,
+        "size": op.size if op.kind not in CHANGES else -1,  # a change notes the length of its padding alone
         "held": held,
         "note": one_line(op.text)[:_NOTE_SHOWN] if not op.text.startswith("keep=") else "",
     }
@@ -170,5 +178,3 @@ def _marks(
         and event.get("process") in lanes
         and start <= event["at"] <= stop
     ][:NEIGHBOURS_MAX]
-
-

@@ -42,10 +42,23 @@
     const axis = {gridcolor: style("--line"), zerolinecolor: style("--line"), linecolor: style("--line"), automargin: true};
     const narrow = innerWidth < 560;
     const {xaxis, yaxis, ...rest} = more;
+    const ticks = (axis, more) => (more && more.type === "log" ? {...axis, ...logTicks(more.over)} : axis);
     return {paper_bgcolor: style("--ground"), plot_bgcolor: style("--ground"), font: {color: style("--text"), size: 12},
-      margin: {l: 56, r: 12, t: 10, b: 44}, hovermode: "closest", showlegend: true,
-      legend: {orientation: "h", y: narrow ? -0.28 : -0.18, font: {size: narrow ? 10 : 12}},
-      xaxis: {...axis, ...xaxis}, yaxis: {...axis, ...yaxis}, ...rest};
+      margin: {l: 56, r: 12, t: 10, b: 48}, hovermode: "closest", showlegend: true,
+      legend: {orientation: "h", y: 1.02, yanchor: "bottom", font: {size: narrow ? 10 : 12}},
+      xaxis: {...ticks(axis, xaxis), ...xaxis}, yaxis: {...ticks(axis, yaxis), ...yaxis}, ...rest};
+  }
+
+  // 1, 2 and 5 of each decade; of many decades, 1 alone. In words that need no counting of zeros.
+  function logTicks(values) {
+    const some = values.filter(value => value > 0);
+    if (!some.length) return {};
+    const low = Math.floor(Math.log10(Math.min(...some))), high = Math.ceil(Math.log10(Math.max(...some)));
+    const digits = high - low > 3 ? [1] : [1, 2, 5];
+    const at = [];
+    for (let decade = low; decade <= high; decade++) at.push(...digits.map(digit => digit * 10 ** decade));
+    return {tickvals: at, ticktext: at.map(ms => (ms < 1 ? `${+(ms * 1e3).toPrecision(3)} µs`
+      : ms < 1e3 ? `${+ms.toPrecision(3)} ms` : `${+(ms / 1e3).toPrecision(3)} s`))};
   }
 
   const config = {responsive: true, displaylogo: false, modeBarButtonsToRemove: ["toImage", "select2d", "lasso2d"]};
@@ -69,14 +82,14 @@
       y: series[share], mode: "lines", type: "scatter", connectgaps: false, line: {color: style(colour), width: 2},
       hovertemplate: `${share}: %{y:.3g} ms at %{x:.2f} s<extra></extra>`}));
     Plotly.react("chart-latency", traces,
-      layout({xaxis: seconds, yaxis: {title: {text: "milliseconds"}, type: "log"}, shapes: shapes()}), config);
+      layout({xaxis: seconds, yaxis: {type: "log", over: [...series.p50, ...series.p99]}, shapes: shapes()}), config);
   }
 
   function spread() {
     const traces = figures.series.map(series => ({name: name(series), x: series.spread_ms, y: series.spread.map(v => v * 100),
       mode: "lines", type: "scatter", line: {...seriesLine(series), shape: "hv"},
       hovertemplate: `%{y:.2f} % at about %{x:.3g} ms<extra>${name(series)}</extra>`}));
-    Plotly.react("chart-spread", traces, layout({xaxis: {title: {text: "milliseconds"}, type: "log"},
+    Plotly.react("chart-spread", traces, layout({xaxis: {type: "log", over: figures.series.flatMap(one => one.spread_ms)},
       yaxis: {title: {text: "% of its operations"}, rangemode: "tozero"}}), config);
   }
 
@@ -90,8 +103,7 @@
         marker: {color: style(colours[language] || "--v3")}, text: those.map(share => share.processes), textposition: "none",
         hovertemplate: `%{x} (%{text}): %{y:,} changes<extra>${language}</extra>`};
     });
-    Plotly.react("chart-shares", traces, layout({xaxis: {tickangle: -45}, yaxis: {title: {text: "changes acknowledged"}},
-      legend: {orientation: "h", y: 1.15}}), config);
+    Plotly.react("chart-shares", traces, layout({xaxis: {tickangle: -45}, yaxis: {title: {text: "changes acknowledged"}}}), config);
   }
 
   function all() { rates(); latency(); spread(); shares(); }

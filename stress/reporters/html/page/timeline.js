@@ -8,7 +8,7 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const tip = document.getElementById("tip");
   const SVG = "http://www.w3.org/2000/svg";
-  const BAR_MIN = 4, LANE = 40, AXIS = 26;
+  const BAR_MIN = 4, LANE = 40, THIN = 19, AXIS = 26;
 
   function add(parent, name, attributes, text) {
     const made = document.createElementNS(SVG, name);
@@ -78,13 +78,15 @@
       width = canvas.clientWidth || width;
       if (!width) return;
       const narrow = width < 560;
-      const left = narrow ? 6 : 118, lane = narrow ? LANE + 14 : LANE;
+      // The witness's processes come first and have room for words; the others are there to be compared with.
+      const left = narrow ? 44 : 124, full = narrow ? LANE + 14 : LANE, own = plan.own_lanes;
       const busy = others ? plan.others : [];
-      const lanes = others ? plan.lanes.length : 1 + Math.max(...plan.operations.map(op => op.lane));
-      const height = lanes * lane + AXIS;
+      const lanes = others ? plan.lanes.length : own;
+      const top = row => Math.min(row, own) * full + Math.max(0, row - own) * THIN;
+      const height = top(lanes) + AXIS;
       const u = scale === "time" ? at => at / plan.length : byOrder(plan, knots);
       const x = at => left + (u(at) - view[0]) / (view[1] - view[0]) * (width - left - 6);
-      const y = op => op.lane * lane + (narrow ? 18 : 8);
+      const y = op => top(op.lane) + (op.lane >= own ? 0 : narrow ? 20 : 8);
       const thick = 24;
       canvas.textContent = "";
       const svg = add(canvas, "svg", {viewBox: `0 0 ${width} ${height}`, height, tabindex: 0, role: "img",
@@ -92,10 +94,12 @@
       const clip = `clip-${figure.dataset.finding}`;
       add(add(add(svg, "defs"), "clipPath", {id: clip}), "rect", {x: left, y: 0, width: width - left, height});
       for (let row = 0; row < lanes; row++) {
-        if (row % 2 === 0) add(svg, "rect", {class: "lane", x: 0, y: row * lane, width, height: lane});
-        const name = add(svg, "text", {class: "lane-name", x: 8, y: row * lane + (narrow ? 13 : 18)}, plan.lanes[row].name);
-        if (narrow) add(name, "tspan", {class: "lane-about", dx: 6}, plan.lanes[row].about);
-        else add(svg, "text", {class: "lane-about", x: 8, y: row * lane + 32}, plan.lanes[row].about);
+        const tall = row < own, about = plan.lanes[row].about;
+        if (row % 2 === 0) add(svg, "rect", {class: "lane", x: 0, y: top(row), width, height: tall ? full : THIN});
+        const name = add(svg, "text", {class: tall ? "lane-name" : "lane-about", x: 8, y: top(row) + (tall && !narrow ? 18 : 14)},
+          plan.lanes[row].name);
+        if (tall && !narrow) add(svg, "text", {class: "lane-about", x: 8, y: top(row) + 32}, about);
+        else if (tall || !narrow) add(name, "tspan", {class: "lane-about", dx: 6}, about);
       }
       const inside = add(svg, "g", {"clip-path": `url(#${clip})`});
       axis(svg, inside, x, left, height);
@@ -103,15 +107,13 @@
       for (const op of busy) bar(bars, op, x, y, thick, "faint");
       for (const mark of plan.marks) {
         if (mark.lane >= lanes) continue;
+        const foot = top(mark.lane) + (mark.lane < own ? full : THIN) - 3;
         const text = {kill: "✕ killed", pause: "‖ paused", fill: "▦ disk full"}[mark.fault] || mark.fault;
-        add(inside, "text", {class: "stroke-mark", x: x(mark.a), y: mark.lane * lane + lane - 3}, text);
+        add(inside, "text", {class: "stroke-mark", x: x(mark.a), y: foot}, text);
       }
       for (const [from, to] of plan.links) link(inside, plan.operations[from], plan.operations[to], x, y, thick);
       for (const op of plan.operations) bar(inside, op, x, y, thick, op.focus ? "focus" : "");
       labels(inside, x, y, thick, left);
-      if (plan.hidden && others) {
-        add(svg, "text", {class: "tick", x: width - 6, y: height - 14, "text-anchor": "end"}, "");
-      }
       pointing(svg, left);
     }
 
@@ -120,8 +122,8 @@
       if (a > width + 10 || a + wide < -10) return;
       const looks = op.looks ? " looks" : "", open = op.outcome === "ok" ? "" : " open";
       const group = add(parent, "g", {class: `bar ${op.colour} ${role}${looks}${open}`});
-      const inset = role === "faint" ? 5 : 0;
-      add(group, "rect", {x: a, y: y(op) + inset, width: wide, height: thick - 2 * inset, rx: 3});
+      const inset = role === "faint" ? 5 : 0, small = op.lane >= plan.own_lanes;
+      add(group, "rect", {x: a, y: y(op) + (small ? 4 : inset), width: wide, height: small ? THIN - 8 : thick - 2 * inset, rx: 3});
       if (op.held) {
         add(group, "rect", {class: "held", x: x(op.held[0]), y: y(op) + thick - 5,
           width: Math.max(2, x(op.held[1]) - x(op.held[0])), height: 4});
@@ -169,9 +171,9 @@
       const y1 = y(from) + (down ? thick : 0), y2 = y(to) + (down ? 0 : thick);
       const group = add(parent, "g", {class: from.colour});
       if (same) {
-        const middle = y(from) + thick / 2;
-        add(group, "path", {class: "link", d: `M${x(from.b)},${middle} L${x2},${middle}`});
-        add(group, "path", {class: "arrowhead", d: `M${x2},${middle} l-8,-4 v8 z`});
+        const low = y(from) + thick - 2;  // below the words
+        add(group, "path", {class: "link", d: `M${x(from.b)},${low} L${x2},${low}`});
+        add(group, "path", {class: "arrowhead", d: `M${x2},${low} l-8,-4 v8 z`});
         return;
       }
       const end = Math.max(x2 + 6, Math.min(x1 + 20, x(to.b) - 4));
