@@ -25,6 +25,7 @@ from markupsafe import Markup
 from stress.anomalies import ABOUT
 from stress.history.history import FileFacts
 from stress.plan import Plan, UsageError
+from stress.reporters.causes import CAUSES
 from stress.reporters.html._bytes import BytesShown, RecordsShown, bytes_shown, records_shown
 from stress.reporters.html._chain import Chain, chains_shown
 from stress.reporters.html._figures import BUCKETS_PER_DECADE, figures
@@ -54,6 +55,7 @@ class _Shown:
     place: int
     palette: Palette
     about: str
+    cause: str
     details: list[tuple[str, Markup]]
     bytes: BytesShown | None
     records: RecordsShown | None
@@ -118,6 +120,7 @@ def _shown(result: Result, finding: Finding, place: int) -> _Shown:
         place=place,
         palette=palette,
         about=ABOUT.get(finding.anomaly, ""),
+        cause=CAUSES.get(finding.anomaly, ""),
         details=[_detail(palette, line[:_DETAIL_SHOWN]) for line in finding.detail],
         bytes=bytes_shown(finding, palette, result.history),
         records=records_shown(finding, palette, final) if final else None,

@@ -56,7 +56,7 @@ def timeline(
             {"name": f"p{process}", "about": f"{languages[process]} {roles.get(process, '')}".strip()}
             for process in lanes
         ],
-        "operations": [_drawn(_known(op, finding), op == finding.focus, palette, lanes, start) for op in witness],
+        "operations": [_of_witness(op, finding, palette, lanes, start) for op in witness],
         "own_lanes": len(own),
         "others": [_drawn(op, False, Palette({}), lanes, start) for op in drawn],
         "links": _links([_known(op, finding) for op in witness], finding),
@@ -118,6 +118,16 @@ def _bare(op: Any) -> Operation:
     )
 
 
+def _of_witness(
+    op: Operation, finding: Finding, palette: Palette, lanes: Mapping[int, int], start: int
+) -> dict[str, Any]:
+    focus = op == finding.focus
+    drawn = _drawn(_known(op, finding), focus, palette, lanes, start)
+    if focus and op.version == GARBAGE and op.kind not in CHANGES:
+        drawn["label"] = finding.anomaly.replace("-", " ")
+    return drawn
+
+
 def _drawn(op: Operation, focus: bool, palette: Palette, lanes: Mapping[int, int], start: int) -> dict[str, Any]:
     held = [op.held_from - start, op.held_to - start] if op.held_from > 0 and op.held_to >= op.held_from else None
     version = version_text(op.version) if op.version != NO_VERSION else ""
@@ -143,7 +153,7 @@ def _label(op: Operation, version: str) -> str:
     if op.kind in CHANGES:
         parent = f" from {version_text(op.parent)}" if op.kind is Kind.UPDATE and op.parent != NO_VERSION else ""
         return f"{name} {version}{parent}".strip()
-    saw = {GARBAGE: "no whole document", ABSENT: "no document"}.get(op.version, version)
+    saw = {GARBAGE: "garbage", ABSENT: "no document"}.get(op.version, version)
     return f"{name} saw {saw}" if saw else name
 
 

@@ -62,7 +62,7 @@
   }
 
   const config = {responsive: true, displaylogo: false, modeBarButtonsToRemove: ["toImage", "select2d", "lasso2d"]};
-  const seconds = {title: {text: "seconds since the start"}};
+  const seconds = {title: {text: "seconds since the start"}, range: [0, figures.slice_s * figures.times.length]};
 
   function rates() {
     const traces = figures.series.map(series => ({name: name(series), x: figures.times, y: series.rate, mode: "lines",
