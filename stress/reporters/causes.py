@@ -15,7 +15,7 @@ CAUSES = {
     "lost-append": "the log is read, added to and put back as a whole, without a lock around all three; what another "
     "process appended meanwhile is overwritten",
     "duplicate-append": "an append is tried again after an error though the first try had taken effect",
-    "torn-append": "a record takes more than one write(2), or is not written with O_APPEND, or a short write is not noticed",
+    "torn-append": "a record takes more than one write(2), or O_APPEND is missing, or a short write is not noticed",
     "bad-backup": "the backup is copied while the file is being written, or without the lock",
     "lost-backup": "backups are named by the second, and two in one second have one name",
     "lock-overlap": "the lock file is unlinked or replaced while it is held, so that two processes lock two files; or "
