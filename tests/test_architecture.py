@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 OURS = ("atomicops", "stress", "scenarios")
-THIRD_PARTY = frozenset({"click", "multiprocess", "numpy", "rich"})
+THIRD_PARTY = frozenset({"click", "jinja2", "markupsafe", "multiprocess", "numpy", "plotly", "rich"})
 """What `stress` may use of others; the same as in pyproject.toml."""
 
 PROCESSES = frozenset({"multiprocess", "multiprocessing", "subprocess", "signal", "concurrent", "asyncio", "pty"})
@@ -70,7 +70,7 @@ def allowed(path: str, name: str) -> str | None:
         return "a checker is a pure function of the history"
     if top == "click" and not path.startswith("stress/cli/"):
         return "arguments are read in stress/cli"
-    if top == "rich" and not path.startswith("stress/reporters/"):
+    if top in ("rich", "jinja2", "markupsafe", "plotly") and not path.startswith("stress/reporters/"):
         return "what people see is made in stress/reporters"
     return None
 
@@ -124,6 +124,7 @@ def test_only_the_command_line_exits_and_prints() -> None:
         ("stress/checkers/torn.py", "import time", "time"),
         ("stress/checkers/torn.py", "from pathlib import Path", "pathlib.Path"),
         ("stress/engine.py", "import rich.table", "rich.table"),
+        ("stress/cli/report.py", "import jinja2", "jinja2"),
         ("stress/engine.py", "import click", "click"),
         ("scenarios/bridge.py", "from stress.engine import run", "stress.engine.run"),
         ("scenarios/bridge.py", "import stress", "stress"),

@@ -362,7 +362,7 @@ class Supervisor:
                 self._start(worker.seat)
             else:
                 self._nemesis.apply(stroke)
-            self.event(stroke.fault, process=worker.process)
+            self.event(stroke.fault, process=worker.process, lasts_s=stroke.lasts_s)
 
     def _sweep(self) -> None:
         """Where the target can sweep, have it do so after kills, in a process of its own."""

@@ -116,7 +116,7 @@ BAD = [
     (("run", "dril"), "SCENARIO", "dril", "did you mean 'drill'?"),
     (("run", "a b"), "SCENARIO", "a b", "stress list scenarios"),
     (("run", "--wrters", "3"), "--wrters", "", "did you mean --writers"),
-    ((*RUN, "--report", "jsn=x"), "--report", "jsn=x", "there are: json, junit"),
+    ((*RUN, "--report", "jsn=x"), "--report", "jsn=x", "there are: html, json, junit, markdown, trace"),
     ((*RUN, "--report", "json"), "--report", "json", "such as --report json=r.json"),
     ((*RUN, "--report", "json=no/such.json"), "--report", "json=no/such.json", "give a file that can"),
     (("check",), "RUN", "", "stress check --help"),
