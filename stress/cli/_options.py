@@ -17,7 +17,7 @@ from stress.result import Result
 if TYPE_CHECKING:
     from stress.engine import HarnessError
 
-__all__ = ["check_run", "finish", "report_option", "report_options", "write_all"]
+__all__ = ["check_run", "finish", "keep_record", "report_option", "report_options", "save_option", "write_all"]
 
 _KINDS = ("html", "json", "junit", "markdown", "trace")
 """Of reports: said in the help, which must not import them all."""
@@ -42,6 +42,34 @@ def report_options(function: F) -> F:
     """Add ``--report`` and ``--quiet``, as ``report`` (a tuple of texts) and ``quiet``."""
     quiet = click.option("--quiet", "-q", is_flag=True, help="Show the verdict and the findings only. [default: no]")
     return report_option(quiet(function))
+
+
+def save_option(function: F) -> F:
+    """Add ``--save-regression``, as ``save_regression``."""
+    return click.option(
+        "--save-regression",
+        metavar="NAME",
+        help="Keep each violation as a small history in stress-regressions/, for `stress gate` to find again. "
+        "[default: none]",
+    )(function)
+
+
+def keep_record(result: Result, name: str | None) -> None:
+    """Do what ``--save-regression`` says, and tell what was kept. Raises `stress.engine.HarnessError`."""
+    if name is None:
+        return
+    from stress import regressions
+    from stress.engine import HarnessError
+
+    try:
+        written = regressions.save(result, name)
+    except OSError as error:
+        raise HarnessError(f"--save-regression: {name!r} could not be kept: {error.strerror or error}") from error
+    click.echo(
+        f"Kept: {', '.join(written)}"
+        if written
+        else "Kept nothing: there is no violation of which a record can be made"
+    )
 
 
 def finish(result: Result, wanted: Sequence[Destination], terminal: Terminal) -> int:
