@@ -112,16 +112,35 @@ def test_a_torn_read_shows_its_bytes_beside_what_was_to_be_expected(golden: Gold
 
 
 def test_a_lost_update_shows_which_version_was_made_from_which(golden: Golden) -> None:
-    result = golden("lost-update")
-    place = next(at for at, finding in enumerate(result.findings, 1) if finding.anomaly == "lost-update")
-    page = Page(as_html(result))
-    plan = page.data()["timelines"][str(place)]
-    sources = {plan["operations"][one]["label"] for one, _ in plan["links"]}
-    heirs = [plan["operations"][two]["label"] for _, two in plan["links"]]
-    if sources:  # the version that both started from was made in the run
-        assert len(heirs) >= 2
-    assert "Which version was made from which" in page.text()
-    assert "the file can hold only one of the two" in page.text()
+    said = Page(as_html(golden("lost-update"))).text()
+    assert "Which version was made from which" in said
+    assert "the file can hold only one of the two" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "links"),
+    [
+        ("lost-update", {("update p1.1 from initial", "read saw p1.1"), ("update p2.1 from initial", "read saw p2.1")}),
+        ("lost-update-gone", {("update p1.1 from initial", "update p2.1 from p1.1")}),
+        ("stale-read", {("write p1.1", "read saw p1.1")}),
+    ],
+)
+def test_arrows_lead_to_who_saw_a_version_or_made_the_next_from_it(
+    name: str, links: set[tuple[str, str]], golden: Golden
+) -> None:
+    (plan,) = Page(as_html(golden(name))).data()["timelines"].values()
+    labels = [op["label"] for op in plan["operations"]]
+    assert {(labels[one], labels[two]) for one, two in plan["links"]} == links
+
+
+def test_of_many_neighbours_the_nearest_are_drawn(busy: Busy, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = busy(200_000)
+    (all_,) = Page(as_html(result)).data()["timelines"].values()
+    monkeypatch.setattr("stress.reporters.html._timeline.NEIGHBOURS_MAX", 2)
+    (some,) = Page(as_html(result)).data()["timelines"].values()
+    assert len(some["others"]) == 2
+    assert some["hidden"] == all_["hidden"] + len(all_["others"]) - 2
+    assert some["hidden"] > 0
 
 
 def test_a_lost_append_shows_the_log_without_it(golden: Golden) -> None:
@@ -153,7 +172,7 @@ def test_nothing_from_outside_becomes_markup_or_a_script(golden: Golden) -> None
     assert finding.focus is not None
     focus = dataclasses.replace(finding.focus, data=EVIL.encode() * 3, text=EVIL)
     evil = dataclasses.replace(
-        finding, message=EVIL, file=EVIL, scenario=EVIL, detail=(f"seen: {EVIL}", EVIL), focus=focus,
+        finding, message=f"{EVIL} p1.1 {EVIL}", file=EVIL, scenario=EVIL, detail=(f"seen: {EVIL}", EVIL), focus=focus,
         witness=(*(op for op in finding.witness if op != finding.focus), focus),
     )  # fmt: skip
     assert result.history is not None
