@@ -68,7 +68,7 @@ def bytes_shown(finding: Finding, palette: Palette, history: History | None = No
     at = _break(finding, content)
     parts = _parts_of(content[:_EXAMINED], len(content), at)
     writes = _writers(finding, parts)
-    lengths = [_length(op, history) for op in writes]
+    lengths = [_length(op, history, parts) for op in writes]
     longest = max([len(content), *(length for length, _ in lengths)])
     seen = Strip(
         f"seen: {counted(len(content), 'byte')}",
@@ -89,7 +89,7 @@ def bytes_shown(finding: Finding, palette: Palette, history: History | None = No
     )
 
 
-def _length(op: Operation, history: History | None) -> tuple[int, bool]:
+def _length(op: Operation, history: History | None, parts: Sequence[Part]) -> tuple[int, bool]:
     """How many bytes the document of a write has, and whether that is exact: somebody saw it whole. Else the least that
     it can be, as what a write notes is the length of the padding alone.
     """
@@ -98,7 +98,8 @@ def _length(op: Operation, history: History | None) -> tuple[int, bool]:
         sizes = ops["size"][rows[ops["version"][rows] == op.version]]
         if (sizes > 0).any():
             return int(sizes.max()), True
-    return len(json.dumps(document_of(op.version, max(0, op.size), {}))), False
+    shown = [part.stop - part.start for part in parts if part.owner == format_version(op.version)]
+    return max([len(json.dumps(document_of(op.version, max(0, op.size), {}))), *shown]), False
 
 
 def _percent(part: int, whole: int) -> float:

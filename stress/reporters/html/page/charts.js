@@ -15,8 +15,9 @@
   function shapes() {
     const last = figures.slice_s * figures.times.length;
     const colours = {kill: style("--bad"), pause: style("--doubt"), fill: style("--v3")};
+    const opacity = figures.strokes.length > 100 ? 0.06 : 0.18;  // of many, none may hide what is behind them
     const strokes = figures.strokes.map(stroke => ({type: "rect", xref: "x", yref: "paper", layer: "below", y0: 0, y1: 1,
-      x0: stroke.at_s, x1: stroke.at_s + Math.max(stroke.lasts_s, last / 400), opacity: 0.18, line: {width: 0},
+      x0: stroke.at_s, x1: stroke.at_s + Math.max(stroke.lasts_s, last / 400), opacity, line: {width: 0},
       fillcolor: colours[stroke.fault]}));
     const found = moments.map(moment => ({type: "line", xref: "x", yref: "paper", y0: 0, y1: 1, x0: moment.at_s,
       x1: moment.at_s, line: {color: style("--bad"), width: 1.5, dash: "dashdot"}}));
