@@ -76,10 +76,8 @@ MUTANTS = {
     ),
     "recovery takes the oldest backup": (
         "_recover.py",
-        "    for copy in copies(writer.place, BACKUP_END):
-",
-        "    for copy in reversed(copies(writer.place, BACKUP_END)):
-",
+        "    for copy in copies(writer.place, BACKUP_END):\n",
+        "    for copy in reversed(copies(writer.place, BACKUP_END)):\n",
     ),
     "recovery does not keep the corrupt bytes": (
         "_recover.py",
