@@ -41,9 +41,10 @@ MUTANTS = {
     ),
     "the lock file is unlinked on release": (
         "_lock.py",
-        "        try:\n            # Closing is not enough",
-        '        try:\n            os.unlink(f"/proc/self/fd/{fd}" and os.readlink(f"/proc/self/fd/{fd}"))\n'
-        "            # Closing is not enough",
+        "            pass  # closing it will do\n        finally:\n",
+        "            pass  # closing it will do\n        finally:\n"
+        '            lock = os.readlink(f"/proc/self/fd/{fd}")\n'
+        "            if os.path.exists(lock):\n                os.unlink(lock)\n",
     ),
     "an update reads before it has the lock": (
         "_json.py",
