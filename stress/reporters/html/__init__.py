@@ -23,13 +23,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from stress.anomalies import ABOUT
-from stress.history.history import FileFacts
 from stress.plan import Plan, UsageError
 from stress.reporters.causes import CAUSES
-from stress.reporters.html._bytes import BytesShown, RecordsShown, bytes_shown, records_shown
+from stress.reporters.html._bytes import BytesShown, bytes_shown
 from stress.reporters.html._chain import Chain, chains_shown
 from stress.reporters.html._figures import BUCKETS_PER_DECADE, figures
 from stress.reporters.html._palette import Palette, palette_of
+from stress.reporters.html._records import Records, records_shown
 from stress.reporters.html._timeline import timeline
 from stress.reporters.registry import reporter
 from stress.reporters.table import NAMES, rows_of_result
@@ -58,7 +58,7 @@ class _Shown:
     cause: str
     details: list[tuple[str, Markup]]
     bytes: BytesShown | None
-    records: RecordsShown | None
+    records: list[Records]
     chains: tuple[Chain, list[Chain]] | None
     cells: list[list[str]]
     timeline: dict[str, Any] | None
@@ -114,7 +114,6 @@ def _hash(text: str) -> str:
 
 def _shown(result: Result, finding: Finding, place: int) -> _Shown:
     palette = palette_of(finding)
-    final = _final_of(result, finding)
     return _Shown(
         finding=finding,
         place=place,
@@ -123,7 +122,7 @@ def _shown(result: Result, finding: Finding, place: int) -> _Shown:
         cause=CAUSES.get(finding.anomaly, ""),
         details=[_detail(palette, line[:_DETAIL_SHOWN]) for line in finding.detail],
         bytes=bytes_shown(finding, palette, result.history),
-        records=records_shown(finding, palette, final) if final else None,
+        records=records_shown(finding, palette, result.history),
         chains=chains_shown(finding, palette),
         cells=witness_cells(finding.witness, result.began),
         timeline=timeline(finding, palette, result.history, result.events),
@@ -141,16 +140,6 @@ def _detail(palette: Palette, line: str) -> tuple[str, Markup]:
     if colon and word in ("expected", "seen", "parts", "noted", "left so", "at end"):
         return word, palette.words(rest.strip())
     return "", palette.words(line)
-
-
-def _final_of(result: Result, finding: Finding) -> bytes:
-    """What the finding's file held when all had ended, where that is a log."""
-    history = result.history
-    if history is None or not history.final or not finding.witness:
-        return b""
-    index = finding.witness[0].file
-    facts: FileFacts = history.files[index]
-    return history.final[index].content if facts.form == "log" else b""
 
 
 def _first_error(findings: Sequence[Finding]) -> int:

@@ -12,12 +12,12 @@ from markupsafe import Markup
 
 from stress.history.history import History
 from stress.history.record import GARBAGE, Kind, Operation, format_version
-from stress.payload import document_of, parse_log
-from stress.reporters.html._palette import BAD, CHANGES, Palette
+from stress.payload import document_of
+from stress.reporters.html._palette import CHANGES, Palette
 from stress.reporters.words import counted, escape_bytes
 from stress.result import Finding
 
-__all__ = ["BytesShown", "RecordsShown", "bytes_shown", "records_shown"]
+__all__ = ["BytesShown", "bytes_shown"]
 
 AROUND = 160
 """Bytes that are shown on each side of the place where it goes wrong."""
@@ -169,35 +169,3 @@ def _says(content: bytes, parts: Sequence[Part], at: int) -> str:
 
 def _mark(at: int, says: str) -> Markup:
     return Markup('<mark class="break">▲ byte {}: {}</mark>').format(f"{at:,}", says)
-
-
-@dataclass(frozen=True, slots=True)
-class RecordsShown:
-    """The records of a log at the end: (version, colour, whether it is there), and how many are left out around."""
-
-    before: int
-    records: list[tuple[str, str, bool]]
-    after: int
-
-
-def records_shown(finding: Finding, palette: Palette, final: bytes) -> RecordsShown | None:
-    """The log when all had ended, around what stands there of the witness; the records of it that are not there are
-    named too. None where nothing of the witness was appended.
-    """
-    wanted = [op for op in finding.witness if op.kind in CHANGES and op.version > 0]
-    if not wanted or not final:
-        return None
-    there = parse_log(final)[0]
-    place = {version: at for at, version in enumerate(there)}
-    found = sorted(place[op.version] for op in wanted if op.version in place)
-    centre = found[0] if found else 0
-    start, stop = max(0, centre - 2), min(len(there), max(centre + 5, min(found[-1] + 3, centre + 12) if found else 0))
-    names = [(format_version(version), True) for version in there[start:stop]]
-    missing = [(format_version(op.version), False) for op in wanted if op.version not in place]
-    at = max(0, centre - start)
-    shown = names[:at] + missing + names[at:]
-    return RecordsShown(
-        start,
-        [(name, palette.colour(name) if is_there else BAD, is_there) for name, is_there in shown],
-        len(there) - stop,
-    )

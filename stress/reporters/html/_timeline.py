@@ -123,7 +123,7 @@ def _of_witness(
 ) -> dict[str, Any]:
     focus = op == finding.focus
     drawn = _drawn(_known(op, finding), focus, palette, lanes, start)
-    if focus and op.version == GARBAGE and op.kind not in CHANGES:
+    if focus and op.version in (GARBAGE, NO_VERSION) and op.kind not in CHANGES:
         drawn["label"] = finding.anomaly.replace("-", " ")
     return drawn
 

@@ -150,6 +150,21 @@ def test_a_lost_append_shows_the_log_without_it(golden: Golden) -> None:
     assert re.search(rf"p{lost.focus.version >> 32}\.\d+ is not there", Page(as_html(result)).text())
 
 
+def test_a_stale_read_of_a_log_shows_what_the_reader_saw(golden: Golden) -> None:
+    result = golden("stale-read-of-a-log")
+    (finding,) = (finding for finding in result.findings if finding.anomaly == "stale-read")
+    assert finding.focus is not None
+    said = Page(as_html(result)).text()
+    (wrong,) = (op for op in Page(as_html(result)).data()["timelines"]["1"]["operations"] if op["focus"])
+    assert wrong["label"] == "stale read"
+    saw = said.partition(f"What p{finding.focus.process} saw of the log")[2]
+    there = saw.partition("The log when all had ended")
+    missing = next(f"p{op.version >> 32}.{op.version & 0xFFFF}" for op in finding.witness if op != finding.focus)
+    assert f"{missing} is not there" in there[0]
+    assert missing in there[2].partition("Usual cause")[0]
+    assert f"{missing} is not there" not in there[2].partition("Usual cause")[0]
+
+
 def test_the_button_leads_to_the_violation_that_happened_first(golden: Golden) -> None:
     result = golden("torn-read-cut-off")
     (early,) = result.findings
@@ -162,6 +177,7 @@ def test_the_button_leads_to_the_violation_that_happened_first(golden: Golden) -
     doubt = dataclasses.replace(early, verdict=Verdict.UNKNOWN)
     page = Page(as_html(dataclasses.replace(result, findings=(late, doubt, early))))
     (link,) = (a for tag, a in page.tags if tag == "a" and a.get("class") == "button")
+    assert "Jump to the first error" in page.text()
     assert link["href"] == "#finding-3"
     assert "finding-3" in {a.get("id") for tag, a in page.tags}
 
