@@ -22,7 +22,7 @@ import tomllib
 from stress.registry import close_names
 from stress.scenarios import target_folders
 
-__all__ = ["OPERATIONS", "DefiniteFailure", "Target", "TargetError", "adopt", "load", "names"]
+__all__ = ["OPERATIONS", "DefiniteFailure", "Target", "TargetError", "adopt", "libraries", "load", "names"]
 
 OPERATIONS = ("write", "read", "update", "append", "backup", "recover", "lock", "sweep")
 """What a target can do. ``lock`` and ``sweep`` are not operations of a scenario, but help to judge: see `Target`."""
@@ -103,6 +103,11 @@ def names() -> list[str]:
     return sorted(path.stem.replace("_", "-") for folder in target_folders() for path in folder.glob("[!_]*.py"))
 
 
+def libraries() -> list[str]:
+    """The names of other people's libraries that are there as targets; each needs its package."""
+    return sorted(path.stem for folder in target_folders() for path in (folder / "libraries").glob("[!_]*.py"))
+
+
 _adopted: dict[str, Target] = {}
 
 
@@ -140,11 +145,11 @@ def load(name: str) -> Target:
     if ":" in name:
         return _from_object(name, _imported(name))
     for folder in target_folders():
-        path = folder / f"{name.replace('-', '_')}.py"
-        if "_" not in name and path.is_file():
-            return _from_module(name, path)
+        for path in (folder / f"{name.replace('-', '_')}.py", folder / "libraries" / f"{name}.py"):
+            if "_" not in name and path.is_file():
+                return _from_module(name, path)
     raise TargetError(
-        f"{name!r} is no target{close_names(name, names())}; or give a path to your own .py or .toml file"
+        f"{name!r} is no target{close_names(name, names() + libraries())}; or give a path to your own .py or .toml file"
     )
 
 
@@ -156,7 +161,7 @@ def _from_module(name: str, path: Path) -> Target:
     sys.modules[spec.name] = module
     folder = path.resolve().parent
     # As for a script, its neighbours can be imported; those of the targets that ship with scenarios are other targets.
-    if str(folder) not in sys.path and folder not in target_folders():
+    if str(folder) not in sys.path and not {folder, folder.parent} & set(target_folders()):
         sys.path.insert(0, str(folder))
     try:
         spec.loader.exec_module(module)

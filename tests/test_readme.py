@@ -13,6 +13,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONSOLE = [block for block in re.findall(r"^```console\n(.*?)^```$", README, re.M | re.S) if "RUN\n" not in block]
+COMMANDS = ("bench", "check", "compare", "doctor", "gate", "list", "report", "run")
+OTHERS = {"--target", "--stress-strict", "--stress-seconds", "--stress-writers"}
 ANOMALY = re.compile(r"\b([a-z]+-[a-z-]+) ×")
 
 
@@ -67,8 +69,8 @@ def test_ci_runs_the_readmes_test_command() -> None:
 
 
 def test_every_option_and_file_that_it_names_is_there() -> None:
-    help_ = _shell("stress run --help; stress --help; stress check --help; stress list --help", ROOT).stdout
-    for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - {"--target"}:
+    help_ = _shell("stress --help; " + "; ".join(f"stress {name} --help" for name in COMMANDS), ROOT).stdout
+    for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - OTHERS:
         assert option in help_ or option in README.split("## The helpers")[1], f"{option} is in the README only"
     for path in re.findall(r"`((?:stress|scenarios|atomicops)/[\w/.]+)`", README):
         assert (ROOT / path).exists(), path
@@ -79,3 +81,16 @@ def test_every_python_block_is_python() -> None:
         compile(block, "README.md", "exec")
     for block in re.findall(r"^```(?:bash|sh)\n(.*?)^```$", README, re.M | re.S):
         assert subprocess.run(["bash", "-n", "-c", block], check=False).returncode == 0, block
+
+
+def test_the_example_of_the_library_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = re.search(r"^## As a library\n+```python\n(.*?)^```$", README, re.M | re.S)
+    assert found is not None
+    done = subprocess.run([sys.executable, "-c", found[1]], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_pytest_plugin_has_the_options_that_are_named() -> None:
+    help_ = _shell("python -m pytest --help", ROOT).stdout
+    for option in OTHERS - {"--target"}:
+        assert option in help_

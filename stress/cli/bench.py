@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from stress import bench
-from stress.cli.doctor import _file_system
+from stress.machine import file_system
 from stress.plan import UsageError
 from stress.registry import close_names
 from stress.reporters.bench import BenchTerminal, as_json
@@ -169,7 +169,7 @@ def _machine(where: str) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "directory": where,
-        "file_system": _file_system(where),
+        "file_system": found.type if (found := file_system(where)) else "a file system of unknown type",
     }
 
 

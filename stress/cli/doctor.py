@@ -1,31 +1,40 @@
-"""``stress doctor``: whether this machine has what a run needs, and what to install where it has not."""
+"""``stress doctor``: what this machine has of what a run needs, what each missing thing would enable, how to get it."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import platform
+import shutil
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import click
 
+from stress import machine
 from stress.plan import UsageError
 from stress.result import Verdict
 
 __all__ = ["command"]
 
-_TOOLS = {"bash": "bash", "jq": "jq", "flock": "util-linux"}
-"""Tool → the Debian package that has it."""
+_TOOLS = {
+    "bash": ("bash", "Bash workers", True),
+    "jq": ("jq", "Bash workers that read and update JSON", True),
+    "flock": ("util-linux", "the Bash helpers where there is no perl", True),
+    "strace": ("strace", "counting syncs in `stress compare`", False),
+}
+"""Tool → the Debian package that has it, what it is for, and whether a part of a run is left out without it."""
+
+_FREE_BYTES = 1 << 30
+_FILES_OF_WORKER = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One thing that was looked at."""
+    """One thing that was looked at. ``ok``: True, or None for what a run does without, or False."""
 
     what: str
-    ok: bool
+    ok: bool | None
     said: str
 
 
@@ -38,37 +47,90 @@ class Answer:
     help="Look at this directory's file system. [default: where temporary files go]",
 )
 def command(directory: str | None) -> int:
-    """Say whether this machine has what a run needs, and what to install where it has not.
+    """Say whether this machine has what a run needs, what what it lacks is for, and how to get it.
 
     Exit code 0 if nothing is missing, 3 if a part of a run would be left out.
     """
     where = directory if directory is not None else tempfile.gettempdir()
-    answers = [Answer("python", True, f"{platform.python_version()} on {platform.platform(terse=True)}")]
-    answers += [_tool(name, package) for name, package in _TOOLS.items()]
-    answers += [Answer("cores", True, str(os.cpu_count())), *_directory(where)]
+    answers = [
+        Answer("python", True, f"{platform.python_version()} ({platform.python_implementation()})"),
+        Answer("kernel", True, f"{platform.system()} {platform.release()} on {platform.machine()}"),
+        *(_tool(name) for name in _TOOLS),
+        _seccomp(),
+        _cores(),
+        _files(),
+        _processes(),
+        *_directory(where),
+    ]
+    words = {True: "ok", None: "without", False: "MISSING"}
     for answer in answers:
-        click.echo(f"{'ok     ' if answer.ok else 'MISSING'}  {answer.what:<12} {answer.said}")
-    return 0 if all(answer.ok for answer in answers) else Verdict.UNKNOWN.exit_code
+        click.echo(f"{words[answer.ok]:<7}  {answer.what:<12} {answer.said}")
+    return Verdict.UNKNOWN.exit_code if any(answer.ok is False for answer in answers) else 0
 
 
-def _tool(name: str, package: str) -> Answer:
+def _tool(name: str) -> Answer:
     from stress.workers.tools import version_of_tool
 
+    package, enables, needed = _TOOLS[name]
     version = version_of_tool(name)
     if version is None:
-        return Answer(name, False, f"not found: apt-get install {package}")
+        return Answer(
+            name, False if needed else None, f"not found, and needed for {enables}: apt-get install {package}"
+        )
     return Answer(name, True, version or "of a version that it does not tell")
+
+
+def _seccomp() -> Answer:
+    there = machine.seccomp_notification()
+    if there:
+        return Answer("seccomp", True, "the kernel hands system calls to a supervisor")
+    why = "the kernel does not offer" if there is False else "it can't be told whether there is"
+    return Answer("seccomp", None, f"{why} user notification (Linux 5.0); no command needs it yet")
+
+
+def _cores() -> Answer:
+    limits = machine.cgroup_limits()
+    said = f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()}"
+    for name, limit in limits.items():
+        said += f"; {name} limited to {limit}"
+    return Answer("cores", True, said)
+
+
+def _files() -> Answer:
+    soft, hard = machine.limit_of("NOFILE")
+    workers = soft // _FILES_OF_WORKER
+    if 0 <= soft < 1024:
+        return Answer("open files", False, f"{soft} at once, enough for {workers} workers: ulimit -n {max(hard, 1024)}")
+    return Answer("open files", True, f"{'no limit' if soft < 0 else f'{soft} at once'}")
+
+
+def _processes() -> Answer:
+    soft, _ = machine.limit_of("NPROC")
+    if 0 <= soft < 256:
+        return Answer("processes", False, f"{soft} at once: ulimit -u 4096, or ask whoever runs this machine")
+    return Answer("processes", True, f"{'no limit' if soft < 0 else f'{soft} at once'}")
 
 
 def _directory(where: str) -> list[Answer]:
     try:
         with tempfile.NamedTemporaryFile(dir=where, prefix="stress-doctor-") as file:
-            answers = [Answer("directory", True, f"{where} on {_file_system(where)}")]
-            answers.append(_flock(file.name))
+            answers = [Answer("directory", True, _describe(where)), _flock(file.name)]
+            free = shutil.disk_usage(where).free
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError("--dir", where, f"can't be used: {reason}; give a directory that can be written to") from error
+    said = f"{free / (1 << 30):.1f} GiB"
+    enough = free >= _FREE_BYTES
+    answers.append(Answer("free space", enough, said if enough else f"{said}, and long runs need 1 GiB: make room"))
     return answers
+
+
+def _describe(where: str) -> str:
+    found = machine.file_system(where)
+    if found is None:
+        return f"{where} on a file system of unknown type"
+    memory = ", in memory: a sync costs nothing there" if found.is_memory else ""
+    return f"{where} on {found.type} ({found.options}) at {found.mount}{memory}"
 
 
 def _flock(path: str) -> Answer:
@@ -83,18 +145,3 @@ def _flock(path: str) -> Answer:
         except BlockingIOError:
             return Answer("locks", True, "flock(2) excludes there")
         return Answer("locks", False, "flock(2) does not exclude there; choose another --dir")
-
-
-def _file_system(where: str) -> str:
-    """The type of the file system that holds ``where``, of the longest mount point above it."""
-    try:
-        mounts = Path("/proc/self/mounts").read_text("utf-8", "replace")
-    except OSError:
-        return "a file system of unknown type"
-    real, best, kind = os.path.realpath(where), "", "a file system of unknown type"
-    for line in mounts.splitlines():
-        point, type_ = line.split()[1:3]
-        point = point.replace("\\040", " ")
-        if len(point) >= len(best) and (real == point or real.startswith(point.rstrip("/") + "/")):
-            best, kind = point, type_
-    return kind

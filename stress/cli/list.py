@@ -24,7 +24,7 @@ def _targets() -> dict[str, str]:
     from stress import target
 
     made = {}
-    for name in target.names():
+    for name in [*target.names(), *target.libraries()]:
         try:
             loaded = target.load(name)
         except target.TargetError as error:

@@ -16,7 +16,7 @@ from stress.reporters.json import as_json
 from stress.reporters.terminal import Terminal
 from stress.result import Result
 
-__all__ = ["command", "plan_of"]
+__all__ = ["check_names", "command", "plan_of"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -125,7 +125,7 @@ def command(
     from stress.regressions import check_name
 
     chosen = plan_of(scenarios, given, plan)
-    _check_names(chosen)
+    check_names(chosen)
     wanted = destinations(report)
     if save_regression is not None:
         check_name(save_regression)
@@ -152,7 +152,7 @@ def plan_of(scenarios: tuple[str, ...], given: dict[str, Any], file: str | None 
     return Plan.from_options(options | typed, scenarios)
 
 
-def _check_names(plan: Plan) -> None:
+def check_names(plan: Plan) -> None:
     """See that the scenarios and the target are there, before anything else is looked at."""
     from stress import scenarios, target
 

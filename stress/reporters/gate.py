@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from xml.etree import ElementTree
 
 from stress.gate import GateResult, Outcome
+from stress.reporters.aligned import aligned
 from stress.reporters.json import as_plain
 from stress.reporters.markdown import as_markdown
 from stress.reporters.witness import finding_lines
@@ -41,18 +42,8 @@ def gate_verdict(result: GateResult) -> str:
 
 def gate_lines(result: GateResult) -> list[str]:
     """The table, a line for each thing that was looked at, in the order in which it was."""
-    rows = [_row(outcome) for outcome in result.outcomes]
     heads = ("", "what", "name", "time", "operations", "pace", "outcome")
-    widths = [max([len(head), *(len(row[at]) for row in rows)]) for at, head in enumerate(heads)]
-    right = {3, 4, 5}
-
-    def line(cells: tuple[str, ...]) -> str:
-        return "  ".join(
-            cell.rjust(width) if at in right else cell.ljust(width)
-            for at, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        ).rstrip()
-
-    return [line(heads), *(line(row) for row in rows)]
+    return aligned([heads, *(_row(outcome) for outcome in result.outcomes)], right={3, 4, 5})
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:

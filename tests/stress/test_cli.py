@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from stress import engine, scenarios
+from stress import engine, machine, scenarios
 from stress.checkers import registry as checkers
 from stress.cli._entry import DEBUG_VARIABLE, run_command
 from stress.cli._group import group
@@ -334,7 +334,28 @@ def test_doctor_looks_at_the_machine(capsys: pytest.CaptureFixture[str], monkeyp
     assert "flock(2) excludes there" in capsys.readouterr().out
     monkeypatch.setenv("PATH", "")
     assert run_command(["doctor", "--dir", "."]) == 3
-    assert "MISSING  jq           not found: apt-get install jq" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "MISSING  jq           not found, and needed for Bash workers that read and update JSON: apt-get" in shown
+    assert "without  strace" in shown
+
+
+def test_doctor_says_what_a_limit_is_too_low_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stress.machine.limit_of", lambda name: (64, 4096))
+    assert run_command(["doctor"]) == 3
+    shown = capsys.readouterr().out
+    assert "MISSING  open files   64 at once, enough for 16 workers: ulimit -n 4096" in shown
+    assert "MISSING  processes" in shown
+
+
+def test_the_machine_is_described() -> None:
+    there = machine.file_system("/proc/self")
+    assert there is not None
+    assert (there.type, there.mount) == ("proc", "/proc")
+    assert machine.seccomp_notification() in (True, False, None)
+    assert machine.limit_of("NOFILE")[0] > 0
+    assert set(machine.cgroup_limits()) <= {"memory", "cpu"}
 
 
 # As a process

@@ -1,0 +1,101 @@
+"""``stress compare TARGET TARGET…``: the same plan over several targets, side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from stress.plan import UsageError
+from stress.reporters.files import destinations, write_text
+
+__all__ = ["command"]
+
+_EPILOG = """\b
+Examples:
+  stress compare atomicops guide naive
+  stress compare atomicops atomicwrites filelock --dir /dev/shm
+  stress compare my_helpers.py atomicops --scenario handoff --rounds 5
+
+\b
+Each round runs every target once, in a new order; speed and latency are medians of the
+ratios to the first target within a round. "durable" counts the calls that sync in one
+write, where there is strace: two (the file and its directory) outlast a power loss.
+
+\b
+Exit codes: 0 every target passed, 1 one did not, 2 usage, 3 unknown, 4 error of the
+harness, 130 interrupted.
+"""
+
+ROUNDS_MAX = 1000
+
+
+@click.command("compare", epilog=_EPILOG, short_help="Run several targets side by side.")
+@click.argument("targets", nargs=-1, metavar="TARGET TARGET...", type=click.UNPROCESSED)
+@click.option("--scenario", multiple=True, metavar="NAME", help="Which scenario; can be given again. [default: bridge]")
+@click.option("--rounds", metavar="N", default="3", help="How often each is run. [default: 3]")
+@click.option("--duration", metavar="DURATION", default="3s", help="How long each run takes. [default: 3s]")
+@click.option("--writers", metavar="N", default="8", help="Writing processes. [default: 8]")
+@click.option("--mix", metavar="LANGUAGE=N,...", help="Writers of each language. [default: all that every target has]")
+@click.option(
+    "--dir", metavar="DIRECTORY", type=click.Path(), help="Where to put the files. [default: temporary files]"
+)
+@click.option("--seed", metavar="N", help="Seed of what the workers decide to do. [default: a new one]")
+@click.option("--kill-every", metavar="DURATION", help="SIGKILL a random worker about this often. [default: never]")
+@click.option("--report", multiple=True, metavar="json=FILE", help="Write all figures to a file. [default: none]")
+def command(
+    targets: tuple[str, ...], scenario: tuple[str, ...], rounds: str, report: tuple[str, ...], **given: Any
+) -> int:
+    """Run the same plan over several targets in turns, and show what each does and costs.
+
+    TARGET: a name from `stress list targets`, or your own .py or .toml file. The first is what others are measured by.
+    """
+    from stress.cli.run import check_names, plan_of
+
+    if len(targets) < 2:
+        raise UsageError("TARGET", " ".join(targets), "is not enough to compare; give two or more")
+    if not rounds.isdigit() or not 1 <= int(rounds) <= ROUNDS_MAX:
+        raise UsageError("--rounds", rounds, f"is no number of rounds; give 1 to {ROUNDS_MAX}, such as --rounds 3")
+    if given.get("mix") is not None:
+        given["writers"] = None
+    else:
+        given["mix"] = _common_mix(targets, given)
+    wanted = destinations(report, ["json"])
+    plans = [plan_of(scenario, given | {"target": target}) for target in targets]
+    seed = plans[0].seed
+    for plan in plans:
+        check_names(plan)
+    from dataclasses import replace
+
+    from stress.compare import compare
+    from stress.engine import HarnessError
+    from stress.reporters.compare import as_json, lines
+    from stress.result import Verdict
+
+    compared = compare(
+        [replace(plan, seed=seed) for plan in plans], int(rounds), lambda line: click.echo(f"… {line}", err=True)
+    )
+    for line in lines(compared):
+        click.echo(line)
+    for verdict in (Verdict.FAIL, Verdict.UNKNOWN):
+        if named := [one.target for one in compared if one.verdict is verdict]:
+            click.echo(f"{verdict.name}: {', '.join(named)}")
+    for destination in wanted:
+        try:
+            write_text(destination.path, as_json(compared, int(rounds)))
+        except OSError as error:
+            raise HarnessError(f"--report: {destination.path!r} could not be written: {error.strerror}") from error
+    return max(one.verdict for one in compared).exit_code
+
+
+def _common_mix(targets: tuple[str, ...], given: dict[str, Any]) -> str | None:
+    """Python alone, where a target has nothing else: what is compared must be done in the same languages."""
+    from stress import target
+
+    try:
+        loaded = [target.load(name) for name in targets]
+    except target.TargetError:
+        return None  # the plan says what is wrong with it
+    if all(one.operations for one in loaded) and not all(one.bash for one in loaded) and given["writers"].isdigit():
+        return f"python={given['writers']}"
+    return None

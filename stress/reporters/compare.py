@@ -1,0 +1,73 @@
+"""What ``stress compare`` shows: one table, and the same as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from stress.compare import Compared
+from stress.reporters.aligned import aligned
+from stress.units import format_latency
+
+__all__ = ["as_json", "lines"]
+
+SCHEMA = 1
+
+
+def lines(compared: Sequence[Compared]) -> list[str]:
+    """The table, and below it what was found in each, and in how many rounds."""
+    heads = ("target", "verdict", "changes/s", "speed", "p50", "latency", "leftovers", "mode", "durable")
+    rows = [
+        (
+            one.target,
+            one.verdict.name,
+            f"{one.per_s:,.0f}",
+            f"{one.speed:.2f}",
+            "" if one.write_s is None else format_latency(one.write_s),
+            "" if one.latency is None else f"{one.latency:.2f}",
+            "stay" if one.leftovers else "none",
+            "kept" if one.mode_kept else "lost",
+            _durable(one.syncs),
+        )
+        for one in compared
+    ]
+    found = [f"{one.target}: {words}" for one in compared if (words := _found(one))]
+    return [*aligned([heads, *rows], right={2, 3, 4, 5}), "", *found]
+
+
+def as_json(compared: Sequence[Compared], rounds: int) -> str:
+    """The same, with each run's directory."""
+    plain: dict[str, Any] = {
+        "schema": SCHEMA,
+        "rounds": rounds,
+        "targets": [
+            {
+                "target": one.target,
+                "verdict": one.verdict.label,
+                "anomalies": one.anomalies,
+                "changes_per_s": one.per_s,
+                "speed": one.speed,
+                "p50_s": one.write_s,
+                "latency": one.latency,
+                "leftovers": one.leftovers,
+                "mode_kept": one.mode_kept,
+                "syncs_per_write": one.syncs,
+                "runs": [result.run for result in one.results],
+                "plan": one.results[0].plan if one.results else {},
+            }
+            for one in compared
+        ],
+    }
+    return json.dumps(plain, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def _durable(syncs: int | None) -> str:
+    if syncs is None:
+        return "not known"
+    return {0: "no sync", 1: "1 sync"}.get(syncs, f"{syncs} syncs")
+
+
+def _found(one: Compared) -> str:
+    parts = sorted({(-count, anomaly) for found in one.anomalies.values() for anomaly, count in found.items()})
+    return ", ".join(f"{anomaly} ×{-count}" for count, anomaly in parts)
