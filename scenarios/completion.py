@@ -18,7 +18,7 @@ SIGNALS = tuple(
     for number in range(256)
 )
 
-PATIENCE = 16
+PATIENCE = 12
 """Looks in vain after which any writer makes the signal itself: its owner may not be there at all, or may not write."""
 
 
@@ -31,7 +31,7 @@ def monitor(agent: Agent) -> Steps:
             looks += 1
             if mine or looks % PATIENCE == 0:
                 yield agent.write(signal)
-        if agent.random.randrange(4) == 0:
+        if agent.random.random() < 0.25:
             yield agent.read(signal)
     while True:
         yield alternate(agent, SIGNALS[-1])
@@ -53,7 +53,7 @@ scenario(
         about="a signal is made once, round after round, while all others wait for it",
         files=SIGNALS,
         roles=(
-            Role("monitor", "writer", monitor, needs=frozenset({"write"}), weight=24),
+            Role("monitor", "writer", monitor, needs=frozenset({"write"}), weight=6),
             Role("wait", "reader", wait, weight=4),
         ),
         checkers=frozenset({"torn", "register", "sessions", "leftovers", "progress"}),

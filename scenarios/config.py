@@ -9,7 +9,7 @@ from stress.api import Agent, Kind, Role, Scenario, Steps, scenario
 def configure(agent: Agent) -> Steps:
     """Replace the configuration, again and again."""
     while True:
-        yield agent.write(CONFIG, enabled=agent.random.randrange(2) == 1)
+        yield agent.write(CONFIG, enabled=agent.random.random() < 0.5)
 
 
 def look_up(agent: Agent) -> Steps:

@@ -10,7 +10,7 @@ def mark_features(agent: Agent) -> Steps:
     """Mark one entry after the other; three of four pass."""
     while True:
         entry = agent.random.randrange(len(FEATURES.shape))
-        yield agent.update(FEATURES, Edit((entry, "passes"), set=agent.random.randrange(4) > 0))
+        yield agent.update(FEATURES, Edit((entry, "passes"), set=agent.random.random() < 0.75))
 
 
 scenario(

@@ -13,8 +13,8 @@ def count(agent: Agent) -> Steps:
             Edit(("session_count",), add=1),
             Edit(("last_update",), set=f"2024-01-11T15:{agent.random.randrange(60):02}:00Z"),
         )
-        yield agent.update(CONTEXT, *edits, locked=agent.random.randrange(4) == 0)
-        if agent.random.randrange(4) == 0:
+        yield agent.update(CONTEXT, *edits, locked=agent.random.random() < 0.25)
+        if agent.random.random() < 0.25:
             yield alternate(agent, CONTEXT)
 
 

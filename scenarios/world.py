@@ -53,7 +53,7 @@ SETTINGS = SharedFile(
 
 def alternate(agent: Agent, file: SharedFile) -> Request:
     """One look at a document: by the target's own reader, or as an outsider."""
-    return agent.read(file) if agent.random.randrange(2) else agent.observe(file)
+    return agent.read(file) if agent.random.random() < 0.5 else agent.observe(file)
 
 
 def watch(*files: SharedFile) -> Callable[[Agent], Steps]:

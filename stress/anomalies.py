@@ -7,9 +7,11 @@ __all__ = ["ABOUT"]
 ABOUT = {
     "torn-read": "a reader saw a part of a document, or parts of two",
     "garbage-read": "a reader saw bytes that nobody wrote",
+    "missing-read": "a reader found no document where one had to be",
     "stale-read": "a reader saw an older version after a newer one was certainly in place",
     "future-read": "a reader saw a version before its write had begun",
     "aborted-read": "a reader saw a version whose write certainly failed",
+    "phantom-read": "a reader saw a whole version that nobody wrote to that file in this run",
     "non-monotonic-read": "one process saw a version, and then an older one",
     "lost-update": "an update that was acknowledged was overwritten by one that had not seen it",
     "lost-write": "a write that was acknowledged is not to be found",

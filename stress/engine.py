@@ -113,6 +113,8 @@ def check(
         run=str(folder),
         interrupted=interrupted or any(event["event"] == "interrupted" for event in events),
         began=history.began,
+        history=history,
+        events=tuple(events),
     )
 
 

@@ -14,7 +14,6 @@ import random
 import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from stress.history.record import GARBAGE, NO_VERSION, format_version, parse_version
@@ -48,8 +47,7 @@ class Seen(NamedTuple):
     parent: int
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(NamedTuple):
     """One change to a document, in a form that both Python and jq can carry out.
 
     ``path`` are keys and indices from the top; ``set`` replaces the value there, ``add`` adds a number to it

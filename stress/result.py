@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
@@ -53,6 +53,8 @@ class Finding:
     count: int = 1
     verdict: Verdict = Verdict.FAIL
     """``UNKNOWN`` for what casts doubt on the run itself (a dead worker, no overlap) and proves no violation."""
+    focus: Operation | None = field(default=None, repr=False, compare=False)
+    """The one of the witness that the finding is about: the offending read, the update that was lost."""
 
 
 def witness(history: History, rows: Iterable[int]) -> tuple[Operation, ...]:
@@ -76,6 +78,10 @@ class Result:
     interrupted: bool = False
     began: int = 0
     """When the gate was opened, ``CLOCK_MONOTONIC`` ns: what the times of a witness are told from."""
+    history: History | None = field(default=None, repr=False, compare=False)
+    """What was judged, for reports that draw it."""
+    events: tuple[Mapping[str, Any], ...] = field(default=(), repr=False, compare=False)
+    """Starts, ends and the strokes of the nemesis, as `stress.history.store.read_events` gives them."""
 
     @property
     def exit_code(self) -> int:

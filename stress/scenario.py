@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from stress.history.record import NO_VERSION, Kind, Outcome
 from stress.payload import Edit, draw_size
@@ -53,8 +53,7 @@ class SharedFile:
     """Instead of the scenario's checkers, where they differ."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One operation to do. The worker gives it version, sequence and times."""
 
     kind: Kind
@@ -67,8 +66,7 @@ class Request:
     """For an update: done as read, change, write inside the target's lock, where it has one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """How a request ended, and the version that was seen or written."""
 
     outcome: Outcome

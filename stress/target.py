@@ -7,6 +7,7 @@ and constants that a module may define are listed in `Target`.
 from __future__ import annotations
 
 import fnmatch
+import importlib
 import importlib.util
 import re
 import sys
@@ -21,7 +22,7 @@ import tomllib
 from stress.registry import close_names
 from stress.scenarios import target_folders
 
-__all__ = ["OPERATIONS", "DefiniteFailure", "Target", "TargetError", "load", "names"]
+__all__ = ["OPERATIONS", "DefiniteFailure", "Target", "TargetError", "adopt", "load", "names"]
 
 OPERATIONS = ("write", "read", "update", "append", "backup", "recover", "lock", "sweep")
 """What a target can do. ``lock`` and ``sweep`` are not operations of a scenario, but help to judge: see `Target`."""
@@ -65,7 +66,8 @@ class Target:
     """Patterns (`fnmatch`) of base names that may stay after a clean run."""
     exclusive: bool = False
     """Whether ``update`` claims to hold a lock while its ``change`` runs."""
-    module: ModuleType | None = None
+    module: Any = None
+    """The Python module, or the object, whose attributes are the operations; None: there is no Python side."""
     bash: Path | None = None
     """The file of Bash functions, where there is one."""
     commands: Mapping[str, str] = field(default_factory=dict)
@@ -101,8 +103,31 @@ def names() -> list[str]:
     return sorted(path.stem.replace("_", "-") for folder in target_folders() for path in folder.glob("[!_]*.py"))
 
 
+_adopted: dict[str, Target] = {}
+
+
+def adopt(thing: object) -> str:
+    """Make a target of an object, a class (which is called, without arguments) or a module that has the operations of
+    one as attributes; returns the name by which `load` finds it in this process. Raises `TargetError`.
+
+    The name is ``module:qualname`` where there is one, and `load` finds it by that in other processes too, if it can be
+    imported there.
+    """
+    qualname = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", None) or type(thing).__qualname__
+    if isinstance(thing, ModuleType):
+        name = f"{thing.__name__}:"
+    else:
+        name = f"{getattr(thing, '__module__', None) or '?'}:{qualname}"
+    _adopted[name] = _from_object(name, thing)
+    return name
+
+
 def load(name: str) -> Target:
-    """The target of that name, or in the file of that path (``.py`` or ``.toml``); raises `TargetError`."""
+    """The target of that name, in the file of that path (``.py`` or ``.toml``), or at that place (``module:Class``);
+    raises `TargetError`.
+    """
+    if name in _adopted:
+        return _adopted[name]
     if name.endswith((".py", ".toml")) or "/" in name:
         path = Path(name)
         if not path.is_file():
@@ -112,6 +137,8 @@ def load(name: str) -> Target:
         if path.suffix != ".py":
             raise TargetError(f"{name!r} is neither a Python module (.py) nor a file of commands (.toml)")
         return _from_module(path.stem, path)
+    if ":" in name:
+        return _from_object(name, _imported(name))
     for folder in target_folders():
         path = folder / f"{name.replace('-', '_')}.py"
         if "_" not in name and path.is_file():
@@ -139,23 +166,50 @@ def _from_module(name: str, path: Path) -> Target:
             f"{str(path)!r} could not be imported: {type(error).__name__}: {_one_line(error)}{where}"
         ) from error
     bash = path.with_suffix(".bash")
+    return _of(module, name, path.resolve(), bash.resolve() if bash.is_file() else None, str(path))
+
+
+def _of(thing: Any, name: str, path: Path, bash: Path | None, called: str) -> Target:
     target = Target(
         name=name,
-        path=path.resolve(),
-        about=_one_line(getattr(module, "ABOUT", "") or (module.__doc__ or "").strip().partition("\n")[0]),
-        expects=tuple(getattr(module, "EXPECTS", ())),
-        faults=dict(getattr(module, "FAULTS", {})),
-        scenarios=tuple(getattr(module, "SCENARIOS", ())),
-        residue=(*_RESIDUE, *getattr(module, "RESIDUE", ())),
-        exclusive=bool(getattr(module, "EXCLUSIVE", False)),
-        module=module,
-        bash=bash.resolve() if bash.is_file() else None,
+        path=path,
+        about=_one_line(getattr(thing, "ABOUT", "") or (thing.__doc__ or "").strip().partition("\n")[0]),
+        expects=tuple(getattr(thing, "EXPECTS", ())),
+        faults=dict(getattr(thing, "FAULTS", {})),
+        scenarios=tuple(getattr(thing, "SCENARIOS", ())),
+        residue=(*_RESIDUE, *getattr(thing, "RESIDUE", ())),
+        exclusive=bool(getattr(thing, "EXCLUSIVE", False)),
+        module=thing,
+        bash=bash,
     )
     if not target.operations:
         raise TargetError(
-            f"{str(path)!r} defines none of the operations {', '.join(OPERATIONS[:6])}; see `stress run --help`"
+            f"{called!r} defines none of the operations {', '.join(OPERATIONS[:6])}; see `stress run --help`"
         )
     return target
+
+
+def _from_object(name: str, thing: Any) -> Target:
+    if isinstance(thing, type):
+        try:
+            thing = thing()
+        except Exception as error:
+            raise TargetError(f"{name!r} could not be made: {type(error).__name__}: {_one_line(error)}") from error
+    source = getattr(sys.modules.get(getattr(thing, "__module__", "") or ""), "__file__", None)
+    return _of(thing, name, Path(source or name), None, name)
+
+
+def _imported(name: str) -> Any:
+    module, _, qualname = name.partition(":")
+    try:
+        thing: Any = importlib.import_module(module)
+        for part in filter(None, qualname.split(".")):
+            thing = getattr(thing, part)
+    except Exception as error:
+        raise TargetError(
+            f"{name!r} could not be imported: {type(error).__name__}: {_one_line(error)}; give module:Class"
+        ) from error
+    return thing
 
 
 def _from_toml(path: Path) -> Target:

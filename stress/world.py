@@ -58,6 +58,9 @@ def compose(names: Sequence[str], able: frozenset[str]) -> tuple[World, list[str
         if missing := sorted(scenario.needs - able):
             skipped.append(f"scenario {name}: the target has no {' and no '.join(missing)}")
         else:
+            if "read" not in able:  # then readers open the file themselves
+                kinds = {Kind.OBSERVE if kind is Kind.READ else kind for kind in scenario.kinds}
+                scenario = replace(scenario, kinds=frozenset(kinds))
             scenarios.append(scenario)
     files: dict[str, SharedFile] = {}
     facts: dict[str, FileFacts] = {}

@@ -18,8 +18,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 OURS = ("atomicops", "stress", "scenarios")
-THIRD_PARTY = frozenset({"click", "multiprocess", "numpy", "rich"})
+THIRD_PARTY = frozenset({"click", "jinja2", "markupsafe", "multiprocess", "numpy", "plotly", "rich"})
 """What `stress` may use of others; the same as in pyproject.toml."""
+
+ONLY_IN = {"pytest": "stress/pytest_plugin.py", "hypothesis": "stress/strategies.py"}
+"""What is there only for those who test with it: no dependency, and imported in one file."""
 
 PROCESSES = frozenset({"multiprocess", "multiprocessing", "subprocess", "signal", "concurrent", "asyncio", "pty"})
 HANDLES_SIGNALS = ("stress/engine.py", "stress/cli/")
@@ -61,6 +64,8 @@ def allowed(path: str, name: str) -> str | None:
         if top in sys.stdlib_module_names or top in ("atomicops", "scenarios"):
             return None
         return None if f"{name}.".startswith("stress.api.") else "scenarios import stress.api and atomicops only"
+    if ONLY_IN.get(top) == path:
+        return None
     if top not in sys.stdlib_module_names and top != "stress" and top not in THIRD_PARTY:
         return "stress imports nothing of scenarios and atomicops, and of others what pyproject.toml names"
     handles = top == "signal" and path.startswith(HANDLES_SIGNALS)
@@ -70,7 +75,7 @@ def allowed(path: str, name: str) -> str | None:
         return "a checker is a pure function of the history"
     if top == "click" and not path.startswith("stress/cli/"):
         return "arguments are read in stress/cli"
-    if top == "rich" and not path.startswith("stress/reporters/"):
+    if top in ("rich", "jinja2", "markupsafe", "plotly") and not path.startswith("stress/reporters/"):
         return "what people see is made in stress/reporters"
     return None
 
@@ -124,7 +129,10 @@ def test_only_the_command_line_exits_and_prints() -> None:
         ("stress/checkers/torn.py", "import time", "time"),
         ("stress/checkers/torn.py", "from pathlib import Path", "pathlib.Path"),
         ("stress/engine.py", "import rich.table", "rich.table"),
+        ("stress/cli/report.py", "import jinja2", "jinja2"),
         ("stress/engine.py", "import click", "click"),
+        ("stress/engine.py", "import pytest", "pytest"),
+        ("stress/pytest_plugin.py", "import hypothesis", "hypothesis"),
         ("scenarios/bridge.py", "from stress.engine import run", "stress.engine.run"),
         ("scenarios/bridge.py", "import stress", "stress"),
         ("scenarios/bridge.py", "from stress import engine", "stress.engine"),

@@ -87,7 +87,7 @@ def finding(
     count: int = 1,
     verdict: Verdict = Verdict.FAIL,
 ) -> Finding:
-    """A finding on a file; its scenario is that of the first witness row, else the file's."""
+    """A finding on a file; the first of ``rows`` is what it is about. Its scenario is that row's, else the file's."""
     chosen = pick(rows)
     scenario = facts.scenario if facts is not None else ""
     if chosen:
@@ -104,4 +104,5 @@ def finding(
         detail=tuple(detail),
         count=int(count),
         verdict=verdict,
+        focus=history.operation(chosen[0]) if chosen else None,
     )

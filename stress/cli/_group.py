@@ -49,6 +49,7 @@ Examples:
   stress run --target guide                   the same, at recipes that lose data
   stress run handoff --target my_helpers.py   one scenario, at functions of yours
   stress check .stress/RUN                    judge a run that is over once more
+  stress report .stress/RUN                   a page that shows what happened
   stress list targets                         what can be tested
 
 \b

@@ -3,36 +3,87 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from stress.cli._github import tell_github
+from stress.plan import UsageError
 from stress.reporters.files import Destination, write_report
 from stress.reporters.terminal import Terminal
 from stress.result import Result
 
-__all__ = ["finish", "report_options"]
+if TYPE_CHECKING:
+    from stress.engine import HarnessError
+
+__all__ = ["check_run", "finish", "keep_record", "report_option", "report_options", "save_option", "write_all"]
+
+_KINDS = ("html", "json", "junit", "markdown", "trace")
+"""Of reports: said in the help, which must not import them all."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def report_options(function: F) -> F:
-    """Add ``--report`` and ``--quiet``, as ``report`` (a tuple of texts) and ``quiet``."""
+def report_option(function: F) -> F:
+    """Add ``--report``, as ``report`` (a tuple of texts)."""
     report = click.option(
         "--report",
         multiple=True,
         metavar="KIND=FILE,...",
-        help="Write a report: json=FILE, junit=FILE. Can be given more than once. [default: none]",
-        shell_complete=lambda ctx, param, incomplete: [
-            kind for kind in ("json=", "junit=") if kind.startswith(incomplete)
-        ],
+        help=f"Write a report: {', '.join(f'{kind}=FILE' for kind in _KINDS)}. Can be given more than once. "
+        "[default: none]",
+        shell_complete=lambda ctx, param, incomplete: [f"{kind}=" for kind in _KINDS if kind.startswith(incomplete)],
     )
+    return report(function)
+
+
+def report_options(function: F) -> F:
+    """Add ``--report`` and ``--quiet``, as ``report`` (a tuple of texts) and ``quiet``."""
     quiet = click.option("--quiet", "-q", is_flag=True, help="Show the verdict and the findings only. [default: no]")
-    return report(quiet(function))
+    return report_option(quiet(function))
+
+
+def save_option(function: F) -> F:
+    """Add ``--save-regression``, as ``save_regression``."""
+    return click.option(
+        "--save-regression",
+        metavar="NAME",
+        help="Keep each violation as a small history in stress-regressions/, for `stress gate` to find again. "
+        "[default: none]",
+    )(function)
+
+
+def keep_record(result: Result, name: str | None) -> None:
+    """Do what ``--save-regression`` says, and tell what was kept. Raises `stress.engine.HarnessError`."""
+    if name is None:
+        return
+    from stress import regressions
+    from stress.engine import HarnessError
+
+    try:
+        written = regressions.save(result, name)
+    except OSError as error:
+        raise HarnessError(f"--save-regression: {name!r} could not be kept: {error.strerror or error}") from error
+    click.echo(
+        f"Kept: {', '.join(written)}"
+        if written
+        else "Kept nothing: there is no violation of which a record can be made"
+    )
 
 
 def finish(result: Result, wanted: Sequence[Destination], terminal: Terminal) -> int:
     """Write the reports, show the result; returns the exit code. Raises `stress.engine.HarnessError`."""
+    failed = write_all(result, wanted)
+    terminal.show(result, [] if failed else [destination.path for destination in wanted])
+    tell_github(result)
+    if failed:
+        raise failed
+    return result.exit_code
+
+
+def write_all(result: Result, wanted: Sequence[Destination]) -> HarnessError | None:
+    """Write the reports, also those after one that can't be; returns what is to be raised of the last such."""
     from stress.engine import HarnessError
 
     failed = None
@@ -42,9 +93,20 @@ def finish(result: Result, wanted: Sequence[Destination], terminal: Terminal) ->
         except OSError as error:
             failed = HarnessError(
                 f"--report: {f'{destination.kind}={destination.path}'!r} could not be written: "
-                f"{error.strerror or error}; `stress check {result.run} --report …` writes it without another run"
+                f"{error.strerror or error}; `stress report {result.run} --report …` writes it without another run"
             )
-    terminal.show(result, [] if failed else [destination.path for destination in wanted])
-    if failed:
-        raise failed
-    return result.exit_code
+    return failed
+
+
+def check_run(run: str) -> None:
+    """See that ``run`` is a run directory; raises `UsageError` with the newest one that is near."""
+    if not run or not Path(run, "plan.json").is_file():
+        raise UsageError("RUN", run, f"is no run directory{_advice(run)}")
+
+
+def _advice(run: str) -> str:
+    for folder in (Path(run or "."), Path(run or ".").parent, Path(".stress")):
+        runs = sorted(path.parent for path in folder.glob("*/plan.json"))
+        if runs:
+            return f"; the newest in {folder} is {runs[-1]}"
+    return "; give one that `stress run` has left, such as .stress/20260131-120000-naive-1a2b3c"

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from stress.cli._options import finish, report_options
+from stress.cli._options import finish, keep_record, report_options, save_option
 from stress.plan import OPTIONS, Plan, UsageError, read_toml
 from stress.registry import close_names
 from stress.reporters.files import destinations, write_text
@@ -107,22 +107,35 @@ def _option(name: str, metavar: str, help_: str, **more: Any) -> Callable[[F], F
     type=click.Path(),
 )
 @report_options
-def command(scenarios: tuple[str, ...], report: tuple[str, ...], quiet: bool, plan: str | None, **given: Any) -> int:
+@save_option
+def command(
+    scenarios: tuple[str, ...],
+    report: tuple[str, ...],
+    quiet: bool,
+    plan: str | None,
+    save_regression: str | None,
+    **given: Any,
+) -> int:
     """Have many real processes work on the same files, and judge what they did and saw.
 
     SCENARIO: which files and which operations; `stress list scenarios` has the names, and none means bridge, which is
     all of it at once.
     """
     from stress import engine
+    from stress.regressions import check_name
 
     chosen = plan_of(scenarios, given, plan)
     _check_names(chosen)
     wanted = destinations(report)
+    if save_regression is not None:
+        check_name(save_regression)
     terminal = Terminal(quiet=quiet)
     with terminal.view(chosen) as view:
         result = engine.run(chosen, view.watch)
     _keep(result)
-    return finish(result, wanted, terminal)
+    code = finish(result, wanted, terminal)
+    keep_record(result, save_regression)
+    return code
 
 
 def plan_of(scenarios: tuple[str, ...], given: dict[str, Any], file: str | None = None) -> Plan:

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from stress.history.history import FileFacts, FinalFile, History, ProcessFacts
+from stress.history.history import Columns, FileFacts, FinalFile, History, ProcessFacts
 from stress.history.journal import read_note, read_rows
 from stress.history.record import RECORD, Kind, Language, Outcome
 
@@ -114,6 +114,8 @@ def load_history(run: Path, *, now: int = 0) -> History:
     began, ended, processes = _processes(read_events(run), now)
     parts = [read_rows(path) for path in sorted((run / "journal").glob("p*.ops"))]
     ops = np.concatenate(parts) if parts else np.zeros(0, RECORD)
+    if now:
+        ops = _as_of(ops, now)
     ops = ops[np.argsort(ops["invoke"], kind="stable")]
     _close_open(ops, processes, now)
     files = tuple(
@@ -135,6 +137,18 @@ def load_history(run: Path, *, now: int = 0) -> History:
         notes=functools.partial(read_note, run / "journal"),
         required=tuple(frozenset(Kind(kind) for kind in kinds) for kinds in world["required"]),
     )
+
+
+def _as_of(ops: Columns, now: int) -> Columns:
+    """What had happened by ``now``, which is before the first journal was read.
+
+    The journals of a run under way are read one after the other: in a later one there may be a look at what an earlier
+    one, when it was read, did not have yet.
+    """
+    ops = ops[ops["invoke"] <= now]
+    later = ops["return"] > now
+    ops["outcome"][later] = Outcome.OPEN
+    return ops
 
 
 def _processes(events: list[dict[str, Any]], now: int) -> tuple[int, int, dict[int, ProcessFacts]]:

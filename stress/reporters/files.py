@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stress.plan import UsageError
-from stress.registry import UnknownName
+from stress.registry import close_names
 from stress.reporters import registry
 from stress.result import Result
 
@@ -30,22 +30,23 @@ class Destination:
     path: str
 
 
-def destinations(values: Iterable[str]) -> list[Destination]:
+def destinations(values: Iterable[str], kinds: Iterable[str] | None = None) -> list[Destination]:
     """Read the values of ``--report``, and see that each file can be written; raises `UsageError` before any run.
 
-    A value is ``KIND=FILE``, or several with commas between them.
+    A value is ``KIND=FILE``, or several with commas between them. ``kinds``: the only ones that there are; None: all
+    that are registered.
     """
+    there_are = list(registry.load()) if kinds is None else sorted(kinds)
     wanted: list[Destination] = []
     for text in [part for value in values for part in _NEXT.split(value)]:
         kind, equals, path = text.partition("=")
         if not (kind and equals and path):
             raise UsageError(
-                "--report", text, f"is not KIND=FILE; kinds: {', '.join(registry.load())}; such as --report json=r.json"
+                "--report", text, f"is not KIND=FILE; kinds: {', '.join(there_are)}; such as --report json=r.json"
             )
-        try:
-            registry.load().get(kind)
-        except UnknownName as error:
-            raise UsageError("--report", text, f"can't be made: {error}") from error
+        if kind not in there_are:
+            advice = f"can't be made: no kind of report is named {kind!r}{close_names(kind, there_are)}"
+            raise UsageError("--report", text, advice)
         if any(os.path.realpath(path) == os.path.realpath(other.path) for other in wanted):
             raise UsageError("--report", text, "names a file that another report goes to; give each its own")
         try:

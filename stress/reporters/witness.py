@@ -14,7 +14,7 @@ from stress.reporters.table import NAMES
 from stress.reporters.words import counted, escape_bytes, one_line, plain_text
 from stress.result import Finding, Verdict
 
-__all__ = ["diagram", "finding_headline", "finding_lines", "finding_summary", "witness_table"]
+__all__ = ["diagram", "finding_headline", "finding_lines", "finding_summary", "witness_cells", "witness_table"]
 
 WIDTH = 78
 _HEAD, _TAIL = 120, 80  # bytes; where a document was cut off shows at its end
@@ -61,28 +61,35 @@ def body(finding: Finding, began: int, width: int = WIDTH) -> list[str]:
 
 def witness_table(ops: Sequence[Operation], began: int) -> list[str]:
     """The operations in order of time, one a line; times in milliseconds since the gate was opened."""
-    head = ("process", "language", "operation", "from", "version", "start ms", "end ms", "outcome")
-    rows = [
-        (
-            f"p{op.process}",
-            op.language.label,
-            _verb(op),
-            _version(op.parent),
-            _version(op.version),
-            f"{(op.invoke - began) / 1e6:.3f}",
-            f"{(op.ret - began) / 1e6:.3f}",
-            {"ok": "ok", "fail": "failed", "info": "unknown"}.get(op.outcome.label, op.outcome.label),
-        )
-        for op in ops
-    ]
-    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    rows = witness_cells(ops, began)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     right = {5, 6}
     return [
         "  ".join(
             cell.rjust(width) if column in right else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
-        for row in [head, *rows]
+        for row in rows
+    ]
+
+
+def witness_cells(ops: Sequence[Operation], began: int) -> list[list[str]]:
+    """The same, as cells; the head is the first row."""
+    return [
+        ["process", "language", "operation", "from", "version", "start ms", "end ms", "outcome"],
+        *(
+            [
+                f"p{op.process}",
+                op.language.label,
+                _verb(op),
+                _version(op.parent),
+                _version(op.version),
+                f"{(op.invoke - began) / 1e6:.3f}",
+                f"{(op.ret - began) / 1e6:.3f}",
+                {"ok": "ok", "fail": "failed", "info": "unknown"}.get(op.outcome.label, op.outcome.label),
+            ]
+            for op in ops
+        ),
     ]
 
 

@@ -31,6 +31,8 @@ class Stroke:
 
     fault: str
     pid: int
+    lasts_s: float = 0.0
+    """How long a pause or a fill is to last."""
 
 
 class Nemesis:
@@ -69,9 +71,11 @@ class Nemesis:
             pid = self._random.choice(pids)
             if not any(stroke.pid == pid for stroke in strokes):
                 self._counts[fault] = self.count(fault) + 1
-                strokes.append(Stroke(fault, pid))
+                lasts_s = 0.0
                 if fault != "kill":
-                    self._until[fault, pid] = now + self._random.uniform(*(_PAUSE_S if fault == "pause" else _FILL_S))
+                    lasts_s = self._random.uniform(*(_PAUSE_S if fault == "pause" else _FILL_S))
+                    self._until[fault, pid] = now + lasts_s
+                strokes.append(Stroke(fault, pid, lasts_s))
         return strokes
 
     def apply(self, stroke: Stroke) -> None:

@@ -16,7 +16,17 @@ from stress.scenario import Answer, Request
 from stress.target import DefiniteFailure, Target
 from stress.workers.duties import Duties
 from stress.workers.gate import Gate
-from stress.workers.sight import Sight, Sights, document_sight, read_file, saved_sight, unreadable_sight
+from stress.workers.sight import (
+    Parsed,
+    Sight,
+    Sights,
+    document_sight,
+    parsed_sight,
+    read_document,
+    read_file,
+    saved_sight,
+    unreadable_sight,
+)
 
 __all__ = ["EXIT_JOURNAL", "PythonSide", "work"]
 
@@ -27,6 +37,12 @@ _BURST = 16
 """Operations that a reader does at a stretch."""
 
 Json = Any
+
+# Named once: before Python 3.12 each look-up of an enumeration's member is a call, and `do` is paid for by every
+# operation under test.
+_WRITE, _READ, _OBSERVE, _UPDATE, _APPEND = Kind.WRITE, Kind.READ, Kind.OBSERVE, Kind.UPDATE, Kind.APPEND
+_CHANGES = (_WRITE, _APPEND, _UPDATE)
+_OK = Outcome.OK
 
 
 class PythonSide:
@@ -50,16 +66,16 @@ class PythonSide:
         version = version_of(journal.process, journal.rows + 1)
         kind = request.kind
         held: list[int] = []
-        if kind is Kind.WRITE:
+        if kind is _WRITE:
             call = self._bind("write", request.path, document_of(version, request.size, request.shape))
-        elif kind is Kind.APPEND:
+        elif kind is _APPEND:
             call = self._bind("append", request.path, log_record(version, request.size))
-        elif kind is Kind.UPDATE:
+        elif kind is _UPDATE:
             call = self._update(request, version, held)
         else:
             version = NO_VERSION
             call = self._reading(request, form)
-        parent, sight, failure, outcome = NO_VERSION, None, "", Outcome.OK
+        parent, sight, failure, outcome = NO_VERSION, None, "", _OK
         cpu = time.thread_time_ns()
         invoked = journal.invoke(kind, index, scenario, version, request.size or -1)
         try:
@@ -70,9 +86,9 @@ class PythonSide:
             outcome, failure = Outcome.FAIL, _words(error)
         except Exception as error:
             returned = time.monotonic_ns()
-            if kind is Kind.READ and isinstance(error, FileNotFoundError):
+            if kind is _READ and isinstance(error, FileNotFoundError):
                 sight = document_sight(None)
-            elif kind is Kind.READ and isinstance(error, ValueError):
+            elif kind is _READ and isinstance(error, ValueError):
                 sight = unreadable_sight(error)
             else:
                 outcome, failure = Outcome.INFO, _words(error)
@@ -82,7 +98,7 @@ class PythonSide:
             parent = held[0]
             if len(held) == 3:
                 held_from, held_to = held[1:]
-        elif outcome is Outcome.OK and kind not in (Kind.WRITE, Kind.APPEND, Kind.UPDATE):
+        elif outcome is _OK and kind not in _CHANGES:
             sight = sight or self._examine(request, form, seen)
         if sight is not None:
             version = sight.version
@@ -127,10 +143,10 @@ class PythonSide:
 
     def _reading(self, request: Request, form: str) -> Callable[[], Any]:
         path = request.path
-        if request.kind is Kind.READ and self._functions["read"] is not None and form != "log":
+        if request.kind is _READ and self._functions["read"] is not None and form != "log":
             return self._bind("read", path)
-        if request.kind in (Kind.READ, Kind.OBSERVE):
-            return lambda: read_file(path)
+        if request.kind in (_READ, _OBSERVE):
+            return lambda: read_file(path) if form == "log" else read_document(path)
         if request.kind is Kind.OBSERVE_BACKUP:
             return lambda: self._sights.look_at_backup(path)
         return self._bind("backup" if request.kind is Kind.BACKUP else "recover", path)
@@ -138,13 +154,15 @@ class PythonSide:
     def _examine(self, request: Request, form: str, seen: Any) -> Sight:
         if isinstance(seen, Sight):
             return seen
+        if isinstance(seen, Parsed):
+            return parsed_sight(seen)
         if request.kind is Kind.BACKUP:
             if not isinstance(seen, (str, os.PathLike)):
                 return Sight(GARBAGE, text=f"backup returned {seen!r}, not a path")
             return saved_sight(os.fspath(seen))
         if request.kind is Kind.RECOVER:
             return self._sights.look(request.path, form, read_file(request.path))
-        if request.kind is Kind.READ and self._functions["read"] is not None and form != "log":
+        if request.kind is _READ and self._functions["read"] is not None and form != "log":
             return document_sight(seen)
         return self._sights.look(request.path, form, seen)
 

@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from stress.history.journal import FINISHED, READY, RUNNING, Journal
@@ -150,7 +149,7 @@ class ShellWorker:
             self.journal.write_header(state=RUNNING)
         index, form = self._files[request.path]
         if request.kind is Kind.READ and ("read" not in self._able or form == "log"):
-            request = replace(request, kind=Kind.OBSERVE)
+            request = request._replace(kind=Kind.OBSERVE)
         kind, operation, content = request.kind, request.kind.label, ""
         version = version_of(self.journal.process, self.journal.rows + 1)
         if kind is Kind.WRITE:

@@ -6,21 +6,30 @@ import hashlib
 import json
 import os
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Outcome
-from stress.payload import examine_bytes, examine_document, parse_log
+from stress.payload import examine_document, parse_log
 
-__all__ = ["Sight", "Sights", "document_sight", "newest_backup", "read_file", "saved_sight", "unreadable_sight"]
+__all__ = [
+    "Parsed",
+    "Sight",
+    "Sights",
+    "document_sight",
+    "newest_backup",
+    "parsed_sight",
+    "read_document",
+    "read_file",
+    "saved_sight",
+    "unreadable_sight",
+]
 
 EVIDENCE_BYTES = 256 << 10
 """What is kept of one document that is no version."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(NamedTuple):
     """The columns of a row that say what was seen."""
 
     version: int = NO_VERSION
@@ -79,11 +88,32 @@ def unreadable_sight(error: ValueError) -> Sight:
     )
 
 
-def bytes_sight(content: bytes | None) -> Sight:
-    """The bytes of a file that holds a document."""
+class Parsed(NamedTuple):
+    """What an outsider read: the bytes, and the document in them (None where there is none)."""
+
+    content: bytes | None
+    document: Any
+
+
+def read_document(path: str) -> Parsed:
+    """Read and parse a file, as any reader of a document does."""
+    content = read_file(path)
+    return Parsed(None, None) if content is None else _parse(content)
+
+
+def _parse(content: bytes) -> Parsed:
+    try:
+        return Parsed(content, json.loads(content))
+    except (ValueError, RecursionError):
+        return Parsed(content, None)
+
+
+def parsed_sight(seen: Parsed) -> Sight:
+    """What `read_document` returned."""
+    content, document = seen
     if content is None:
         return _ABSENT
-    version, parent = examine_bytes(content)
+    version, parent = examine_document(document)
     if version == GARBAGE:
         return Sight(GARBAGE, size=len(content), data=content[:EVIDENCE_BYTES])
     return Sight(version, parent, size=len(content))
@@ -91,9 +121,9 @@ def bytes_sight(content: bytes | None) -> Sight:
 
 def saved_sight(path: str) -> Sight:
     """A backup that a target says it has made at ``path``."""
-    content = read_file(path)
-    sight = bytes_sight(content)
-    digest = "" if content is None else hashlib.sha256(content).hexdigest()
+    seen = read_document(path)
+    sight = parsed_sight(seen)
+    digest = "" if seen.content is None else hashlib.sha256(seen.content).hexdigest()
     name = os.path.relpath(path) if os.path.isabs(path) else os.path.normpath(path)
     return Sight(sight.version, sight.parent, sight.size, text=f"{name}\n{digest}", data=sight.data)
 
@@ -111,25 +141,32 @@ def newest_backup(path: str) -> str | None:
 
 
 class Sights:
-    """One process's view of the shared files; remembers each log's last content, so as to examine and keep only what
-    is new.
+    """One process's view of the shared files; remembers what it saw last, so as to examine, and of a log to keep, only
+    what is new.
     """
 
     def __init__(self) -> None:
+        self._documents: dict[str, tuple[bytes, Sight]] = {}
         self._logs: dict[str, tuple[bytes, int, bool]] = {}  # path → content, CRC-32, whether it was whole
 
     def look(self, path: str, form: str, content: bytes | None) -> Sight:
         """Examine what was read of ``path``; ``form`` as in `stress.scenario.SharedFile`."""
         if form == "log":
             return self._log(path, content)
-        return bytes_sight(content)
+        if content is None:
+            return _ABSENT
+        last, sight = self._documents.get(path, (b"", None))
+        if sight is None or content != last:
+            sight = parsed_sight(_parse(content))
+            self._documents[path] = content, sight
+        return sight
 
     def look_at_backup(self, path: str) -> Sight:
         """Read the newest backup of ``path`` as an outsider."""
         backup = newest_backup(path)
         if backup is None:
             return _ABSENT
-        sight = bytes_sight(read_file(backup))
+        sight = parsed_sight(read_document(backup))
         return Sight(sight.version, sight.parent, sight.size, text=backup, data=sight.data)
 
     def _log(self, path: str, content: bytes | None) -> Sight:

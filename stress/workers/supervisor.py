@@ -38,8 +38,10 @@ from stress.workers.shell import ShellWorker, environment, start_shell
 
 __all__ = ["Orders", "supervise"]
 
-READER_REST_S = 0.03
-"""The longest that a Python reader waits after a burst of reads."""
+READER_REST_S = 0.02
+"""The longest that a Python reader waits after a burst of reads, for each reader there is: so many of them look no more
+often than a few do, and leave the processor to the writers.
+"""
 _POLL_S = 0.02
 _FORK = multiprocess.get_context("fork")
 
@@ -204,7 +206,8 @@ class Supervisor:
             writer = seat.part == "writer"
             journal = Journal(journals, number, seat.worker, seat.language, writer=writer)
             side = PythonSide(self._orders.target, journal, dict(self._orders.files))
-            rest = functools.partial(random.Random(number).uniform, 0, 0 if writer else READER_REST_S)
+            readers = sum(other.part == "reader" for other in self._orders.seats)
+            rest = functools.partial(random.Random(number).uniform, 0, 0 if writer else READER_REST_S * readers)
             work(side, journal, duties, self._gate, rest)
         except OSError as error:  # nothing of the target comes out of a worker: this is the journal's
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -359,7 +362,7 @@ class Supervisor:
                 self._start(worker.seat)
             else:
                 self._nemesis.apply(stroke)
-            self.event(stroke.fault, process=worker.process)
+            self.event(stroke.fault, process=worker.process, lasts_s=stroke.lasts_s)
 
     def _sweep(self) -> None:
         """Where the target can sweep, have it do so after kills, in a process of its own."""

@@ -68,7 +68,7 @@ class Python:
 
     def increment(self, path: str) -> int:
         return self.code(
-            lambda: atomicops.update_json(path, lambda data: data | {"n": data["n"] + 1}, durability="none")
+            lambda: atomicops.update_json(path, lambda data: data | {"n": data.get("n", 0) + 1}, durability="none")
         )
 
     def read(self, path: str) -> tuple[int, bytes]:
@@ -214,7 +214,7 @@ class Contract(RuleBasedStateMachine):
         else:
             assert code == OK
             expected = json.loads(self.content)
-            expected["n"] += 1
+            expected["n"] = expected.get("n", 0) + 1
             written = self.path.read_bytes()
             assert json.loads(written) == expected
             self.content = written

@@ -116,7 +116,7 @@ BAD = [
     (("run", "dril"), "SCENARIO", "dril", "did you mean 'drill'?"),
     (("run", "a b"), "SCENARIO", "a b", "stress list scenarios"),
     (("run", "--wrters", "3"), "--wrters", "", "did you mean --writers"),
-    ((*RUN, "--report", "jsn=x"), "--report", "jsn=x", "there are: json, junit"),
+    ((*RUN, "--report", "jsn=x"), "--report", "jsn=x", "there are: html, json, junit, markdown, trace"),
     ((*RUN, "--report", "json"), "--report", "json", "such as --report json=r.json"),
     ((*RUN, "--report", "json=no/such.json"), "--report", "json=no/such.json", "give a file that can"),
     (("check",), "RUN", "", "stress check --help"),
@@ -168,7 +168,9 @@ def test_every_option_of_a_plan_is_an_option_of_run_and_tells_its_default() -> N
         assert name == "scenarios" or (help_ and "[default: " in help_), f"--{name} does not tell its default"
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["-h"], ["run", "--help"], ["check", "-h"], ["list", "-h"]])
+@pytest.mark.parametrize(
+    "argv", [["--help"], ["-h"], ["run", "--help"], ["check", "-h"], ["report", "-h"], ["list", "-h"]]
+)
 def test_help_has_examples(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(argv) == 0
     said = capsys.readouterr()

@@ -12,6 +12,7 @@ import pytest
 
 from stress.history.journal import FINISHED, Journal, read_header, read_note, read_rows
 from stress.history.record import NO_VERSION, Kind, Language, Outcome, version_of
+from stress.history.store import load_history, save_world
 
 
 def _journal(folder: Path, process: int = 3) -> Journal:
@@ -55,6 +56,23 @@ def test_an_operation_that_a_kill_cut_short_stays_open_and_its_parent_is_known(t
     assert rows["outcome"].tolist() == [Outcome.OK, Outcome.OPEN]
     assert rows["parent"][1] == version_of(1, 1)
     assert rows["return"][1] == 0
+
+
+def test_a_run_under_way_is_seen_as_it_was_at_one_moment(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
+    save_world(tmp_path, (), (), (), (), 0)
+    early, late = _journal(tmp_path / "journal"), _journal(tmp_path / "journal", 4)
+    first = early.invoke(Kind.WRITE, 0, 0, version_of(3, 1))
+    early.complete(first, time.monotonic_ns(), Outcome.OK, version_of(3, 1))
+    begun = late.invoke(Kind.READ, 0, 0)
+    now = time.monotonic_ns()
+    late.complete(begun, now + 5, Outcome.OK, version_of(3, 2))  # sees what was written after `now`
+    early.invoke(Kind.WRITE, 0, 0, version_of(3, 2))
+    seen = load_history(tmp_path, now=now).ops
+    assert seen["seq"].tolist() == [1, 1]
+    assert seen["outcome"].tolist() == [Outcome.OK, Outcome.INFO]
+    assert seen["return"][1] == now
+    assert len(load_history(tmp_path).ops) == 3
 
 
 def test_a_limit_on_file_sizes_does_not_stop_the_evidence(tmp_path: Path) -> None:

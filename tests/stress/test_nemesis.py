@@ -29,6 +29,15 @@ def test_nobody_to_strike_is_no_stroke() -> None:
     assert len(nemesis.due(50.0, [7])) == 1
 
 
+def test_a_stroke_says_how_long_it_lasts() -> None:
+    for seed in range(20):
+        nemesis = Nemesis({"kill": 0.1, "pause": 0.1}, random.Random(seed))
+        nemesis.begin(0.0)
+        # Asked once: a second time would end the pauses, and so send signals.
+        for stroke in nemesis.due(10.0, [7, 8, 9]):
+            assert stroke.lasts_s == 0.0 if stroke.fault == "kill" else 0.02 <= stroke.lasts_s <= 0.5
+
+
 def _stopped(pid: int) -> bool:
     with open(f"/proc/{pid}/stat") as file:
         return file.read().rpartition(")")[2].split()[0] == "T"

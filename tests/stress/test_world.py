@@ -109,3 +109,10 @@ def test_what_was_left_changed_or_lost_is_seen(world: World, target: Target, tmp
     assert found[LINKED.path].link is None
     assert not found[CORRUPT.path].evidence_kept
     assert leftovers == ("a/.tmp.x",)
+
+
+def test_a_target_without_a_reader_is_not_asked_for_reads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = replace(_scenario("one", CONTEXT), kinds=frozenset({Kind.WRITE, Kind.READ}))
+    monkeypatch.setattr(SCENARIOS, "_things", {"one": one})
+    assert compose(["one"], frozenset({"write"}))[0].scenarios[0].kinds == {Kind.WRITE, Kind.OBSERVE}
+    assert compose(["one"], frozenset({"write", "read"}))[0].scenarios[0].kinds == {Kind.WRITE, Kind.READ}

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 
 from hypothesis import HealthCheck, event, example, given, settings
-from hypothesis import strategies as st
 
 from stress.checkers.register import register
 from stress.checkers.updates import updates
-from stress.history.history import FileFacts, FinalFile, History
-from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Kind, Operation, Outcome, version_of
-
-PATH = "state.json"
-CHECKERS = frozenset({"register", "updates"})
-STRANGER = version_of(99, 9)
-
-
-def _history(operations: list[Operation], initial: int, final: int | None) -> History:
-    numbered = [replace(op, process=number + 1, seq=1) for number, op in enumerate(operations)]
-    parent = next((op.parent for op in operations if _changes(op) and op.version == final), NO_VERSION)
-    return History.of(
-        numbered,
-        [FileFacts(PATH, "drill", initial=initial, checkers=CHECKERS)],
-        final=[] if final is None else [FinalFile(exists=final != ABSENT, version=final, parent=parent)],
-    )
+from stress.history.record import INITIAL, NO_VERSION, Kind, Operation, Outcome
+from stress.strategies import STRANGER, Register, history_of, nearly_right, scattered
 
 
 def _changes(op: Operation) -> bool:
     return op.kind in (Kind.WRITE, Kind.UPDATE)
 
 
-def _linearizable(operations: list[Operation], initial: int, final: int | None) -> bool:
+def _linearizable(operations: Sequence[Operation], initial: int, final: int | None) -> bool:
     """Search all orders: definite operations take place once, unknown ones once or never, failed ones never."""
     parents = {op.version: op.parent for op in operations if not _changes(op) and op.parent != NO_VERSION}
     steps: list[tuple[int, int, int | None, int | None, bool]] = []  # invoke, return, needs, makes, may be left out
@@ -71,77 +56,12 @@ def _linearizable(operations: list[Operation], initial: int, final: int | None) 
     return search((1 << len(steps)) - 1, initial)
 
 
-def _flagged(operations: list[Operation], initial: int, final: int | None) -> set[str]:
-    history = _history(operations, initial, final)
+def _flagged(operations: Sequence[Operation], initial: int, final: int | None) -> set[str]:
+    history = history_of(Register(operations, initial, final))
     return {found.anomaly for checker in (register, updates) for found in checker(history)}
 
 
-@st.composite
-def scattered(draw: st.DrawFn) -> tuple[list[Operation], int, int | None]:
-    """Operations at random times that saw random versions: few of these histories are right."""
-    initial = draw(st.sampled_from([INITIAL, INITIAL, ABSENT]))
-    changes = draw(st.integers(1, 4))
-    written = [version_of(number + 1, 1) for number in range(changes)]
-    versions = st.sampled_from([initial, initial, *written, *written, STRANGER])
-    parents = st.one_of(versions, st.sampled_from([NO_VERSION, NO_VERSION, GARBAGE, ABSENT]))
-    operations = []
-    for number in range(changes + draw(st.integers(0, 4))):
-        invoke = draw(st.integers(0, 9))
-        ret = invoke + draw(st.integers(0, 5))
-        outcome = draw(st.sampled_from([Outcome.OK] * 6 + [Outcome.INFO] * 2 + [Outcome.FAIL]))
-        if number < changes:
-            kind = draw(st.sampled_from([Kind.WRITE, Kind.UPDATE]))
-            parent = draw(parents) if kind is Kind.UPDATE else NO_VERSION
-            operations.append(
-                Operation(1, kind, version=written[number], parent=parent, outcome=outcome, invoke=invoke, ret=ret)
-            )  # fmt: skip
-        else:
-            version = draw(versions)
-            operations.append(Operation(1, Kind.READ, version=version, outcome=outcome, invoke=invoke, ret=ret))
-    final = draw(st.one_of(st.none(), st.sampled_from([initial, *written])))
-    return operations, initial, final
-
-
-@st.composite
-def nearly_right(draw: st.DrawFn) -> tuple[list[Operation], int, int | None]:
-    """Operations around the moments at which a real register did them, some with one thing changed."""
-    initial = draw(st.sampled_from([INITIAL, ABSENT]))
-    state, parents, operations = initial, {initial: NO_VERSION}, list[Operation]()
-    for number in range(draw(st.integers(2, 8))):
-        invoke, ret = 3 * number - draw(st.integers(0, 4)), 3 * number + draw(st.integers(0, 4))
-        kind = draw(st.sampled_from([Kind.WRITE, Kind.UPDATE, Kind.UPDATE, Kind.READ, Kind.OBSERVE]))
-        if kind in (Kind.READ, Kind.OBSERVE):
-            operations.append(Operation(1, kind, version=state, parent=parents[state], invoke=invoke, ret=ret))
-            continue
-        outcome = draw(st.sampled_from([Outcome.OK] * 3 + [Outcome.INFO, Outcome.FAIL]))
-        parent = state if kind is Kind.UPDATE else NO_VERSION
-        version = version_of(number + 1, 1)
-        told = NO_VERSION if draw(st.integers(0, 5)) == 0 else parent
-        operations.append(Operation(1, kind, version=version, parent=told, outcome=outcome, invoke=invoke, ret=ret))
-        if outcome is Outcome.OK or (outcome is Outcome.INFO and draw(st.booleans())):
-            state, parents[version] = version, parent
-    final: int | None = state if draw(st.booleans()) else None
-    if draw(st.booleans()):
-        at = draw(st.integers(0, len(operations) - 1))
-        op = operations[at]
-        seen = draw(st.sampled_from(list(parents)))
-        match draw(st.integers(0, 3)):
-            case 0:
-                operations[at] = replace(op, invoke=op.invoke + 20, ret=op.ret + 25)
-            case 1:
-                operations[at] = replace(op, invoke=op.invoke - 25, ret=op.ret - 20)
-            case 2 if op.kind is Kind.UPDATE:
-                operations[at] = replace(op, parent=seen)
-            case 2 | 3 if not _changes(op):
-                operations[at] = replace(op, version=seen, parent=parents[seen])
-            case _ if final is not None:
-                final = seen
-            case _:
-                pass
-    return operations, initial, final
-
-
-def _agree(case: tuple[list[Operation], int, int | None]) -> None:
+def _agree(case: Register) -> None:
     operations, initial, final = case
     right = _linearizable(operations, initial, final)
     flagged = _flagged(operations, initial, final)
@@ -159,13 +79,13 @@ bounded = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], 
 @settings(bounded, max_examples=2000)
 @given(scattered())
 @example(([], INITIAL, INITIAL))
-def test_scattered_histories_are_judged_as_by_a_search(case: tuple[list[Operation], int, int | None]) -> None:
+def test_scattered_histories_are_judged_as_by_a_search(case: Register) -> None:
     _agree(case)
 
 
 @settings(bounded, max_examples=2000)
 @given(nearly_right())
 def test_histories_that_are_nearly_right_are_judged_as_by_a_search(
-    case: tuple[list[Operation], int, int | None],
+    case: Register,
 ) -> None:
     _agree(case)

@@ -1,0 +1,45 @@
+"""``stress report RUN``: reports of a run that is over, a page for people among them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from stress.cli._options import check_run, report_option, write_all
+from stress.reporters.files import destinations
+
+__all__ = ["command"]
+
+_EPILOG = """\b
+Examples:
+  stress report .stress/20260131-120000-naive-1a2b3c
+  stress report .stress/20260131-120000-naive-1a2b3c --report trace=trace.json
+  stress report .stress/20260131-120000-naive-1a2b3c --report html=page.html,junit=report.xml
+
+\b
+Exit codes: 0 the reports were written, whatever the verdict; 2 usage; 4 if the run
+can't be read or a report can't be written. `stress check` gives the verdict's.
+"""
+
+
+@click.command("report", epilog=_EPILOG, short_help="Write reports of a run that is over.")
+@click.argument("run", metavar="RUN", type=click.Path())
+@report_option
+def command(run: str, report: tuple[str, ...]) -> int:
+    """Write reports of a run that is over, without running anything, and print where they are.
+
+    RUN: a run directory, as `stress run` leaves them in .stress (its --runs). Without --report it gets a report.html:
+    one page that opens without a network.
+    """
+    check_run(run)
+    wanted = destinations(report or [f"html={Path(run, 'report.html')}"])
+    from stress import engine, scenarios
+
+    scenarios.load()  # the reports tell what each is judged by
+    failed = write_all(engine.check(run), wanted)
+    if failed:
+        raise failed
+    for destination in wanted:
+        click.echo(destination.path)
+    return 0

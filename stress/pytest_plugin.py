@@ -1,0 +1,164 @@
+"""The pytest plugin: a fixture that tortures functions, scripts or modules of yours, and fails with the witness.
+
+::
+
+    def test_the_counter_loses_nothing(torture):
+        torture(Store, scenario="session_count", writers=8, duration="3s")
+
+pytest loads it wherever this package is installed, so it imports nothing of the harness until a test asks for it.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+if TYPE_CHECKING:
+    from stress.result import Result
+
+__all__ = ["Torture", "torture", "tortured"]
+
+WRITERS = 8
+DURATION = "3s"
+
+
+class Torture(Protocol):
+    """The fixture's type."""
+
+    def __call__(self, target: object = None, *, scenario: str | tuple[str, ...] = "bridge", **options: Any) -> Result:
+        """Run many processes on ``target`` and judge what they did and saw.
+
+        Args:
+            target: a name from ``stress list targets``, the path of a ``.py`` or ``.toml`` file, or an object, a class
+                or a module that has the operations of a target as attributes (see `stress.target.Target`). None: the
+                operations are given by name instead: ``torture(write=save, read=load, scenario="handoff")``.
+            scenario: one name, or several.
+            options: as those of ``stress run``, with underscores: ``writers``, ``duration``, ``kill_every``, ``mix``, …
+
+        Returns:
+            The result, where it is a pass. A violation is a failure of the test, with the witness as its message; a run
+            that proved nothing skips the test, with the reason, or with ``--stress-strict`` fails it.
+        """
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options of the plugin."""
+    group = parser.getgroup("stress", "torture of functions that share files")
+    group.addoption("--stress-strict", action="store_true", help="a run that proves nothing fails its test")
+    group.addoption("--stress-seconds", type=float, metavar="SECONDS", help="how long each torture goes on")
+    group.addoption("--stress-writers", type=int, metavar="N", help="how many processes write in each torture")
+
+
+@pytest.fixture
+def torture(request: pytest.FixtureRequest, tmp_path: Path) -> Torture:
+    """A function that tortures a target: see `Torture`."""
+
+    def run(target: object = None, *, scenario: str | tuple[str, ...] = "bridge", **options: Any) -> Result:
+        __tracebackhide__ = True
+        return _torture(request, tmp_path, target, scenario, options)
+
+    return run
+
+
+def tortured(*, scenario: str | tuple[str, ...] = "bridge", **options: Any) -> Callable[[Callable[..., object]], Any]:
+    """Decorate a test that returns what is to be tortured; the arguments are those of the fixture::
+
+    @tortured(scenario="handoff", writers=4)
+    def test_the_store():
+        return Store
+    """
+
+    def decorate(function: Callable[..., object]) -> Callable[..., None]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def test(*arguments: Any, torture: Torture, **named: Any) -> None:
+            __tracebackhide__ = True
+            if "torture" in signature.parameters:
+                named["torture"] = torture
+            torture(function(*arguments, **named), scenario=scenario, **options)
+
+        parameters = dict(signature.parameters)
+        parameters["torture"] = inspect.Parameter("torture", inspect.Parameter.KEYWORD_ONLY)
+        ordered = sorted(parameters.values(), key=lambda parameter: parameter.kind)
+        test.__signature__ = signature.replace(parameters=ordered, return_annotation=None)  # type: ignore[attr-defined]
+        return test
+
+    return decorate
+
+
+def _torture(
+    request: pytest.FixtureRequest,
+    folder: Path,
+    target: object,
+    scenario: str | tuple[str, ...],
+    options: dict[str, Any],
+) -> Result:
+    __tracebackhide__ = True
+    from stress import engine
+    from stress.plan import OPTIONS, Plan, UsageError
+    from stress.registry import close_names
+    from stress.reporters.witness import finding_lines
+    from stress.reporters.words import again, verdict_line
+    from stress.result import Verdict
+    from stress.target import OPERATIONS, TargetError, adopt
+
+    try:
+        operations = {name: options.pop(name) for name in OPERATIONS if callable(options.get(name))}
+        if (target is None) == (not operations):
+            raise UsageError("torture", "give it one target, or the operations by name: torture(write=save, read=load)")
+        if not isinstance(target, str):
+            target = adopt(_Given(operations, request.node.name) if target is None else target)
+        given: dict[str, Any] = {"writers": _writers(), "duration": DURATION, "runs": str(folder / "stress")}
+        if "mix" in options or "ops" in options:
+            given.pop("writers" if "mix" in options else "duration")
+        for name, value in options.items():
+            option = name.replace("_", "-")
+            if option not in OPTIONS or option == "target":
+                known = [known.replace("-", "_") for known in OPTIONS if known != "target"]
+                raise UsageError("torture", f"has no argument {name!r}{close_names(name, known)}")
+            given[option] = value
+        given.setdefault("dir", str(folder))
+        for option, forced in (("duration", "--stress-seconds"), ("writers", "--stress-writers")):
+            if (value := request.config.getoption(forced)) is not None:
+                given[option] = value
+        names = (scenario,) if isinstance(scenario, str) else tuple(scenario)
+        plan = Plan.from_options(given | {"target": target}, names)
+        result = engine.run(plan)
+    except (UsageError, TargetError, engine.HarnessError) as error:
+        pytest.fail(str(error), pytrace=False)
+    if result.interrupted:
+        raise KeyboardInterrupt
+    findings = "\n\n".join("\n".join(finding_lines(finding, result.began)) for finding in result.findings[:5])
+    more = f"\n\nand {len(result.findings) - 5} more" if len(result.findings) > 5 else ""
+    said = "\n\n".join(
+        part for part in (verdict_line(result), findings + more, f"Show it again: {again(result)}") if part
+    )
+    request.node.user_properties.append(("stress_run", result.run))
+    if result.verdict is Verdict.FAIL or (
+        result.verdict is Verdict.UNKNOWN and request.config.getoption("--stress-strict")
+    ):
+        pytest.fail(said, pytrace=False)
+    request.node.add_report_section("call", "stress", said)  # of a failure it is the message
+    if result.verdict is Verdict.UNKNOWN:
+        pytest.skip(verdict_line(result))
+    return result
+
+
+class _Given:
+    """Operations that were given one by one."""
+
+    def __init__(self, operations: dict[str, Callable[..., Any]], name: str) -> None:
+        self.__dict__.update(operations)
+        self.__name__ = name
+
+
+def _writers() -> int:
+    # Workers of pytest-xdist have the processors together.
+    return max(4, WRITERS // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))

@@ -1,0 +1,146 @@
+"""What the gate shows: a table for people, and JSON, JUnit and Markdown for machines and jobs' summaries."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from xml.etree import ElementTree
+
+from stress.gate import GateResult, Outcome
+from stress.reporters.json import as_plain
+from stress.reporters.markdown import as_markdown
+from stress.reporters.witness import finding_lines
+from stress.reporters.words import one_line, verdict_line
+from stress.result import Verdict
+
+__all__ = ["REPORTS", "gate_lines", "gate_verdict"]
+
+SCHEMA = 1
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_KINDS = {
+    "campaign": ("campaigns", "as expected"),
+    "canary": ("canaries", "caught"),
+    "record": ("records", "found again"),
+}
+_MARKS = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.UNKNOWN: "⚠️"}
+
+
+def gate_verdict(result: GateResult) -> str:
+    """The gate's verdict in one line."""
+    label = "INTERRUPTED" if result.interrupted and result.verdict is not Verdict.FAIL else result.verdict.name
+    parts = []
+    for kind, (plural, verb) in _KINDS.items():
+        outcomes = [outcome for outcome in result.outcomes if outcome.kind == kind]
+        if outcomes:
+            good = sum(outcome.verdict is Verdict.PASS for outcome in outcomes)
+            parts.append(f"{good} of {len(outcomes)} {kind if len(outcomes) == 1 else plural} {verb}")
+    spent = f"{result.seconds:.0f} s of a budget of {result.budget_s:.0f} s"
+    return f"{label} — {', '.join(parts) or 'there was nothing to look at'}; {spent}"
+
+
+def gate_lines(result: GateResult) -> list[str]:
+    """The table, a line for each thing that was looked at, in the order in which it was."""
+    rows = [_row(outcome) for outcome in result.outcomes]
+    heads = ("", "what", "name", "time", "operations", "pace", "outcome")
+    widths = [max([len(head), *(len(row[at]) for row in rows)]) for at, head in enumerate(heads)]
+    right = {3, 4, 5}
+
+    def line(cells: tuple[str, ...]) -> str:
+        return "  ".join(
+            cell.rjust(width) if at in right else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ).rstrip()
+
+    return [line(heads), *(line(row) for row in rows)]
+
+
+def _row(outcome: Outcome) -> tuple[str, ...]:
+    return (
+        outcome.verdict.name,
+        outcome.kind,
+        outcome.name,
+        f"{outcome.seconds:.1f} s" if outcome.seconds else "",
+        f"{outcome.operations:,}" if outcome.operations else "",
+        f"{outcome.ratio:.3f}" if outcome.ratio is not None else "",
+        one_line(outcome.said),
+    )
+
+
+def _as_json(result: GateResult) -> str:
+    plain = {
+        "schema": SCHEMA,
+        "verdict": result.verdict.label,
+        "exit_code": result.exit_code,
+        "message": gate_verdict(result),
+        "seconds": result.seconds,
+        "budget_s": result.budget_s,
+        "kept": result.kept,
+        "outcomes": [
+            {
+                "kind": outcome.kind,
+                "name": outcome.name,
+                "verdict": outcome.verdict.label,
+                "message": outcome.said,
+                "seconds": outcome.seconds,
+                "operations": outcome.operations,
+                "pace": outcome.ratio,
+                "result": None if outcome.result is None else as_plain(outcome.result),
+            }
+            for outcome in result.outcomes
+        ],
+    }
+    return json.dumps(plain, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def _as_junit(result: GateResult) -> str:
+    suite = ElementTree.Element("testsuite", name="stress gate", time=f"{result.seconds:.3f}")
+    counts = {"tests": len(result.outcomes), "failures": 0, "errors": 0, "skipped": 0}
+    for outcome in result.outcomes:
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=f"stress.gate.{outcome.kind}", name=_safe(outcome.name),
+            time=f"{outcome.seconds:.3f}",
+        )  # fmt: skip
+        if outcome.verdict is Verdict.PASS:
+            continue
+        tag = "failure" if outcome.verdict is Verdict.FAIL else "error"
+        counts[f"{tag}s"] += 1
+        element = ElementTree.SubElement(case, tag, type=outcome.verdict.label, message=_safe(one_line(outcome.said)))
+        element.text = _safe(_evidence(outcome))
+    for name, count in counts.items():
+        suite.set(name, str(count))
+    suites = ElementTree.Element("testsuites")
+    suites.append(suite)
+    ElementTree.indent(suites)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(suites, encoding="unicode") + "\n"
+
+
+def _as_markdown(result: GateResult) -> str:
+    lines = [f"## {_MARKS[result.verdict]} stress gate: {gate_verdict(result)}", ""]
+    lines += ["| | what | name | time | operations | pace | outcome |", "|---|---|---|---:|---:|---:|---|"]
+    for outcome in result.outcomes:
+        _, *cells = _row(outcome)
+        safe = [cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells]
+        lines.append(f"| {_MARKS[outcome.verdict]} | {' | '.join(safe)} |")
+    for outcome in result.outcomes:
+        if outcome.verdict is not Verdict.PASS and outcome.result is not None:
+            lines += ["", as_markdown(outcome.result).rstrip()]
+    if result.kept:
+        lines += ["", f"Kept: `{result.kept}`"]
+    return "\n".join(lines) + "\n"
+
+
+def _evidence(outcome: Outcome) -> str:
+    result = outcome.result
+    if result is None:
+        return outcome.said
+    findings = ["\n".join(finding_lines(finding, result.began)) for finding in result.findings]
+    return "\n\n".join([outcome.said, verdict_line(result), *findings])
+
+
+def _safe(text: str) -> str:
+    return _NOT_XML.sub("\ufffd", text)
+
+
+REPORTS: Mapping[str, Callable[[GateResult], str]] = {"json": _as_json, "junit": _as_junit, "markdown": _as_markdown}
+"""Kind → from the gate's result to the text of a file."""

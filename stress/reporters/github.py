@@ -1,0 +1,40 @@
+"""GitHub's workflow commands: a line for each finding, which GitHub shows on the run's page.
+
+The form and its escapes are those of GitHub's "Workflow commands for GitHub Actions" and of ``@actions/core``.
+"""
+
+from __future__ import annotations
+
+from stress.reporters.witness import finding_headline
+from stress.reporters.words import again, one_line
+from stress.result import Finding, Result, Verdict
+
+__all__ = ["ANNOTATIONS_MAX", "workflow_commands"]
+
+ANNOTATIONS_MAX = 10
+"""Annotations of one kind that GitHub shows of a step."""
+_MESSAGE_SHOWN = 2000
+
+
+def workflow_commands(result: Result) -> list[str]:
+    """Lines for standard output: errors for violations, warnings for doubts, no more of either than are shown."""
+    lines: list[str] = []
+    for verdict, command in ((Verdict.FAIL, "error"), (Verdict.UNKNOWN, "warning")):
+        those = [finding for finding in result.findings if finding.verdict is verdict]
+        lines += [_annotation(command, finding, again(result)) for finding in those[:ANNOTATIONS_MAX]]
+    return lines
+
+
+def _annotation(command: str, finding: Finding, shows_again: str | None) -> str:
+    message = one_line(finding.message)[:_MESSAGE_SHOWN]
+    if shows_again:
+        message += f"\nShow it again: {one_line(shows_again)}"
+    return f"::{command} title={_property(finding_headline(finding))}::{_data(message)}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,33 @@
+"""Two updates from one version, as the chains that they should have made and that they did make."""
+
+from __future__ import annotations
+
+from stress.history.record import INITIAL, Kind, format_version
+from stress.reporters.html._palette import Palette
+from stress.result import Finding
+
+__all__ = ["Chain", "chains_shown"]
+
+Chain = list[tuple[str, str]]
+"""Versions, each made from the one before it: (version, colour)."""
+
+
+def chains_shown(finding: Finding, palette: Palette) -> tuple[Chain, list[Chain]] | None:
+    """The chain that was to be expected and the ones that were seen; None where the witness has no such updates."""
+    focus = finding.focus
+    if focus is None or focus.kind is not Kind.UPDATE or focus.parent < INITIAL:
+        return None
+    rivals = [
+        op for op in finding.witness if op.kind is Kind.UPDATE and op.parent == focus.parent and op != focus
+    ]  # fmt: skip
+    if not rivals:
+        return None
+    first, second, parent = (
+        _link(version, palette) for version in (focus.version, rivals[0].version, focus.parent)
+    )  # fmt: skip
+    return [parent, first, second], [[parent, first], [parent, second]]
+
+
+def _link(version: int, palette: Palette) -> tuple[str, str]:
+    name = format_version(version)
+    return name, palette.colour(name)

@@ -1,0 +1,156 @@
+"""What the charts show: rates, latencies and shares, from the columns in one pass, a piece at a time.
+
+Latencies go into a histogram whose buckets are 10 % wide (`BUCKETS_PER_DECADE`), for each series and each slice of
+time: its size does not depend on the number of operations, and percentiles are as exact as the buckets are wide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stress.history.history import History
+from stress.history.record import Kind, Language, Outcome
+
+__all__ = ["BUCKETS_PER_DECADE", "SLICES", "STROKES_MAX", "figures"]
+
+SLICES = 150
+"""Slices of time that a run is divided into, at most."""
+BUCKETS_PER_DECADE = 24
+STROKES_MAX = 400
+"""Strokes of the nemesis that are drawn."""
+
+_DECADES = (2, 13)  # from 100 ns to 10⁴ s
+_BUCKETS = (_DECADES[1] - _DECADES[0]) * BUCKETS_PER_DECADE
+_PIECE = 1 << 20  # rows
+_PER_SLICE = 60  # operations; fewer would show chance
+_CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.BACKUP, Kind.RECOVER)
+
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tally:
+    """``counts``: series × slice × bucket → acknowledged operations. ``done``: process → changes acknowledged."""
+
+    series: list[tuple[Kind, Language]]
+    counts: Counts
+    done: Counts
+    slice_s: float
+
+
+def figures(history: History, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The charts' data as plain values; times in seconds since the gate was opened, latencies in milliseconds."""
+    tally = _tally(history)
+    times = [round((number + 0.5) * tally.slice_s, 6) for number in range(tally.counts.shape[1])]
+    edges_ms = 10 ** (_DECADES[0] - 6 + np.arange(_BUCKETS + 1) / BUCKETS_PER_DECADE)
+    series = []
+    for (kind, language), counts in zip(tally.series, tally.counts, strict=True):
+        whole = counts.sum(axis=0)
+        used = np.flatnonzero(whole)
+        span = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0)
+        series.append(
+            {
+                "kind": kind.label,
+                "language": language.label,
+                "total": int(whole.sum()),
+                "rate": [round(rate, 2) for rate in (counts.sum(axis=1) / tally.slice_s).tolist()],
+                "p50": _percentile(counts, 0.5),
+                "p95": _percentile(counts, 0.95),
+                "p99": _percentile(counts, 0.99),
+                "spread_ms": [float(f"{edge:.4g}") for edge in edges_ms[span]],
+                "spread": [round(share, 6) for share in (whole[span] / max(1, whole.sum())).tolist()],
+            }
+        )
+    return {
+        "operations": len(history.ops),
+        "slice_s": tally.slice_s,
+        "times": times,
+        "series": series,
+        "shares": _shares(history, tally.done),
+        **_strokes(history, events),
+    }
+
+
+def _tally(history: History) -> _Tally:
+    ops = history.ops
+    last = int(ops["return"].max()) if len(ops) else history.began
+    length_ns = max(last, history.ended, history.began + 1) - history.began
+    slices = min(SLICES, max(12, len(ops) // _PER_SLICE))
+    keys = np.zeros(1 << 12, np.int64)
+    for piece in _pieces(history):
+        keys += np.bincount(_key(piece), minlength=len(keys))
+    found = np.flatnonzero(keys)
+    place = np.zeros(len(keys), np.int64)
+    place[found] = np.arange(len(found))
+    counts = np.zeros(len(found) * slices * _BUCKETS, np.int64)
+    processes = 1 + max((facts.process for facts in history.processes), default=0)
+    processes = max(processes, int(ops["process"].max()) + 1 if len(ops) else 0)
+    done = np.zeros(processes, np.int64)
+    for piece in _pieces(history):
+        spans = np.maximum(piece["return"] - piece["invoke"], 1)
+        bucket = ((np.log10(spans) - _DECADES[0]) * BUCKETS_PER_DECADE).astype(np.int64).clip(0, _BUCKETS - 1)
+        # Divided first: a product of nanoseconds and slices may leave 64 bits behind after some years.
+        when = ((piece["return"] - history.began) / length_ns * slices).astype(np.int64).clip(0, slices - 1)
+        counts += np.bincount((place[_key(piece)] * slices + when) * _BUCKETS + bucket, minlength=len(counts))
+        done += np.bincount(piece["process"][np.isin(piece["kind"], _CHANGES)], minlength=processes)
+    series = [(Kind(int(key) >> 6), Language(int(key) & 63)) for key in found]
+    return _Tally(series, counts.reshape(len(found), slices, _BUCKETS), done, length_ns / slices / 1e9)
+
+
+def _pieces(history: History) -> Any:
+    """The acknowledged operations, a bounded number at a time."""
+    for start in range(0, len(history.ops), _PIECE):
+        piece = history.ops[start : start + _PIECE]
+        yield piece[piece["outcome"] == Outcome.OK]
+
+
+def _key(piece: Any) -> Counts:
+    key: Counts = piece["kind"].astype(np.int64) << 6 | piece["language"]
+    return key
+
+
+def _percentile(counts: Counts, share: float) -> list[float | None]:
+    """For each slice, in milliseconds: the middle of the bucket that the percentile falls into; None without any."""
+    running = counts.cumsum(axis=1)
+    total = running[:, -1]
+    bucket = (running < np.maximum(1, np.ceil(total * share))[:, None]).sum(axis=1)
+    middle = 10 ** (_DECADES[0] - 6 + (bucket + 0.5) / BUCKETS_PER_DECADE)
+    return [float(f"{at:.4g}") if some else None for at, some in zip(middle.tolist(), total.tolist(), strict=True)]
+
+
+def _shares(history: History, done: Counts) -> list[dict[str, Any]]:
+    """What each writer's seat got done, most first; the processes that took one seat after another are one."""
+    seats: dict[int, dict[str, Any]] = {}
+    for facts in history.processes:
+        if facts.role == "writer":
+            seat = seats.setdefault(
+                facts.worker, {"worker": facts.worker, "language": facts.language.label, "done": 0, "processes": []}
+            )
+            seat["done"] += int(done[facts.process])
+            seat["processes"].append(facts.process)
+    for seat in seats.values():
+        named = [f"p{process}" for process in seat["processes"][:3]]
+        seat["processes"] = ", ".join(named) + (" …" if len(seat["processes"]) > 3 else "")
+    return sorted(seats.values(), key=lambda seat: (-seat["done"], seat["worker"]))
+
+
+def _strokes(history: History, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    strokes = [event for event in events if event.get("event") in ("kill", "pause", "fill")]
+    every = -(-len(strokes) // STROKES_MAX) or 1
+    return {
+        "strokes_total": len(strokes),
+        "strokes": [
+            {
+                "fault": str(stroke["event"]),
+                "at_s": round((stroke["at"] - history.began) / 1e9, 6),
+                "lasts_s": round(float(stroke.get("lasts_s", 0.0)), 6),
+                "process": int(stroke.get("process", 0)),
+            }
+            for stroke in strokes[::every]
+        ],
+    }

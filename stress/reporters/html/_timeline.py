@@ -1,0 +1,190 @@
+"""The timeline of a witness: its operations, those that went on around them, and which version each had from which.
+
+Times are whole nanoseconds from the first moment that is drawn, so that a browser's numbers hold them exactly.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stress.history.history import History
+from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Kind, Language, Operation, Outcome
+from stress.history.record import format_version as version_text
+from stress.payload import writers_in
+from stress.reporters.html._palette import BAD, CHANGES, Palette
+from stress.reporters.table import NAMES
+from stress.reporters.words import one_line
+from stress.result import Finding
+
+__all__ = ["LANES_MAX", "NEIGHBOURS_MAX", "timeline"]
+
+NEIGHBOURS_MAX = 240
+"""Other operations on the file that are drawn."""
+LANES_MAX = 16
+_MARGIN = 0.2  # of the witness's length, before it and after it
+_NOTE_SHOWN = 200
+
+_OUTCOMES = {Outcome.OK: "ok", Outcome.FAIL: "failed", Outcome.INFO: "unknown", Outcome.OPEN: "unknown"}
+
+
+def timeline(
+    finding: Finding, palette: Palette, history: History | None, events: Sequence[Mapping[str, Any]]
+) -> dict[str, Any] | None:
+    """What the page's ``timeline.js`` draws; None where the finding has no witness."""
+    witness = list(finding.witness)
+    if not witness:
+        return None
+    first, last = min(op.invoke for op in witness), max(op.ret for op in witness)
+    margin = max(1000, int((last - first) * _MARGIN))
+    start, stop = first - margin, last + margin
+    others, hidden = _neighbours(finding, history, start, stop) if history is not None else ([], 0)
+    roles = {} if history is None else {facts.process: facts.role for facts in history.processes}
+    own = list(dict.fromkeys(op.process for op in witness))
+    processes = own + sorted({op.process for op in others} - {*own})
+    languages = {op.process: op.language.label for op in [*others, *witness]}
+    lanes = {process: place for place, process in enumerate(processes[: max(LANES_MAX, len(own))])}
+    drawn = [op for op in others if op.process in lanes]
+    return {
+        "from": (start - _began(history)) / 1e6,
+        "length": stop - start,
+        "lanes": [
+            {"name": f"p{process}", "about": f"{languages[process]} {roles.get(process, '')}".strip()}
+            for process in lanes
+        ],
+        "operations": [_of_witness(op, finding, palette, lanes, start) for op in witness],
+        "own_lanes": len(own),
+        "others": [_drawn(op, False, Palette({}), lanes, start) for op in drawn],
+        "links": _links([_known(op, finding) for op in witness], finding),
+        "marks": _marks(events, lanes, start, stop),
+        "hidden": hidden + len(others) - len(drawn),
+    }
+
+
+def _began(history: History | None) -> int:
+    return history.began if history is not None else 0
+
+
+def _neighbours(finding: Finding, history: History, start: int, stop: int) -> tuple[list[Operation], int]:
+    """Operations on the file between two moments, those of the witness's processes and the nearest to what the finding
+    is about first; and how many more there are.
+    """
+    file = finding.witness[0].file
+    rows = history.rows(file)
+    ops = history.ops
+    # Rows are in order of invocation; what began long before may still be under way.
+    rows = rows[: int(np.searchsorted(ops["invoke"][rows], stop, side="right"))]
+    rows = rows[ops["return"][rows] >= start]
+    of_witness = np.zeros(len(rows), np.bool_)
+    for op in finding.witness:
+        of_witness |= (ops["process"][rows] == op.process) & (ops["invoke"][rows] == op.invoke)
+    rows = rows[~of_witness]
+    centre = finding.focus if finding.focus is not None else finding.witness[-1]
+    away = np.maximum(ops["invoke"][rows] - centre.ret, centre.invoke - ops["return"][rows]).clip(0)
+    changes = np.isin(ops["kind"][rows], list(CHANGES))
+    taking_part = np.isin(ops["process"][rows], [op.process for op in finding.witness])
+    order = np.lexsort((away, ~(taking_part | changes)))
+    chosen: NDArray[np.intp] = np.sort(rows[order[:NEIGHBOURS_MAX]])
+    # Without the notes: nobody reads hundreds of them.
+    return [_bare(ops[row]) for row in chosen.tolist()], len(rows) - len(chosen)
+
+
+def _known(op: Operation, finding: Finding) -> Operation:
+    """A look at a log has no version of its own; that beside an append which was lost is there as it saw that one."""
+    if finding.anomaly == "lost-append" and finding.focus is not None and op.kind in (Kind.READ, Kind.OBSERVE):
+        return dataclasses.replace(op, version=finding.focus.version)
+    return op
+
+
+def _bare(op: Any) -> Operation:
+    return Operation(
+        process=int(op["process"]),
+        kind=Kind(int(op["kind"])),
+        file=int(op["file"]),
+        version=int(op["version"]),
+        parent=int(op["parent"]),
+        invoke=int(op["invoke"]),
+        ret=int(op["return"]),
+        outcome=Outcome(int(op["outcome"])),
+        seq=int(op["seq"]),
+        language=Language(int(op["language"])),
+        held_from=int(op["held_from"]),
+        held_to=int(op["held_to"]),
+        size=int(op["size"]),
+    )
+
+
+def _of_witness(
+    op: Operation, finding: Finding, palette: Palette, lanes: Mapping[int, int], start: int
+) -> dict[str, Any]:
+    focus = op == finding.focus
+    drawn = _drawn(_known(op, finding), focus, palette, lanes, start)
+    if focus and op.version in (GARBAGE, NO_VERSION) and op.kind not in CHANGES:
+        drawn["label"] = finding.anomaly.replace("-", " ")
+    return drawn
+
+
+def _drawn(op: Operation, focus: bool, palette: Palette, lanes: Mapping[int, int], start: int) -> dict[str, Any]:
+    held = [op.held_from - start, op.held_to - start] if op.held_from > 0 and op.held_to >= op.held_from else None
+    version = version_text(op.version) if op.version != NO_VERSION else ""
+    return {
+        "lane": lanes[op.process],
+        "a": op.invoke - start,
+        "b": op.ret - start,
+        "kind": NAMES.get(op.kind.label, op.kind.label),
+        "looks": op.kind not in CHANGES,
+        "label": _label(op, version),
+        "colour": BAD if focus else palette.colour(version),
+        "focus": focus,
+        "outcome": _OUTCOMES[op.outcome],
+        "size": op.size if op.kind not in CHANGES else -1,  # a change notes the length of its padding alone
+        "held": held,
+        "note": one_line(op.text)[:_NOTE_SHOWN] if not op.text.startswith("keep=") else "",
+    }
+
+
+def _label(op: Operation, version: str) -> str:
+    """``update p7.9 from p1.12``, ``read saw p3.4``: what a bar says."""
+    name = NAMES.get(op.kind.label, op.kind.label)
+    if op.kind in CHANGES:
+        parent = f" from {version_text(op.parent)}" if op.kind is Kind.UPDATE and op.parent != NO_VERSION else ""
+        return f"{name} {version}{parent}".strip()
+    saw = {GARBAGE: "garbage", ABSENT: "no document"}.get(op.version, version)
+    return f"{name} saw {saw}" if saw else name
+
+
+def _links(witness: Sequence[Operation], finding: Finding) -> list[list[int]]:
+    """Pairs of places in the witness: the first made the version that the second started from, or saw."""
+    makers = {op.version: place for place, op in enumerate(witness) if op.kind in CHANGES and op.version > INITIAL}
+    names = {version_text(version): place for version, place in makers.items()}
+    made: list[list[int]] = []
+    for place, op in enumerate(witness):
+        if op.kind in CHANGES:
+            sources = [makers[op.parent]] if op.parent in makers else []
+        elif op.version == GARBAGE and op == finding.focus:
+            sources = [names[name] for name, _, _ in writers_in(op.data[: 1 << 20]) if name in names]
+        else:
+            sources = [makers[op.version]] if op.version in makers else []
+        made += [[source, place] for source in sources if source != place]
+    return made
+
+
+def _marks(
+    events: Sequence[Mapping[str, Any]], lanes: Mapping[int, int], start: int, stop: int
+) -> list[dict[str, Any]]:  # fmt: skip
+    return [
+        {
+            "fault": str(event["event"]),
+            "lane": lanes[int(event["process"])],
+            "a": int(event["at"]) - start,
+            "b": int(event["at"] + float(event.get("lasts_s", 0)) * 1e9) - start,
+        }
+        for event in events
+        if event.get("event") in ("kill", "pause", "fill")
+        and event.get("process") in lanes
+        and start <= event["at"] <= stop
+    ][:NEIGHBOURS_MAX]

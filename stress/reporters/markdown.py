@@ -1,0 +1,77 @@
+"""``--report markdown=FILE``: for the summary of a CI job, a pull request or an issue.
+
+Text that comes from the files under test stands in code blocks, whose fences are longer than any that it holds.
+"""
+
+from __future__ import annotations
+
+import re
+
+from stress.reporters.registry import reporter
+from stress.reporters.table import NAMES, rows_of_result
+from stress.reporters.terminal import choose
+from stress.reporters.witness import body, finding_headline, finding_summary
+from stress.reporters.words import again, one_line, verdict_label, verdict_words
+from stress.result import Finding, Result, Verdict
+from stress.units import format_latency, format_rate
+
+__all__ = ["TEXT_MAX", "as_markdown"]
+
+TEXT_MAX = 16 << 10
+"""Characters of one finding. GitHub takes a summary of 1 MiB and drops a larger one as a whole."""
+_NAMED_MAX = 100
+
+_MARKS = {"PASS": "✅", "FAIL": "❌", "UNKNOWN": "⚠️", "INTERRUPTED": "⚠️"}
+
+
+@reporter("markdown")
+def as_markdown(result: Result) -> str:
+    """The report's text."""
+    label = verdict_label(result)
+    lines = [f"## {_MARKS[label]} {label}", "", _inline(verdict_words(result)), "", *_table(result)]
+    full, rest = choose(result.findings)
+    for finding in full:
+        lines += ["", *_finding(finding, result.began)]
+    if rest:
+        lines += ["", f"### And {len(rest):,} more", ""]
+        lines += [f"- {_inline(finding_summary(finding)[:400])}" for finding in rest[:_NAMED_MAX]]
+    if len(rest) > _NAMED_MAX:
+        lines.append(f"- and {len(rest) - _NAMED_MAX:,} that are not named here")
+    if command := again(result):
+        lines += ["", "Show it again:", "", *_block(one_line(command), "sh")]
+    return "\n".join(lines) + "\n"
+
+
+def _table(result: Result) -> list[str]:
+    rows = rows_of_result(result)
+    if not rows:
+        return []
+    return [
+        "| operation | by | done | per s | p50 | p99 | failed | unknown |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
+        *(
+            f"| {NAMES.get(row.kind, row.kind)} | {row.language} | {row.total:,} | {format_rate(row.per_s)} | "
+            f"{'' if row.p50_s is None else format_latency(row.p50_s)} | "
+            f"{'' if row.p99_s is None else format_latency(row.p99_s)} | {row.failed:,} | {row.unknown:,} |"
+            for row in rows
+        ),
+    ]
+
+
+def _finding(finding: Finding, began: int) -> list[str]:
+    mark = _MARKS["FAIL" if finding.verdict is Verdict.FAIL else "UNKNOWN"]
+    text = "\n".join(body(finding, began))
+    if len(text) > TEXT_MAX:
+        text = f"{text[:TEXT_MAX]}\n… and {len(text) - TEXT_MAX:,} characters more"
+    return [f"### {mark} {_inline(finding_headline(finding))}", "", *_block(text, "text")]
+
+
+def _block(text: str, language: str) -> list[str]:
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return [f"{fence}{language}", text, fence]
+
+
+def _inline(text: str) -> str:
+    r"""On one line, with every character that means something in Markdown made to mean itself."""
+    return re.sub(r"([\\`*_{}\[\]<>()#+!|~&@$])", r"\\\1", one_line(text))

@@ -1,0 +1,142 @@
+"""``--report trace=FILE``: Chrome's trace-event JSON, which Perfetto (ui.perfetto.dev) and chrome://tracing open.
+
+Each process of the run is one there, its operations are complete events (``X``), and faults and findings are instants
+(``i``). Times are microseconds since the gate was opened. The form is that of Google's "Trace Event Format".
+
+Of a run with more than `OPERATIONS_MAX` operations every n-th is there, and besides it all of the witnesses and what
+went on around them; ``otherData`` and a line at the top of the trace say so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stress.history.history import History
+from stress.history.record import INITIAL, NO_VERSION, Kind, Language, Operation, Outcome, format_version
+from stress.reporters.registry import reporter
+from stress.reporters.table import NAMES
+from stress.reporters.words import one_line, verdict_line
+from stress.result import Finding, Result, Verdict
+
+__all__ = ["AROUND_MAX", "OPERATIONS_MAX", "as_trace"]
+
+OPERATIONS_MAX = 200_000
+"""Operations in a trace: about 40 MB, which Perfetto opens in seconds."""
+AROUND_MAX = 1000
+"""Operations nearest to a finding that are there in any case."""
+
+_RUN = 0
+"""The process that the run itself is; those that work count from 1."""
+
+
+@reporter("trace")
+def as_trace(result: Result) -> str:
+    """The report's text: a line for each event."""
+    rows, every = _chosen(result)
+    other = {
+        "verdict": verdict_line(result),
+        "operations": len(result.history.ops) if result.history is not None else 0,
+        "operations_shown": len(rows),
+        "sampled": _sampled(every),
+    }
+    events = ",\n".join(json.dumps(event, separators=(",", ":")) for event in _events(result, rows, every))
+    return (
+        f'{{"displayTimeUnit":"ms","otherData":{json.dumps(other)},\n"traceEvents":[\n{events}\n]}}\n'
+    )  # fmt: skip
+
+
+def _sampled(every: int) -> str:
+    if every == 1:
+        return "no: all operations are here"
+    return f"yes: every {every:,}th operation, and all {AROUND_MAX:,} that are nearest to each finding"
+
+
+def _chosen(result: Result) -> tuple[NDArray[np.intp], int]:
+    """The rows to show, and of how many one was taken."""
+    history = result.history
+    if history is None:
+        return np.zeros(0, np.intp), 1
+    every = -(-len(history.ops) // OPERATIONS_MAX) or 1
+    chosen = [np.arange(0, len(history.ops), every)]
+    if every > 1:
+        invoked = history.ops["invoke"]
+        for finding in result.findings[:100]:
+            for op in finding.witness:
+                at = int(np.searchsorted(invoked, op.invoke))
+                half = AROUND_MAX // (2 * len(finding.witness)) + 1
+                chosen.append(np.arange(max(0, at - half), min(len(invoked), at + half)))
+    return np.unique(np.concatenate(chosen)), every
+
+
+def _events(result: Result, rows: NDArray[np.intp], every: int) -> Iterator[dict[str, Any]]:
+    name = f"the run: {'all operations' if every == 1 else f'1 operation in {every:,}'}"
+    yield _named("process_name", _RUN, name)
+    history = result.history
+    if history is None:
+        return
+    yield from _processes(history)
+    for event in result.events:
+        if event.get("event") in ("kill", "pause", "fill"):
+            lasts = {"lasts_ms": event["lasts_s"] * 1e3} if event.get("lasts_s") else {}
+            process = int(event["process"])
+            yield _instant(str(event["event"]), process, event["at"] - result.began, "p", "nemesis", lasts)
+    for finding in result.findings:
+        yield from _of_finding(finding, result.began)
+    files = [facts.path for facts in history.files]
+    for row in rows.tolist():
+        yield _operation(history.ops[row], files, result.began)
+
+
+def _processes(history: History) -> Iterator[dict[str, Any]]:
+    for facts in history.processes:
+        ended = {"killed": ", killed", "hung": ", hung", "died": ", died"}.get(facts.end, "")
+        yield _named("process_name", facts.process, f"p{facts.process} {facts.language.label} {facts.role}{ended}")
+        yield _named("thread_name", facts.process, f"seat {facts.worker}")
+
+
+def _of_finding(finding: Finding, began: int) -> Iterator[dict[str, Any]]:
+    focus: Operation | None = finding.focus
+    if focus is None:
+        return
+    words = {"message": one_line(finding.message), "file": one_line(finding.file), "count": finding.count}
+    category = "violation" if finding.verdict is Verdict.FAIL else "doubt"
+    yield _instant(finding.anomaly, focus.process, focus.invoke - began, "g", category, words)
+
+
+def _operation(op: Any, files: list[str], began: int) -> dict[str, Any]:
+    kind, process = Kind(int(op["kind"])).label, int(op["process"])
+    version, parent = int(op["version"]), int(op["parent"])
+    named = f" {format_version(version)}" if version != NO_VERSION else ""
+    arguments: dict[str, Any] = {
+        "file": one_line(files[op["file"]]) if 0 <= op["file"] < len(files) else "",
+        "outcome": Outcome(int(op["outcome"])).label,
+        "language": Language(int(op["language"])).label,
+    }
+    if parent >= INITIAL:
+        arguments["from"] = format_version(parent)
+    return {
+        "ph": "X",
+        "name": f"{NAMES.get(kind, kind)}{named}",
+        "cat": kind,
+        "pid": process,
+        "tid": process,
+        "ts": int(op["invoke"] - began) / 1e3,
+        "dur": int(op["return"] - op["invoke"]) / 1e3,
+        "args": arguments,
+    }
+
+
+def _named(what: str, process: int, name: str) -> dict[str, Any]:
+    return {"ph": "M", "name": what, "pid": process, "tid": process, "args": {"name": name}}
+
+
+def _instant(name: str, process: int, at_ns: int, scope: str, category: str, more: Any) -> dict[str, Any]:
+    return {
+        "ph": "i", "name": name, "cat": category, "s": scope, "pid": process, "tid": process, "ts": at_ns / 1e3,
+        "args": more,
+    }  # fmt: skip
