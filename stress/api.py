@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stress.bench import Case, Contender, LeftOut, Setting, benchmark
+from stress.bench import Case, Contender, Figure, LeftOut, Setting, Sheet, benchmark
 from stress.checkers.registry import checker
 from stress.history.history import FileFacts, FinalFile, History, ProcessFacts
 from stress.history.record import (
@@ -44,6 +44,7 @@ __all__ = [
     "Contender",
     "DefiniteFailure",
     "Edit",
+    "Figure",
     "FileFacts",
     "FinalFile",
     "Finding",
@@ -60,6 +61,7 @@ __all__ = [
     "Scenario",
     "Setting",
     "SharedFile",
+    "Sheet",
     "Steps",
     "Verdict",
     "benchmark",

@@ -4,6 +4,9 @@ A benchmark yields cases. In a case, contenders and their floor do the same thin
 one of them, in a new random order, and the ratio is made within the round: what slows the machine down for a while
 slows both sides of it. What is told are the median of those ratios and their quartiles. Nothing here judges them.
 
+Where there is nothing to be measured against, a benchmark yields sheets of figures instead: numbers with a unit that
+are what they are on this machine, and on no other.
+
 Source: T. Kalibera and R. Jones, Rigorous Benchmarking in Reasonable Time (ISMM 2013), on interleaving, on ratios with
 their spread, and on warming up; Python's timeit, on the collector of cyclic garbage.
 """
@@ -15,11 +18,12 @@ import gc
 import importlib
 import importlib.metadata
 import importlib.util
+import math
 import pkgutil
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,12 +34,16 @@ __all__ = [
     "Benchmark",
     "Case",
     "Contender",
+    "Figure",
+    "Figured",
     "LeftOut",
     "Measured",
     "Series",
     "Setting",
+    "Sheet",
     "Spread",
     "benchmark",
+    "figure",
     "load",
     "measure",
     "spread",
@@ -74,6 +82,29 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
+class Figure:
+    """One number that was measured."""
+
+    name: str
+    value: float
+    """Finite."""
+    unit: str
+    how: str
+    """How it was made, in a few words: what was done, how often, and which of the results this is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Figures that belong together, and how to come by them."""
+
+    name: str
+    make: Callable[[], Iterable[Figure]]
+    """Measures, when it is called and as it is iterated. What it raises ends the benchmark."""
+    takes: str = ""
+    """For one that is made only where ``--only`` asks for it: what it takes, such as ``a minute and 3 GB``."""
+
+
+@dataclass(frozen=True, slots=True)
 class LeftOut:
     """What a benchmark could not measure here, why, and what would bring it back: one line."""
 
@@ -88,8 +119,10 @@ class Setting:
     quick: bool = False
 
 
-Benchmark = Callable[[Setting], Iterator[Case | LeftOut]]
-"""Yields cases; each is measured before the next is asked for, so files can be laid out before and removed after."""
+Benchmark = Callable[[Setting], Iterator[Case | LeftOut] | Iterator[Sheet | LeftOut]]
+"""Yields cases, or sheets; each is measured before the next is asked for, so files can be laid out before and removed
+after.
+"""
 
 BENCHMARKS: Registry[Benchmark] = Registry("benchmark")
 
@@ -105,12 +138,13 @@ def benchmark(name: str) -> Callable[[Benchmark], Benchmark]:
 
 @functools.cache
 def load() -> Registry[Benchmark]:
-    """Import, once, every module in the ``benchmarks`` folders of the packages that announce scenarios.
+    """Import, once, every module in the ``benchmarks`` folders: the harness's own, and those of the packages that
+    announce scenarios.
 
     Modules whose name has a leading underscore are parts of others. Returns the registry.
     """
-    for entry in importlib.metadata.entry_points(group="stress.scenarios"):
-        name = f"{entry.load().__name__}.benchmarks"
+    packages = [entry.load().__name__ for entry in importlib.metadata.entry_points(group="stress.scenarios")]
+    for name in ("stress.benchmarks", *(f"{package}.benchmarks" for package in packages)):
         if importlib.util.find_spec(name) is None:
             continue
         for module in pkgutil.iter_modules(importlib.import_module(name).__path__):
@@ -159,6 +193,28 @@ class Measured:
     name: str
     floor: Series
     contenders: tuple[Series, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Figured:
+    """A sheet, with its figures."""
+
+    name: str
+    figures: tuple[Figure, ...]
+
+
+def figure(sheet: Sheet) -> Figured:
+    """Make a sheet's figures.
+
+    Raises:
+        ValueError: where one of them is no number.
+        Whatever making them raises.
+    """
+    made = tuple(sheet.make())
+    for one in made:
+        if not math.isfinite(one.value):
+            raise ValueError(f"{one.name} came out as {one.value} {one.unit}")
+    return Figured(sheet.name, made)
 
 
 def spread(values: Sequence[float]) -> Spread:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import shlex
 import shutil
 import signal
 import tempfile
@@ -35,6 +36,7 @@ Examples:
   stress bench helpers
   stress bench helpers --dir /dev/shm --rounds 50
   stress bench helpers --only Bash --report json=bench.json
+  stress bench harness
 
 \b
 Exit code 0: it was measured; whether that is fast enough is for you to say.
@@ -46,7 +48,7 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     return [name for name in bench.load() if name.startswith(incomplete)]
 
 
-@click.command("bench", epilog=_EPILOG, short_help="Measure how fast the helpers are.")
+@click.command("bench", epilog=_EPILOG, short_help="Measure how fast the helpers are, and the harness.")
 @click.argument("name", required=False, metavar="BENCHMARK", type=click.UNPROCESSED, shell_complete=_complete)
 @click.option(
     "--dir",
@@ -56,7 +58,7 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     help="The file system to measure on. [default: where temporary files go]",
 )
 @click.option("--rounds", metavar="N", help=f"Samples of each contender. [default: {ROUNDS}]")
-@click.option("--only", metavar="TEXT", help="Measure only the cases whose name has this in it. [default: all]")
+@click.option("--only", metavar="TEXT", help="Measure only what has this in its name. [default: all]")
 @click.option("--quick", is_flag=True, help="Only see that everything can be measured. [default: no]")
 @click.option(
     "--report", multiple=True, metavar="json=FILE", help="Write all samples and figures to a file. [default: none]"
@@ -66,7 +68,8 @@ def command(
 ) -> int:
     """Measure ways to do the same thing, in turns, as ratios to the fastest way there could be.
 
-    BENCHMARK: what to measure; helpers is all that atomicops has, beside bare system calls and other libraries.
+    BENCHMARK: what to measure. helpers: all that atomicops has, beside bare system calls and other libraries.
+    harness: what recording costs and how fast histories are checked, as figures of this machine.
     """
     known = list(bench.load())
     if name is None or name not in known:
@@ -90,37 +93,53 @@ def _measure(
     from stress.engine import HarnessError
 
     terminal = BenchTerminal()
-    measured: list[bench.Measured] = []
+    came: list[bench.Measured | bench.Figured] = []
     left_out: list[bench.LeftOut] = []
     names: list[str] = []
-    sample_s = SAMPLE_S_QUICK if setting.quick else bench.SAMPLE_S
-    for case in bench.BENCHMARKS.get(name)(setting):
-        if isinstance(case, bench.LeftOut):
-            left_out.append(case)
+    for item in bench.BENCHMARKS.get(name)(setting):
+        if isinstance(item, bench.LeftOut):
+            left_out.append(item)
             continue
-        names.append(case.name)
-        if only is not None and only.lower() not in case.name.lower():
+        names.append(item.name)
+        if only is not None and only.lower() not in item.name.lower():
             continue
-        if not measured:
-            terminal.begin(machine, rounds)
-        try:
-            measured.append(bench.measure(case, rounds, sample_s=sample_s))
-        except Exception as error:
-            who = "; ".join(getattr(error, "__notes__", []))
-            raise HarnessError(f"{case.name}: {who}: {type(error).__name__}: {error}") from error
-        terminal.show(measured[-1])
+        if only is None and isinstance(item, bench.Sheet) and item.takes:
+            left_out.append(
+                bench.LeftOut(f"{item.name}: not measured, it takes {item.takes}; --only {shlex.quote(item.name)}")
+            )
+            continue
+        if not came:
+            terminal.begin(machine)
+        if isinstance(item, bench.Case) and not any(isinstance(each, bench.Measured) for each in came):
+            terminal.explain(rounds)
+        came.append(_made(item, rounds, setting.quick))
+        terminal.show(came[-1])
     if not names:
         raise HarnessError(f"{name}: there is nothing to measure here: {'; '.join(one.why for one in left_out)}")
-    if not measured:
+    if not came:
         raise UsageError("--only", only or "", f"is in no case's name; such as {names[0]!r}, one of {len(names)}")
     for one in left_out:
         terminal.show(one)
     for destination in wanted:
         try:
-            write_text(destination.path, as_json(name, machine, rounds, measured, left_out))
+            write_text(destination.path, as_json(name, machine, rounds, came, left_out))
         except OSError as error:
             raise HarnessError(f"--report: {destination.path!r}: {error.strerror or error}") from error
     return 0
+
+
+def _made(item: bench.Case | bench.Sheet, rounds: int, quick: bool) -> bench.Measured | bench.Figured:
+    from stress.engine import HarnessError
+
+    try:
+        if isinstance(item, bench.Sheet):
+            return bench.figure(item)
+        return bench.measure(item, rounds, sample_s=SAMPLE_S_QUICK if quick else bench.SAMPLE_S)
+    except HarnessError as error:
+        raise HarnessError(f"{item.name}: {error}") from error
+    except Exception as error:
+        who = "".join(f"{note}: " for note in getattr(error, "__notes__", []))
+        raise HarnessError(f"{item.name}: {who}{type(error).__name__}: {error}") from error
 
 
 def _rounds(text: str) -> int:

@@ -8,6 +8,7 @@
     rounds      how many samples of each
     left_out    [text]: what could not be measured, and what would bring it back
     cases       [{name, floor: series, contenders: [series + {speed, beyond_s}]}]
+    sheets      [{name, figures: [{name, value, unit, how}]}]: numbers that nothing was measured against
 
 A series is {name, promises, batch, samples_s, time_s}. ``time_s`` (seconds for a call), ``speed`` (in the floor's: 0.5
 takes twice as long) and ``beyond_s`` (seconds longer than the floor) are {q1, median, q3}; the latter two are made
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -28,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from stress.bench import LeftOut, Measured, Series, Spread
+from stress.bench import Figured, LeftOut, Measured, Series, Spread
 from stress.units import format_latency
 
 __all__ = ["SCHEMA", "BenchTerminal", "as_json"]
@@ -54,32 +56,28 @@ class BenchTerminal:
             legacy_windows=False,
         )
 
-    def begin(self, machine: Mapping[str, Any], rounds: int) -> None:
+    def begin(self, machine: Mapping[str, Any]) -> None:
         """Where it is done."""
         self._line(
             f"{machine['processor']}, {machine['cores']} cores; {machine['system']}; Python {machine['python']}; "
             f"{machine['file_system']} at {machine['directory']}"
         )
+
+    def explain(self, rounds: int) -> None:
+        """How to read the tables of cases."""
         self._line(
             f"Medians of {rounds} interleaved rounds. speed: in the floor's speed, 0.50 takes twice as long; "
             "quartiles: of that; beyond: how much longer than the floor."
         )
 
-    def show(self, came: Measured | LeftOut) -> None:
-        """One case, or what was left out."""
+    def show(self, came: Measured | Figured | LeftOut) -> None:
+        """One case or sheet, or what was left out."""
         self._line("")
         if isinstance(came, LeftOut):
             self._line(came.why)
             return
         self._line(came.name, "bold")
-        made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
-        made.add_column("", no_wrap=True, min_width=30)
-        for name in ("time", "speed", "quartiles", "beyond"):
-            made.add_column(name, justify="right", no_wrap=True, min_width=9)
-        made.add_column("promises", style="dim", overflow="fold")
-        made.add_row(f"{came.floor.name} (floor)", *_cells(came.floor, None), came.floor.promises)
-        for series in came.contenders:
-            made.add_row(series.name, *_cells(series, came.floor), series.promises)
+        made = _cases(came) if isinstance(came, Measured) else _figures(came)
         with self._console.capture() as capture:
             self._console.print(made, crop=False)
         for line in capture.get().splitlines():
@@ -88,6 +86,40 @@ class BenchTerminal:
 
     def _line(self, line: str, style: str = "") -> None:
         self._console.print(Text(line, style=style), soft_wrap=True)
+
+
+def _table() -> Table:
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
+    made.add_column("", no_wrap=True, min_width=30)
+    return made
+
+
+def _cases(came: Measured) -> Table:
+    made = _table()
+    for name in ("time", "speed", "quartiles", "beyond"):
+        made.add_column(name, justify="right", no_wrap=True, min_width=9)
+    made.add_column("promises", style="dim", overflow="fold")
+    made.add_row(f"{came.floor.name} (floor)", *_cells(came.floor, None), came.floor.promises)
+    for series in came.contenders:
+        made.add_row(series.name, *_cells(series, came.floor), series.promises)
+    return made
+
+
+def _figures(came: Figured) -> Table:
+    made = _table()
+    made.add_column("figure", justify="right", no_wrap=True, min_width=12)
+    made.add_column("unit", no_wrap=True)
+    made.add_column("how", style="dim", overflow="fold")
+    for figure in came.figures:
+        made.add_row(figure.name, _number(figure.value), figure.unit, figure.how)
+    return made
+
+
+def _number(value: float) -> str:
+    """Three digits of it, and all of those in front of the point."""
+    if value == 0 or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
 
 
 def _cells(series: Series, floor: Series | None) -> tuple[str, str, str, str]:
@@ -104,7 +136,11 @@ def _ratio(value: float) -> str:
 
 
 def as_json(
-    name: str, machine: Mapping[str, Any], rounds: int, measured: Sequence[Measured], left_out: Sequence[LeftOut]
+    name: str,
+    machine: Mapping[str, Any],
+    rounds: int,
+    came: Sequence[Measured | Figured],
+    left_out: Sequence[LeftOut],
 ) -> str:
     """The report's text."""
     report = {
@@ -113,7 +149,8 @@ def as_json(
         "machine": dict(machine),
         "rounds": rounds,
         "left_out": [one.why for one in left_out],
-        "cases": [_case(case) for case in measured],
+        "cases": [_case(case) for case in came if isinstance(case, Measured)],
+        "sheets": [dataclasses.asdict(sheet) for sheet in came if isinstance(sheet, Figured)],
     }
     return json.dumps(report, indent=2, allow_nan=False) + "\n"
 

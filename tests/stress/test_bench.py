@@ -15,7 +15,21 @@ from pathlib import Path
 import pytest
 
 from stress import bench
-from stress.bench import Case, Contender, LeftOut, Measured, Series, Setting, Spread, measure, spread
+from stress.bench import (
+    Case,
+    Contender,
+    Figure,
+    Figured,
+    LeftOut,
+    Measured,
+    Series,
+    Setting,
+    Sheet,
+    Spread,
+    figure,
+    measure,
+    spread,
+)
 from stress.cli._entry import run_command
 from stress.reporters.bench import BenchTerminal, as_json
 
@@ -169,7 +183,8 @@ def test_a_table_that_is_no_terminals_is_plain() -> None:
         "directory": "/here",
         "file_system": "ext4",
     }
-    terminal.begin(machine, 3)
+    terminal.begin(machine)
+    terminal.explain(3)
     terminal.show(MEASURED)
     terminal.show(LeftOut("safer is not measured: it is not installed"))
     said = stream.getvalue()
@@ -240,9 +255,68 @@ def test_only_some_cases(drill: list[Path], capsys: pytest.CaptureFixture[str]) 
     assert "one: small" not in said
 
 
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A small benchmark of figures named ``drill``; the sheets that were made."""
+    made: list[str] = []
+
+    def sheet(name: str, value: float, takes: str = "") -> Sheet:
+        def make() -> Iterator[Figure]:
+            made.append(name)
+            yield Figure("rate", value, "operations/s", "counted once")
+            yield Figure("size", 0.01234, "bytes", "")
+
+        return Sheet(name, make, takes)
+
+    def sheets(setting: Setting) -> Iterator[Sheet | LeftOut]:
+        yield sheet("small", 1234.5)
+        yield sheet("small, but slow", 1e7, takes="a minute")
+        yield sheet("large", 12.34)
+
+    bench.load()
+    monkeypatch.setitem(bench.BENCHMARKS._things, "drill", sheets)
+    return made
+
+
+def test_figures_are_shown_with_unit_and_how_they_were_made(
+    figures: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "bench.json"
+    assert run_command(["bench", "drill", "--report", f"json={report}"]) == 0
+    said = capsys.readouterr().out
+    assert figures == ["small", "large"]
+    rows = [line.split() for line in said.splitlines()]
+    assert ["rate", "1,234", "operations/s", "counted", "once"] in rows
+    assert ["rate", "12.3", "operations/s", "counted", "once"] in rows
+    assert ["size", "0.0123", "bytes"] in rows
+    assert "rounds" not in said  # there were none
+    written = json.loads(report.read_text())
+    assert [sheet["name"] for sheet in written["sheets"]] == ["small", "large"]
+    assert written["sheets"][0]["figures"] == [
+        {"name": "rate", "value": 1234.5, "unit": "operations/s", "how": "counted once"},
+        {"name": "size", "value": 0.01234, "unit": "bytes", "how": ""},
+    ]
+    left_out = "small, but slow: not measured, it takes a minute; --only 'small, but slow'"
+    assert written["left_out"] == [left_out]
+    assert left_out in said
+
+
+def test_figures_that_take_long_are_made_for_who_asks(figures: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["bench", "drill", "--only", "small, but slow"]) == 0
+    assert figures == ["small, but slow"]
+    assert "not measured" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_is_no_figure(value: float) -> None:
+    with pytest.raises(ValueError, match=r"rate came out as \w+ bytes"):
+        figure(Sheet("a sheet", lambda: [Figure("rate", value, "bytes", "")]))
+    assert figure(Sheet("a sheet", list)) == Figured("a sheet", ())
+
+
 BAD = [
     # arguments, option, value, and a part of what would do
-    (("bench",), "BENCHMARK", "", "drill, helpers"),
+    (("bench",), "BENCHMARK", "", "drill, harness, helpers"),
     (("bench", "helper"), "BENCHMARK", "helper", "did you mean 'helpers'?"),
     (("bench", "drill", "more"), "more", "more", "one argument too many"),
     (("bench", "drill", "--rounds", "0"), "--rounds", "0", "such as --rounds 30"),
