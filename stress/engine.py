@@ -25,6 +25,7 @@ from types import FrameType
 from stress import scenarios
 from stress.checkers import registry as checker_registry
 from stress.history.history import History
+from stress.history.jsonl import HistoryError, read_history
 from stress.history.record import Language
 from stress.history.store import load_history, read_events, save_final, save_world
 from stress.plan import Plan, UsageError
@@ -115,6 +116,27 @@ def check(
         began=history.began,
         history=history,
         events=tuple(events),
+    )
+
+
+def check_history(path: str) -> Result:
+    """Judge a history that others have recorded: a file as `stress.history.jsonl` tells. Raises `UsageError`."""
+    try:
+        history = read_history(path)
+    except (OSError, UnicodeDecodeError, HistoryError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UsageError("RUN", path, f"is no history that can be read: {why}") from error
+    findings = judge(history)
+    return Result(
+        verdict=max((finding.verdict for finding in findings), default=Verdict.PASS),
+        findings=tuple(findings),
+        operations=operation_counts(history),
+        stats=run_stats(history, []),
+        skipped=(),
+        plan={"target": path, "scenarios": list(history.scenarios)},
+        run=path,
+        began=history.began,
+        history=history,
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from stress.cli._options import check_run, finish, keep_record, report_options, save_option
+from stress.history.history import History
+from stress.plan import UsageError
 from stress.reporters.files import destinations
 from stress.reporters.terminal import Terminal
 
@@ -14,6 +16,16 @@ _EPILOG = """\b
 Examples:
   stress check .stress/20260131-120000-naive-1a2b3c
   stress check .stress/20260131-120000-naive-1a2b3c --report json=report.json
+  stress check .stress/20260131-120000-naive-1a2b3c --export history.npz
+  stress check mine.jsonl
+
+\b
+A history of your own has one operation a line:
+  {"process": 1, "does": "write", "version": "x1", "start": 0.10, "end": 0.20}
+  {"process": 2, "does": "read", "version": "x1", "start": 0.15, "end": 0.30}
+does is write, update or read; further fields: file, from, outcome (ok, fail, info).
+Each write needs a version of its own. Jepsen's events as JSON are read as well:
+  {"process": 0, "type": "invoke", "f": "write", "value": 3, "time": 100}
 
 \b
 Exit codes are those of the run: 0 pass, 1 violation, 3 unknown; 4 if it can't be read.
@@ -24,12 +36,18 @@ Exit codes are those of the run: 0 pass, 1 violation, 3 unknown; 4 if it can't b
 @click.argument("run", metavar="RUN", type=click.Path())
 @report_options
 @save_option
-def command(run: str, report: tuple[str, ...], quiet: bool, save_regression: str | None) -> int:
+@click.option("--export", metavar="FILE.npz", type=click.Path(), help="Write the history as columns. [default: no]")
+def command(run: str, report: tuple[str, ...], quiet: bool, save_regression: str | None, export: str | None) -> int:
     """Judge a run that is over once more, without running anything.
 
-    RUN: a run directory, as `stress run` leaves them in .stress (its --runs).
+    RUN: a run directory, as `stress run` leaves them in .stress (its --runs); or a history that you have recorded
+    yourself, a file whose name ends in .jsonl.
     """
-    check_run(run)
+    theirs = run.endswith(".jsonl")
+    if not theirs:
+        check_run(run)
+    if export is not None and not export.endswith(".npz"):
+        raise UsageError("--export", export, "is no .npz file; give a name that ends so")
     from stress import engine, scenarios
     from stress.regressions import check_name
 
@@ -38,7 +56,19 @@ def command(run: str, report: tuple[str, ...], quiet: bool, save_regression: str
         check_name(save_regression)
 
     scenarios.load()  # the reports tell what each is judged by
-    result = engine.check(run)
+    result = engine.check_history(run) if theirs else engine.check(run)
+    if export is not None and result.history is not None:
+        _export(export, result.history)
     code = finish(result, wanted, Terminal(quiet=quiet))
     keep_record(result, save_regression)
     return code
+
+
+def _export(path: str, history: History) -> None:
+    from stress.engine import HarnessError
+    from stress.history.columns import save_columns
+
+    try:
+        save_columns(path, history)
+    except OSError as error:
+        raise HarnessError(f"--export: {path!r} could not be written: {error.strerror or error}") from error

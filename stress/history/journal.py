@@ -1,10 +1,14 @@
 """The journal: what each process did, written before the call and after it, where a SIGKILL of the process can't
 take it.
 
-One process, two files. ``pNNNNNN.ops`` is a page of header and then rows of `RECORD`, memory-mapped, so that a row
-costs two stores and no system call, and outlives its writer in the page cache. ``pNNNNNN.notes`` holds what has
-no fixed size: messages, and the bytes that a reader saw. Blocks are allocated before they are mapped, so a full disk
-is an error here (ENOSPC) and never a SIGBUS.
+One process, three files. ``pNNNNNN.ops`` is a page of header and then a row of 40 bytes for each operation,
+memory-mapped, so that a row costs two stores and no system call, and outlives its writer in the page cache. What few
+operations have (when a lock was held, a digest, where a note is) is in rows of ``pNNNNNN.extra``, mapped as well, which
+is there from the first such row on. ``pNNNNNN.notes`` holds what has no fixed size: messages, and the bytes that a
+reader saw. Blocks are allocated before they are mapped, so a full disk is an error here (ENOSPC) and never a SIGBUS.
+
+A row is there from before the call, as open; it counts from when the header's count of rows says so, and is done when
+the last byte of it to be written, kind and outcome, says so. Whenever a kill comes, it leaves one open row at the most.
 """
 
 from __future__ import annotations
@@ -24,22 +28,64 @@ from typing import TypeVar
 import numpy as np
 
 from stress.history.history import Columns, Note
-from stress.history.record import NO_VERSION, RECORD, Kind, Language, Outcome
+from stress.history.record import GARBAGE, NO_VERSION, RECORD, Kind, Language, Outcome, version_of
 
-__all__ = ["FINISHED", "READY", "RUNNING", "Header", "Journal", "read_header", "read_note", "read_rows", "read_rows_at"]
+__all__ = [
+    "FINISHED",
+    "READY",
+    "ROW_BYTES",
+    "RUNNING",
+    "Header",
+    "Journal",
+    "OldJournal",
+    "read_header",
+    "read_note",
+    "read_rows",
+    "read_rows_at",
+]
 
 T = TypeVar("T")
 
 _HEADER = struct.Struct("<8s4i7q")
-_MAGIC = b"STRESSJ1"
+_FAMILY = b"STRESSJ"
+_MAGIC = _FAMILY + b"2"
 _HEADER_SIZE = 4096
-_ROW_SIZE = RECORD.itemsize
-# The fields that invoke writes, up to and including `note_at`; those that complete writes, from `version` on.
-_WHOLE = struct.Struct("<ii4Bi9qii")
-_REST = struct.Struct("<9qi")
-_OUTCOME_AT = 9
-_VERSION_AT = 16
-assert _WHOLE.size == _ROW_SIZE, "the packed row and the columns must be the same bytes"
+_ROWS_AT = 32
+
+_ROW = np.dtype(
+    [
+        ("invoke", "<i8"),
+        ("return", "<i8"),
+        (
+            "slot",
+            "<i8",
+        ),  # of a change the length of its padding (its version is its process and its number); else: seen
+        ("parent", "<i8"),
+        ("file", "<u2"),
+        ("what", "u1"),  # kind in the lower four bits, outcome in the upper
+        ("scenario", "u1"),
+        ("extra", "<u4"),  # the row in the extras, from 1; 0: none
+    ]
+)
+_EXTRA = np.dtype(
+    [
+        ("held_from", "<i8"), ("held_to", "<i8"), ("size", "<i8"), ("digest", "<i8"), ("note_at", "<i8"),
+        ("note_size", "<i4"), ("reserved", "<i4"),
+    ]
+)  # fmt: skip
+_PACK_ROW = struct.Struct("<4qHBBI")
+_PACK_DONE = struct.Struct("<4q")
+_PACK_EXTRA = struct.Struct("<5qii")
+_PACK_ONE, _PACK_LINK = struct.Struct("<q"), struct.Struct("<I")
+_PARENT_AT, _WHAT_AT, _EXTRA_AT = 24, 34, 36
+ROW_BYTES = _ROW.itemsize
+"""What one operation takes in a journal, bytes; those with more to tell take a row of extras besides."""
+assert (_PACK_ROW.size, _PACK_EXTRA.size) == (_ROW.itemsize, _EXTRA.itemsize), "packed and columns are the same bytes"
+_CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND)
+_CHANGE_BITS = sum(1 << kind for kind in _CHANGES)
+# Bound once: an operation is recorded in a microsecond or less, of which each look-up is a part.
+_monotonic_ns = time.monotonic_ns
+_pack_row, _pack_done, _pack_one = _PACK_ROW.pack_into, _PACK_DONE.pack_into, _PACK_ONE.pack_into
 
 _FIRST_CHUNK = 256 * 256
 _LARGEST_CHUNK = 4 << 20
@@ -68,6 +114,10 @@ class Header:
     """CPU time that it spent before, on getting ready."""
 
 
+class OldJournal(ValueError):
+    """A journal of another version of this package; the message says which, and what would do."""
+
+
 class Journal:
     """The writing side; used by one process only. ``state`` and CPU times are for the harness to look at."""
 
@@ -80,12 +130,16 @@ class Journal:
         self.cpu_ns = 0
         self.cpu_operations_ns = 0
         self._identity = (process, worker, language, int(writer))
-        self._language = int(language)
         self._fd = os.open(self._base + ".ops", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         self._notes_fd = os.open(self._base + ".notes", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         self._notes_size = 0
+        self._extra_fd = -1
+        self._extra: mmap.mmap | None = None
+        self._extra_size = 0
+        self._extras = 0
         self._size = 0
         self._at = 0
+        self._what = 0
         self._map = self._grow(_FIRST_CHUNK)
         self.write_header()
 
@@ -108,23 +162,25 @@ class Journal:
         )
 
     def invoke(self, kind: Kind, file: int, scenario: int, version: int = NO_VERSION, size: int = -1) -> int:
-        """Open a row, just before the call; returns the time that it bears, ns."""
-        self.rows += 1
-        at = _HEADER_SIZE + (self.rows - 1) * _ROW_SIZE
-        if at + _ROW_SIZE > self._size:
+        """Open a row, just before the call; returns the time that it bears, ns.
+
+        The version of a change is the process's next, `version_of` (process, rows + 1), and is not stored; ``size`` is
+        kept for changes alone.
+        """
+        rows = self.rows = self.rows + 1
+        at = self._at = _HEADER_SIZE + (rows - 1) * ROW_BYTES
+        if at + ROW_BYTES > self._size:
             self._map = self._grow(min(max(self._size, _FIRST_CHUNK), _LARGEST_CHUNK))
-        self._at = at
-        now = time.monotonic_ns()
-        _WHOLE.pack_into(
-            self._map, at, self.process, self.rows, kind, Outcome.OPEN, self._language, scenario, file,
-            version, NO_VERSION, now, 0, 0, 0, size, -1, -1, 0, 0,
-        )  # fmt: skip
-        struct.pack_into("<q", self._map, 32, self.rows)  # only now does the row count
+        self._what = kind  # the outcome's bits: open
+        map_ = self._map
+        now = _monotonic_ns()
+        _pack_row(map_, at, now, 0, size if _CHANGE_BITS >> kind & 1 else version, NO_VERSION, file, kind, scenario, 0)
+        _pack_one(map_, _ROWS_AT, rows)  # only now does the row count
         return now
 
     def know_parent(self, parent: int) -> None:
         """Store what an update started from as soon as it is known: it must survive a kill in the write."""
-        struct.pack_into("<q", self._map, self._at + 24, parent)
+        _pack_one(self._map, self._at + _PARENT_AT, parent)
 
     def complete(
         self,
@@ -141,21 +197,28 @@ class Journal:
         text: str = "",
         data: bytes = b"",
     ) -> None:
-        """Close the open row; ``ret`` is the time just after the call, ns."""
-        note_at, note_size = -1, 0
-        if text or data:
-            note_at, note_size = self._note(text, data)
-        _REST.pack_into(
-            self._map, self._at + _VERSION_AT, version, parent, invoke, ret, held_from, held_to, size, digest,
-            note_at, note_size,
-        )  # fmt: skip
-        self._map[self._at + _OUTCOME_AT] = outcome  # last: until here a kill leaves an open row
+        """Close the open row; ``ret`` is the time just after the call, ns.
+
+        ``version`` is what was seen; that of a change is known. ``size`` is kept of changes, and where there is a
+        digest or a note: the length of a whole document is not.
+        """
+        at, what, map_ = self._at, self._what, self._map
+        _pack_done(map_, at, invoke, ret, size if _CHANGE_BITS >> what & 1 else version, parent)
+        if text or data or held_from or digest >= 0 or version == GARBAGE:
+            note = self._note(text, data) if text or data else (-1, 0)
+            extra = self._add_extra(held_from, held_to, size, digest, *note)
+            _PACK_LINK.pack_into(map_, at + _EXTRA_AT, extra)
+        map_[at + _WHAT_AT] = what | outcome << 4  # last: until here a kill leaves an open row
 
     def close(self) -> None:
         """Cut the file to its length and let go of it."""
         self._map.close()
-        _beyond_limit(lambda: os.ftruncate(self._fd, _HEADER_SIZE + self.rows * _ROW_SIZE))
+        _beyond_limit(lambda: os.ftruncate(self._fd, _HEADER_SIZE + self.rows * ROW_BYTES))
         os.close(self._fd)
+        if self._extra is not None:
+            self._extra.close()
+            _beyond_limit(lambda: os.ftruncate(self._extra_fd, self._extras * _EXTRA.itemsize))
+            os.close(self._extra_fd)
         os.close(self._notes_fd)
 
     def _grow(self, by: int) -> mmap.mmap:
@@ -164,6 +227,27 @@ class Journal:
         _beyond_limit(lambda: os.posix_fallocate(self._fd, self._size, by))
         self._size += by
         return mmap.mmap(self._fd, self._size)
+
+    def _add_extra(self, *fields: int) -> int:
+        """Add a row of extras; returns its number, from 1."""
+        at = self._extras * _EXTRA.itemsize
+        if at + _EXTRA.itemsize > self._extra_size:
+            self._grow_extra()
+        assert self._extra is not None
+        _PACK_EXTRA.pack_into(self._extra, at, *fields, 0)
+        self._extras += 1
+        return self._extras
+
+    def _grow_extra(self) -> None:
+        if self._extra is None:
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._extra_fd = os.open(self._base + ".extra", flags, 0o644)
+        else:
+            self._extra.close()
+        by = min(max(self._extra_size, _FIRST_CHUNK // 4), _LARGEST_CHUNK)
+        _beyond_limit(lambda: os.posix_fallocate(self._extra_fd, self._extra_size, by))
+        self._extra_size += by
+        self._extra = mmap.mmap(self._extra_fd, self._extra_size)
 
     def _note(self, text: str, data: bytes) -> tuple[int, int]:
         if self._notes_size + len(data) > NOTES_BUDGET_BYTES:
@@ -192,9 +276,12 @@ def _beyond_limit(call: Callable[[], T]) -> T:
 
 
 def read_header(fd: int) -> Header | None:
-    """The header of the journal open as ``fd``; None while its process has not got that far."""
+    """The header of the journal open as ``fd``; None while its process has not got that far. Raises `OldJournal`."""
     page = os.pread(fd, _HEADER.size, 0)
     if len(page) < _HEADER.size or not page.startswith(_MAGIC):
+        if page.startswith(_FAMILY):
+            theirs, ours = (magic[len(_FAMILY) : len(_MAGIC)].decode("ascii", "replace") for magic in (page, _MAGIC))
+            raise OldJournal(f"its journals are of version {theirs}, and this stress reads version {ours}")
         return None
     _, process, worker, language, writer, state, rows, cpu_ns, cpu_operations_ns, cpu_before_ns, *_ = _HEADER.unpack(
         page
@@ -205,16 +292,45 @@ def read_header(fd: int) -> Header | None:
 
 
 def read_rows(path: Path) -> Columns:
-    """The rows of the journal at ``path``; those of a process that still runs, up to now."""
+    """The rows of the journal at ``path``, with their extras; those of a process that still runs, up to now."""
     with path.open("rb") as file:
         header = read_header(file.fileno())
-        return read_rows_at(file.fileno(), 0, header.rows if header else 0)
+        if header is None:
+            return np.zeros(0, RECORD)
+        found, ops = _read(file.fileno(), header, 0, header.rows)
+    chosen = np.flatnonzero(found["extra"])
+    if len(chosen):
+        with path.with_suffix(".extra").open("rb") as file:
+            extras = np.fromfile(file, _EXTRA)
+        rows = extras[found["extra"][chosen] - 1]
+        for name in ("held_from", "held_to", "digest", "note_at", "note_size"):
+            ops[name][chosen] = rows[name]
+        seen = ~np.isin(ops["kind"][chosen], _CHANGES)
+        ops["size"][chosen[seen]] = rows["size"][seen]
+    return ops
 
 
 def read_rows_at(fd: int, first: int, after: int) -> Columns:
-    """Rows ``first`` to before ``after`` of the journal open as ``fd``."""
-    content = os.pread(fd, (after - first) * _ROW_SIZE, _HEADER_SIZE + first * _ROW_SIZE)
-    return np.frombuffer(content[: len(content) // _ROW_SIZE * _ROW_SIZE], RECORD)
+    """Rows ``first`` to before ``after`` of the journal open as ``fd``, without their extras."""
+    header = read_header(fd)
+    return np.zeros(0, RECORD) if header is None else _read(fd, header, first, after)[1]
+
+
+def _read(fd: int, header: Header, first: int, after: int) -> tuple[Columns, Columns]:
+    """Rows as they are in the file, and as columns."""
+    content = os.pread(fd, (after - first) * ROW_BYTES, _HEADER_SIZE + first * ROW_BYTES)
+    found = np.frombuffer(content[: len(content) // ROW_BYTES * ROW_BYTES], _ROW)
+    ops = np.zeros(len(found), RECORD)
+    ops["process"], ops["language"] = header.process, header.language
+    ops["seq"] = np.arange(first + 1, first + len(found) + 1)
+    ops["kind"], ops["outcome"] = found["what"] & 15, found["what"] >> 4
+    for name in ("invoke", "return", "parent", "file", "scenario"):
+        ops[name] = found[name]
+    change = np.isin(ops["kind"], _CHANGES)
+    ops["version"] = np.where(change, version_of(header.process, 0) | ops["seq"].astype(np.int64), found["slot"])
+    ops["size"] = np.where(change, found["slot"], -1)
+    ops["digest"] = ops["note_at"] = -1
+    return found, ops
 
 
 def read_note(folder: Path, process: int, at: int, size: int) -> Note:

@@ -1,5 +1,6 @@
 """The Bash helpers, point by point of their contract, with both engines."""
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -411,7 +412,8 @@ def test_a_killed_writers_lock_is_free_and_its_temp_file_is_swept(shell: Shell) 
     assert ok(shell.call('atomic_sweep "$1"', str(shell.directory))) == b""
     assert all((shell.directory / name).exists() for name in others)
     ok(shell.write("x", "f", ATOMICOPS_LOCK_TIMEOUT="0"))
-    os.killpg(holder.pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):  # a machine that stood still meanwhile
+        os.killpg(holder.pid, signal.SIGKILL)
     holder.stdout.close()
 
 

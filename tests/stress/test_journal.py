@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stress.history.journal import FINISHED, Journal, read_header, read_note, read_rows
-from stress.history.record import NO_VERSION, Kind, Language, Outcome, version_of
+from stress.history.journal import FINISHED, Journal, OldJournal, read_header, read_note, read_rows
+from stress.history.record import GARBAGE, NO_VERSION, Kind, Language, Outcome, version_of
 from stress.history.store import load_history, save_world
 
 
@@ -41,6 +41,29 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert (last["held_from"], last["held_to"], last["note_at"]) == (5, 6, -1)
     noted = rows[8]
     assert read_note(tmp_path, 3, int(noted["note_at"]), int(noted["note_size"])) == ("ü", b"\0\xff")
+
+
+def test_an_operation_takes_forty_bytes_and_what_few_have_is_beside_it(tmp_path: Path) -> None:
+    journal = _journal(tmp_path)
+    for _ in range(1000):
+        journal.complete(journal.invoke(Kind.READ, 0, 0), time.monotonic_ns(), Outcome.OK, version_of(1, 1), size=9)
+    journal.complete(journal.invoke(Kind.OBSERVE, 1, 0), time.monotonic_ns(), Outcome.OK, NO_VERSION, size=7, digest=5)
+    journal.complete(journal.invoke(Kind.OBSERVE, 1, 0), time.monotonic_ns(), Outcome.OK, GARBAGE, size=0)
+    journal.write_header(state=FINISHED)
+    journal.close()
+    assert (tmp_path / "p000003.ops").stat().st_size == 4096 + 1002 * 40
+    rows = read_rows(tmp_path / "p000003.ops")
+    assert rows["size"][999:].tolist() == [-1, 7, 0]
+    assert rows["digest"][999:].tolist() == [-1, 5, -1]
+    assert rows["note_at"][999:].tolist() == [-1, -1, -1]
+
+
+def test_a_journal_of_another_version_is_refused_by_its_name(tmp_path: Path) -> None:
+    _journal(tmp_path).close()
+    path = tmp_path / "p000003.ops"
+    path.write_bytes(b"STRESSJ1" + path.read_bytes()[8:])
+    with pytest.raises(OldJournal, match="of version 1, and this stress reads version 2"):
+        read_rows(path)
 
 
 def test_an_operation_that_a_kill_cut_short_stays_open_and_its_parent_is_known(tmp_path: Path) -> None:
