@@ -36,7 +36,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from stress.history.history import FileFacts, History
+from stress.history.history import FileFacts, FinalFile, History
 from stress.history.record import ABSENT, Kind, Operation, Outcome, version_of
 
 __all__ = ["HistoryError", "read_history"]
@@ -109,6 +109,7 @@ def read_history(path: str) -> History:
         operations,
         [FileFacts(str(name), "history", initial=ABSENT, checkers=_CHECKERS) for name in names],
         scenarios=["history"],
+        final=[FinalFile(exists=True) for _ in names],  # it is over, and nobody looked: what is phantom stays so
         required=[frozenset({Kind.READ})],
         began=min((op.invoke for op in operations), default=0),
         ended=max((op.ret for op in operations), default=0),
