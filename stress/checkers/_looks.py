@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from stress.checkers._appended import Log
-from stress.checkers._columns import VersionIndex
+from stress.checkers._columns import Ints, VersionIndex
 from stress.checkers._logs import View, views
 from stress.history.history import History
 from stress.history.record import Kind, Outcome
 from stress.payload import parse_log
 
 __all__ = ["Strange", "strange_looks"]
+
+_HEAD = re.compile(rb"^=== (?:p|initial)", re.M)
 
 EXAMINED_MAX = 300
 """Different contents of one log that are taken apart."""
@@ -45,6 +48,7 @@ def strange_looks(history: History, log: Log, index: int) -> Strange:
     strange = set(log.strange.tolist())
     appends = VersionIndex(log.version)
     ret = np.where(log.append >= 0, log.ret[log.append] if len(log.ret) else 0, np.iinfo(np.int64).min)
+    heads = np.array([head.start() for head in _HEAD.finditer(log.content)], np.int64)
     done: set[tuple[int, int]] = set()
     for view in _all_views(history, index, {int(process) for process in np.unique(ops["process"][log.strange])}):
         what = int(ops["size"][view.row]), int(ops["digest"][view.row])
@@ -54,7 +58,7 @@ def strange_looks(history: History, log: Log, index: int) -> Strange:
         if not view.known:
             found.crossed.append((view.row, -1, -1))
             continue
-        _take_apart(history, log, view, appends, ret, found)
+        _take_apart(history, log, view, appends, ret, heads, found)
         if len(done) >= EXAMINED_MAX:
             break
     return found
@@ -68,11 +72,10 @@ def _all_views(history: History, index: int, processes: set[int]) -> Iterator[Vi
 
 
 def _take_apart(
-    history: History, log: Log, view: View, appends: VersionIndex, ret: np.ndarray[tuple[int], np.dtype[np.int64]],
-    found: Strange,
+    history: History, log: Log, view: View, appends: VersionIndex, ret: Ints, heads: Ints, found: Strange,
 ) -> None:  # fmt: skip
     content = bytes(view.content)
-    start, skipped = _same(content, log.content)
+    start, skipped = _same(content, log, heads)
     tail = np.array(parse_log(content, start)[0], np.int64)
     append = appends.find(tail)
     written = (append >= 0) & (log.outcome[append] != Outcome.FAIL if len(log.outcome) else False)
@@ -84,12 +87,16 @@ def _take_apart(
     for gone in append[written & (places < 0)].tolist():
         found.vanished.setdefault(gone, view.row)
         flaws += 1
-    values, counts = np.unique(np.append(tail, log.tokens[:skipped]), return_counts=True)
-    for version in values[counts > 1].tolist():
+    values, counts = np.unique(tail, return_counts=True)
+    before = tail[
+        ((places >= 0) & (places < skipped)) | (log.pre_made(tail) & np.isin(tail, log.tokens[:1]) & (skipped > 0))
+    ]
+    for version in np.union1d(values[counts > 1], before).tolist():
         found.doubled.setdefault(version, view.row)
         flaws += 1
     invoke = int(history.ops["invoke"][view.row])
-    missing = np.flatnonzero((ret[skipped:] < invoke) & ~np.isin(log.tokens[skipped:], tail)) + skipped
+    missing = np.flatnonzero(ret[skipped:] < invoke) + skipped
+    missing = missing[~np.isin(log.tokens[missing], tail)]
     if len(missing):
         found.stale.append((view.row, int(log.append[missing[0]])))
         flaws += 1
@@ -102,17 +109,29 @@ def _take_apart(
         found.crossed.append((view.row, skip, -1))
 
 
-def _same(content: bytes, truth: bytes) -> tuple[int, int]:
-    """Where the first record begins that the two do not share, and how many they do."""
-    length = min(len(content), len(truth))
-    differ = np.flatnonzero(
-        np.frombuffer(content, np.uint8, length) != np.frombuffer(truth, np.uint8, length)
-    )  # fmt: skip
-    common = int(differ[0]) if len(differ) else length
-    if common == len(content):
-        versions, end = parse_log(content)
+def _same(content: bytes, log: Log, heads: Ints) -> tuple[int, int]:
+    """Where the first record begins that a look and the truth do not share, and how many they do."""
+    truth = log.content
+    common = _common(content, truth)
+    if log.torn and common > log.torn[0][0]:
+        versions, end = parse_log(content[:common])
         return end, len(versions)
-    if common == len(truth):  # what is behind all of the truth
-        return common, len(parse_log(truth)[0])
-    start = max(0, content.rfind(b"\n=== p", 0, common + 1) + 1)
-    return start, len(parse_log(content[:start])[0])
+    if common == len(content):
+        before = max(0, int(np.searchsorted(heads, common)) - 1)
+        versions, end = parse_log(content, int(heads[before]) if len(heads) else 0)
+        return end, before + len(versions)
+    # Behind all of the truth, or in the middle of a record: up to there the two are the same, record for record.
+    start = common if common == len(truth) else max(0, content.rfind(b"\n=== p", 0, common + 1) + 1)
+    return start, int(np.searchsorted(heads, start))
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """How many first bytes two contents have in common: by halving, a comparison of memory at a time."""
+    least, most = 0, min(len(one), len(other))
+    while least < most:
+        middle = (least + most + 1) // 2
+        if one[least:middle] == other[least:middle]:
+            least = middle
+        else:
+            most = middle - 1
+    return least
