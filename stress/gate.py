@@ -37,6 +37,8 @@ __all__ = ["Campaign", "Config", "GateResult", "Outcome", "canaries_of", "read_c
 CANARY_S = 10.0
 """What a canary is given at the most; it ends at the first violation, mostly within two or three seconds."""
 RUNS = ".stress"
+OVERHEAD_S = 2.0
+"""What a run takes besides: starting the workers, and judging."""
 LEAST_S = 1.0
 """With less than that left of the budget, nothing is begun."""
 _MODES = ("run", "explore", "crash")
@@ -262,7 +264,8 @@ def run(
     interrupted = False
     for place, task in enumerate(tasks):
         left = config.budget_s - (time.monotonic() - began)
-        seconds = allot(task.seconds, left, sum(other.seconds for other in tasks[place:]))
+        all_wanted = sum(other.seconds + OVERHEAD_S for other in tasks[place:])
+        seconds = allot(task.seconds + OVERHEAD_S, left, all_wanted) - OVERHEAD_S
         if interrupted or seconds < min(LEAST_S, task.seconds):
             why = "interrupted" if interrupted else "the budget is used up; give more with budget or --budget"
             kind, _, name = task.key.partition(" ")

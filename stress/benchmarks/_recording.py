@@ -1,0 +1,124 @@
+"""What recording an operation costs, and how fast what was recorded is loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from stress import engine
+from stress.bench import Figure, Setting, Sheet
+from stress.history.columns import save_columns
+from stress.history.history import History
+from stress.history.journal import ROW_BYTES, Journal, read_header, read_rows
+from stress.history.record import Kind, Language, Outcome, version_of
+from stress.history.store import read_events
+from stress.payload import document_of, examine_document
+from stress.plan import Plan
+
+__all__ = ["sheets"]
+
+_ROWS, _QUICK = 200_000, 2000
+_FILES = 20
+
+
+def sheets(setting: Setting) -> Iterator[Sheet]:
+    """Recording, loading, verifying; then the start of many workers, and the harness's share of a run."""
+    rows = _QUICK if setting.quick else _ROWS
+    yield Sheet("recording", lambda: _recording(setting.directory, rows))
+    yield Sheet("verifying a document", lambda: _verifying(rows // 20))
+    for workers in (16,) if setting.quick else (16, 128, 512):
+        yield Sheet(f"starting {workers} workers", lambda workers=workers: _starting(setting, workers))  # type: ignore[misc]
+
+
+def _recording(folder: Path, rows: int) -> Iterator[Figure]:
+    journal = Journal(str(folder), 1, 1, Language.PYTHON, writer=True)
+    per_op = min(_record(journal, rows) for _ in range(5)) / rows
+    journal.close()
+    yield Figure("an operation", per_op * 1e9, "ns", f"invoked and completed, the best of five times {rows:,}")
+    yield Figure(
+        "an operation, on disk", float(ROW_BYTES), "bytes", "besides what few have: notes, digests, locks held"
+    )
+    for process in range(2, 2 + _FILES):
+        other = Journal(str(folder), process, process, Language.PYTHON, writer=True)
+        _record(other, rows)
+        other.close()
+    began = time.perf_counter()
+    parts = [read_rows(path) for path in sorted(folder.glob("p*.ops")) if path.name != "p000001.ops"]
+    ops = np.concatenate(parts)
+    ops = ops[np.argsort(ops["invoke"], kind="stable")]
+    seconds = time.perf_counter() - began
+    yield Figure("loading and merging", len(ops) / seconds, "operations/s", f"{len(ops):,} of {_FILES} processes, once")
+    path = folder / "columns.npz"
+    began = time.perf_counter()
+    save_columns(str(path), History(ops=ops[:rows], files=()))
+    seconds = time.perf_counter() - began
+    yield Figure("exporting", rows / seconds, "operations/s", f"as compressed columns, {rows:,}, once")
+    yield Figure("an operation, exported", path.stat().st_size / rows, "bytes", "as compressed columns")
+    for made in (*folder.glob("p*"), path):
+        made.unlink()
+
+
+def _record(journal: Journal, rows: int) -> float:
+    invoke, complete, read, ok, version = journal.invoke, journal.complete, Kind.READ, Outcome.OK, version_of(1, 1)
+    began = time.perf_counter()
+    for _ in range(rows):
+        at = invoke(read, 0, 0)
+        complete(at, at, ok, version)
+    return time.perf_counter() - began
+
+
+def _verifying(times: int) -> Iterator[Figure]:
+    for size in (300, 64 << 10):
+        documents = [document_of(version_of(1, number), size, {"status": "running"}) for number in range(1, 65)]
+        texts = [json.dumps(document) for document in documents]
+        parse = min(_each(json.loads, texts, times) for _ in range(3))
+        verify = min(_each(examine_document, documents, times) for _ in range(3))
+        yield Figure(f"parsing, {size:,} bytes", parse * 1e6, "µs", "json.loads, the best of three")
+        yield Figure(f"verifying, {size:,} bytes", verify * 1e6, "µs", "of the parsed document, the best of three")
+
+
+def _each(call: object, values: list[object] | list[str], times: int) -> float:
+    assert callable(call)
+    rounds = max(1, times // len(values))
+    began = time.perf_counter()
+    for _ in range(rounds):
+        for value in values:
+            call(value)
+    return (time.perf_counter() - began) / (rounds * len(values))
+
+
+def _starting(setting: Setting, workers: int) -> Iterator[Figure]:
+    runs = setting.directory / "runs"
+    plan = Plan(
+        scenarios=("handoff",), writers=workers, readers=0, mix=(("python", workers),), duration_s=2.0, seed=1,
+        directory=str(setting.directory), runs=str(runs),
+    )  # fmt: skip
+    result = engine.run(plan)
+    run = Path(result.run)
+    events = read_events(run)
+    gate = next(event["began"] for event in events if event["event"] == "gate")
+    first = min(event["at"] for event in events if event["event"] == "started")
+    firsts, shares = [], []
+    for path in sorted((run / "journal").glob("p*.ops")):
+        ops = read_rows(path)
+        if len(ops):
+            firsts.append(int(ops["invoke"][0]))
+        fd = os.open(path, os.O_RDONLY)
+        header = read_header(fd)
+        os.close(fd)
+        if header is not None:
+            shares.append(header.cpu_before_ns)
+    how = f"{workers} Python workers, once"
+    yield Figure("until the gate opens", (gate - first) / 1e9, "s", how)
+    skew = (max(firsts) - min(firsts)) / 1e6
+    yield Figure("skew at the gate", skew, "ms", f"from the first's first operation to the last's, {how}")
+    yield Figure("nine in ten within", float(np.quantile(np.array(firsts) - min(firsts), 0.9)) / 1e6, "ms", how)
+    yield Figure("CPU time to get ready", float(np.median(shares)) / 1e6, "ms", "of a worker, the median")
+    yield Figure(
+        "the harness's share", result.stats["cpu"]["harness_share"], "of CPU time", f"of {how}, 2 s of handoff"
+    )
