@@ -22,6 +22,7 @@ __all__ = [
     "Edit",
     "Seen",
     "apply_edits",
+    "common_prefix",
     "document_of",
     "draw_size",
     "examine_bytes",
@@ -238,6 +239,18 @@ def parse_log(content: bytes, start: int = 0) -> tuple[list[int], int]:
         versions.append(parse_version(head[1].decode("ascii")))
         at = end
     return versions, at
+
+
+def common_prefix(one: bytes, other: bytes) -> int:
+    """How many first bytes two contents have in common: by halving, a comparison of memory at a time."""
+    least, most = 0, min(len(one), len(other))
+    while least < most:
+        middle = (least + most + 1) // 2
+        if one[least:middle] == other[least:middle]:
+            least = middle
+        else:
+            most = middle - 1
+    return least
 
 
 _UNIT = re.compile(rb"(p\d+\.\d+);")

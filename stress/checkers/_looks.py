@@ -13,7 +13,7 @@ from stress.checkers._columns import Ints, VersionIndex
 from stress.checkers._logs import View, views
 from stress.history.history import History
 from stress.history.record import Kind, Outcome
-from stress.payload import parse_log
+from stress.payload import common_prefix, parse_log
 
 __all__ = ["Strange", "strange_looks"]
 
@@ -112,7 +112,7 @@ def _take_apart(
 def _same(content: bytes, log: Log, heads: Ints) -> tuple[int, int]:
     """Where the first record begins that a look and the truth do not share, and how many they do."""
     truth = log.content
-    common = _common(content, truth)
+    common = common_prefix(content, truth)
     if log.torn and common > log.torn[0][0]:
         versions, end = parse_log(content[:common])
         return end, len(versions)
@@ -123,15 +123,3 @@ def _same(content: bytes, log: Log, heads: Ints) -> tuple[int, int]:
     # Behind all of the truth, or in the middle of a record: up to there the two are the same, record for record.
     start = common if common == len(truth) else max(0, content.rfind(b"\n=== p", 0, common + 1) + 1)
     return start, int(np.searchsorted(heads, start))
-
-
-def _common(one: bytes, other: bytes) -> int:
-    """How many first bytes two contents have in common: by halving, a comparison of memory at a time."""
-    least, most = 0, min(len(one), len(other))
-    while least < most:
-        middle = (least + most + 1) // 2
-        if one[least:middle] == other[least:middle]:
-            least = middle
-        else:
-            most = middle - 1
-    return least

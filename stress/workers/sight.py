@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Outcome
-from stress.payload import examine_document, parse_log
+from stress.payload import common_prefix, examine_document, parse_log
 
 __all__ = [
     "Parsed",
@@ -178,7 +178,7 @@ class Sights:
             crc = zlib.crc32(content[keep:], crc)
             _, end = parse_log(content, keep)
         else:
-            keep = _common(old, content)
+            keep = common_prefix(old, content)
             crc = zlib.crc32(content)
             _, end = parse_log(content)
         whole = end == len(content)
@@ -191,18 +191,6 @@ class Sights:
             text=f"keep={keep}" if changed else "",
             data=content[keep:] if changed else b"",
         )
-
-
-def _common(one: bytes, other: bytes) -> int:
-    """How many first bytes two contents have in common: by halving, a comparison of memory at a time."""
-    least, most = 0, min(len(one), len(other))
-    while least < most:
-        middle = (least + most + 1) // 2
-        if one[least:middle] == other[least:middle]:
-            least = middle
-        else:
-            most = middle - 1
-    return least
 
 
 def _dump(document: Any) -> bytes:

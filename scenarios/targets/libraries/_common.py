@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -45,3 +46,15 @@ def operations(put: Write, lock: Lock | None = None) -> dict[str, Callable[..., 
             put(path, before + text.encode())
 
     return {"write": write, "update": update, "append": append}
+
+
+def by_hand(path: str, data: bytes) -> None:
+    """Temporary file, sync and rename: what people write inside a lock. The name of the temporary file is always the
+    same.
+    """
+    temp = f"{path}.tmp"
+    with open(temp, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temp, path)

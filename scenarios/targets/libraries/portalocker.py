@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
-from scenarios.targets.libraries._common import of, operations, read
+from scenarios.targets.libraries._common import by_hand, of, operations, read
 
 ABOUT = "the package portalocker around temporary file and rename"
 
@@ -16,15 +15,6 @@ def _lock(path: str) -> Any:  # who has it can't take it again, so it is no oper
     return _Lock(path + ".lock", timeout=30)
 
 
-def _put(path: str, data: bytes) -> None:
-    temp = f"{path}.tmp"
-    with open(temp, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temp, path)
-
-
-write, update, append = operations(_put, _lock).values()
+write, update, append = operations(by_hand, _lock).values()
 
 __all__ = ["append", "read", "update", "write"]
