@@ -150,16 +150,21 @@ class History:
         rows = self._rows_by_file[start:stop]
         ops = self.ops
         if kinds:
-            rows = rows[np.isin(ops["kind"][rows], [int(kind) for kind in kinds])]
+            wanted = np.zeros(256, np.bool_)
+            wanted[list(kinds)] = True
+            rows = rows[wanted[ops["kind"][rows]]]
         if outcome is not None:
             rows = rows[ops["outcome"][rows] == outcome]
         return rows
 
     def __post_init__(self) -> None:
         # Derived once: rows grouped by file, in order of invocation within each.
-        order = np.argsort(self.ops["file"], kind="stable")
+        file = self.ops["file"].copy()
+        few = len(file) and file.min() >= 0 and file.max() < 1 << 16
+        # numpy sorts 16-bit numbers by radix, in linear time.
+        order = np.argsort(file.astype(np.uint16) if few else file, kind="stable")
         object.__setattr__(self, "_rows_by_file", order)
-        object.__setattr__(self, "_files_sorted", self.ops["file"][order])
+        object.__setattr__(self, "_files_sorted", file[order])
 
     _rows_by_file: NDArray[np.intp] = field(init=False, repr=False, compare=False)
     _files_sorted: NDArray[np.int32] = field(init=False, repr=False, compare=False)
