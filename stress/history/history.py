@@ -116,6 +116,13 @@ class History:
             return "", b""
         return self.notes(int(op["process"]), int(op["note_at"]), int(op["note_size"]))
 
+    def notes_of(self, rows: NDArray[np.intp]) -> list[Note]:
+        """`note` for each of ``rows``."""
+        columns = (self.ops[name][rows].tolist() for name in ("process", "note_at", "note_size"))
+        return [
+            ("", b"") if at < 0 else self.notes(process, at, size) for process, at, size in zip(*columns, strict=True)
+        ]
+
     def operation(self, row: int) -> Operation:
         """Row ``row``, unpacked, with its note."""
         op = self.ops[row]
