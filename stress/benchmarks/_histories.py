@@ -41,6 +41,7 @@ class _Scene:
     ops: Columns
     changing: Flags
     broken: Flags
+    files: int
     draw: np.random.Generator
 
     def newest(self, behind: int = 0) -> Numbers:
@@ -54,10 +55,10 @@ class _Scene:
 
     def by_file(self) -> list[Numbers]:
         """The operations on each file."""
-        return [np.flatnonzero(self.ops["file"] == file) for file in range(FILES)]
+        return [np.flatnonzero(self.ops["file"] == file) for file in range(self.files)]
 
 
-def _scene(count: int, changing: float, *, broken: bool, seed: int) -> _Scene:
+def _scene(count: int, changing: float, *, broken: bool, seed: int, files: int = FILES) -> _Scene:
     draw = np.random.default_rng(seed)
     number = np.arange(count, dtype=np.int64)
     changes = draw.random(count) < changing
@@ -67,21 +68,21 @@ def _scene(count: int, changing: float, *, broken: bool, seed: int) -> _Scene:
     ops = np.zeros(count, RECORD)
     ops["process"], ops["outcome"], ops["language"] = process, Outcome.OK, Language.PYTHON
     ops["seq"][order] = number - starts[process[order]] + 1
-    ops["file"] = draw.integers(0, FILES, count)
+    ops["file"] = draw.integers(0, files, count)
     ops["invoke"] = (number + CHANGING) * STEP_NS - draw.integers(0, _REACH * STEP_NS, count)
     ops["return"] = (number + CHANGING) * STEP_NS + draw.integers(0, _REACH * STEP_NS, count)
     ops["version"] = ops["parent"] = NO_VERSION
     ops["size"] = ops["digest"] = ops["note_at"] = -1
     wrong = draw.random(count) < (1 / BROKEN_ONE_IN if broken else 0)
-    return _Scene(ops, changes, wrong, draw)
+    return _Scene(ops, changes, wrong, files, draw)
 
 
-def documents(count: int, *, broken: bool = False, updates: float = 0.5, seed: int = 7) -> History:
+def documents(count: int, *, broken: bool = False, updates: float = 0.5, files: int = FILES, seed: int = 7) -> History:
     """Documents: a quarter writes and ``updates`` (so much of it), under a lock, and the rest reads.
 
     Broken: stale and torn reads, lost updates, locks held by two.
     """
-    scene = _scene(count, 0.25, broken=broken, seed=seed)
+    scene = _scene(count, 0.25, broken=broken, seed=seed, files=files)
     ops, changing, wrong = scene.ops, scene.changing, scene.broken
     own = ops["process"].astype(np.int64) << 32 | ops["seq"]
     source = np.where(wrong, scene.newest(_LATE), scene.newest())
@@ -202,7 +203,7 @@ def _history(
         ops=ops,
         files=tuple(
             FileFacts(f"file-{file}", "bench", form=form, checkers=checkers, recovery=recovery, recovered=INITIAL)
-            for file in range(FILES)
+            for file in range(len(final))
         ),
         processes=tuple(
             ProcessFacts(process, process, Language.PYTHON, "writer" if process <= CHANGING else "reader", began, ended)

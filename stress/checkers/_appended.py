@@ -61,8 +61,9 @@ def log_of(history: History, index: int) -> Log | None:
     """The log ``index`` with everything in its place; None where there is no truth to measure it by."""
     facts, ops = history.files[index], history.ops
     seen = history.rows(index, Kind.READ, Kind.OBSERVE, outcome=Outcome.OK)
-    missing = ops["version"][seen] == ABSENT
-    looks = seen[(ops["version"][seen] != GARBAGE) & ~missing]
+    saw = ops["version"][seen]
+    missing = saw == ABSENT
+    looks = seen[(saw != GARBAGE) & ~missing]
     if history.final:
         content, at = history.final[index].content, LAST
     else:
