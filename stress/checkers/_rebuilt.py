@@ -66,9 +66,9 @@ def _look_again(history: History, row: int, look: Look) -> None:
     if keep is None:
         return
     kept = int(keep[1])
-    look.known = (look.known or kept == 0) and "were not kept" not in text
+    known = look.known or kept == 0
     if kept <= look.shared:
         look.shared, look.rest = kept, data
     else:
         look.rest = look.rest[: kept - look.shared] + data
-    look.known = look.known and look.shared + len(look.rest) == history.ops["size"][row]
+    look.known = known and look.shared + len(look.rest) == history.ops["size"][row]  # else not all was kept
