@@ -31,6 +31,7 @@ __all__ = [
     "log_record",
     "parent_in",
     "parse_log",
+    "parse_records",
     "writers_in",
 ]
 
@@ -214,7 +215,8 @@ def parent_in(stderr: str) -> int:
 
 
 # A log's record: a head that gives version, length and checksum of the body, then the body, in whole lines.
-_HEAD = re.compile(rb"=== (p\d+\.\d+|initial) (\d+) ([0-9a-f]{8}) ===\n")
+# The inner groups are there for versions that are written as `format_version` writes them.
+_HEAD = re.compile(rb"=== (p([1-9]\d{0,8})\.(0|[1-9]\d{0,8})|p\d+\.\d+|initial) (\d+) ([0-9a-f]{8}) ===\n")
 
 
 def log_record(version: int, size: int, feature: int = 0) -> str:
@@ -229,16 +231,26 @@ def parse_log(content: bytes, start: int = 0) -> tuple[list[int], int]:
 
     That offset is ``len(content)`` for a log that is whole.
     """
+    versions, ends = parse_records(content, start)
+    return versions, ends[-1] if ends else start
+
+
+def parse_records(content: bytes, start: int = 0) -> tuple[list[int], list[int]]:
+    """The versions of the whole records from ``start`` on, and the offset at which each of them ends."""
     versions: list[int] = []
+    ends: list[int] = []
     at = start
     while head := _HEAD.match(content, at):
-        end = head.end() + int(head[2])
-        body = content[head.end() : end]
-        if end > len(content) or zlib.crc32(body) != int(head[3], 16):
+        text, process, seq, length, crc = head.groups()
+        body = head.end()
+        end = body + int(length)
+        if end > len(content) or zlib.crc32(content[body:end]) != int(crc, 16):
             break
-        versions.append(parse_version(head[1].decode("ascii")))
+        # Logs have a great many records, and all of their versions are different: no cache would know them.
+        versions.append(int(process) << 32 | int(seq) if process else parse_version(text.decode("ascii")))
+        ends.append(end)
         at = end
-    return versions, at
+    return versions, ends
 
 
 def common_prefix(one: bytes, other: bytes) -> int:

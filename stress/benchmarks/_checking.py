@@ -1,103 +1,169 @@
-"""How fast histories are checked, by checker and size, and how that grows."""
+"""How fast histories are checked, how much memory that takes, and how both grow."""
 
 from __future__ import annotations
 
+import functools
+import gc
 import math
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 
 from stress.bench import Figure, Setting, Sheet
 from stress.benchmarks import _histories
 from stress.checkers.registry import Checker, load
 from stress.history.history import History
+from stress.history.journal import FINISHED, Journal, pack_rows
+from stress.history.record import Language
+from stress.history.store import load_history, save_world
 
-__all__ = ["sheets"]
-
-_GENERATORS: dict[str, tuple[Callable[..., History], tuple[str, ...]]] = {
-    "documents": (_histories.documents, ("register", "updates", "sessions", "locks", "torn", "progress")),
-    "logs": (_histories.logs, ("appends",)),
+SIZES = (10_000, 100_000, 1_000_000)
+SIZES_QUICK = (1_000, 10_000)
+LARGE = 10_000_000
+RUNS, RUNS_LARGE = 3, 2
+KINDS: dict[str, tuple[_histories.Maker, tuple[str, ...]]] = {
+    "documents": (_histories.documents, ("register", "updates", "sessions", "torn", "locks", "progress", "vacuity")),
+    "logs": (_histories.logs, ("appends", "torn")),
     "backups": (_histories.backups, ("backups",)),
     "recoveries": (_histories.recoveries, ("recovery",)),
 }
-_SIZES, _QUICK = (10_000, 100_000, 1_000_000), (1000, 4000)
-_LARGE = 10_000_000
-_REPEATED_BELOW_S = 0.3
-
-PORCUPINE_PER_S = (28_000, 59_000)
-"""Operations a second of porcupine (Go, one register, partitioned by key) at 100,000 operations, which took it 1.7 to
-3.6 s on a machine with two cores; a general checker for linearizability. Source: https://github.com/anishathalye/porcupine
+"""What histories there are of, how they are made, and who checks them. ``leftovers`` and ``metadata`` look at what was
+there in the end, and at no operation.
 """
+PORCUPINE_S = (1.7, 3.6)
+"""Seconds that porcupine, a general checker of linearizability in Go (github.com/anishathalye/porcupine), took for
+100,000 operations of a register when it was measured for this project: the fastest and the slowest.
+"""
+PORCUPINE_OPERATIONS = 100_000
 
 
 def sheets(setting: Setting) -> Iterator[Sheet]:
-    """One for each kind of history; those of ten million operations where they are asked for."""
-    sizes = _QUICK if setting.quick else _SIZES
-    for kind in _GENERATORS:
-        yield Sheet(f"checking {kind}", lambda kind=kind: _figures(kind, sizes))  # type: ignore[misc]
-    if not setting.quick:
-        for kind in _GENERATORS:
-            yield Sheet(
-                f"checking ten million {kind}",
-                lambda kind=kind: _figures(kind, (100_000, _LARGE)),  # type: ignore[misc]
-                takes="minutes and 4 GB",
+    """Each kind of history at several sizes, correct and broken; then loading, and a general checker beside ours."""
+    sizes, runs = (SIZES_QUICK, 1) if setting.quick else (SIZES, RUNS)
+    for kind in KINDS:
+        yield Sheet(f"checking {kind}", functools.partial(_checked, kind, sizes, runs))
+    yield Sheet("loading", functools.partial(_loaded, setting, sizes[-1]))
+    yield Sheet("beside a general checker", functools.partial(_beside, runs))
+    if setting.quick:
+        return
+    for kind in KINDS:
+        yield Sheet(
+            f"{LARGE:,} operations: {kind}",
+            functools.partial(_checked, kind, (SIZES[1], LARGE), RUNS_LARGE),
+            takes="a minute or two and 3 GB of memory",
+        )
+    yield Sheet(
+        f"{LARGE:,} operations: loaded",
+        functools.partial(_loaded, setting, LARGE),
+        takes="a minute, 3 GB of memory and 1 GB of disk",
+    )
+
+
+def _checked(kind: str, sizes: tuple[int, ...], runs: int) -> Iterator[Figure]:
+    make, checkers = KINDS[kind]
+    for state, broken in (("correct", False), ("broken", True)):
+        took: dict[str, list[float]] = {name: [] for name in checkers}
+        for size in sizes:
+            history = make(size, broken=broken)
+            for name in checkers:
+                took[name].append(_seconds(load().get(name), history, runs))
+                yield Figure(
+                    f"{name}, {size:,}, {state}", size / took[name][-1], "operations/s", f"fastest of {runs}, CPU time"
+                )
+        for name in checkers:
+            yield Figure(
+                f"{name}, {sizes[-1]:,}, {state}: peak",
+                _peak_bytes(load().get(name), history) / sizes[-1],
+                "bytes/operation",
+                f"beyond the history's own {_own_bytes(history) / sizes[-1]:.0f}",
+            )
+            yield Figure(
+                f"{name}, {state}: growth",
+                math.log(took[name][-1] / took[name][-2]) / math.log(sizes[-1] / sizes[-2]),
+                "exponent",
+                f"of time in size, from {sizes[-2]:,} to {sizes[-1]:,}; 1 is linear",
             )
 
 
-def _figures(kind: str, sizes: tuple[int, ...]) -> Iterator[Figure]:
-    make, names = _GENERATORS[kind]
-    taken: dict[tuple[str, bool], list[tuple[int, float]]] = {}
-    peaks: dict[str, float] = {}
-    for size in sizes:
-        for broken in (False, True):
-            history = make(size, broken=broken)
-            for name in names:
-                checker = load().get(name)
-                seconds = _time(checker, history)
-                taken.setdefault((name, broken), []).append((size, seconds))
-                what = f"{name}, {size:,} operations, {'with violations' if broken else 'correct'}"
-                yield Figure(what, size / seconds, "operations/s", _how(seconds))
-                if size == sizes[-2] and not broken:
-                    peaks[name] = _peak(checker, history) / size
-    for (name, broken), points in taken.items():
-        (small, first), (large, last) = points[-2:]
-        exponent = math.log(last / first) / math.log(large / small)
-        which = "with violations" if broken else "correct"
-        how = f"of the time, from {small:,} to {large:,} operations: 1 is as the work"
-        yield Figure(f"{name}, growth, {which}", exponent, "exponent", how)
-    for name, peak in peaks.items():
-        yield Figure(
-            f"{name}, peak memory", peak, "bytes/operation", f"besides the history, at {sizes[-2]:,} operations"
-        )
-    if "register" in names:
-        size, seconds = next((point for point in taken["register", False] if point[0] == 100_000), (0, 1.0))
-        if size:
-            ratio = size / seconds / PORCUPINE_PER_S[1]
-            yield Figure("register, against porcupine", ratio, "times", "its best published rate at 100,000 operations")
+def _seconds(check: Checker, history: History, runs: int) -> float:
+    """CPU seconds of the fastest run: what else the machine does is no matter of ours, and checkers have one thread."""
+    least = math.inf
+    for _ in range(runs):
+        gc.collect()
+        began = time.process_time_ns()
+        list(check(history))
+        least = min(least, (time.process_time_ns() - began) / 1e9)
+    return max(least, 1e-9)
 
 
-def _how(seconds: float) -> str:
-    return "the best of three" if seconds < _REPEATED_BELOW_S else "once"
-
-
-def _time(checker: Checker, history: History) -> float:
-    best = math.inf
-    for _ in range(3):
-        began = time.perf_counter()
-        for _ in checker(history):
-            pass
-        best = min(best, time.perf_counter() - began)
-        if best > _REPEATED_BELOW_S:
-            break
-    return best
-
-
-def _peak(checker: Checker, history: History) -> float:
-    """Bytes; measured apart, for it takes time."""
+def _peak_bytes(check: Checker, history: History) -> int:
+    gc.collect()
     tracemalloc.start()
     try:
-        for _ in checker(history):
-            pass
-        return float(tracemalloc.get_traced_memory()[1])
+        list(check(history))
+        return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+def _own_bytes(history: History) -> int:
+    return history.ops.nbytes + sum(array.nbytes for array in (history._rows_by_file, history._files_sorted))
+
+
+def _loaded(setting: Setting, size: int) -> Iterator[Figure]:
+    history = _histories.documents(size)
+    run = setting.directory / f"run-{size}"
+    save(history, run)
+    del history
+    gc.collect()
+    began = time.process_time_ns()
+    loaded = load_history(run)
+    took_s = max((time.process_time_ns() - began) / 1e9, 1e-9)
+    parts = f"from {_histories.CHANGING + _histories.READING} journals, in order of time"
+    yield Figure(f"loading, {size:,}", size / took_s, "operations/s", f"{parts}; CPU time")
+    yield Figure(f"loading, {size:,}: time", took_s, "s", "CPU time")
+    own = _own_bytes(loaded)
+    del loaded
+    gc.collect()
+    tracemalloc.start()
+    try:
+        load_history(run)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    yield Figure(f"loading, {size:,}: peak", peak / size, "bytes/operation", f"the history itself is {own / size:.0f}")
+
+
+def save(history: History, run: Path) -> None:
+    """A run directory as the workers of a run leave it."""
+    folder = run / "journal"
+    folder.mkdir(parents=True)
+    save_world(run, history.files, history.scenarios, (), (), history.limit)
+    for facts in history.processes:
+        rows = history.ops[history.ops["process"] == facts.process]
+        journal = Journal(str(folder), facts.process, facts.worker, Language.PYTHON, writer=facts.role == "writer")
+        journal.rows = len(rows)
+        journal.write_header(state=FINISHED)
+        journal.close()
+        path = folder / f"p{facts.process:06}.ops"
+        packed, extras = pack_rows(rows)
+        with path.open("r+b") as file:
+            file.seek(path.stat().st_size - len(packed))
+            file.write(packed)
+        if extras:
+            path.with_suffix(".extra").write_bytes(extras)
+
+
+def _beside(runs: int) -> Iterator[Figure]:
+    size = PORCUPINE_OPERATIONS
+    history = _histories.documents(size, updates=0, files=1)
+    rate = size / _seconds(load().get("register"), history, max(runs, RUNS))
+    yield Figure(f"register, {size:,}", rate, "operations/s", "writes and reads of one document; CPU time")
+    for name, took_s in zip(("fastest", "slowest"), PORCUPINE_S, strict=True):
+        yield Figure(
+            f"in porcupine's rate, its {name}",
+            rate / (size / took_s),
+            "times",
+            f"porcupine took {took_s} s for a register's {size:,} operations, measured for this project elsewhere",
+        )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,9 @@ from stress.history.history import Columns, FileFacts, FinalFile, History, Note,
 from stress.history.record import GARBAGE, INITIAL, NO_VERSION, RECORD, Kind, Language, Outcome
 from stress.payload import log_record
 
-__all__ = ["BROKEN_ONE_IN", "backups", "documents", "logs", "recoveries"]
+__all__ = ["BROKEN_ONE_IN", "Maker", "backups", "documents", "logs", "recoveries"]
 
-BROKEN_ONE_IN = 1000
+BROKEN_ONE_IN = 200
 CHANGING, READING = 16, 48
 """Processes that change something, and that look at it."""
 FILES = 4
@@ -32,6 +33,12 @@ _TORN = b'{"stress": {"version": "p1.1", "parent": null, "size": 100, "crc": 1, 
 
 Numbers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+
+
+class Maker(Protocol):
+    """Makes a history of so many operations; the same one for the same ``seed``."""
+
+    def __call__(self, count: int, *, broken: bool = False, seed: int = 7) -> History: ...
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from stress.checkers._columns import Flags, Ints, VersionIndex, running_argmax
 from stress.checkers._logs import records_of, views
 from stress.history.history import FileFacts, History
 from stress.history.record import ABSENT, GARBAGE, Kind, Outcome
-from stress.payload import parse_log
 
 __all__ = ["Log", "log_of", "overtaken"]
 
@@ -30,6 +29,8 @@ class Log:
     content: bytes
     torn: list[tuple[int, int]]
     """Spans of the content that belong to no record."""
+    ends: Ints
+    """The offsets at which the records before the first such span end."""
     at: int
     """When the truth was looked at, ns."""
     tokens: Ints
@@ -60,8 +61,9 @@ def log_of(history: History, index: int) -> Log | None:
     """The log ``index`` with everything in its place; None where there is no truth to measure it by."""
     facts, ops = history.files[index], history.ops
     seen = history.rows(index, Kind.READ, Kind.OBSERVE, outcome=Outcome.OK)
-    missing = ops["version"][seen] == ABSENT
-    looks = seen[(ops["version"][seen] != GARBAGE) & ~missing]
+    saw = ops["version"][seen]
+    missing = saw == ABSENT
+    looks = seen[(saw != GARBAGE) & ~missing]
     if history.final:
         content, at = history.final[index].content, LAST
     else:
@@ -77,11 +79,14 @@ def log_of(history: History, index: int) -> Log | None:
     place = np.full(len(rows), -1, np.int64)
     appended = np.flatnonzero(append >= 0)[::-1]
     place[append[appended]] = appended
-    length = _lengths(content, records.torn, ops["size"][looks], ops["digest"][looks])
+    ends = np.array(records.ends, np.int64)
+    if records.torn:
+        ends = ends[ends <= records.torn[0][0]]
+    length = _lengths(content, ends, ops["size"][looks], ops["digest"][looks])
     known, none = length >= 0, np.zeros(0, np.intp)
     empty = seen[missing] if facts.initial == ABSENT else none  # where a log had to be, `torn` misses it
     return Log(
-        facts=facts, content=content, torn=records.torn, at=at, tokens=tokens, append=append,
+        facts=facts, content=content, torn=records.torn, ends=ends, at=at, tokens=tokens, append=append,
         rows=rows, version=version, invoke=ops["invoke"][rows], ret=ops["return"][rows], outcome=ops["outcome"][rows],
         place=place,
         looks=np.append(looks[known], empty),
@@ -103,24 +108,19 @@ def _longest(history: History, index: int, looks: Rows) -> tuple[bytes, int] | N
     return None
 
 
-def _lengths(content: bytes, torn: list[tuple[int, int]], sizes: Ints, digests: Ints) -> Ints:
+def _lengths(content: bytes, ends: Ints, sizes: Ints, digests: Ints) -> Ints:
     """For each look, by size and checksum, how many records of ``content`` it found; -1: it is no beginning of it.
 
-    One sweep over the content for all of them.
+    ``ends``: of the records before the first torn one. One sweep over the content for all looks.
     """
-    whole = torn[0][0] if torn else len(content)
-    ends, which = np.unique(sizes, return_inverse=True)
-    count, crc, before = 0, 0, 0
-    counts, crcs = np.full(len(ends), -1, np.int64), np.full(len(ends), -1, np.int64)
-    for number, end in enumerate(ends.tolist()):
-        if not 0 <= end <= whole:
-            continue
-        part = content[before:end]
-        versions, stop = parse_log(part)
-        if stop == len(part):  # else this is not where a record ends: whoever saw it saw something else
-            crc, count, before = zlib.crc32(part, crc), count + len(versions), end
-            counts[number], crcs[number] = count, crc
-    return np.where(crcs[which] == digests, counts[which], -1)
+    edges = np.append(0, ends)
+    crcs = np.zeros(len(edges), np.int64)
+    view, before, crc = memoryview(content), 0, 0
+    for number, end in enumerate(ends.tolist(), 1):
+        crcs[number] = crc = zlib.crc32(view[before:end], crc)
+        before = end
+    at = np.minimum(np.searchsorted(edges, sizes), len(edges) - 1)
+    return np.where((edges[at] == sizes) & (crcs[at] == digests), at, -1)
 
 
 @dataclass(frozen=True)

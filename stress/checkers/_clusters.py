@@ -87,21 +87,25 @@ def clusters_of(history: History, file: int, *extra: Kind) -> Clusters:
     kind, outcome, version = ops["kind"][rows], ops["outcome"][rows], ops["version"][rows]
     writing = (kind == Kind.WRITE) | (kind == Kind.UPDATE)
     failed = version[writing & (outcome == Outcome.FAIL)]
-    w = rows[writing & (outcome != Outcome.FAIL)]
-    seeing = (version >= 0) | ((version == ABSENT) & (facts.initial == ABSENT))
-    r = rows[~writing & (outcome == Outcome.OK) & seeing]
-    del kind, outcome, writing, seeing
+    made, seeing = (
+        writing & (outcome != Outcome.FAIL),
+        (version >= 0) | ((version == ABSENT) & (facts.initial == ABSENT)),
+    )
+    seeing &= ~writing & (outcome == Outcome.OK)
+    # What was taken out of the rows once is not taken out of them again: they are many, and far apart.
+    w, w_version, w_ok, w_update = rows[made], version[made], outcome[made] == Outcome.OK, kind[made] == Kind.UPDATE
+    r, seen = rows[seeing], version[seeing]
+    del rows, kind, outcome, version, writing, made, seeing
 
-    index = VersionIndex(ops["version"][w])
-    seen, seen_parent = ops["version"][r], ops["parent"][r]
-    invoke, ret = ops["invoke"][r], ops["return"][r]
+    index = VersionIndex(w_version)
+    seen_parent, invoke, ret = ops["parent"][r], ops["invoke"][r], ops["return"][r]
     end = history.final[file] if history.final else None
     if end is not None and (end.version >= 0 or end.version == facts.initial == ABSENT):
         r, seen, seen_parent = np.append(r, FINAL), np.append(seen, end.version), np.append(seen_parent, end.parent)
         invoke, ret = np.append(invoke, LAST), np.append(ret, LAST)
     read_at = index.find(seen)
 
-    update, parent_version = ops["kind"][w] == Kind.UPDATE, ops["parent"][w].copy()
+    update, parent_version = w_update, ops["parent"][w]
     parent_version[~update] = NO_VERSION
     unlearnt = update & (parent_version == NO_VERSION)
     if unlearnt.any():  # the document itself tells, to whoever has seen it
@@ -110,7 +114,7 @@ def clusters_of(history: History, file: int, *extra: Kind) -> Clusters:
         parent_version[read_at[telling]] = seen_parent[telling]
     parent_at = index.find(parent_version)
 
-    kept = _kept(ops["outcome"][w] == Outcome.OK, read_at, parent_at)
+    kept = _kept(w_ok, read_at, parent_at)
     place = np.full(len(w) + 1, -1, np.int64)  # the last place is what index -1 finds
     place[:-1][kept] = np.arange(1, kept.sum() + 1)
     w, update, parent_version = w[kept], update[kept], parent_version[kept]
@@ -126,10 +130,10 @@ def clusters_of(history: History, file: int, *extra: Kind) -> Clusters:
     return Clusters(
         facts=facts,
         rows=np.append(FINAL, w),
-        version=np.append(facts.initial, ops["version"][w]),
+        version=np.append(facts.initial, w_version[kept]),
         invoke=np.append(FIRST, ops["invoke"][w]),
         ret=np.append(FIRST, ops["return"][w]),
-        ok=np.append(True, ops["outcome"][w] == Outcome.OK),
+        ok=np.append(True, w_ok[kept]),
         update=np.append(False, update),
         parent=np.append(UNKNOWN, parent),
         parent_version=np.append(NO_VERSION, parent_version),

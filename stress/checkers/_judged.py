@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from stress.checkers._chains import Chains, chains
 from stress.checkers._clusters import FINAL, LAST, Clusters, clusters_of, conflict_after, extremes
 from stress.checkers._columns import Flags, Ints
+from stress.checkers._words import pick
 from stress.history.history import History
-from stress.history.record import Kind
+from stress.history.record import NO_VERSION, Kind
 
 __all__ = ["Judged", "judge"]
 
@@ -93,6 +96,31 @@ class Judged:
         if not len(chosen) or made.read_invoke[chosen].max() <= made.invoke[cluster]:
             return int(made.rows[cluster])
         return int(made.read_rows[chosen[np.argmax(made.read_invoke[chosen])]])
+
+    def proven(self, history: History, rows: Iterable[int | None]) -> list[int]:
+        """Rows of a witness, and behind them what shows that they took effect, or what they came from.
+
+        A write of unknown outcome may never have happened: only who saw it, or built upon it, shows that it did.
+        And an update that does not say what it started from is told of by who saw it.
+        """
+        shown = pick(rows)
+        for row in shown:  # which grows meanwhile
+            at = np.flatnonzero(self.made.rows == row)
+            if len(at) and (more := self._proof(history, int(at[0]), shown)) is not None:
+                shown.append(more)
+        return shown
+
+    def _proof(self, history: History, cluster: int, shown: list[int]) -> int | None:
+        made, ops = self.made, history.ops
+        row = made.rows[cluster]
+        sights = made.read_rows[made.read_of == cluster]
+        proofs: list[int] = []
+        if made.update[cluster] and ops["parent"][row] == NO_VERSION:
+            proofs = sights[(sights != FINAL) & (ops["parent"][sights] != NO_VERSION)].tolist()
+        if not proofs and not made.ok[cluster]:
+            heirs = made.parent == cluster
+            proofs = np.append(sights, made.rows[heirs & made.ok]).tolist() or made.rows[heirs & ~made.ok].tolist()
+        return None if not proofs or FINAL in proofs or set(proofs) & set(shown) else int(proofs[0])
 
 
 def judge(history: History, file: int, *extra: Kind) -> Judged:

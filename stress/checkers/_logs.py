@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from stress.history.history import History
 from stress.history.record import ABSENT
-from stress.payload import parse_log
+from stress.payload import parse_records
 
-__all__ = ["Records", "View", "records_of", "views"]
+__all__ = ["KEEP", "Records", "View", "records_of", "views"]
 
-_KEEP = re.compile(r"keep=(\d+)")
+KEEP = re.compile(r"keep=(\d+)")
+"""How many of the first bytes of a look are those that the same process saw before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,26 +21,30 @@ class Records:
     """A log's content: the versions of its whole records in order, and the spans of bytes that belong to none."""
 
     versions: list[int]
+    ends: list[int]
+    """The offsets at which these records end."""
     torn: list[tuple[int, int]]
 
 
 def records_of(content: bytes) -> Records:
     """All whole records, also those behind a torn one."""
-    versions, at = parse_log(content)
+    versions, ends = parse_records(content)
     torn: list[tuple[int, int]] = []
+    at = ends[-1] if ends else 0
     while at < len(content):
         start = at
         while (at := content.find(b"=== p", at + 1)) >= 0:
-            more, end = parse_log(content, at)
+            more, there = parse_records(content, at)
             if more:
                 versions += more
+                ends += there
                 torn.append((start, at))
-                at = end
+                at = there[-1]
                 break
         else:
             torn.append((start, len(content)))
             break
-    return Records(versions, torn)
+    return Records(versions, ends, torn)
 
 
 @dataclass(slots=True)
@@ -64,7 +69,7 @@ def views(history: History, rows: Iterable[int]) -> Iterator[View]:
             continue
         text, data = history.note(view.row)
         view.kept = len(view.content)
-        if keep := _KEEP.match(text):
+        if keep := KEEP.match(text):
             view.kept = int(keep[1])
             view.known = (view.known or view.kept == 0) and "were not kept" not in text
             del view.content[view.kept :]

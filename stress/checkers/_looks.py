@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from stress.checkers._appended import Log
-from stress.checkers._columns import Ints, VersionIndex
-from stress.checkers._logs import View, views
+from stress.checkers._appended import Log, Rows
+from stress.checkers._clusters import FIRST
+from stress.checkers._columns import Ints, VersionIndex, grouping
+from stress.checkers._rebuilt import Look, looks_rebuilt
 from stress.history.history import History
-from stress.history.record import Kind, Outcome
-from stress.payload import common_prefix, parse_log
+from stress.history.record import Outcome
+from stress.payload import parse_log
 
 __all__ = ["Strange", "strange_looks"]
-
-_HEAD = re.compile(rb"^=== (?:p|initial)", re.M)
 
 EXAMINED_MAX = 300
 """Different contents of one log that are taken apart."""
@@ -44,82 +41,89 @@ def strange_looks(history: History, log: Log, index: int) -> Strange:
     found = Strange()
     if not len(log.strange):
         return found
-    ops = history.ops
-    strange = set(log.strange.tolist())
-    appends = VersionIndex(log.version)
-    ret = np.where(log.append >= 0, log.ret[log.append] if len(log.ret) else 0, np.iinfo(np.int64).min)
-    heads = np.array([head.start() for head in _HEAD.finditer(log.content)], np.int64)
-    done: set[tuple[int, int]] = set()
-    for view in _all_views(history, index, {int(process) for process in np.unique(ops["process"][log.strange])}):
-        what = int(ops["size"][view.row]), int(ops["digest"][view.row])
-        if view.row not in strange or what in done:
-            continue
-        done.add(what)
-        if not view.known:
-            found.crossed.append((view.row, -1, -1))
-            continue
-        _take_apart(history, log, view, appends, ret, heads, found)
-        if len(done) >= EXAMINED_MAX:
-            break
+    truth = _Truth(history, log)
+    for look in looks_rebuilt(history, log, index, _different(history, log.strange)):
+        if look.known:
+            _take_apart(truth, look, found)
+        else:
+            found.crossed.append((look.row, -1, -1))
     return found
 
 
-def _all_views(history: History, index: int, processes: set[int]) -> Iterator[View]:
-    looks = history.rows(index, Kind.READ, Kind.OBSERVE, Kind.RECOVER, outcome=Outcome.OK)
-    owner = history.ops["process"][looks]
-    for process in sorted(processes):
-        yield from views(history, looks[owner == process].tolist())
+def _different(history: History, strange: Rows) -> Rows:
+    """Strange looks with different contents, process by process; no more than are to be examined."""
+    ops = history.ops
+    strange = strange[grouping(ops["process"][strange])]
+    what = ops["size"][strange] << 32 | ops["digest"][strange] & 0xFFFFFFFF
+    firsts = np.sort(np.unique(what, return_index=True)[1])
+    chosen: Rows = strange[firsts[:EXAMINED_MAX]]
+    return chosen
 
 
-def _take_apart(
-    history: History, log: Log, view: View, appends: VersionIndex, ret: Ints, heads: Ints, found: Strange,
-) -> None:  # fmt: skip
-    content = bytes(view.content)
-    start, skipped = _same(content, log, heads)
-    tail = np.array(parse_log(content, start)[0], np.int64)
-    append = appends.find(tail)
+class _Truth:
+    """What looks are compared with; each of them costs what is different in it, and not the whole log."""
+
+    def __init__(self, history: History, log: Log) -> None:
+        self.history, self.log = history, log
+        self.appends = VersionIndex(log.version)
+        ret = np.where(log.append >= 0, log.ret[log.append] if len(log.ret) else 0, FIRST)
+        self.ret: Ints = ret
+        """By when each record of the log had been acknowledged."""
+        self.least: Ints = np.minimum.accumulate(ret[::-1])[::-1]
+        """Of each record and all behind it, the least of those."""
+        order = np.argsort(log.tokens, kind="stable")
+        again = order[1:][log.tokens[order[1:]] == log.tokens[order[:-1]]]
+        self.doubled = int(again.min()) if len(again) else len(log.tokens)
+        """Which record is the first that was there before."""
+
+
+def _take_apart(truth: _Truth, look: Look, found: Strange) -> None:
+    log = truth.log
+    skipped, behind = _behind(log, look)
+    tail = np.array(parse_log(behind)[0], np.int64)
+    append = truth.appends.find(tail)
     written = (append >= 0) & (log.outcome[append] != Outcome.FAIL if len(log.outcome) else False)
     flaws = 0
     for version in tail[~written & ~log.pre_made(tail)].tolist():
-        found.phantom.setdefault(version, view.row)
+        found.phantom.setdefault(version, look.row)
         flaws += 1
     places = np.where(append >= 0, log.place[append] if len(log.place) else -1, -1)
     for gone in append[written & (places < 0)].tolist():
-        found.vanished.setdefault(gone, view.row)
+        found.vanished.setdefault(gone, look.row)
         flaws += 1
     values, counts = np.unique(tail, return_counts=True)
-    before = tail[
-        ((places >= 0) & (places < skipped)) | (log.pre_made(tail) & np.isin(tail, log.tokens[:1]) & (skipped > 0))
-    ]
-    for version in np.union1d(values[counts > 1], before).tolist():
-        found.doubled.setdefault(version, view.row)
+    twice = values[counts > 1].tolist()
+    twice += tail[(places >= 0) & (places < skipped)].tolist()
+    if (strangers := tail[append < 0]).size:
+        twice += strangers[np.isin(strangers, log.tokens[:skipped])].tolist()
+    for version in twice:
+        found.doubled.setdefault(version, look.row)
         flaws += 1
-    invoke = int(history.ops["invoke"][view.row])
-    missing = np.flatnonzero(ret[skipped:] < invoke) + skipped
-    missing = missing[~np.isin(log.tokens[missing], tail)]
+    flaws += truth.doubled < skipped
+    invoke = int(truth.history.ops["invoke"][look.row])
+    # What is behind the last record that had been acknowledged by then need not be looked at.
+    last = int(np.searchsorted(truth.least, invoke, side="left"))
+    missing = np.flatnonzero((truth.ret[skipped:last] < invoke) & ~np.isin(log.tokens[skipped:last], tail)) + skipped
     if len(missing):
-        found.stale.append((view.row, int(log.append[missing[0]])))
+        found.stale.append((look.row, int(log.append[missing[0]])))
         flaws += 1
     shared = np.flatnonzero(places >= 0)
     back = np.flatnonzero(places[shared[1:]] < places[shared[:-1]])
     if len(back):
-        found.crossed.append((view.row, int(append[shared[back[0] + 1]]), int(append[shared[back[0]]])))
+        found.crossed.append((look.row, int(append[shared[back[0] + 1]]), int(append[shared[back[0]]])))
     elif not flaws:
         skip = int(log.append[skipped]) if skipped < len(log.append) else -1
-        found.crossed.append((view.row, skip, -1))
+        found.crossed.append((look.row, skip, -1))
 
 
-def _same(content: bytes, log: Log, heads: Ints) -> tuple[int, int]:
-    """Where the first record begins that a look and the truth do not share, and how many they do."""
-    truth = log.content
-    common = common_prefix(content, truth)
-    if log.torn and common > log.torn[0][0]:
-        versions, end = parse_log(content[:common])
-        return end, len(versions)
-    if common == len(content):
-        before = max(0, int(np.searchsorted(heads, common)) - 1)
-        versions, end = parse_log(content, int(heads[before]) if len(heads) else 0)
-        return end, before + len(versions)
-    # Behind all of the truth, or in the middle of a record: up to there the two are the same, record for record.
-    start = common if common == len(truth) else max(0, content.rfind(b"\n=== p", 0, common + 1) + 1)
-    return start, int(np.searchsorted(heads, start))
+def _behind(log: Log, look: Look) -> tuple[int, bytes]:
+    """How many records at its beginning a look shares with the truth, and the bytes that it saw behind them."""
+    there = log.content[look.shared : look.shared + len(look.rest)]
+    length = len(there)
+    differ = np.flatnonzero(np.frombuffer(there, np.uint8) != np.frombuffer(look.rest, np.uint8, length))
+    common = look.shared + (int(differ[0]) if len(differ) else length)
+    skipped = int(np.searchsorted(log.ends, common, side="right"))
+    start = int(log.ends[skipped - 1]) if skipped else 0
+    if start >= look.shared:
+        return skipped, bytes(look.rest[start - look.shared :])
+    return skipped, log.content[start : look.shared] + look.rest

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +29,20 @@ def backups(history: History) -> Iterable[Finding]:
     """Backups that are no version, or were none at the time; that are overwritten, changed, or gone."""
     for index, facts in history.files_for("backups"):
         rows = history.rows(index, Kind.BACKUP, outcome=Outcome.OK)
-        notes = [history.note(row)[0].split("\n") for row in rows.tolist()]
-        paths = [posixpath.normpath(words[0]) if words[0] else "" for words in notes]
-        digests = [words[1] if len(words) > 1 else "" for words in notes]
+        paths, digests = _named(history, rows)
         if facts.form in ("object", "list"):
             yield from _bad(history, index, facts, rows)
         yield from _lost(history, facts, rows, paths, digests)
+
+
+def _named(history: History, rows: Rows) -> tuple[list[str], list[str]]:
+    """The paths of backups, and the checksums that they had right after they were made; empty where not known."""
+    paths, digests = list[str](), list[str]()
+    for text, _ in history.notes_of(rows):
+        path, _, rest = text.partition("\n")
+        paths.append(posixpath.normpath(path) if path else "")
+        digests.append(rest.partition("\n")[0])
+    return paths, digests
 
 
 def _bad(history: History, index: int, facts: FileFacts, rows: Rows) -> Iterator[Finding]:
@@ -42,7 +51,7 @@ def _bad(history: History, index: int, facts: FileFacts, rows: Rows) -> Iterator
     looks = looks[ops["version"][looks] == GARBAGE]
     broken = rows[ops["version"][rows] == GARBAGE]
     past = _not_current(history, index)
-    count = len(broken) + len(looks) + len(past)
+    count = len(broken) + len(looks) + past.count
     if not count:
         return
     # A backup that is no document tells more than one which is of the wrong time.
@@ -60,81 +69,119 @@ def _bad(history: History, index: int, facts: FileFacts, rows: Rows) -> Iterator
         others = meanwhile(history, index, row, at_most=3)
         yield finding(history, "backups", "bad-backup", facts, message, [row, *others], detail, count)
         return
-    row, why, others = past[0]
+    assert past.tell is not None
+    row, why, others = past.tell()
     op = history.operation(row)
     message = f"{who(op)} made a backup at {span(history, op)} that holds {format_version(op.version)}: {why}."
     yield finding(history, "backups", "bad-backup", facts, message, [row, *others], count=count)
 
 
-def _not_current(history: History, index: int) -> list[tuple[int, str, list[int]]]:
+@dataclass
+class _Past:
+    """Backups of the wrong time: how many, and the first of them (row, why, witness), put into words when asked."""
+
+    count: int
+    tell: Callable[[], tuple[int, str, list[int]]] | None
+
+
+def _not_current(history: History, index: int) -> _Past:
     """Backups that hold a version which can't have been current while they were made: as reads, they are late."""
     if not len(history.rows(index, Kind.BACKUP)):
-        return []
+        return _Past(0, None)
     judged = Judged(clusters_of(history, index, Kind.BACKUP))
     made, kinds = judged.made, history.ops["kind"]
-    wrong: list[tuple[int, str, list[int]]] = []
     backup = (made.read_rows >= 0) & (kinds[made.read_rows] == Kind.BACKUP)
-    for read in np.flatnonzero(backup & (judged.stale | judged.early)).tolist():
-        old = int(made.read_of[read])
-        write = judged.row_of(old)
-        if judged.early[read]:
-            began = moment(history, int(made.invoke[old]))
-            wrong.append((int(made.read_rows[read]), f"its write began at {began} only", [write]))
-            continue
-        new = int(judged.heir[old]) if judged.outlived[read] else int(judged.replaced_by[old])
-        if judged.undecided[read] or new < 0:
-            wrong.append((int(made.read_rows[read]), "other versions had been seen in between", [write]))
-            continue
-        proof = history.operation(judged.first_sight(new))
-        why = f"{format_version(int(made.version[new]))} was in its place by {moment(history, proof.ret)} already"
-        rows = [judged.first_sight(new), judged.row_of(new), write]
-        wrong.append((int(made.read_rows[read]), f"{why} ({did(history, proof)})", rows))
-    for strange, why in ((made.aborted, "a version whose write had failed"), (made.phantom, "a version nobody wrote")):
-        if why.endswith("wrote") and not history.final:
-            continue
-        wrong += [(row, why, []) for row in strange[kinds[strange] == Kind.BACKUP].tolist()]
-    return sorted(wrong, key=lambda each: each[0])
+    late = np.flatnonzero(backup & (judged.stale | judged.early))
+    aborted = made.aborted[kinds[made.aborted] == Kind.BACKUP]
+    phantom = made.phantom[kinds[made.phantom] == Kind.BACKUP] if history.final else made.phantom[:0]
+    count = len(late) + len(aborted) + len(phantom)
+    if not count:
+        return _Past(0, None)
+    row = min(int(rows.min()) for rows in (made.read_rows[late], aborted, phantom) if len(rows))
+    if row in aborted:
+        return _Past(count, lambda: (row, "a version whose write had failed", []))
+    if row in phantom:
+        return _Past(count, lambda: (row, "a version nobody wrote", []))
+    read = int(late[np.argmin(made.read_rows[late])])
+    return _Past(count, lambda: (row, *_why_late(history, judged, read)))
 
 
-def _lost(history: History, facts: FileFacts, rows: Rows, paths: list[str], digests: list[str]) -> Iterator[Finding]:
-    found: list[tuple[int, str, list[int], list[str]]] = []
-    first: dict[str, int] = {}
+def _why_late(history: History, judged: Judged, read: int) -> tuple[str, list[int]]:
+    made = judged.made
+    old = int(made.read_of[read])
+    write = judged.row_of(old)
+    if judged.early[read]:
+        return f"its write began at {moment(history, int(made.invoke[old]))} only", [write]
+    new = int(judged.heir[old]) if judged.outlived[read] else int(judged.replaced_by[old])
+    if judged.undecided[read] or new < 0:
+        return "other versions had been seen in between", [write]
+    proof = history.operation(judged.first_sight(new))
+    why = f"{format_version(int(made.version[new]))} was in its place by {moment(history, proof.ret)} already"
+    return f"{why} ({did(history, proof)})", [judged.first_sight(new), judged.row_of(new), write]
+
+
+@dataclass
+class _Lost:
+    """Backups that came to nothing, of the worst kind first; rows of the first of each kind."""
+
+    overwritten: list[tuple[int, int]]
+    nothing: list[int]
+    changed: list[int]
+
+
+def _sorted_out(history: History, rows: Rows, paths: list[str], digests: list[str]) -> _Lost:
+    found, versions = _Lost([], [], []), history.ops["version"][rows].tolist()
+    first, last, places = dict[str, int](), dict[str, int](), rows.tolist()
     for at, path in enumerate(paths):
-        row = int(rows[at])
-        op = history.operation(row) if path in first or history.ops["version"][row] == ABSENT else None
-        if op is not None and path in first:
-            other = history.operation(int(rows[first[path]]))
-            message = (
-                f"{who(other)} made the backup {path} at {span(history, other)}, and {who(op)} made one of the same "
-                f"name at {span(history, op)}: the second has overwritten the first."
-            )
-            held = [f"{format_version(each.version)} right after {who(each)} had made it" for each in (other, op)]
-            found.append((0, message, [int(rows[first[path]]), row], [f"it held  {words}" for words in held]))
+        last[path] = at
+        if path in first:
+            found.overwritten.append((places[first[path]], places[at]))
             continue
-        if op is not None:
-            message = (
-                f"{who(op)} made a backup at {span(history, op)}, but right after that there was no {path or 'file'}."
-            )
-            found.append((1, message, [row], []))
+        if versions[at] == ABSENT:
+            found.nothing.append(places[at])
         if path:
             first[path] = at
     for path, at in first.items() if history.final else ():
         kept = history.backups.get(path)
-        row = int(rows[at])
-        if history.ops["version"][row] in (ABSENT, NO_VERSION) or (kept is not None and kept[1] == digests[at]):
+        if versions[at] in (ABSENT, NO_VERSION) or (kept is not None and kept[1] == digests[at]):
             continue
-        if any(path == paths[other] and other != at for other in range(at + 1, len(paths))) and kept is not None:
+        if last[path] != at and kept is not None:
             continue  # overwritten, as told already
-        op = history.operation(row)
+        found.changed.append(places[at])
+    return found
+
+
+def _lost(history: History, facts: FileFacts, rows: Rows, paths: list[str], digests: list[str]) -> Iterator[Finding]:
+    found = _sorted_out(history, rows, paths, digests)
+    count = len(found.overwritten) + len(found.nothing) + len(found.changed)
+    if not count:
+        return
+    detail = list[str]()
+    if found.overwritten:
+        witness = list(found.overwritten[0])
+        other, op = (history.operation(row) for row in witness)
+        path = paths[int(np.searchsorted(rows, witness[1]))]
+        message = (
+            f"{who(other)} made the backup {path} at {span(history, other)}, and {who(op)} made one of the same "
+            f"name at {span(history, op)}: the second has overwritten the first."
+        )
+        held = [f"{format_version(each.version)} right after {who(each)} had made it" for each in (other, op)]
+        detail = [f"it held  {words}" for words in held]
+    else:
+        witness = (found.nothing or found.changed)[:1]
+        op = history.operation(witness[0])
+        path = paths[int(np.searchsorted(rows, witness[0]))]
         made = f"{who(op)} made the backup {path} at {span(history, op)}"
-        if kept is None:
+        kept = history.backups.get(path)
+        if found.nothing:
+            message = (
+                f"{who(op)} made a backup at {span(history, op)}, but right after that there was no {path or 'file'}."
+            )
+        elif kept is None:
             message = f"{made} and it was acknowledged, but when all had ended it was not there."
         else:
             message = (
                 f"{made}, and it held {format_version(op.version)}; when all had ended it held other bytes "
                 f"({format_version(kept[0])})."
             )
-        found.append((2, message, [row], []))
-    if found:
-        _, message, witness, detail = min(found, key=lambda each: each[0])
-        yield finding(history, "backups", "lost-backup", facts, message, witness, detail, len(found))
+    yield finding(history, "backups", "lost-backup", facts, message, witness, detail, count)

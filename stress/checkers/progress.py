@@ -60,18 +60,18 @@ def _starvation(history: History) -> Iterator[Finding]:
     if not any(len(those) >= PEERS_MIN for those in peers.values()):
         return
     ops = history.ops
-    numbers, which, counts = np.unique(ops["process"], return_inverse=True, return_counts=True)
-    busy = np.bincount(which, weights=ops["return"] - ops["invoke"], minlength=len(numbers))
-    of = {int(number): at for at, number in enumerate(numbers)}
+    # Processes are numbered from 1, so a table of them is short, and nothing has to be sorted.
+    counts = np.bincount(ops["process"])
+    busy = np.bincount(ops["process"], weights=ops["return"] - ops["invoke"])
     for (_, role), those in sorted(peers.items()):
-        known = [facts for facts in those if facts.process in of]
+        known = [facts for facts in those if facts.process < len(counts) and counts[facts.process]]
         if len(known) < max(PEERS_MIN, len(those)):
             continue
-        done = np.array([counts[of[facts.process]] for facts in known])
+        done = counts[[facts.process for facts in known]]
         median, least = float(np.median(done)), int(np.argmin(done))
         slowest = known[least]
         # Who spent most of the time outside of operations was held up by the machine, and not by its peers.
-        waited = busy[of[slowest.process]] > 0.5 * (history.ended - history.began)
+        waited = busy[slowest.process] > 0.5 * (history.ended - history.began)
         if median < MEDIAN_MIN or done[least] * STARVED_SHARE >= median or not waited:
             continue
         rows = np.flatnonzero(ops["process"] == slowest.process)

@@ -65,7 +65,9 @@ def _stale(history: History, judged: Judged) -> Iterator[Finding]:
     if not (judged.replaced[read] or judged.outlived[read]):
         rows.append(judged.last_sight(new))
     detail = [f"expected: {newer} or a newer version", f"seen:     {saw}"]
-    yield finding(history, "register", "stale-read", made.facts, message, rows, detail, len(stale))
+    yield finding(
+        history, "register", "stale-read", made.facts, message, judged.proven(history, rows), detail, len(stale)
+    )
 
 
 def _other(judged: Judged, old: int, invoke: int) -> int:
@@ -94,7 +96,9 @@ def _lost(history: History, judged: Judged) -> Iterator[Finding]:
     message = f"{did(history, op)} {known}, but when all had ended {left}, {since}."
     detail = [f"expected: {format_version(op.version)} or a newer version", f"seen:     {left}"]
     rows = [made.rows[last], made.rows[old], judged.first_sight(old), judged.last_sight(last)]
-    yield finding(history, "register", "lost-write", made.facts, message, rows, detail, len(newer))
+    yield finding(
+        history, "register", "lost-write", made.facts, message, judged.proven(history, rows), detail, len(newer)
+    )
 
 
 def _early(history: History, judged: Judged) -> Iterator[Finding]:
@@ -109,7 +113,8 @@ def _early(history: History, judged: Judged) -> Iterator[Finding]:
         f"{who(op)} read {format_version(op.version)} at {span(history, op)}, before {who(writing)} had begun to write "
         f"it at {moment(history, writing.invoke)}."
     )
-    yield finding(history, "register", "future-read", made.facts, message, [row, write], count=len(early))
+    shown = judged.proven(history, [row, write])
+    yield finding(history, "register", "future-read", made.facts, message, shown, count=len(early))
 
 
 def _aborted(history: History, made: Clusters, index: int) -> Iterator[Finding]:

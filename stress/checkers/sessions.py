@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stress.checkers._chains import Chains, chains
 from stress.checkers._clusters import FIRST, Clusters, clusters_of
-from stress.checkers._columns import Flags, Ints, segment_starts, segmented_max_before
+from stress.checkers._columns import Flags, Ints, grouping, segment_starts, segmented_max_before
 from stress.checkers._words import finding, span, who
 from stress.checkers.registry import checker
 from stress.history.history import History
@@ -54,9 +54,12 @@ def _sessions(history: History, made: Clusters) -> _Sessions:
     rows = np.concatenate([made.rows[writes], made.read_rows[reads]])
     cluster = np.concatenate([writes, made.read_of[reads]])
     own = np.arange(len(rows)) < len(writes)
-    order = np.lexsort((rows, history.ops["process"][rows]))
-    process = history.ops["process"][rows[order]].astype(np.int64)
-    return _Sessions(made, rows[order], cluster[order], own[order], segment_starts(process))
+    in_time = np.argsort(rows, kind="stable")  # two ascending columns are merged in a time that is linear
+    process = history.ops["process"][rows[in_time]]
+    by_process = grouping(process)
+    order = in_time[by_process]
+    starts = segment_starts(process[by_process].astype(np.int64))
+    return _Sessions(made, rows[order], cluster[order], own[order], starts)
 
 
 def _backwards(history: History, known: _Sessions) -> Iterator[Finding]:

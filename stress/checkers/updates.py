@@ -82,7 +82,8 @@ def _lost(history: History, judged: Judged, from_nothing: Ints) -> Iterator[Find
             f" {counted(descent[0], 'update was', 'updates were')} acknowledged; the final document descends from only "
             f"{descent[1]:,} of them."
         )
-    yield finding(history, "updates", "lost-update", made.facts, message, first.rows, first.detail, count)
+    rows = judged.proven(history, first.rows)
+    yield finding(history, "updates", "lost-update", made.facts, message, rows, first.detail, count)
 
 
 def _descent(judged: Judged) -> tuple[int, int] | None:
@@ -211,7 +212,8 @@ def _torn(history: History, judged: Judged, torn: Ints) -> Iterator[Finding]:
             f"{who(op)} started an update at {span(history, op)} and found something that is no document: a part of a "
             "write that was under way."
         )
-        yield finding(history, "updates", "torn-read", made.facts, message, [made.rows[update]], count=len(torn))
+        shown = judged.proven(history, [made.rows[update]])
+        yield finding(history, "updates", "torn-read", made.facts, message, shown, count=len(torn))
 
 
 def _future(history: History, judged: Judged) -> Iterator[Finding]:
@@ -228,6 +230,7 @@ def _future(history: History, judged: Judged) -> Iterator[Finding]:
         f"{moment(history, proof.ret)} already ({did(history, proof)})."
     )
     rows = [made.rows[at], made.rows[heir], judged.first_sight(heir)]
+    rows = judged.proven(history, rows)
     yield finding(history, "updates", "future-read", made.facts, message, rows, count=len(wrong))
 
 
@@ -247,4 +250,5 @@ def _strange(history: History, judged: Judged) -> Iterator[Finding]:
         written = rows[ops["version"][rows] == parent][:1]
         start = f"{who(op)} updated {format_version(parent)}, {why},"
         message = f"{start} to {format_version(op.version)} at {span(history, op)}."
-        yield finding(history, "updates", anomaly, made.facts, message, [row, *written], count=len(wrong))
+        shown = judged.proven(history, [row, *written])
+        yield finding(history, "updates", anomaly, made.facts, message, shown, count=len(wrong))

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from stress.checkers._columns import Flags, Ints, among, grouping, segment_starts
 from stress.checkers._words import counted, did, finding
 from stress.checkers.registry import checker
 from stress.history.history import History
@@ -63,11 +64,11 @@ def _unaccounted(history: History) -> Iterator[Finding]:
         op = history.operation(int(unended[0]))
         message = f"p{op.process} came to its end by itself, but its {op.kind.label} number {op.seq} has no end."
         yield _doubt(history, "unaccounted", message, unended[:1].tolist(), count=len(unended))
-    order = np.lexsort((ops["seq"], ops["process"]))
-    process, seq = ops["process"][order], ops["seq"][order].astype(np.int64)
-    first = np.ones(len(order), np.bool_)
-    first[1:] = process[1:] != process[:-1]
-    gaps = np.flatnonzero(np.where(first, seq != 1, np.diff(seq, prepend=0) != 1))
+    order = grouping(ops["process"])
+    gaps, first, process, seq = _gaps(history, order)
+    if len(gaps):  # or operations of one process whose times have them in another order
+        order = np.lexsort((ops["seq"], ops["process"]))
+        gaps, first, process, seq = _gaps(history, order)
     if len(gaps):
         at = int(gaps[0])
         before = 0 if first[at] else int(seq[at - 1])
@@ -80,10 +81,17 @@ def _unaccounted(history: History) -> Iterator[Finding]:
             yield _doubt(history, "unaccounted", message, strangers[:1].tolist(), count=len(strangers))
 
 
+def _gaps(history: History, order: NDArray[np.intp]) -> tuple[NDArray[np.intp], Flags, NDArray[np.int32], Ints]:
+    """Where a process's sequence numbers do not go on, in this order; where a process begins, and the two columns."""
+    process, seq = history.ops["process"][order], history.ops["seq"][order].astype(np.int64)
+    first = segment_starts(process)
+    return np.flatnonzero(np.where(first, seq != 1, np.diff(seq, prepend=0) != 1)), first, process, seq
+
+
 def _too_few(history: History) -> Iterator[Finding]:
     ops = history.ops
     kinds, ok = ops["kind"], ops["outcome"] == Outcome.OK
-    changes, looks = np.isin(kinds, CHANGES), np.isin(kinds, LOOKS)
+    changes, looks = among(kinds, CHANGES), among(kinds, LOOKS)
     if not (looks & ok).any():
         tried = "" if not looks.any() else f" ({counted(int(looks.sum()), 'read')} failed)"
         message = f"Nobody read anything{tried}: whether what was written can be seen whole was not tested."
@@ -121,7 +129,7 @@ def _alone(history: History) -> Iterator[Finding]:
         )
         yield _doubt(history, "no-overlap", message)
         return
-    changes = np.isin(ops["kind"], CHANGES)
+    changes = among(ops["kind"], CHANGES)
     for index, name in enumerate(history.scenarios):
         rows = np.flatnonzero(ops["scenario"] == index)
         made = int(changes[rows].sum())
@@ -141,9 +149,9 @@ def _overlap(history: History, rows: NDArray[np.intp]) -> bool:
     """
     ops = history.ops
     # File by file, and in order of invocation within each, as rows are anyhow.
-    rows = rows[np.argsort(ops["file"][rows], kind="stable")]
+    rows = rows[grouping(ops["file"][rows])]
     for own in np.split(rows, np.flatnonzero(np.diff(ops["file"][rows])) + 1):
-        change = np.isin(ops["kind"][own], CHANGES)
+        change = among(ops["kind"][own], CHANGES)
         invoke, ret = ops["invoke"][own], ops["return"][own]
         under_way = np.maximum.accumulate(np.where(change, ret, np.iinfo(np.int64).min))[:-1] > invoke[1:]
         met = change[1:] & (np.maximum.accumulate(ret)[:-1] > invoke[1:])

@@ -116,6 +116,13 @@ class History:
             return "", b""
         return self.notes(int(op["process"]), int(op["note_at"]), int(op["note_size"]))
 
+    def notes_of(self, rows: NDArray[np.intp]) -> list[Note]:
+        """`note` for each of ``rows``."""
+        columns = (self.ops[name][rows].tolist() for name in ("process", "note_at", "note_size"))
+        return [
+            ("", b"") if at < 0 else self.notes(process, at, size) for process, at, size in zip(*columns, strict=True)
+        ]
+
     def operation(self, row: int) -> Operation:
         """Row ``row``, unpacked, with its note."""
         op = self.ops[row]
@@ -150,16 +157,21 @@ class History:
         rows = self._rows_by_file[start:stop]
         ops = self.ops
         if kinds:
-            rows = rows[np.isin(ops["kind"][rows], [int(kind) for kind in kinds])]
+            wanted = np.zeros(256, np.bool_)
+            wanted[list(kinds)] = True
+            rows = rows[wanted[ops["kind"][rows]]]
         if outcome is not None:
             rows = rows[ops["outcome"][rows] == outcome]
         return rows
 
     def __post_init__(self) -> None:
         # Derived once: rows grouped by file, in order of invocation within each.
-        order = np.argsort(self.ops["file"], kind="stable")
+        file = self.ops["file"].copy()
+        few = len(file) and file.min() >= 0 and file.max() < 1 << 16
+        # numpy sorts 16-bit numbers by radix, in linear time.
+        order = np.argsort(file.astype(np.uint16) if few else file, kind="stable")
         object.__setattr__(self, "_rows_by_file", order)
-        object.__setattr__(self, "_files_sorted", self.ops["file"][order])
+        object.__setattr__(self, "_files_sorted", file[order])
 
     _rows_by_file: NDArray[np.intp] = field(init=False, repr=False, compare=False)
     _files_sorted: NDArray[np.int32] = field(init=False, repr=False, compare=False)

@@ -38,6 +38,7 @@ __all__ = [
     "Header",
     "Journal",
     "OldJournal",
+    "pack_rows",
     "read_header",
     "read_note",
     "read_rows",
@@ -291,13 +292,33 @@ def read_header(fd: int) -> Header | None:
     )
 
 
-def read_rows(path: Path) -> Columns:
-    """The rows of the journal at ``path``, with their extras; those of a process that still runs, up to now."""
+def read_rows(*paths: Path) -> Columns:
+    """The rows of the journals at ``paths``, one journal after the other, with their extras; of a process that still
+    runs, up to now.
+
+    They are put to where they belong: a long run's rows are gigabytes, and are held once.
+    """
+    counts = []
+    for path in paths:
+        with path.open("rb") as file:
+            header = read_header(file.fileno())
+            held = max(0, os.fstat(file.fileno()).st_size - _HEADER_SIZE) // ROW_BYTES
+            counts.append(min(header.rows, held) if header else 0)
+    ops, at = np.zeros(sum(counts), RECORD), 0
+    for path, count in zip(paths, counts, strict=True):
+        if count:
+            at += _read_journal(path, ops[at : at + count])
+    return ops[:at]
+
+
+def _read_journal(path: Path, ops: Columns) -> int:
+    """Fill ``ops`` with the first rows of a journal; how many whole ones there were."""
     with path.open("rb") as file:
         header = read_header(file.fileno())
-        if header is None:
-            return np.zeros(0, RECORD)
-        found, ops = _read(file.fileno(), header, 0, header.rows)
+        assert header is not None, "it had one a moment ago"
+        found = _rows_of(file.fileno(), 0, len(ops))
+    ops = ops[: len(found)]
+    _unpack(found, header, 0, ops)
     chosen = np.flatnonzero(found["extra"])
     if len(chosen):
         with path.with_suffix(".extra").open("rb") as file:
@@ -307,20 +328,28 @@ def read_rows(path: Path) -> Columns:
             ops[name][chosen] = rows[name]
         seen = ~np.isin(ops["kind"][chosen], _CHANGES)
         ops["size"][chosen[seen]] = rows["size"][seen]
-    return ops
+    return len(found)
 
 
 def read_rows_at(fd: int, first: int, after: int) -> Columns:
     """Rows ``first`` to before ``after`` of the journal open as ``fd``, without their extras."""
     header = read_header(fd)
-    return np.zeros(0, RECORD) if header is None else _read(fd, header, first, after)[1]
-
-
-def _read(fd: int, header: Header, first: int, after: int) -> tuple[Columns, Columns]:
-    """Rows as they are in the file, and as columns."""
-    content = os.pread(fd, (after - first) * ROW_BYTES, _HEADER_SIZE + first * ROW_BYTES)
-    found = np.frombuffer(content[: len(content) // ROW_BYTES * ROW_BYTES], _ROW)
+    if header is None:
+        return np.zeros(0, RECORD)
+    found = _rows_of(fd, first, after)
     ops = np.zeros(len(found), RECORD)
+    _unpack(found, header, first, ops)
+    return ops
+
+
+def _rows_of(fd: int, first: int, after: int) -> Columns:
+    """Rows as they are in the file."""
+    content = os.pread(fd, (after - first) * ROW_BYTES, _HEADER_SIZE + first * ROW_BYTES)
+    return np.frombuffer(content[: len(content) // ROW_BYTES * ROW_BYTES], _ROW)
+
+
+def _unpack(found: Columns, header: Header, first: int, ops: Columns) -> None:
+    """Rows of a file, from ``first`` on, as columns."""
     ops["process"], ops["language"] = header.process, header.language
     ops["seq"] = np.arange(first + 1, first + len(found) + 1)
     ops["kind"], ops["outcome"] = found["what"] & 15, found["what"] >> 4
@@ -330,12 +359,31 @@ def _read(fd: int, header: Header, first: int, after: int) -> tuple[Columns, Col
     ops["version"] = np.where(change, version_of(header.process, 0) | ops["seq"].astype(np.int64), found["slot"])
     ops["size"] = np.where(change, found["slot"], -1)
     ops["digest"] = ops["note_at"] = -1
-    return found, ops
+
+
+def pack_rows(ops: Columns) -> tuple[bytes, bytes]:
+    """The inverse of `read_rows` for one process's rows, in order: what stands in ``.ops`` behind the header, and in
+    ``.extra``. For histories that nobody recorded; of whole documents the size is not kept.
+    """
+    found = np.zeros(len(ops), _ROW)
+    for name in ("invoke", "return", "parent", "file", "scenario"):
+        found[name] = ops[name]
+    found["what"] = ops["kind"] | ops["outcome"] << 4
+    found["slot"] = np.where(np.isin(ops["kind"], _CHANGES), ops["size"], ops["version"])
+    chosen = np.flatnonzero((ops["held_from"] != 0) | (ops["digest"] >= 0) | (ops["note_at"] >= 0))
+    found["extra"][chosen] = np.arange(1, len(chosen) + 1)
+    extras = np.zeros(len(chosen), _EXTRA)
+    for name in ("held_from", "held_to", "size", "digest", "note_at", "note_size"):
+        extras[name] = ops[name][chosen]
+    return found.tobytes(), extras.tobytes()
 
 
 def read_note(folder: Path, process: int, at: int, size: int) -> Note:
     """The words and the bytes of one note."""
-    with (folder / f"p{process:06}.notes").open("rb") as file:
-        file.seek(at)
-        text, _, data = file.read(size).partition(b"\0")
+    # One read and no buffer: a long run's backups and looks at logs have a million notes.
+    fd = os.open(folder / f"p{process:06}.notes", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        text, _, data = os.pread(fd, size, at).partition(b"\0")
+    finally:
+        os.close(fd)
     return text.decode("utf-8"), data

@@ -112,11 +112,10 @@ def load_history(run: Path, *, now: int = 0) -> History:
     """
     world = json.loads((run / "world.json").read_text("utf-8"))
     began, ended, processes = _processes(read_events(run), now)
-    parts = [read_rows(path) for path in sorted((run / "journal").glob("p*.ops"))]
-    ops = np.concatenate(parts) if parts else np.zeros(0, RECORD)
+    ops = read_rows(*sorted((run / "journal").glob("p*.ops")))
     if now:
         ops = _as_of(ops, now)
-    ops = ops[np.argsort(ops["invoke"], kind="stable")]
+    _sort(ops)
     _close_open(ops, processes, now)
     files = tuple(
         FileFacts(**{**fields, "checkers": frozenset(fields["checkers"]), "corrupt": _bytes(fields["corrupt"])})
@@ -149,6 +148,14 @@ def _as_of(ops: Columns, now: int) -> Columns:
     later = ops["return"] > now
     ops["outcome"][later] = Outcome.OPEN
     return ops
+
+
+def _sort(ops: Columns) -> None:
+    """Put rows in order of invocation, where they are: eight bytes of each at a time, and not a second history."""
+    order = np.argsort(ops["invoke"], kind="stable")
+    words = ops.view("<i8").reshape(len(ops), RECORD.itemsize // 8)
+    for column in words.T:
+        column[:] = column[order]
 
 
 def _processes(events: list[dict[str, Any]], now: int) -> tuple[int, int, dict[int, ProcessFacts]]:

@@ -30,8 +30,6 @@ from stress.bench import (
     measure,
     spread,
 )
-from stress.benchmarks import _histories
-from stress.checkers import registry
 from stress.cli._entry import run_command
 from stress.reporters.bench import BenchTerminal, as_json
 
@@ -421,35 +419,3 @@ def test_two_benchmarks_of_one_name_are_refused() -> None:
     bench.load()
     with pytest.raises(ValueError, match="'helpers' is registered already"):
         bench.benchmark("helpers")(lambda setting: iter(()))
-
-
-def test_the_harness_measures_itself(tmp_path: Path) -> None:
-    made = {sheet.name: list(sheet.make()) for sheet in _sheets(Setting(tmp_path, quick=True))}
-    figures = {figure.name: figure.value for figures in made.values() for figure in figures}
-    assert figures["an operation, on disk"] == 40
-    assert figures["an operation"] > 0
-    for name in ("register", "updates", "sessions", "locks", "torn", "progress", "appends", "backups", "recovery"):
-        assert figures[f"{name}, 4,000 operations, correct"] > 0
-        assert figures[f"{name}, 4,000 operations, with violations"] > 0
-
-
-def _sheets(setting: Setting) -> Iterator[Sheet]:
-    for sheet in bench.load().get("harness")(setting):
-        if isinstance(sheet, Sheet) and not sheet.name.startswith("starting"):
-            yield sheet
-
-
-def test_large_histories_are_what_they_say() -> None:
-    """Else a checker would be measured on histories that it does not really look at."""
-    checkers = registry.load()
-    for make, anomalies in (
-        (_histories.documents, {"stale-read", "lost-update", "torn-read", "lock-overlap", "non-monotonic-read"}),
-        (_histories.logs, {"lost-append", "incompatible-orders"}),
-        (_histories.backups, {"bad-backup", "lost-backup"}),
-        (_histories.recoveries, {"bad-recovery"}),
-    ):
-        for broken, expected in ((False, set()), (True, anomalies)):
-            history = make(30_000, broken=broken)
-            found = {found.anomaly for name in checkers if name != "vacuity" for found in checkers.get(name)(history)}
-            assert found <= expected, make.__name__
-            assert bool(found) == broken, make.__name__

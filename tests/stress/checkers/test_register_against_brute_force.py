@@ -89,3 +89,29 @@ def test_histories_that_are_nearly_right_are_judged_as_by_a_search(
     case: Register,
 ) -> None:
     _agree(case)
+
+
+def _stands_alone(case: Register) -> None:
+    """What a finding shows is a violation by itself: no order explains these operations, whatever else was done."""
+    operations, initial, final = case
+    history = history_of(case)
+    for checker in (register, updates):
+        for found in checker(history):
+            event(f"{checker.__name__}: {found.anomaly}")
+            if found.anomaly == "phantom-read":  # that nobody wrote it, only the whole history shows
+                continue
+            assert len(found.witness) <= 6, found
+            assert set(found.witness) <= {history.operation(row) for row in range(len(operations))}
+            assert not _linearizable(found.witness, initial, final), found
+
+
+@settings(bounded, max_examples=1000)
+@given(scattered())
+def test_a_witness_of_scattered_histories_stands_alone(case: Register) -> None:
+    _stands_alone(case)
+
+
+@settings(bounded, max_examples=1000)
+@given(nearly_right())
+def test_a_witness_of_histories_that_are_nearly_right_stands_alone(case: Register) -> None:
+    _stands_alone(case)
