@@ -26,7 +26,10 @@ class Judged:
         self.final: Flags = made.read_rows == FINAL
         self.early: Flags = made.read_ret < made.invoke[made.read_of]
         """Reads that ended before the write of what they saw had begun."""
-        self.f, self.s = extremes(made, ~self.early)
+        self.clean_f, self.clean_s = extremes(made, ~(self.early | self.final))
+        """``f`` and ``s`` without the impossible reads, and without the final state."""
+        self.f, self.s = self.clean_f, self.clean_s.copy()
+        self.s[made.read_of[self.final]] = LAST
         self.chains: Chains = chains(np.maximum(made.parent, -1), made.ret)
         self.heir_bound, self.heir = self.chains.least_after(self.f)
         """Of each cluster: by when a version built upon it was there for certain, and which."""
@@ -38,9 +41,8 @@ class Judged:
         """Reads of two versions that each were seen after the other: not all of them can be right."""
         self.replaced_by: Ints = np.full(len(made.version), -1)
         """Of each cluster: the one that replaced it the earliest, if one did."""
-        self.clean_f, self.clean_s = self.f, self.s
-        """``f`` and ``s`` without the impossible reads, and without the final state."""
-        if self.final.any() or self.outlived.any() or (self.s > conflict_after(self.f, self.s)).any():
+        # Where no two clusters conflict, no read came after what replaced it: nothing is left to be found out.
+        if self.outlived.any() or (self.clean_s > conflict_after(self.clean_f, self.clean_s)).any():
             self._judge()
 
     @property
