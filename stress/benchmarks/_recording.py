@@ -23,7 +23,6 @@ from stress.plan import Plan
 __all__ = ["sheets"]
 
 _ROWS, _QUICK = 200_000, 2000
-_FILES = 20
 
 
 def sheets(setting: Setting) -> Iterator[Sheet]:
@@ -43,16 +42,7 @@ def _recording(folder: Path, rows: int) -> Iterator[Figure]:
     yield Figure(
         "an operation, on disk", float(ROW_BYTES), "bytes", "besides what few have: notes, digests, locks held"
     )
-    for process in range(2, 2 + _FILES):
-        other = Journal(str(folder), process, process, Language.PYTHON, writer=True)
-        _record(other, rows)
-        other.close()
-    began = time.perf_counter()
-    parts = [read_rows(path) for path in sorted(folder.glob("p*.ops")) if path.name != "p000001.ops"]
-    ops = np.concatenate(parts)
-    ops = ops[np.argsort(ops["invoke"], kind="stable")]
-    seconds = time.perf_counter() - began
-    yield Figure("loading and merging", len(ops) / seconds, "operations/s", f"{len(ops):,} of {_FILES} processes, once")
+    ops = read_rows(folder / "p000001.ops")
     path = folder / "columns.npz"
     began = time.perf_counter()
     save_columns(str(path), History(ops=ops[:rows], files=()))
