@@ -5,6 +5,10 @@ from __future__ import annotations
 import signal
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("calm", deadline=None)  # no test judges by the clock: machines stand still at times
+settings.load_profile("calm")
 
 
 def pytest_configure() -> None:

@@ -51,7 +51,7 @@ def sheets(setting: Setting) -> Iterator[Sheet]:
         yield Sheet(
             f"{LARGE:,} operations: {kind}",
             functools.partial(_checked, kind, (SIZES[1], LARGE), RUNS_LARGE),
-            takes="a minute or two and 3 GB of memory",
+            takes="some minutes and 3 GB of memory",
         )
     yield Sheet(
         f"{LARGE:,} operations: loaded",

@@ -408,7 +408,9 @@ def test_a_killed_writers_lock_is_free_and_its_temp_file_is_swept(shell: Shell) 
     assert ok(shell.call("atomic_sweep .")) == b"in use %s\n" % orphan.name.encode()
     holder.kill()  # the shell alone: its child lives on, and has not the lock
     holder.wait()
-    assert ok(shell.call("atomic_sweep .")) == b"removed %s\n" % orphan.name.encode()
+    removed = b"removed %s\n" % orphan.name.encode()
+    # On a busy machine the child may not have come to its exec yet, and until then it has the shell's descriptors.
+    assert any(ok(shell.call("atomic_sweep .")) == removed for _ in range(100))
     assert ok(shell.call('atomic_sweep "$1"', str(shell.directory))) == b""
     assert all((shell.directory / name).exists() for name in others)
     ok(shell.write("x", "f", ATOMICOPS_LOCK_TIMEOUT="0"))
