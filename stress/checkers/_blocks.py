@@ -26,6 +26,9 @@ class Crossing:
     last: int
     """The cluster on the other side that shows that ``lost`` came before it."""
     count: int
+    sides: tuple[int, ...] = ()
+    """Where no update is to blame: of the one chain the cluster that was there first and the one that was seen or made
+    last, and the same two of the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +60,12 @@ def crossings(judged: Judged, unlinked: Ints) -> Crossing | None:
                 return crossing
     a = int(wrong[0])
     b = conflicting(blocks.f, blocks.s, a)
-    one, two = blocks.members[blocks.block == a], blocks.members[blocks.block == b]
-    return Crossing(-1, int(two[-1]), int(one[-1]), int(two[0]), count)
+    one, two = (blocks.members[blocks.block == each] for each in (a, b))
+    # Each of the two was there (the least f) before the other was seen or made for the last time (the greatest s).
+    sides = tuple(
+        int(each) for block in (one, two) for each in (block[np.argmin(f[block])], block[np.argmax(s[block])])
+    )
+    return Crossing(-1, int(two[-1]), int(one[-1]), int(two[0]), count, sides)
 
 
 def _blocks(judged: Judged, unlinked: Ints) -> tuple[_Blocks, Ints, Ints]:

@@ -159,6 +159,9 @@ def _between(history: History, judged: Judged, found: Crossing | None) -> _Case 
     rows = [judged.row_of(found.lost), judged.last_sight(found.lost), judged.first_sight(found.lost)]
     rows += [judged.first_sight(found.first), judged.last_sight(found.last)]
     if found.update < 0:
+        first, last = found.sides[::2], found.sides[1::2]
+        rows = [judged.first_sight(side) for side in first] + [judged.last_sight(side) for side in last]
+        rows += [judged.row_of(side) for side in found.sides]
         other = format_version(int(made.version[found.first]))
         message = (
             f"The updates that led to {lost} and those that led to {other} overwrote each other: each was there before "
