@@ -19,7 +19,10 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(autouse=True)
-def outside_of_github(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a job of GitHub's the violations that tests provoke must not become the job's own annotations and summary."""
-    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+def outside_of_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    In a job of GitHub's the violations that tests provoke must not become the job's own annotations and summary, and
+    where these are set pytest itself prints the summary of a failed test in full.
+    """
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "CI", "BUILD_NUMBER"):
         monkeypatch.delenv(name, raising=False)

@@ -156,8 +156,8 @@ def sweep(directory):
 
 def test_a_worker_that_dies_by_itself_makes_the_run_unknown(home: Path) -> None:
     dying = CORRECT + "\nimport itertools\n_n = itertools.count()\n_write = write\n"
-    dying += "def write(path, document):\n    next(_n) == 20 and os._exit(7)\n    _write(path, document)\n"
-    result = _run(home, _target(home, dying), "handoff", mix=(("python", 3),))
+    dying += "def write(path, document):\n    next(_n) == 2 and os._exit(7)\n    _write(path, document)\n"
+    result = _run(home, _target(home, dying), "handoff", mix=(("python", 3),), ops=4000)
     assert result.verdict is Verdict.UNKNOWN
     assert result.exit_code == 3
     assert "worker-died" in _anomalies(result)
