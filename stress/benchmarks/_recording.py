@@ -14,8 +14,8 @@ from stress import engine
 from stress.bench import Figure, Setting, Sheet
 from stress.history.columns import save_columns
 from stress.history.history import History
-from stress.history.journal import ROW_BYTES, Journal, read_header, read_rows
-from stress.history.record import Kind, Language, Outcome, version_of
+from stress.history.journal import ROW_BYTES, Journal, read_header, read_rows, row_of
+from stress.history.record import INITIAL, Kind, Language, Outcome, version_of
 from stress.history.store import read_events
 from stress.payload import document_of, examine_document
 from stress.plan import Plan
@@ -54,11 +54,16 @@ def _recording(folder: Path, rows: int) -> Iterator[Figure]:
 
 
 def _record(journal: Journal, rows: int) -> float:
-    invoke, complete, read, ok, version = journal.invoke, journal.complete, Kind.READ, Outcome.OK, version_of(1, 1)
+    invoke, complete, row, ok, version = (
+        journal.invoke,
+        journal.complete,
+        row_of(Kind.READ, 0, 0),
+        Outcome.OK,
+        version_of(1, 1),
+    )
     began = time.perf_counter()
     for _ in range(rows):
-        at = invoke(read, 0, 0)
-        complete(at, at, ok, version)
+        complete(invoke(row), ok, version, INITIAL)
     return time.perf_counter() - began
 
 

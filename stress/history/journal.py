@@ -8,7 +8,8 @@ is there from the first such row on. ``pNNNNNN.notes`` holds what has no fixed s
 reader saw. Blocks are allocated before they are mapped, so a full disk is an error here (ENOSPC) and never a SIGBUS.
 
 A row is there from before the call, as open; it counts from when the header's count of rows says so, and is done when
-the last byte of it to be written, kind and outcome, says so. Whenever a kill comes, it leaves one open row at the most.
+its return time, the last of it to be written and by one store, is there. Whenever a kill comes, it leaves one open row
+at the most.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from typing import TypeVar
 import numpy as np
 
 from stress.history.history import Columns, Note
-from stress.history.record import GARBAGE, NO_VERSION, RECORD, Kind, Language, Outcome, version_of
+from stress.history.record import NO_VERSION, RECORD, Kind, Language, Outcome, version_of
 
 __all__ = [
     "FINISHED",
@@ -43,27 +44,26 @@ __all__ = [
     "read_note",
     "read_rows",
     "read_rows_at",
+    "row_of",
 ]
 
 T = TypeVar("T")
 
 _HEADER = struct.Struct("<8s4i7q")
 _FAMILY = b"STRESSJ"
-_MAGIC = _FAMILY + b"2"
+_MAGIC = _FAMILY + b"3"
 _HEADER_SIZE = 4096
 _ROWS_AT = 32
 
 _ROW = np.dtype(
     [
         ("invoke", "<i8"),
-        ("return", "<i8"),
-        (
-            "slot",
-            "<i8",
-        ),  # of a change the length of its padding (its version is its process and its number); else: seen
         ("parent", "<i8"),
+        ("value", "<i8"),  # of a change the length of its padding: its version is its process and number; else: seen
+        ("return", "<i8"),  # 0: open
+        # These four are one number of 64 bits to who writes them: `row_of`.
         ("file", "<u2"),
-        ("what", "u1"),  # kind in the lower four bits, outcome in the upper
+        ("what", "u1"),  # kind in the lower four bits, in the upper the outcome, where that is not ok
         ("scenario", "u1"),
         ("extra", "<u4"),  # the row in the extras, from 1; 0: none
     ]
@@ -74,19 +74,19 @@ _EXTRA = np.dtype(
         ("note_size", "<i4"), ("reserved", "<i4"),
     ]
 )  # fmt: skip
-_PACK_ROW = struct.Struct("<4qHBBI")
-_PACK_DONE = struct.Struct("<4q")
+_PACK_ROW = struct.Struct("<5q")
 _PACK_EXTRA = struct.Struct("<5qii")
-_PACK_ONE, _PACK_LINK = struct.Struct("<q"), struct.Struct("<I")
-_PARENT_AT, _WHAT_AT, _EXTRA_AT = 24, 34, 36
+_PACK_LINK = struct.Struct("<I")
+_PARENT_AT, _VALUE_AT, _WHAT_AT, _EXTRA_AT = 8, 16, 34, 36
 ROW_BYTES = _ROW.itemsize
 """What one operation takes in a journal, bytes; those with more to tell take a row of extras besides."""
 assert (_PACK_ROW.size, _PACK_EXTRA.size) == (_ROW.itemsize, _EXTRA.itemsize), "packed and columns are the same bytes"
 _CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND)
-_CHANGE_BITS = sum(1 << kind for kind in _CHANGES)
-# Bound once: an operation is recorded in a microsecond or less, of which each look-up is a part.
+_OK = Outcome.OK
+# Bound once: an operation is recorded in half a microsecond, of which each look-up is a part.
 _monotonic_ns = time.monotonic_ns
-_pack_row, _pack_done, _pack_one = _PACK_ROW.pack_into, _PACK_DONE.pack_into, _PACK_ONE.pack_into
+_pack_row, _pack_parent = _PACK_ROW.pack_into, struct.Struct("<q").pack_into
+_pack_seen, _pack_done = struct.Struct("<3q").pack_into, struct.Struct("<2q").pack_into
 
 _FIRST_CHUNK = 256 * 256
 _LARGEST_CHUNK = 4 << 20
@@ -139,8 +139,9 @@ class Journal:
         self._extra_size = 0
         self._extras = 0
         self._size = 0
-        self._at = 0
-        self._what = 0
+        self._at = _HEADER_SIZE - ROW_BYTES
+        self._last = 0
+        self._counted: memoryview[int]
         self._map = self._grow(_FIRST_CHUNK)
         self.write_header()
 
@@ -162,35 +163,27 @@ class Journal:
             0,
         )
 
-    def invoke(self, kind: Kind, file: int, scenario: int, version: int = NO_VERSION, size: int = -1) -> int:
+    def invoke(self, row: int, value: int = NO_VERSION, /) -> int:
         """Open a row, just before the call; returns the time that it bears, ns.
 
-        The version of a change is the process's next, `version_of` (process, rows + 1), and is not stored; ``size`` is
-        kept for changes alone.
+        ``row`` is `row_of` the operation's kind, file and scenario. ``value`` is the length of a change's padding,
+        bytes. The version of a change is the process's next, `version_of` (process, rows + 1), and is not stored.
         """
-        rows = self.rows = self.rows + 1
-        at = self._at = _HEADER_SIZE + (rows - 1) * ROW_BYTES
-        if at + ROW_BYTES > self._size:
+        at = self._at = self._at + ROW_BYTES
+        if at > self._last:
             self._map = self._grow(min(max(self._size, _FIRST_CHUNK), _LARGEST_CHUNK))
-        self._what = kind  # the outcome's bits: open
-        map_ = self._map
         now = _monotonic_ns()
-        _pack_row(map_, at, now, 0, size if _CHANGE_BITS >> kind & 1 else version, NO_VERSION, file, kind, scenario, 0)
-        _pack_one(map_, _ROWS_AT, rows)  # only now does the row count
+        _pack_row(self._map, at, now, NO_VERSION, value, 0, row)
+        self._counted[0] = self.rows = self.rows + 1  # only now does the row count
         return now
 
     def know_parent(self, parent: int) -> None:
         """Store what an update started from as soon as it is known: it must survive a kill in the write."""
-        _pack_one(self._map, self._at + _PARENT_AT, parent)
+        _pack_parent(self._map, self._at + _PARENT_AT, parent)
 
-    def complete(
+    def tell(
         self,
-        invoke: int,
-        ret: int,
-        outcome: Outcome,
-        version: int,
         *,
-        parent: int = NO_VERSION,
         size: int = -1,
         digest: int = -1,
         held_from: int = 0,
@@ -198,21 +191,30 @@ class Journal:
         text: str = "",
         data: bytes = b"",
     ) -> None:
+        """Store what few operations have, of the open row, before it is completed. Fields as in `RECORD`; a change's
+        ``size`` is its row's, and the length of a whole document is not kept.
+        """
+        note = self._note(text, data) if text or data else (-1, 0)
+        extra = self._add_extra(held_from, held_to, size, digest, *note)
+        _PACK_LINK.pack_into(self._map, self._at + _EXTRA_AT, extra)
+
+    def complete(self, ret: int, outcome: Outcome, value: int, parent: int = NO_VERSION, /) -> None:
         """Close the open row; ``ret`` is the time just after the call, ns.
 
-        ``version`` is what was seen; that of a change is known. ``size`` is kept of changes, and where there is a
-        digest or a note: the length of a whole document is not.
+        ``value`` is what was seen, or the length of a change's padding; without a ``parent`` what `know_parent` said
+        stands.
         """
-        at, what, map_ = self._at, self._what, self._map
-        _pack_done(map_, at, invoke, ret, size if _CHANGE_BITS >> what & 1 else version, parent)
-        if text or data or held_from or digest >= 0 or version == GARBAGE:
-            note = self._note(text, data) if text or data else (-1, 0)
-            extra = self._add_extra(held_from, held_to, size, digest, *note)
-            _PACK_LINK.pack_into(map_, at + _EXTRA_AT, extra)
-        map_[at + _WHAT_AT] = what | outcome << 4  # last: until here a kill leaves an open row
+        if outcome is not _OK:
+            self._map[self._at + _WHAT_AT] |= outcome << 4
+        # Packed in the order of the fields, so the time comes last: until then a kill leaves an open row.
+        if parent == NO_VERSION:
+            _pack_done(self._map, self._at + _VALUE_AT, value, ret)
+        else:
+            _pack_seen(self._map, self._at + _PARENT_AT, parent, value, ret)
 
     def close(self) -> None:
         """Cut the file to its length and let go of it."""
+        self._counted.release()
         self._map.close()
         _beyond_limit(lambda: os.ftruncate(self._fd, _HEADER_SIZE + self.rows * ROW_BYTES))
         os.close(self._fd)
@@ -223,11 +225,15 @@ class Journal:
         os.close(self._notes_fd)
 
     def _grow(self, by: int) -> mmap.mmap:
-        if self._size:
-            self._map.close()
         _beyond_limit(lambda: os.posix_fallocate(self._fd, self._size, by))
+        if self._size:
+            self._counted.release()
+            self._map.close()
         self._size += by
-        return mmap.mmap(self._fd, self._size)
+        self._last = self._size - ROW_BYTES
+        grown = mmap.mmap(self._fd, self._size)
+        self._counted = memoryview(grown)[_ROWS_AT : _ROWS_AT + 8].cast("q")
+        return grown
 
     def _add_extra(self, *fields: int) -> int:
         """Add a row of extras; returns its number, from 1."""
@@ -274,6 +280,11 @@ def _beyond_limit(call: Callable[[], T]) -> T:
         hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
         return call()
+
+
+def row_of(kind: Kind, file: int, scenario: int) -> int:
+    """What `Journal.invoke` is told of an operation; the same for all of a kind, a file and a scenario."""
+    return file | kind << 16 | scenario << 24
 
 
 def read_header(fd: int) -> Header | None:
@@ -352,12 +363,14 @@ def _unpack(found: Columns, header: Header, first: int, ops: Columns) -> None:
     """Rows of a file, from ``first`` on, as columns."""
     ops["process"], ops["language"] = header.process, header.language
     ops["seq"] = np.arange(first + 1, first + len(found) + 1)
-    ops["kind"], ops["outcome"] = found["what"] & 15, found["what"] >> 4
+    ops["kind"], outcome = found["what"] & 15, found["what"] >> 4
+    outcome[outcome == 0] = Outcome.OK
+    ops["outcome"] = np.where(found["return"] == 0, Outcome.OPEN, outcome)
     for name in ("invoke", "return", "parent", "file", "scenario"):
         ops[name] = found[name]
     change = np.isin(ops["kind"], _CHANGES)
-    ops["version"] = np.where(change, version_of(header.process, 0) | ops["seq"].astype(np.int64), found["slot"])
-    ops["size"] = np.where(change, found["slot"], -1)
+    ops["version"] = np.where(change, version_of(header.process, 0) | ops["seq"].astype(np.int64), found["value"])
+    ops["size"] = np.where(change, found["value"], -1)
     ops["digest"] = ops["note_at"] = -1
 
 
@@ -368,8 +381,8 @@ def pack_rows(ops: Columns) -> tuple[bytes, bytes]:
     found = np.zeros(len(ops), _ROW)
     for name in ("invoke", "return", "parent", "file", "scenario"):
         found[name] = ops[name]
-    found["what"] = ops["kind"] | ops["outcome"] << 4
-    found["slot"] = np.where(np.isin(ops["kind"], _CHANGES), ops["size"], ops["version"])
+    found["what"] = ops["kind"] | np.where(ops["outcome"] == Outcome.OK, 0, ops["outcome"]) << 4
+    found["value"] = np.where(np.isin(ops["kind"], _CHANGES), ops["size"], ops["version"])
     chosen = np.flatnonzero((ops["held_from"] != 0) | (ops["digest"] >= 0) | (ops["note_at"] >= 0))
     found["extra"][chosen] = np.arange(1, len(chosen) + 1)
     extras = np.zeros(len(chosen), _EXTRA)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from stress.history.journal import FINISHED, READY, RUNNING, Journal
+from stress.history.journal import FINISHED, READY, RUNNING, Journal, row_of
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Outcome, version_of
 from stress.payload import apply_edits, document_of, examine_document, log_record
 from stress.scenario import Answer, Request
@@ -66,21 +66,21 @@ class PythonSide:
         journal = self._journal
         index, form = self._files[request.path]
         version = version_of(journal.process, journal.rows + 1)
-        kind = request.kind
+        kind, size = request.kind, request.size
         held: list[int] = []
         if kind is _WRITE:
-            call = self._bind("write", request.path, document_of(version, request.size, request.shape))
+            call = self._bind("write", request.path, document_of(version, size, request.shape))
         elif kind is _APPEND:
-            call = self._bind("append", request.path, log_record(version, request.size))
+            call = self._bind("append", request.path, log_record(version, size))
         elif kind is _UPDATE:
             call = self._update(request, version, held)
         else:
-            version = NO_VERSION
+            version = size = NO_VERSION
             call = self._reading(request, form)
-        parent, sight, failure, outcome = NO_VERSION, None, "", _OK
+        sight, failure, outcome = None, "", _OK
         timed = journal.rows & _TIMED_MASK == 5
         cpu = time.thread_time_ns() if timed else 0
-        invoked = journal.invoke(kind, index, scenario, version, request.size or -1)
+        journal.invoke(row_of(kind, index, scenario), size)
         try:
             seen = call()
             returned = time.monotonic_ns()
@@ -97,25 +97,24 @@ class PythonSide:
                 outcome, failure = Outcome.INFO, _words(error)
         if timed:
             journal.cpu_operations_ns += (time.thread_time_ns() - cpu) * (_TIMED_MASK + 1)
-        held_from = held_to = 0
-        if held:
-            parent = held[0]
-            if len(held) == 3:
-                held_from, held_to = held[1:]
-        elif outcome is _OK and kind not in _CHANGES:
-            sight = sight or self._examine(request, form, seen)
-        if sight is not None:
-            version = sight.version
-            journal.complete(
-                invoked, returned, outcome, version, parent=sight.parent, size=sight.size, digest=sight.digest,
-                text=sight.text, data=sight.data,
-            )  # fmt: skip
+        if kind in _CHANGES:
+            if failure or len(held) == 3:
+                held_from, held_to = held[1:] if len(held) == 3 else (0, 0)
+                journal.tell(held_from=held_from, held_to=held_to, text=failure)
+            journal.complete(returned, outcome, size)  # of an update the parent is stored already
+        elif outcome is _OK:
+            version = self._saw(sight or self._examine(request, form, seen), returned)
         else:
-            journal.complete(
-                invoked, returned, outcome, version, parent=parent, size=request.size, held_from=held_from,
-                held_to=held_to, text=failure,
-            )  # fmt: skip
+            journal.tell(text=failure)
+            journal.complete(returned, outcome, version)
         return Answer(outcome, version)
+
+    def _saw(self, sight: Sight, returned: int) -> int:
+        """Journal what was seen; returns the version."""
+        if sight.rare:
+            self._journal.tell(size=sight.size, digest=sight.digest, text=sight.text, data=sight.data)
+        self._journal.complete(returned, _OK, sight.version, sight.parent)
+        return sight.version
 
     def _bind(self, operation: str, *arguments: Any) -> Callable[[], Any]:
         function = self._functions[operation]

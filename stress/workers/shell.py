@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from stress.history.journal import FINISHED, READY, RUNNING, Journal
+from stress.history.journal import FINISHED, READY, RUNNING, Journal, row_of
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language, Outcome, version_of
 from stress.payload import document_of, jq_program, log_record, parent_in
 from stress.scenario import Answer, Request
@@ -165,7 +165,8 @@ class ShellWorker:
             (self._scratch / "in").write_text(content, encoding="ascii")
         self._request, self._version, self.busy = request, version, True
         line = f"{self.journal.rows + 1} {operation} {request.path}\n".encode()
-        self._invoked = self.journal.invoke(kind, index, scenario, version, request.size or -1)
+        value = NO_VERSION if version == NO_VERSION else request.size
+        self._invoked = self.journal.invoke(row_of(kind, index, scenario), value)
         if kind is Kind.OBSERVE_BACKUP:  # a listing and a read, by the driver: there is nothing of the target in it
             self._finish_here(self._sights.look_at_backup(request.path))
             return
@@ -231,10 +232,14 @@ class ShellWorker:
         return (held_from, held_to) if self._invoked < held_from < held_to < now else (0, 0)
 
     def _complete(self, returned: int, outcome: Outcome, sight: Sight, held_from: int, held_to: int) -> None:
-        self.journal.complete(
-            self._invoked, returned, outcome, sight.version, parent=sight.parent, size=sight.size, digest=sight.digest,
-            held_from=held_from, held_to=held_to, text=sight.text, data=sight.data,
-        )  # fmt: skip
+        if held_from or sight.rare:
+            self.journal.tell(
+                size=sight.size, digest=sight.digest, held_from=held_from, held_to=held_to, text=sight.text,
+                data=sight.data,
+            )  # fmt: skip
+        assert self._request is not None
+        value = sight.version if self._version == NO_VERSION else self._request.size
+        self.journal.complete(returned, outcome, value, sight.parent)
         self.busy, self._request = False, None
         if self.duties is not None:
             self.duties.answer(Answer(outcome, sight.version))
@@ -242,8 +247,13 @@ class ShellWorker:
     def lost(self, reaped: int, text: str) -> None:
         """The process is gone, tree and all, since ``reaped``: the operation under way is unknown."""
         if self.busy:
-            parent = parent_in(self._said()) if self._version != NO_VERSION else NO_VERSION
-            self.journal.complete(self._invoked, reaped, Outcome.INFO, self._version, parent=parent, text=text)
+            assert self._request is not None
+            change = self._version != NO_VERSION
+            self.journal.tell(text=text)
+            self.journal.complete(
+                reaped, Outcome.INFO, self._request.size if change else NO_VERSION,
+                parent_in(self._said()) if change else NO_VERSION,
+            )  # fmt: skip
             self.busy = False
 
     def close(self, *, finished: bool) -> None:

@@ -40,6 +40,11 @@ class Sight(NamedTuple):
     data: bytes = b""
     outcome: Outcome = Outcome.OK
 
+    @property
+    def rare(self) -> bool:
+        """Whether there is something in it that few operations have, for `Journal.tell`."""
+        return self.digest >= 0 or self.version == GARBAGE or bool(self.text or self.data)
+
 
 _ABSENT = Sight(ABSENT)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stress.history.journal import FINISHED, Journal, OldJournal, read_header, read_note, read_rows
+from stress.history.journal import FINISHED, Journal, OldJournal, read_header, read_note, read_rows, row_of
 from stress.history.record import GARBAGE, NO_VERSION, Kind, Language, Outcome, version_of
 from stress.history.store import load_history, save_world
 
@@ -22,12 +22,10 @@ def _journal(folder: Path, process: int = 3) -> Journal:
 def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
     journal = _journal(tmp_path)
     for seq in range(1, 4001):  # well past the first chunk
-        invoked = journal.invoke(Kind.UPDATE, 7, 2, version_of(3, seq), 100)
+        journal.invoke(row_of(Kind.UPDATE, 7, 2), 100)
         journal.know_parent(version_of(2, seq))
-        journal.complete(
-            invoked, time.monotonic_ns(), Outcome.OK, version_of(3, seq), parent=version_of(2, seq), size=100,
-            held_from=5, held_to=6, text="ü" if seq == 9 else "", data=b"\0\xff" if seq == 9 else b"",
-        )  # fmt: skip
+        journal.tell(held_from=5, held_to=6, text="ü" if seq == 9 else "", data=b"\0\xff" if seq == 9 else b"")
+        journal.complete(time.monotonic_ns(), Outcome.OK, 100)
     journal.write_header(state=FINISHED)
     journal.close()
     rows = read_rows(tmp_path / "p000003.ops")
@@ -46,9 +44,11 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
 def test_an_operation_takes_forty_bytes_and_what_few_have_is_beside_it(tmp_path: Path) -> None:
     journal = _journal(tmp_path)
     for _ in range(1000):
-        journal.complete(journal.invoke(Kind.READ, 0, 0), time.monotonic_ns(), Outcome.OK, version_of(1, 1), size=9)
-    journal.complete(journal.invoke(Kind.OBSERVE, 1, 0), time.monotonic_ns(), Outcome.OK, NO_VERSION, size=7, digest=5)
-    journal.complete(journal.invoke(Kind.OBSERVE, 1, 0), time.monotonic_ns(), Outcome.OK, GARBAGE, size=0)
+        journal.complete(journal.invoke(row_of(Kind.READ, 0, 0)), Outcome.OK, version_of(1, 1))
+    for version, size, digest in ((NO_VERSION, 7, 5), (GARBAGE, 0, -1)):
+        journal.invoke(row_of(Kind.OBSERVE, 1, 0))
+        journal.tell(size=size, digest=digest)
+        journal.complete(time.monotonic_ns(), Outcome.OK, version)
     journal.write_header(state=FINISHED)
     journal.close()
     assert (tmp_path / "p000003.ops").stat().st_size == 4096 + 1002 * 40
@@ -62,7 +62,7 @@ def test_a_journal_of_another_version_is_refused_by_its_name(tmp_path: Path) -> 
     _journal(tmp_path).close()
     path = tmp_path / "p000003.ops"
     path.write_bytes(b"STRESSJ1" + path.read_bytes()[8:])
-    with pytest.raises(OldJournal, match="of version 1, and this stress reads version 2"):
+    with pytest.raises(OldJournal, match="of version 1, and this stress reads version 3"):
         read_rows(path)
 
 
@@ -70,8 +70,8 @@ def test_an_operation_that_a_kill_cut_short_stays_open_and_its_parent_is_known(t
     child = os.fork()
     if not child:
         journal = _journal(tmp_path)
-        journal.complete(journal.invoke(Kind.READ, 0, 0), time.monotonic_ns(), Outcome.OK, NO_VERSION)
-        journal.invoke(Kind.UPDATE, 0, 0, version_of(3, 2))
+        journal.complete(journal.invoke(row_of(Kind.READ, 0, 0)), Outcome.OK, NO_VERSION)
+        journal.invoke(row_of(Kind.UPDATE, 0, 0), 10)
         journal.know_parent(version_of(1, 1))
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
@@ -85,12 +85,12 @@ def test_a_run_under_way_is_seen_as_it_was_at_one_moment(tmp_path: Path) -> None
     (tmp_path / "journal").mkdir()
     save_world(tmp_path, (), (), (), (), 0)
     early, late = _journal(tmp_path / "journal"), _journal(tmp_path / "journal", 4)
-    first = early.invoke(Kind.WRITE, 0, 0, version_of(3, 1))
-    early.complete(first, time.monotonic_ns(), Outcome.OK, version_of(3, 1))
-    begun = late.invoke(Kind.READ, 0, 0)
+    early.invoke(row_of(Kind.WRITE, 0, 0), 10)
+    early.complete(time.monotonic_ns(), Outcome.OK, 10)
+    late.invoke(row_of(Kind.READ, 0, 0))
     now = time.monotonic_ns()
-    late.complete(begun, now + 5, Outcome.OK, version_of(3, 2))  # sees what was written after `now`
-    early.invoke(Kind.WRITE, 0, 0, version_of(3, 2))
+    late.complete(now + 5, Outcome.OK, version_of(3, 2))  # sees what was written after `now`
+    early.invoke(row_of(Kind.WRITE, 0, 0), 10)
     seen = load_history(tmp_path, now=now).ops
     assert seen["seq"].tolist() == [1, 1]
     assert seen["outcome"].tolist() == [Outcome.OK, Outcome.INFO]
@@ -107,8 +107,9 @@ def test_a_limit_on_file_sizes_does_not_stop_the_evidence(tmp_path: Path) -> Non
             hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
             resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
             for _ in range(2000):
-                invoked = journal.invoke(Kind.READ, 0, 0)
-                journal.complete(invoked, invoked, Outcome.OK, NO_VERSION, data=b"x" * 300)
+                now = journal.invoke(row_of(Kind.READ, 0, 0))
+                journal.tell(data=b"x" * 300)
+                journal.complete(now, Outcome.OK, NO_VERSION)
             journal.close()
             status = 0
         finally:
@@ -123,8 +124,9 @@ def test_evidence_has_a_budget_and_says_when_it_is_spent(tmp_path: Path, monkeyp
     monkeypatch.setattr("stress.history.journal.NOTES_BUDGET_BYTES", 1000)
     journal = _journal(tmp_path)
     for _ in range(3):
-        invoked = journal.invoke(Kind.READ, 0, 0)
-        journal.complete(invoked, invoked, Outcome.OK, NO_VERSION, data=b"x" * 600)
+        now = journal.invoke(row_of(Kind.READ, 0, 0))
+        journal.tell(data=b"x" * 600)
+        journal.complete(now, Outcome.OK, NO_VERSION)
     journal.close()
     rows = read_rows(tmp_path / "p000003.ops")
     text, data = read_note(tmp_path, 3, int(rows[2]["note_at"]), int(rows[2]["note_size"]))
