@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from stress.history.record import INITIAL, Kind, Language, Outcome, version_of
 from stress.history.store import read_events
 from stress.payload import document_of, examine_document
 from stress.plan import Plan
+from stress.tail import Progress
 
 __all__ = ["sheets"]
 
@@ -88,32 +88,55 @@ def _each(call: object, values: list[object] | list[str], times: int) -> float:
 
 
 def _starting(setting: Setting, workers: int) -> Iterator[Figure]:
-    runs = setting.directory / "runs"
+    runs = setting.directory / f"runs-{workers}"
+    seconds = 2 + workers // 128  # many take long over their first operations
     plan = Plan(
-        scenarios=("handoff",), writers=workers, readers=0, mix=(("python", workers),), duration_s=2.0, seed=1,
+        scenarios=("handoff",), writers=workers, readers=0, mix=(("python", workers),), duration_s=seconds, seed=1,
         directory=str(setting.directory), runs=str(runs),
     )  # fmt: skip
-    result = engine.run(plan)
+    sizes: list[int] = []
+
+    def weigh(progress: Progress) -> None:
+        if progress.phase == "running" and not sizes:
+            there = _workers_of(next(runs.iterdir()))
+            sizes.extend(map(_own_bytes, there[:: len(there) // 8]))  # a look at all would take the run's time
+
+    result = engine.run(plan, weigh)
     run = Path(result.run)
     events = read_events(run)
     gate = next(event["began"] for event in events if event["event"] == "gate")
     first = min(event["at"] for event in events if event["event"] == "started")
-    firsts, shares = [], []
+    woken, firsts, before = [], [], []
     for path in sorted((run / "journal").glob("p*.ops")):
-        ops = read_rows(path)
-        if len(ops):
-            firsts.append(int(ops["invoke"][0]))
-        fd = os.open(path, os.O_RDONLY)
-        header = read_header(fd)
-        os.close(fd)
-        if header is not None:
-            shares.append(header.cpu_before_ns)
+        with path.open("rb") as file:
+            header = read_header(file.fileno())
+        assert header is not None, "the run is over"
+        woken.append(header.woken_ns)
+        before.append(header.cpu_before_ns)
+        firsts.extend(read_rows(path)["invoke"][:1].tolist())
     how = f"{workers} Python workers, once"
-    yield Figure("until the gate opens", (gate - first) / 1e9, "s", how)
-    skew = (max(firsts) - min(firsts)) / 1e6
-    yield Figure("skew at the gate", skew, "ms", f"from the first's first operation to the last's, {how}")
-    yield Figure("nine in ten within", float(np.quantile(np.array(firsts) - min(firsts), 0.9)) / 1e6, "ms", how)
-    yield Figure("CPU time to get ready", float(np.median(shares)) / 1e6, "ms", "of a worker, the median")
+    yield Figure("until the gate opens", (gate - first) / 1e9, "s", f"from the first one's start, {how}")
+    yield Figure("skew at the gate", (max(woken) - min(woken)) / 1e6, "ms", f"from the first woken to the last, {how}")
     yield Figure(
-        "the harness's share", result.stats["cpu"]["harness_share"], "of CPU time", f"of {how}, 2 s of handoff"
+        "first operations within", (max(firsts) - gate) / 1e6, "ms", "of the gate: each is work for a processor"
     )
+    yield Figure("CPU time to get ready", float(np.median(before)) / 1e6, "ms", "of a worker, the median")
+    if sizes:
+        yield Figure(
+            "memory of a worker's own",
+            float(np.median(sizes)) / 1e6,
+            "MB",
+            "proportional set size, the median of eight",
+        )
+    yield Figure("operations", result.stats["operations"] / seconds, "operations/s", f"{how}, {seconds} s of handoff")
+    yield Figure("the harness's share", result.stats["cpu"]["harness_share"], "of CPU time", "of the same")
+
+
+def _workers_of(run: Path) -> list[int]:
+    return [event["pid"] for event in read_events(run) if event["event"] == "started"]
+
+
+def _own_bytes(pid: int) -> int:
+    """Proportional set size (proc_pid_smaps(5))."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024

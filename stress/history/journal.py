@@ -113,6 +113,8 @@ class Header:
     """The part of it inside the operations under test."""
     cpu_before_ns: int
     """CPU time that it spent before, on getting ready."""
+    woken_ns: int
+    """When the gate let it through; 0: not yet."""
 
 
 class OldJournal(ValueError):
@@ -128,6 +130,7 @@ class Journal:
         self.rows = 0
         self.state = 0
         self.cpu_before_ns = 0
+        self.woken_ns = 0
         self.cpu_ns = 0
         self.cpu_operations_ns = 0
         self._identity = (process, worker, language, int(writer))
@@ -159,7 +162,7 @@ class Journal:
             self.cpu_ns,
             self.cpu_operations_ns,
             self.cpu_before_ns,
-            0,
+            self.woken_ns,
             0,
         )
 
@@ -295,12 +298,8 @@ def read_header(fd: int) -> Header | None:
             theirs, ours = (magic[len(_FAMILY) : len(_MAGIC)].decode("ascii", "replace") for magic in (page, _MAGIC))
             raise OldJournal(f"its journals are of version {theirs}, and this stress reads version {ours}")
         return None
-    _, process, worker, language, writer, state, rows, cpu_ns, cpu_operations_ns, cpu_before_ns, *_ = _HEADER.unpack(
-        page
-    )
-    return Header(
-        process, worker, Language(language), bool(writer), state, rows, cpu_ns, cpu_operations_ns, cpu_before_ns
-    )
+    _, process, worker, language, writer, *numbers, _ = _HEADER.unpack(page)
+    return Header(process, worker, Language(language), bool(writer), *numbers)
 
 
 def read_rows(*paths: Path) -> Columns:

@@ -14,7 +14,10 @@ import time
 
 __all__ = ["Gate"]
 
-_LEAD_NS = 5_000_000
+_LEAD_NS, _LEAD_EACH_NS = 5_000_000, 100_000
+"""How long those who have been woken wait for the others: on few processors one is woken after the other, and the first
+would have worked for a while before the last was there.
+"""
 
 
 class Gate:
@@ -50,9 +53,9 @@ class Gate:
         """Leave word, before giving up."""
         self._times[2] = number
 
-    def open(self, duration_ns: int | None) -> None:
-        """The supervisor lets everybody through a little from now, and stops them ``duration_ns`` after."""
-        begin = time.monotonic_ns() + _LEAD_NS
+    def open(self, duration_ns: int | None, workers: int) -> None:
+        """The supervisor lets its ``workers`` through a little from now, and stops them ``duration_ns`` after."""
+        begin = time.monotonic_ns() + _LEAD_NS + workers * _LEAD_EACH_NS
         if duration_ns is not None and self._times[1] == 0:
             self._times[1] = begin + duration_ns
         self._times[0] = begin
@@ -75,10 +78,10 @@ class Gate:
         if self._times[1] == 0 or self._times[1] > now:
             self._times[1] = now
 
-    def wait(self) -> None:
-        """Return when the gate opens."""
+    def wait(self) -> int:
+        """Return when the gate opens; the time when it woke this process, ns."""
         os.read(self._reading, 1)
-        # The last stretch is spun: waking from a sleep costs more than what the processes are to be apart.
+        woken = time.monotonic_ns()
         while (left := self._times[0] - time.monotonic_ns()) > 0:
-            if left > 1_000_000:
-                time.sleep((left - 500_000) / 1e9)
+            time.sleep(left / 1e9)
+        return woken

@@ -78,7 +78,7 @@ class PythonSide:
             version = size = NO_VERSION
             call = self._reading(request, form)
         sight, failure, outcome = None, "", _OK
-        timed = journal.rows & _TIMED_MASK == 5
+        timed = journal.rows & _TIMED_MASK == journal.process & _TIMED_MASK
         cpu = time.thread_time_ns() if timed else 0
         journal.invoke(row_of(kind, index, scenario), size)
         try:
@@ -181,7 +181,7 @@ def work(side: PythonSide, journal: Journal, duties: Duties, gate: Gate, rest: C
     processor, and see the same version a hundred times.
     """
     journal.write_header(state=READY)
-    gate.wait()
+    journal.woken_ns = gate.wait()
     journal.write_header(state=RUNNING)
     journal.cpu_before_ns = cpu = time.process_time_ns()
     while not gate.stopped and (duty := duties.next()) is not None:

@@ -124,6 +124,9 @@ class Supervisor:
         self._nemesis = nemesis.Nemesis(orders.faults, self._random)
         self._environment = environment()
         self._rows_gone = 0
+        # For the workers to know without looking through all the others, of whom each would get copies of its own.
+        self._readers = sum(seat.part == "reader" for seat in orders.seats)
+        self._pipes: set[int] = set()
         self.orphaned = False
 
     def event(self, name: str, **facts: Any) -> None:
@@ -137,7 +140,7 @@ class Supervisor:
             self._start(seat)
         while not self._gate.stopped and not all(self._ready(worker) for worker in self._workers.values()):
             self._turn()
-        self._gate.open(self._orders.duration_ns)
+        self._gate.open(self._orders.duration_ns, len(self._workers))
         cpu = time.process_time()
         self.event("gate", began=self._gate.began)
         self._nemesis.begin(time.monotonic())
@@ -182,6 +185,7 @@ class Supervisor:
             shell.duties = duties
             worker = _Worker(seat, number, popen.pid, popen, shell)
             self._selector.register(shell.fd, selectors.EVENT_READ, worker)
+            self._pipes.update(shell.pipes())
         self._workers[number] = worker
         self.event(
             "started", process=number, worker=seat.worker, language=seat.language.label, role=seat.part, pid=worker.pid
@@ -193,10 +197,8 @@ class Supervisor:
         processes.die_with_parent(os.getppid())
         quieten()
         self._selector.close()
-        for other in self._workers.values():
-            if other.shell is not None:
-                for fd in other.shell.pipes():
-                    os.close(fd)
+        for fd in self._pipes:
+            os.close(fd)
         os.close(self._lifeline)
         self._gate.leave_to_others()
         words = os.open(scratch / "stderr", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -206,8 +208,7 @@ class Supervisor:
             writer = seat.part == "writer"
             journal = Journal(journals, number, seat.worker, seat.language, writer=writer)
             side = PythonSide(self._orders.target, journal, dict(self._orders.files))
-            readers = sum(other.part == "reader" for other in self._orders.seats)
-            rest = functools.partial(random.Random(number).uniform, 0, 0 if writer else READER_REST_S * readers)
+            rest = functools.partial(random.Random(number).uniform, 0, 0 if writer else READER_REST_S * self._readers)
             work(side, journal, duties, self._gate, rest)
         except OSError as error:  # nothing of the target comes out of a worker: this is the journal's
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -229,7 +230,7 @@ class Supervisor:
     def _let_through(self, worker: _Worker) -> None:
         worker.through = True
         if worker.shell is not None:
-            self._gate.wait()
+            worker.shell.journal.woken_ns = self._gate.wait()
             self._next(worker, worker.shell)
 
     # Turning
@@ -299,6 +300,7 @@ class Supervisor:
         del self._workers[worker.process]
         if worker.shell is not None:
             self._selector.unregister(worker.shell.fd)
+            self._pipes.difference_update(worker.shell.pipes())
             if end == "finished":
                 worker.shell.process.stdin.close()  # type: ignore[union-attr]
             processes.end_group(worker.pid, worker.handle.wait)
