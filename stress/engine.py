@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
@@ -55,8 +55,8 @@ class HarnessError(RuntimeError):
     """The harness itself could not go on (a full disk under the run directory, say). Exit code 4; one line."""
 
 
-def run(plan: Plan, watch: Watch | None = None) -> Result:
-    """Run ``plan``; ``watch`` is called about four times a second from this thread.
+def run(plan: Plan, watch: Watch | None = None, *, unwatched: bool = False) -> Result:
+    """Run ``plan``; ``watch`` is called about four times a second from this thread. ``unwatched``: as `Orders` say.
 
     Raises `stress.plan.UsageError` for what the plan asks for and can't be had, and `HarnessError`. SIGINT and
     SIGTERM, while it runs in the main thread, end the run early: what was done until then is checked, and the result
@@ -70,7 +70,7 @@ def run(plan: Plan, watch: Watch | None = None) -> Result:
             limit_ns = int(plan.op_limit_s * 1e9)
             names = tuple(scenario.name for scenario in cast.world.scenarios)
             save_world(folder, cast.world.facts, names, required_kinds(cast.world), cast.skipped, limit_ns)
-            orders = _orders(plan, cast, folder, directory, scratch)
+            orders = replace(_orders(plan, cast, folder, directory, scratch), unwatched=unwatched)
             interrupted, tool_cpu_s = _supervise(plan, orders, cast, watch)
             final, backups, leftovers = look(cast.world, directory, cast.target, had_xattrs)
             save_final(folder, final, backups, leftovers)

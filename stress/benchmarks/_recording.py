@@ -13,7 +13,7 @@ from stress import engine
 from stress.bench import Figure, Setting, Sheet
 from stress.history.columns import save_columns
 from stress.history.history import History
-from stress.history.journal import ROW_BYTES, Journal, read_header, read_rows, row_of
+from stress.history.journal import ROW_BYTES, Header, Journal, read_header, read_rows, row_of
 from stress.history.record import INITIAL, Kind, Language, Outcome, version_of
 from stress.history.store import read_events
 from stress.payload import document_of, examine_document
@@ -30,6 +30,7 @@ def sheets(setting: Setting) -> Iterator[Sheet]:
     rows = _QUICK if setting.quick else _ROWS
     yield Sheet("recording", lambda: _recording(setting.directory, rows))
     yield Sheet("verifying a document", lambda: _verifying(rows // 20))
+    yield Sheet("recording and verifying", lambda: _watching(setting))
     for workers in (16,) if setting.quick else (16, 128, 512):
         yield Sheet(f"starting {workers} workers", lambda workers=workers: _starting(setting, workers))  # type: ignore[misc]
 
@@ -87,6 +88,37 @@ def _each(call: object, values: list[object] | list[str], times: int) -> float:
     return (time.perf_counter() - began) / (rounds * len(values))
 
 
+def _watching(setting: Setting) -> Iterator[Figure]:
+    """Operations per second of 16 Python workers and their readers, watched and not, in turns."""
+    rates: dict[bool, list[float]] = {False: [], True: []}
+    seconds = 0.5 if setting.quick else 2.0
+    for turn in range(1 if setting.quick else 7):
+        for unwatched, made in rates.items():
+            runs = setting.directory / f"runs-{turn}-{unwatched}"
+            plan = Plan(
+                mix=(("python", 16),), duration_s=seconds, seed=turn + 1, directory=str(setting.directory),
+                runs=str(runs),
+            )  # fmt: skip
+            headers = _headers(Path(engine.run(plan, unwatched=unwatched).run))
+            made.append(sum(header.rows + header.unrecorded for header in headers) / seconds)
+    ratios = [watched / not_watched for watched, not_watched in zip(*rates.values(), strict=True)]
+    how = f"16 Python workers and their readers, {len(ratios)} times {seconds:g} s of the bridge, the median"
+    yield Figure("recorded and verified", float(np.median(rates[False])), "operations/s", how)
+    yield Figure("neither", float(np.median(rates[True])), "operations/s", "the same in turns")
+    yield Figure("of the one by the other", float(np.median(ratios)), "×", "the median of the pairs")
+
+
+def _headers(run: Path) -> list[Header]:
+    """Those of the journals of a run that is over."""
+    headers = []
+    for path in sorted((run / "journal").glob("p*.ops")):
+        with path.open("rb") as file:
+            header = read_header(file.fileno())
+        assert header is not None, "the run is over"
+        headers.append(header)
+    return headers
+
+
 def _starting(setting: Setting, workers: int) -> Iterator[Figure]:
     runs = setting.directory / f"runs-{workers}"
     seconds = 2 + workers // 128  # many take long over their first operations
@@ -106,21 +138,20 @@ def _starting(setting: Setting, workers: int) -> Iterator[Figure]:
     events = read_events(run)
     gate = next(event["began"] for event in events if event["event"] == "gate")
     first = min(event["at"] for event in events if event["event"] == "started")
-    woken, firsts, before = [], [], []
-    for path in sorted((run / "journal").glob("p*.ops")):
-        with path.open("rb") as file:
-            header = read_header(file.fileno())
-        assert header is not None, "the run is over"
-        woken.append(header.woken_ns)
-        before.append(header.cpu_before_ns)
-        firsts.extend(read_rows(path)["invoke"][:1].tolist())
+    headers = _headers(run)
+    woken = [header.woken_ns for header in headers]
+    ops = read_rows(*(run / "journal").glob("p*.ops"))
+    last = int(ops["invoke"][ops["seq"] == 1].max())
     how = f"{workers} Python workers, once"
     yield Figure("until the gate opens", (gate - first) / 1e9, "s", f"from the first one's start, {how}")
     yield Figure("skew at the gate", (max(woken) - min(woken)) / 1e6, "ms", f"from the first woken to the last, {how}")
+    yield Figure("first operations within", (last - gate) / 1e6, "ms", "of the gate: each is work for a processor")
     yield Figure(
-        "first operations within", (max(firsts) - gate) / 1e6, "ms", "of the gate: each is work for a processor"
+        "CPU time to get ready",
+        float(np.median([header.cpu_before_ns for header in headers])) / 1e6,
+        "ms",
+        "of a worker, the median",
     )
-    yield Figure("CPU time to get ready", float(np.median(before)) / 1e6, "ms", "of a worker, the median")
     if sizes:
         yield Figure(
             "memory of a worker's own",

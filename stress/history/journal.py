@@ -115,6 +115,8 @@ class Header:
     """CPU time that it spent before, on getting ready."""
     woken_ns: int
     """When the gate let it through; 0: not yet."""
+    unrecorded: int
+    """Operations of which nothing was recorded; see `stress.workers.python_worker.Unwatched`."""
 
 
 class OldJournal(ValueError):
@@ -131,6 +133,7 @@ class Journal:
         self.state = 0
         self.cpu_before_ns = 0
         self.woken_ns = 0
+        self.unrecorded = 0
         self.cpu_ns = 0
         self.cpu_operations_ns = 0
         self._identity = (process, worker, language, int(writer))
@@ -163,7 +166,7 @@ class Journal:
             self.cpu_operations_ns,
             self.cpu_before_ns,
             self.woken_ns,
-            0,
+            self.unrecorded,
         )
 
     def invoke(self, row: int, value: int = NO_VERSION, /) -> int:
@@ -298,7 +301,7 @@ def read_header(fd: int) -> Header | None:
             theirs, ours = (magic[len(_FAMILY) : len(_MAGIC)].decode("ascii", "replace") for magic in (page, _MAGIC))
             raise OldJournal(f"its journals are of version {theirs}, and this stress reads version {ours}")
         return None
-    _, process, worker, language, writer, *numbers, _ = _HEADER.unpack(page)
+    _, process, worker, language, writer, *numbers = _HEADER.unpack(page)
     return Header(process, worker, Language(language), bool(writer), *numbers)
 
 

@@ -28,7 +28,7 @@ from stress.workers.sight import (
     unreadable_sight,
 )
 
-__all__ = ["EXIT_JOURNAL", "PythonSide", "work"]
+__all__ = ["EXIT_JOURNAL", "PythonSide", "Unwatched", "work"]
 
 EXIT_JOURNAL = 74
 """Exit status of a worker that could not write its journal."""
@@ -65,18 +65,12 @@ class PythonSide:
         """Carry one request out; what a target raises becomes an outcome, and never comes out of here."""
         journal = self._journal
         index, form = self._files[request.path]
-        version = version_of(journal.process, journal.rows + 1)
         kind, size = request.kind, request.size
+        version = version_of(journal.process, journal.rows + 1)
         held: list[int] = []
-        if kind is _WRITE:
-            call = self._bind("write", request.path, document_of(version, size, request.shape))
-        elif kind is _APPEND:
-            call = self._bind("append", request.path, log_record(version, size))
-        elif kind is _UPDATE:
-            call = self._update(request, version, held)
-        else:
+        call = self._prepare(request, version, form, held)
+        if kind not in _CHANGES:
             version = size = NO_VERSION
-            call = self._reading(request, form)
         sight, failure, outcome = None, "", _OK
         timed = journal.rows & _TIMED_MASK == journal.process & _TIMED_MASK
         cpu = time.thread_time_ns() if timed else 0
@@ -115,6 +109,17 @@ class PythonSide:
             self._journal.tell(size=sight.size, digest=sight.digest, text=sight.text, data=sight.data)
         self._journal.complete(returned, _OK, sight.version, sight.parent)
         return sight.version
+
+    def _prepare(self, request: Request, version: int, form: str, held: list[int]) -> Callable[[], Any]:
+        """The call that carries ``request`` out. An update puts into ``held`` its parent, and when it held the lock."""
+        kind = request.kind
+        if kind is _WRITE:
+            return self._bind("write", request.path, document_of(version, request.size, request.shape))
+        if kind is _APPEND:
+            return self._bind("append", request.path, log_record(version, request.size))
+        if kind is _UPDATE:
+            return self._update(request, version, held)
+        return self._reading(request, form)
 
     def _bind(self, operation: str, *arguments: Any) -> Callable[[], Any]:
         function = self._functions[operation]
@@ -170,6 +175,22 @@ class PythonSide:
         return self._sights.look(request.path, form, seen)
 
 
+class Unwatched(PythonSide):
+    """For the benchmark that tells what watching costs: the same operations, of which nothing is recorded but how many
+    there were, and what they see is not examined.
+    """
+
+    def do(self, scenario: int, request: Request) -> Answer:
+        """Carry one request out."""
+        journal = self._journal
+        journal.unrecorded += 1
+        try:
+            self._prepare(request, version_of(journal.process, journal.unrecorded), self._files[request.path][1], [])()
+        except Exception:
+            return Answer(Outcome.INFO, NO_VERSION)
+        return Answer(_OK, NO_VERSION)
+
+
 def _words(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:2000]
 
@@ -184,9 +205,11 @@ def work(side: PythonSide, journal: Journal, duties: Duties, gate: Gate, rest: C
     journal.woken_ns = gate.wait()
     journal.write_header(state=RUNNING)
     journal.cpu_before_ns = cpu = time.process_time_ns()
+    done = 0
     while not gate.stopped and (duty := duties.next()) is not None:
         duties.answer(side.do(*duty))
-        if journal.rows % _BURST == 0 and (pause_s := rest()):
+        done += 1
+        if done % _BURST == 0 and (pause_s := rest()):
             time.sleep(pause_s)
     journal.cpu_ns = time.process_time_ns() - cpu
     journal.write_header(state=FINISHED)

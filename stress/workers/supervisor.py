@@ -32,7 +32,7 @@ from stress.target import Target
 from stress.workers import nemesis, processes
 from stress.workers.duties import Duties
 from stress.workers.gate import Gate
-from stress.workers.python_worker import EXIT_JOURNAL, PythonSide, last_words, quieten, work
+from stress.workers.python_worker import EXIT_JOURNAL, PythonSide, Unwatched, last_words, quieten, work
 from stress.workers.seats import Seat
 from stress.workers.shell import ShellWorker, environment, start_shell
 
@@ -69,6 +69,8 @@ class Orders:
     """Nemesis name → mean seconds between its strokes."""
     clean: tuple[Path, ...]
     """Directories made for this run, to be removed if the tool is no more."""
+    unwatched: bool = False
+    """Python workers neither record nor examine: for a benchmark."""
 
 
 @dataclass
@@ -207,7 +209,9 @@ class Supervisor:
         try:
             writer = seat.part == "writer"
             journal = Journal(journals, number, seat.worker, seat.language, writer=writer)
-            side = PythonSide(self._orders.target, journal, dict(self._orders.files))
+            side = (Unwatched if self._orders.unwatched else PythonSide)(
+                self._orders.target, journal, dict(self._orders.files)
+            )
             rest = functools.partial(random.Random(number).uniform, 0, 0 if writer else READER_REST_S * self._readers)
             work(side, journal, duties, self._gate, rest)
         except OSError as error:  # nothing of the target comes out of a worker: this is the journal's
