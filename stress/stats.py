@@ -65,22 +65,22 @@ def cpu_shares(run: Path, tool_cpu_s: float, events: list[dict[str, Any]]) -> Ma
     ``tool_cpu_s``: of the tool and the supervisor, which drives the Bash workers. In Python workers what is not inside
     an operation is the harness's; what Bash workers and their children spend counts as operations.
     """
-    total = operations = before = 0
+    total = harness = before = 0
     for path in (run / "journal").glob("p*.ops"):
         with path.open("rb") as file:
             header = read_header(file.fileno())
         if header is not None and header.cpu_ns:
             total += header.cpu_ns
             before += header.cpu_before_ns
-            operations += min(header.cpu_operations_ns, header.cpu_ns)
+            harness += min(header.cpu_harness_ns, header.cpu_ns)
     shells = any(event["event"] == "started" and event["language"] != "python" for event in events)
     children_s = sum(event.get("children_cpu_s", 0.0) for event in events)
     shells_s = max(0.0, children_s - (total + before) / 1e9) if shells else 0.0
-    harness_s = (total - operations) / 1e9 + tool_cpu_s
+    harness_s = harness / 1e9 + tool_cpu_s
     whole_s = total / 1e9 + shells_s + tool_cpu_s
     return {
         "python_workers_s": total / 1e9,
-        "python_operations_s": operations / 1e9,
+        "python_operations_s": (total - harness) / 1e9,
         "shell_workers_s": shells_s,
         "tool_s": tool_cpu_s,
         "harness_share": harness_s / whole_s if whole_s else 0.0,

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from stress.history.history import Columns, FileFacts
-from stress.history.journal import read_header, read_rows_at
+from stress.history.journal import read_more_rows
 from stress.history.record import GARBAGE, Kind, Language, Outcome
 
 __all__ = ["Count", "Progress", "Tail"]
@@ -80,15 +80,23 @@ class Tail:
         self._sums: dict[tuple[int, int], _Sum] = {}
         self._busy_ns = 0
         self._parents: set[tuple[int, int]] = set()
-        self.rows = 0
         self.violations: dict[str, int] = {}
 
     def look(self, now_s: float) -> None:
         """Take in what is new; ``now_s`` is the time since the gate opened."""
-        names = [name for name in os.listdir(self._folder) if name.endswith(".ops")]
-        new = [rows for rows in map(self._take, names) if rows is not None]
-        if new:  # counted all at once: numpy's calls cost more than so few rows do
-            self._add(np.concatenate(new), now_s)
+        for name in os.listdir(self._folder):
+            if name.endswith(".ops") and name not in self._fds:
+                self._fds[name] = (os.open(self._folder / name, os.O_RDONLY | os.O_CLOEXEC), 0)
+        # All at once: numpy's calls cost more than so few rows do.
+        rows, counts = read_more_rows(list(self._fds.values()))
+        # A process has one open row at most, its last.
+        is_open = rows["outcome"] == Outcome.OPEN
+        ends = np.cumsum(counts)
+        for (name, (fd, known)), count, end in zip(list(self._fds.items()), counts, ends, strict=True):
+            if count:
+                self._fds[name] = fd, known + count - int(is_open[end - 1])
+        if not is_open.all():
+            self._add(rows[~is_open], now_s)
 
     def close(self) -> None:
         """Let go of the journals."""
@@ -111,19 +119,6 @@ class Tail:
     def overlap(self, now_s: float) -> float:
         """Mean number of operations in flight."""
         return self._busy_ns / (now_s * 1e9) if now_s > 0 else 0.0
-
-    def _take(self, name: str) -> Columns | None:
-        if name not in self._fds:
-            self._fds[name] = (os.open(self._folder / name, os.O_RDONLY | os.O_CLOEXEC), 0)
-        fd, taken = self._fds[name]
-        header = read_header(fd)
-        if header is None or header.rows <= taken:
-            return None
-        rows = read_rows_at(fd, taken, header.rows)
-        done = rows[rows["outcome"] != Outcome.OPEN]  # a process has one open row at most, its last
-        self._fds[name] = (fd, taken + len(done))
-        self.rows += len(done)
-        return done if len(done) else None
 
     def _add(self, rows: Columns, now_s: float) -> None:
         spans = np.maximum(rows["return"] - rows["invoke"], 1)

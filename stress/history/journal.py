@@ -21,7 +21,7 @@ import os
 import resource
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -41,9 +41,9 @@ __all__ = [
     "OldJournal",
     "pack_rows",
     "read_header",
+    "read_more_rows",
     "read_note",
     "read_rows",
-    "read_rows_at",
     "row_of",
 ]
 
@@ -83,6 +83,7 @@ ROW_BYTES = _ROW.itemsize
 assert (_PACK_ROW.size, _PACK_EXTRA.size) == (_ROW.itemsize, _EXTRA.itemsize), "packed and columns are the same bytes"
 _CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND)
 _OK = Outcome.OK
+_IS_CHANGE = np.isin(np.arange(256), _CHANGES)
 # Bound once: an operation is recorded in half a microsecond, of which each look-up is a part.
 _monotonic_ns = time.monotonic_ns
 _pack_row, _pack_parent = _PACK_ROW.pack_into, struct.Struct("<q").pack_into
@@ -109,8 +110,8 @@ class Header:
     rows: int
     cpu_ns: int
     """CPU time that the process spent from the gate to its end; 0 if it did not come to an end."""
-    cpu_operations_ns: int
-    """The part of it inside the operations under test."""
+    cpu_harness_ns: int
+    """The part of it outside of the operations under test."""
     cpu_before_ns: int
     """CPU time that it spent before, on getting ready."""
     woken_ns: int
@@ -135,7 +136,7 @@ class Journal:
         self.woken_ns = 0
         self.unrecorded = 0
         self.cpu_ns = 0
-        self.cpu_operations_ns = 0
+        self.cpu_harness_ns = 0
         self._identity = (process, worker, language, int(writer))
         self._fd = os.open(self._base + ".ops", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         self._notes_fd = os.open(self._base + ".notes", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
@@ -163,7 +164,7 @@ class Journal:
             self.state,
             self.rows,
             self.cpu_ns,
-            self.cpu_operations_ns,
+            self.cpu_harness_ns,
             self.cpu_before_ns,
             self.woken_ns,
             self.unrecorded,
@@ -329,9 +330,11 @@ def _read_journal(path: Path, ops: Columns) -> int:
     with path.open("rb") as file:
         header = read_header(file.fileno())
         assert header is not None, "it had one a moment ago"
-        found = _rows_of(file.fileno(), 0, len(ops))
+        found = np.frombuffer(_rows_of(file.fileno(), 0, len(ops)), _ROW)
     ops = ops[: len(found)]
-    _unpack(found, header, 0, ops)
+    ops["process"], ops["language"] = header.process, header.language
+    ops["seq"] = np.arange(1, len(found) + 1)
+    _unpack(found, ops)
     chosen = np.flatnonzero(found["extra"])
     if len(chosen):
         with path.with_suffix(".extra").open("rb") as file:
@@ -339,39 +342,46 @@ def _read_journal(path: Path, ops: Columns) -> int:
         rows = extras[found["extra"][chosen] - 1]
         for name in ("held_from", "held_to", "digest", "note_at", "note_size"):
             ops[name][chosen] = rows[name]
-        seen = ~np.isin(ops["kind"][chosen], _CHANGES)
+        seen = ~_IS_CHANGE[ops["kind"][chosen]]
         ops["size"][chosen[seen]] = rows["size"][seen]
     return len(found)
 
 
-def read_rows_at(fd: int, first: int, after: int) -> Columns:
-    """Rows ``first`` to before ``after`` of the journal open as ``fd``, without their extras."""
-    header = read_header(fd)
-    if header is None:
-        return np.zeros(0, RECORD)
-    found = _rows_of(fd, first, after)
+def read_more_rows(journals: Sequence[tuple[int, int]]) -> tuple[Columns, list[int]]:
+    """What has been added to journals since the last look, without extras: ``journals`` are pairs of a descriptor and
+    how many rows are known. One journal after the other; and how many there are of each.
+    """
+    blocks, heads = [], []
+    for fd, known in journals:
+        header = read_header(fd)
+        block = b"" if header is None or header.rows <= known else _rows_of(fd, known, header.rows)
+        blocks.append(block)
+        heads.append((header.process, header.language, known) if header is not None and block else (0, 0, 0))
+    counts = [len(block) // ROW_BYTES for block in blocks]
+    found = np.frombuffer(b"".join(blocks), _ROW)
     ops = np.zeros(len(found), RECORD)
-    _unpack(found, header, first, ops)
-    return ops
+    ops["process"], ops["language"], before = np.repeat(np.array(heads, np.int64).reshape(-1, 3), counts, axis=0).T
+    ops["seq"] = before + 1 + np.arange(len(found)) - np.repeat(np.cumsum(counts) - counts, counts)
+    _unpack(found, ops)
+    return ops, counts
 
 
-def _rows_of(fd: int, first: int, after: int) -> Columns:
-    """Rows as they are in the file."""
+def _rows_of(fd: int, first: int, after: int) -> bytes:
+    """Whole rows as they are in the file."""
     content = os.pread(fd, (after - first) * ROW_BYTES, _HEADER_SIZE + first * ROW_BYTES)
-    return np.frombuffer(content[: len(content) // ROW_BYTES * ROW_BYTES], _ROW)
+    return content[: len(content) // ROW_BYTES * ROW_BYTES]
 
 
-def _unpack(found: Columns, header: Header, first: int, ops: Columns) -> None:
-    """Rows of a file, from ``first`` on, as columns."""
-    ops["process"], ops["language"] = header.process, header.language
-    ops["seq"] = np.arange(first + 1, first + len(found) + 1)
+def _unpack(found: Columns, ops: Columns) -> None:
+    """Rows of a file as columns, where process and number are there."""
     ops["kind"], outcome = found["what"] & 15, found["what"] >> 4
     outcome[outcome == 0] = Outcome.OK
     ops["outcome"] = np.where(found["return"] == 0, Outcome.OPEN, outcome)
     for name in ("invoke", "return", "parent", "file", "scenario"):
         ops[name] = found[name]
-    change = np.isin(ops["kind"], _CHANGES)
-    ops["version"] = np.where(change, version_of(header.process, 0) | ops["seq"].astype(np.int64), found["value"])
+    change = _IS_CHANGE[ops["kind"]]
+    ops["version"] = found["value"]
+    ops["version"][change] = version_of(ops["process"][change].astype(np.int64), ops["seq"][change])
     ops["size"] = np.where(change, found["value"], -1)
     ops["digest"] = ops["note_at"] = -1
 
@@ -384,7 +394,7 @@ def pack_rows(ops: Columns) -> tuple[bytes, bytes]:
     for name in ("invoke", "return", "parent", "file", "scenario"):
         found[name] = ops[name]
     found["what"] = ops["kind"] | np.where(ops["outcome"] == Outcome.OK, 0, ops["outcome"]) << 4
-    found["value"] = np.where(np.isin(ops["kind"], _CHANGES), ops["size"], ops["version"])
+    found["value"] = np.where(_IS_CHANGE[ops["kind"]], ops["size"], ops["version"])
     chosen = np.flatnonzero((ops["held_from"] != 0) | (ops["digest"] >= 0) | (ops["note_at"] >= 0))
     found["extra"][chosen] = np.arange(1, len(chosen) + 1)
     extras = np.zeros(len(chosen), _EXTRA)

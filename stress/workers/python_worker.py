@@ -34,7 +34,9 @@ EXIT_JOURNAL = 74
 """Exit status of a worker that could not write its journal."""
 
 _TIMED_MASK = 7
-"""Of eight operations the CPU time of one is taken, for all of them: asking for it costs more than recording does."""
+"""Of eight operations the CPU time until the next is taken, for all of them: asking for it costs more than recording
+does.
+"""
 _BURST = 16
 """Operations that a reader does at a stretch."""
 
@@ -56,6 +58,7 @@ class PythonSide:
         self._journal = journal
         self._files = files
         self._sights = Sights()
+        self._cpu = 0
         self._functions = {
             name: target.call(name) for name in ("write", "read", "update", "append", "backup", "recover")
         }
@@ -73,7 +76,9 @@ class PythonSide:
             version = size = NO_VERSION
         sight, failure, outcome = None, "", _OK
         timed = journal.rows & _TIMED_MASK == journal.process & _TIMED_MASK
-        cpu = time.thread_time_ns() if timed else 0
+        if self._cpu:
+            journal.cpu_harness_ns += (time.thread_time_ns() - self._cpu) * (_TIMED_MASK + 1)
+            self._cpu = 0
         journal.invoke(row_of(kind, index, scenario), size)
         try:
             seen = call()
@@ -90,7 +95,7 @@ class PythonSide:
             else:
                 outcome, failure = Outcome.INFO, _words(error)
         if timed:
-            journal.cpu_operations_ns += (time.thread_time_ns() - cpu) * (_TIMED_MASK + 1)
+            self._cpu = time.thread_time_ns()
         if kind in _CHANGES:
             if failure or len(held) == 3:
                 held_from, held_to = held[1:] if len(held) == 3 else (0, 0)
