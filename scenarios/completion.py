@@ -53,7 +53,7 @@ scenario(
         about="a signal is made once, round after round, while all others wait for it",
         files=SIGNALS,
         roles=(
-            Role("monitor", "writer", monitor, needs=frozenset({"write"}), weight=6),
+            Role("monitor", "writer", monitor, needs=frozenset({"write"}), weight=4),
             Role("wait", "reader", wait, weight=4),
         ),
         checkers=frozenset({"torn", "register", "sessions", "leftovers", "progress"}),

@@ -25,7 +25,7 @@ scenario(
         files=(PROGRESS,),
         roles=(
             Role("remember", "writer", remember, needs=frozenset({"append"}), weight=4),
-            Role("follow", "reader", follow, weight=3),
+            Role("follow", "reader", follow, weight=2),
         ),
         checkers=frozenset({"appends", "metadata", "leftovers", "progress"}),
         kinds=frozenset({Kind.APPEND, Kind.OBSERVE}),

@@ -246,7 +246,8 @@ def _supervise(plan: Plan, orders: Orders, cast: _Cast, watch: Watch | None) -> 
             next_check = 1.0
             while supervised.alive(_LOOK_S):
                 elapsed_s = supervised.elapsed_s()
-                tail.look(elapsed_s)
+                if watch is not None or plan.stop_on_first:
+                    tail.look(elapsed_s)
                 if watch is not None:
                     watch(_progress(plan, tail, supervised, cast, elapsed_s))
                 if plan.stop_on_first and elapsed_s > next_check:

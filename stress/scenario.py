@@ -14,6 +14,10 @@ from typing import Any, NamedTuple
 from stress.history.record import NO_VERSION, Kind, Outcome
 from stress.payload import Edit, draw_size
 
+# Bound once: before Python 3.12 each look-up of an enumeration's member is a call, and every operation asks for one.
+_WRITE, _UPDATE, _APPEND, _READ, _OBSERVE = Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.READ, Kind.OBSERVE
+_BACKUP, _OBSERVE_BACKUP, _RECOVER = Kind.BACKUP, Kind.OBSERVE_BACKUP, Kind.RECOVER
+
 __all__ = ["Agent", "Answer", "Beside", "Request", "Role", "Scenario", "SharedFile", "Steps"]
 
 
@@ -88,37 +92,37 @@ class Agent:
     def write(self, file: SharedFile, **fields: Any) -> Request:
         """Replace the document by a new one, blindly; ``fields`` replace those of the file's shape."""
         shape = {**file.shape, **fields} if isinstance(file.shape, Mapping) else file.shape
-        return Request(Kind.WRITE, file.path, size=draw_size(self.random), shape=shape)
+        return Request(_WRITE, file.path, size=draw_size(self.random), shape=shape)
 
     def update(self, file: SharedFile, *edits: Edit, locked: bool = False) -> Request:
         """Read, change, write: one operation on a target that has it."""
-        return Request(Kind.UPDATE, file.path, size=draw_size(self.random), edits=edits, locked=locked)
+        return Request(_UPDATE, file.path, size=draw_size(self.random), edits=edits, locked=locked)
 
     def append(self, file: SharedFile) -> Request:
         """Append one record to a log; most are short, as lines of logs are."""
         draw = self.random.random() * 8
         size = draw_size(self.random) if draw < 1 else int(16 + draw % 1 * 144)
-        return Request(Kind.APPEND, file.path, size=size)
+        return Request(_APPEND, file.path, size=size)
 
     def read(self, file: SharedFile) -> Request:
         """Read with the target's own reader (with `observe`'s, where it has none)."""
-        return Request(Kind.READ, file.path)
+        return Request(_READ, file.path)
 
     def observe(self, file: SharedFile) -> Request:
         """Read as an outsider: open, read to the end, close."""
-        return Request(Kind.OBSERVE, file.path)
+        return Request(_OBSERVE, file.path)
 
     def backup(self, file: SharedFile) -> Request:
         """Make a backup with the target, and look at what it made."""
-        return Request(Kind.BACKUP, file.path)
+        return Request(_BACKUP, file.path)
 
     def observe_backup(self, file: SharedFile) -> Request:
         """Read the newest backup that a listing shows, as an outsider."""
-        return Request(Kind.OBSERVE_BACKUP, file.path)
+        return Request(_OBSERVE_BACKUP, file.path)
 
     def recover(self, file: SharedFile) -> Request:
         """Have the target recover the file."""
-        return Request(Kind.RECOVER, file.path)
+        return Request(_RECOVER, file.path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,13 @@ What is seen here is never the verdict: that is the checkers', when all is over.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stress.history.history import Columns, FileFacts
 from stress.history.journal import read_more_rows
@@ -18,7 +20,8 @@ from stress.history.record import GARBAGE, Kind, Language, Outcome
 
 __all__ = ["Count", "Progress", "Tail"]
 
-_BUCKETS_PER_OCTAVE = 8
+_BUCKETS_PER_OCTAVE, _BUCKETS = 8, 512
+_KINDS, _LANGUAGES = max(Kind) + 1, max(Language) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,30 +57,17 @@ class Progress:
     readers: int
 
 
-@dataclass
-class _Sum:
-    total: int = 0
-    failed: int = 0
-    unknown: int = 0
-    buckets: np.ndarray[tuple[int], np.dtype[np.int64]] = field(default_factory=lambda: np.zeros(64 * 8, np.int64))
-    recent: list[tuple[float, int]] = field(default_factory=list)
-
-    def quantile_s(self, q: float) -> float:
-        total = int(self.buckets.sum())
-        if not total:
-            return 0.0
-        bucket = int(np.searchsorted(np.cumsum(self.buckets), q * total))
-        return float(2 ** ((bucket + 0.5) / _BUCKETS_PER_OCTAVE) / 1e9)
-
-
 class Tail:
     """Reads what has been added to the journals of a run since the last look."""
 
     def __init__(self, run: Path, files: tuple[FileFacts, ...]) -> None:
         self._folder = run / "journal"
-        self._torn = np.array([index for index, facts in enumerate(files) if "torn" in facts.checkers], np.int64)
+        self._torn = np.array(["torn" in facts.checkers for facts in files])
         self._fds: dict[str, tuple[int, int]] = {}  # name → descriptor, rows taken
-        self._sums: dict[tuple[int, int], _Sum] = {}
+        # By kind and language, and the durations by eighths of an octave of nanoseconds.
+        self._buckets = np.zeros((_KINDS * _LANGUAGES, _BUCKETS), np.int64)
+        self._outcomes = np.zeros((_KINDS * _LANGUAGES, len(Outcome)), np.int64)
+        self._recent: deque[tuple[float, NDArray[np.int64]]] = deque()
         self._busy_ns = 0
         self._parents: set[tuple[int, int]] = set()
         self.violations: dict[str, int] = {}
@@ -106,13 +96,19 @@ class Tail:
 
     def counts(self, now_s: float) -> dict[tuple[str, str], Count]:
         """The figures so far, by kind and language."""
+        while self._recent and self._recent[0][0] <= now_s - 2:
+            self._recent.popleft()
+        recent = sum((more for _, more in self._recent), np.zeros(_KINDS * _LANGUAGES, np.int64))
+        span_s = max(min(now_s, 2.0), 0.25)
+        totals = self._outcomes.sum(axis=1)
         made: dict[tuple[str, str], Count] = {}
-        for (kind, language), total in sorted(self._sums.items()):
-            total.recent = [(at, count) for at, count in total.recent if at > now_s - 2]
-            span = max(min(now_s, 2.0), 0.25)
+        for key in np.flatnonzero(totals).tolist():
+            kind, language = divmod(key, _LANGUAGES)
+            reached = np.cumsum(self._buckets[key])
+            p50_s, p99_s = (_seconds_of(int(np.searchsorted(reached, q * totals[key]))) for q in (0.5, 0.99))
             made[Kind(kind).label, Language(language).label] = Count(
-                total.total, sum(count for _, count in total.recent) / span, total.quantile_s(0.5),
-                total.quantile_s(0.99), total.failed, total.unknown,
+                int(totals[key]), int(recent[key]) / span_s, p50_s, p99_s, int(self._outcomes[key, Outcome.FAIL]),
+                int(self._outcomes[key, Outcome.INFO]),
             )  # fmt: skip
         return made
 
@@ -123,25 +119,15 @@ class Tail:
     def _add(self, rows: Columns, now_s: float) -> None:
         spans = np.maximum(rows["return"] - rows["invoke"], 1)
         self._busy_ns += int(spans.sum())
-        buckets = np.minimum((np.log2(spans) * _BUCKETS_PER_OCTAVE).astype(np.int64), 511)
-        keys = rows["kind"].astype(np.int64) * 16 + rows["language"]
-        for key in np.unique(keys):
-            chosen = keys == key
-            total = self._sums.setdefault((int(key) // 16, int(key) % 16), _Sum())
-            count = int(chosen.sum())
-            total.total += count
-            total.recent.append((now_s, count))
-            total.failed += int((rows["outcome"][chosen] == Outcome.FAIL).sum())
-            total.unknown += int((rows["outcome"][chosen] == Outcome.INFO).sum())
-            total.buckets += np.bincount(buckets[chosen], minlength=512)
-        ok = rows[rows["outcome"] == Outcome.OK]
-        seen = (
-            np.isin(ok["kind"], (Kind.READ, Kind.OBSERVE))
-            & (ok["version"] == GARBAGE)
-            & np.isin(ok["file"], self._torn)
-        )
-        self._count("torn-read", int(seen.sum()))
-        updates = ok[(ok["kind"] == Kind.UPDATE) & (ok["parent"] >= 0)]
+        keys = rows["kind"].astype(np.int64) * _LANGUAGES + rows["language"]
+        buckets = np.minimum((np.log2(spans) * _BUCKETS_PER_OCTAVE).astype(np.int64), _BUCKETS - 1)
+        for sums, columns in ((self._buckets, buckets), (self._outcomes, rows["outcome"])):
+            sums += np.bincount(keys * sums.shape[1] + columns, minlength=sums.size).reshape(sums.shape)
+        self._recent.append((now_s, np.bincount(keys, minlength=_KINDS * _LANGUAGES)))
+        kinds, ok = rows["kind"], rows["outcome"] == Outcome.OK
+        looks = ok & ((kinds == Kind.READ) | (kinds == Kind.OBSERVE)) & (rows["version"] == GARBAGE)
+        self._count("torn-read", int(self._torn[rows["file"][looks]].sum()))
+        updates = rows[ok & (kinds == Kind.UPDATE) & (rows["parent"] >= 0)]
         for parent in zip(updates["file"].tolist(), updates["parent"].tolist(), strict=True):
             if parent in self._parents:
                 self._count("lost-update", 1)
@@ -150,3 +136,7 @@ class Tail:
     def _count(self, anomaly: str, more: int) -> None:
         if more:
             self.violations[anomaly] = self.violations.get(anomaly, 0) + more
+
+
+def _seconds_of(bucket: int) -> float:
+    return float(2 ** ((bucket + 0.5) / _BUCKETS_PER_OCTAVE) / 1e9)

@@ -76,8 +76,8 @@ _EXTRA = np.dtype(
 )  # fmt: skip
 _PACK_ROW = struct.Struct("<5q")
 _PACK_EXTRA = struct.Struct("<5qii")
-_PACK_LINK = struct.Struct("<I")
 _PARENT_AT, _VALUE_AT, _WHAT_AT, _EXTRA_AT = 8, 16, 34, 36
+_EXTRA_BYTES = _EXTRA.itemsize
 ROW_BYTES = _ROW.itemsize
 """What one operation takes in a journal, bytes; those with more to tell take a row of extras besides."""
 assert (_PACK_ROW.size, _PACK_EXTRA.size) == (_ROW.itemsize, _EXTRA.itemsize), "packed and columns are the same bytes"
@@ -87,6 +87,7 @@ _IS_CHANGE = np.isin(np.arange(256), _CHANGES)
 # Bound once: an operation is recorded in half a microsecond, of which each look-up is a part.
 _monotonic_ns = time.monotonic_ns
 _pack_row, _pack_parent = _PACK_ROW.pack_into, struct.Struct("<q").pack_into
+_pack_extra, _pack_link = _PACK_EXTRA.pack_into, struct.Struct("<I").pack_into
 _pack_seen, _pack_done = struct.Struct("<3q").pack_into, struct.Struct("<2q").pack_into
 
 _FIRST_CHUNK = 256 * 256
@@ -201,9 +202,13 @@ class Journal:
         """Store what few operations have, of the open row, before it is completed. Fields as in `RECORD`; a change's
         ``size`` is its row's, and the length of a whole document is not kept.
         """
-        note = self._note(text, data) if text or data else (-1, 0)
-        extra = self._add_extra(held_from, held_to, size, digest, *note)
-        _PACK_LINK.pack_into(self._map, self._at + _EXTRA_AT, extra)
+        note_at, note_size = self._note(text, data) if text or data else (-1, 0)
+        at = self._extras * _EXTRA_BYTES
+        if self._extra is None or at + _EXTRA_BYTES > self._extra_size:
+            self._extra = self._grow_extra()
+        _pack_extra(self._extra, at, held_from, held_to, size, digest, note_at, note_size, 0)
+        self._extras += 1
+        _pack_link(self._map, self._at + _EXTRA_AT, self._extras)
 
     def complete(self, ret: int, outcome: Outcome, value: int, parent: int = NO_VERSION, /) -> None:
         """Close the open row; ``ret`` is the time just after the call, ns.
@@ -227,7 +232,7 @@ class Journal:
         os.close(self._fd)
         if self._extra is not None:
             self._extra.close()
-            _beyond_limit(lambda: os.ftruncate(self._extra_fd, self._extras * _EXTRA.itemsize))
+            _beyond_limit(lambda: os.ftruncate(self._extra_fd, self._extras * _EXTRA_BYTES))
             os.close(self._extra_fd)
         os.close(self._notes_fd)
 
@@ -242,17 +247,7 @@ class Journal:
         self._counted = memoryview(grown)[_ROWS_AT : _ROWS_AT + 8].cast("q")
         return grown
 
-    def _add_extra(self, *fields: int) -> int:
-        """Add a row of extras; returns its number, from 1."""
-        at = self._extras * _EXTRA.itemsize
-        if at + _EXTRA.itemsize > self._extra_size:
-            self._grow_extra()
-        assert self._extra is not None
-        _PACK_EXTRA.pack_into(self._extra, at, *fields, 0)
-        self._extras += 1
-        return self._extras
-
-    def _grow_extra(self) -> None:
+    def _grow_extra(self) -> mmap.mmap:
         if self._extra is None:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._extra_fd = os.open(self._base + ".extra", flags, 0o644)
@@ -261,7 +256,7 @@ class Journal:
         by = min(max(self._extra_size, _FIRST_CHUNK // 4), _LARGEST_CHUNK)
         _beyond_limit(lambda: os.posix_fallocate(self._extra_fd, self._extra_size, by))
         self._extra_size += by
-        self._extra = mmap.mmap(self._extra_fd, self._extra_size)
+        return mmap.mmap(self._extra_fd, self._extra_size)
 
     def _note(self, text: str, data: bytes) -> tuple[int, int]:
         if self._notes_size + len(data) > NOTES_BUDGET_BYTES:

@@ -31,13 +31,16 @@ class View(Protocol):
         """Leave the terminal as it was."""
         ...
 
-    def watch(self, progress: Progress) -> None:
-        """Show how far the run has come."""
+    @property
+    def watch(self) -> Callable[[Progress], None] | None:
+        """Shows how far the run has come; None where nobody looks, and following it is spared."""
         ...
 
 
 class SilentView:
     """Shows nothing."""
+
+    watch = None
 
     def __enter__(self) -> View:
         """Begin."""
@@ -45,9 +48,6 @@ class SilentView:
 
     def __exit__(self, *exc: object) -> None:
         """End."""
-
-    def watch(self, progress: Progress) -> None:
-        """Nothing."""
 
 
 class LiveView:

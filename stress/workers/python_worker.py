@@ -45,6 +45,7 @@ Json = Any
 # Named once: before Python 3.12 each look-up of an enumeration's member is a call, and `do` is paid for by every
 # operation under test.
 _WRITE, _READ, _OBSERVE, _UPDATE, _APPEND = Kind.WRITE, Kind.READ, Kind.OBSERVE, Kind.UPDATE, Kind.APPEND
+_BACKUP, _OBSERVE_BACKUP, _RECOVER = Kind.BACKUP, Kind.OBSERVE_BACKUP, Kind.RECOVER
 _CHANGES = (_WRITE, _APPEND, _UPDATE)
 _OK = Outcome.OK
 
@@ -95,7 +96,9 @@ class PythonSide:
             else:
                 outcome, failure = Outcome.INFO, _words(error)
         if timed:
-            self._cpu = time.thread_time_ns()
+            # Less what asking takes, here and now: seven of eight do not ask.
+            before = time.thread_time_ns()
+            self._cpu = 2 * time.thread_time_ns() - before
         if kind in _CHANGES:
             if failure or len(held) == 3:
                 held_from, held_to = held[1:] if len(held) == 3 else (0, 0)
@@ -160,20 +163,20 @@ class PythonSide:
             return self._bind("read", path)
         if request.kind in (_READ, _OBSERVE):
             return lambda: read_file(path) if form == "log" else read_document(path)
-        if request.kind is Kind.OBSERVE_BACKUP:
+        if request.kind is _OBSERVE_BACKUP:
             return lambda: self._sights.look_at_backup(path)
-        return self._bind("backup" if request.kind is Kind.BACKUP else "recover", path)
+        return self._bind("backup" if request.kind is _BACKUP else "recover", path)
 
     def _examine(self, request: Request, form: str, seen: Any) -> Sight:
         if isinstance(seen, Sight):
             return seen
         if isinstance(seen, Parsed):
             return parsed_sight(seen)
-        if request.kind is Kind.BACKUP:
+        if request.kind is _BACKUP:
             if not isinstance(seen, (str, os.PathLike)):
                 return Sight(GARBAGE, text=f"backup returned {seen!r}, not a path")
             return saved_sight(os.fspath(seen))
-        if request.kind is Kind.RECOVER:
+        if request.kind is _RECOVER:
             return self._sights.look(request.path, form, read_file(request.path))
         if request.kind is _READ and self._functions["read"] is not None and form != "log":
             return document_sight(seen)

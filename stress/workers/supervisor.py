@@ -38,7 +38,7 @@ from stress.workers.shell import ShellWorker, environment, start_shell
 
 __all__ = ["Orders", "supervise"]
 
-READER_REST_S = 0.03
+READER_REST_S = 0.04
 """The longest that a Python reader waits after a burst of reads, for each reader there is: so many of them look no more
 often than a few do, and leave the processor to the writers.
 """

@@ -310,6 +310,7 @@ def test_a_log_of_ci_and_a_dumb_terminal_get_plain_lines(
     monkeypatch.setenv(name, value)
     terminal = Terminal(stream=screen)
     with terminal.view(PLAN) as view:
+        assert view.watch is not None
         view.watch(progress(1.0))
     terminal.show(GOLDEN_RESULT)
     assert "\x1b" not in screen.getvalue()
@@ -388,7 +389,8 @@ def test_the_live_view_is_taken_away_and_the_cursor_comes_back(screen: Screen) -
 
 def test_elsewhere_there_is_a_line_now_and_then() -> None:
     lines: list[str] = []
-    with LineView(lines.append, PLAN, every_s=5.0) as view:
+    view = LineView(lines.append, PLAN, every_s=5.0)
+    with view:
         for tenth in range(120):
             view.watch(progress(tenth / 10))
         view.watch(progress(0.0, "checking"))
