@@ -93,11 +93,16 @@ _ao_grammar() { # _ao_grammar NUMBER: sets _ao_json_re
 # functions: to load and to compile costs more than to write. Calls that Perl has no function for go by number.
 # Signals are delivered between Perl's own steps: a handler knows the temp file's name before there is a file, and
 # nothing comes between the rename and the knowledge that it is done.
+# `perl -x` finds it here by its first line, and its end by the last.
 # shellcheck disable=SC2016
 _ao_program='
-($op, $shown, $target, $dir, $prefix, $lock, $fd, $wait, $sync, $like, $json, $string, $number, $re, $rest,
-    $NOFOLLOW, $FSYNC, $LIST, $FLIST, $EXIT, @nr) = splice @ARGV, 0, 26;
-$_ += 0 for $NOFOLLOW, $FSYNC, $LIST, $FLIST, $EXIT;
+#!perl
+($op, $shown, $target, $dir, $prefix, $lock, $fd, $wait, $sync, $like, $json, $string, $number, $re, $rest, $machine)
+    = splice @ARGV, 0, 16;
+# The numbers of fsync, listxattr, flistxattr, exit_group; copy_file_range, setitimer, renameat2, getxattr, fsetxattr,
+# fremovexattr.
+($NOFOLLOW, $FSYNC, $LIST, $FLIST, $EXIT, @nr) = $machine eq "x86_64"
+    ? (131072, 74, 194, 196, 231, 326, 38, 316, 191, 190, 199) : (32768, 82, 11, 13, 94, 285, 103, 276, 8, 7, 16);
 sub AUTOLOAD {
     my $error = $! + 0;
     if ($rest !~ /^\nsub /) { # the path of the file with that text
@@ -114,7 +119,8 @@ sub AUTOLOAD {
 # All of the input before the lock: its writer may be slow, or want that lock.
 $text = "";
 if ($op eq "write" || $op eq "append") {
-    while ($n = sysread(STDIN, $text, 1 << 20, length $text) // again("reading standard input")) { }
+    if (@ARGV) { $text = "$ARGV[0]\n" } # from atomic-write.sh, which has it as an argument itself
+    else { while ($n = sysread(STDIN, $text, 1 << 20, length $text) // again("reading standard input")) { } }
     valid($text) or refuse("the content", $text) if $json && $op eq "write";
 }
 sub valid { # for 16 KiB a process for grep costs as much as this; for 1 MiB, a tenth
@@ -160,17 +166,16 @@ $done = 1;
 undef $tmp;
 $sync ne "full" || sysopen(D, $dir, 02000000) && syscall($FSYNC, fileno D) == 0 or not_durable();
 syscall $EXIT, 0; # at once: Perl would first take everything apart
+__END__
 '
 
-_ao_perl_is_there() { # sets _ao_numbers: O_NOFOLLOW, and the numbers of fsync, listxattr, flistxattr, exit_group,
-  # copy_file_range, setitimer, renameat2, getxattr, fsetxattr, fremovexattr
+_ao_perl_is_there() {
   case ${ATOMICOPS_ENGINE:-auto} in
     auto | perl) ;;
     *) return 1 ;;
   esac
   case $OSTYPE/$HOSTTYPE in
-    linux*/x86_64) _ao_numbers=(131072 74 194 196 231 326 38 316 191 190 199) ;;
-    linux*/aarch64) _ao_numbers=(32768 82 11 13 94 285 103 276 8 7 16) ;;
+    linux*/x86_64 | linux*/aarch64) ;;
     *) return 1 ;;
   esac
   hash perl 2>/dev/null
@@ -184,7 +189,7 @@ _ao_perl_arguments() { # _ao_perl_arguments OPERATION DESCRIPTOR FILE LIKE REST:
     _ao_grammar "$number"
   fi
   _ao_arguments=("$1" "$3" "$_ao_target" "$_ao_dir" "$_ao_prefix" "$_ao_lock" "$2" "$_ao_wait" "$_ao_sync" "$4" "$check"
-    "$_ao_string" "$number" "$_ao_json_re" "$5" "${_ao_numbers[@]}")
+    "$_ao_string" "$number" "$_ao_json_re" "$5" "$HOSTTYPE")
 }
 
 # atomic-write.sh needs no more than this where there is a perl.
@@ -236,7 +241,7 @@ _ao_perl_arguments() { # _ao_perl_arguments OPERATION DESCRIPTOR FILE LIKE REST:
 
 # shellcheck disable=SC2016
 _ao_program_rest='
-sub numbers { ($COPY, $TIMER, $RENAME, $GET, $FSET, $FREMOVE) = map { $_ + 0 } @nr }
+sub numbers { ($COPY, $TIMER, $RENAME, $GET, $FSET, $FREMOVE) = @nr }
 numbers();
 sub stopped {
     return if $done;
@@ -764,7 +769,7 @@ _ao_core_locked() { # every child is started with the lock's descriptor closed
 # --- the functions ---------------------------------------------------------------------------------------------------
 
 _ao_run() { # _ao_run OPERATION FILE LIKE [more]: the content is $_ao_text, or standard input if that is unset
-  local _ao_fd _ao_numbers _ao_arguments _ao_json_re
+  local _ao_fd _ao_arguments _ao_json_re
   _ao_holds || :
   if ! _ao_perl_is_there; then
     if [[ -n ${_ao_alone-} ]]; then _ao_core_here "$@"; fi
@@ -931,7 +936,7 @@ atomic_update() {
     _ao_usage atomic_update "[--default JSON] FILE FILTER [jq argument...]"
     return
   fi
-  local _ao_target _ao_name _ao_dir _ao_lock _ao_prefix _ao_json _ao_sync _ao_wait _ao_check _ao_text _ao_numbers
+  local _ao_target _ao_name _ao_dir _ao_lock _ao_prefix _ao_json _ao_sync _ao_wait _ao_check _ao_text
   if ! hash jq 2>/dev/null; then
     _ao_fail 69 jq "this program is missing" "install the package jq"
     return

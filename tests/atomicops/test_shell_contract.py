@@ -1,4 +1,4 @@
-"""The Bash helpers, point by point of their contract, with both engines."""
+"""The Bash helpers, point by point of their contract, with both engines, and as they are where nothing is set."""
 
 import contextlib
 import fcntl
@@ -30,8 +30,8 @@ class Shell:
         self.engine = engine
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("ATOMICOPS_")},
-            "ATOMICOPS_ENGINE": engine,
-            "ATOMICOPS_LOCK_TIMEOUT": "20",
+            # Where nothing is set, atomic-write.sh goes a shorter way.
+            **({} if engine == "auto" else {"ATOMICOPS_ENGINE": engine, "ATOMICOPS_LOCK_TIMEOUT": "20"}),
         }
 
     def run(
@@ -64,7 +64,7 @@ class Shell:
         return [name for name in os.listdir(os.fsencode(self.directory)) if TEMP.fullmatch(name)]
 
 
-@pytest.fixture(params=["perl", "coreutils"])
+@pytest.fixture(params=["auto", "perl", "coreutils"])
 def shell(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shell]:
     made = Shell(tmp_path, request.param)
     yield made
@@ -137,6 +137,13 @@ def test_odd_names(shell: Shell, name: bytes) -> None:
     made = ok(shell.call('atomic_backup "$1" x', name))
     assert made == name + b".x.bak\n"
     assert sorted(os.listdir(where)) == sorted([name, b"." + name + b".lock", name + b".x.bak"])
+
+
+def test_a_callers_settings_of_perl_and_locale_change_nothing(shell: Shell) -> None:
+    hostile: dict[str, Any] = {"PERL5OPT": "-Mno_such_module", "PERL_UNICODE": "SDA", "LC_ALL": "C.UTF-8"}
+    for name in ("log.txt", "state.json"):
+        ok(shell.write('"ü"', name, **hostile))
+        assert (shell.directory / name).read_bytes() == '"ü"\n'.encode()
 
 
 def test_names_up_to_the_limit_of_the_file_system(shell: Shell) -> None:
