@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -31,6 +31,7 @@ from stress.history.store import load_history, read_events, save_final, save_wor
 from stress.plan import Plan, UsageError
 from stress.registry import UnknownName
 from stress.result import Finding, Result, Verdict
+from stress.stages import Stages
 from stress.stats import cpu_shares, operation_counts, run_stats
 from stress.tail import Progress, Tail
 from stress.target import Target, TargetError
@@ -47,8 +48,6 @@ __all__ = ["HarnessError", "Progress", "check", "judge", "run"]
 Watch = Callable[[Progress], None]
 
 _LOOK_S = 0.25
-KEPT_RUNS = 20
-"""Run directories that are kept beside a new one; older ones are removed."""
 
 
 class HarnessError(RuntimeError):
@@ -58,10 +57,14 @@ class HarnessError(RuntimeError):
 def run(plan: Plan, watch: Watch | None = None, *, unwatched: bool = False) -> Result:
     """Run ``plan``; ``watch`` is called about four times a second from this thread. ``unwatched``: as `Orders` say.
 
+    With ``check_every_s`` in stages, as `stress.stages` tells.
+
     Raises `stress.plan.UsageError` for what the plan asks for and can't be had, and `HarnessError`. SIGINT and
     SIGTERM, while it runs in the main thread, end the run early: what was done until then is checked, and the result
     is marked interrupted.
     """
+    if plan.check_every_s is not None:
+        return _run_in_stages(plan, watch)
     cast = _cast(plan)
     with _directory(plan) as directory, _run_directory(plan, cast.target) as folder, _scratch(folder) as scratch:
         try:
@@ -79,8 +82,23 @@ def run(plan: Plan, watch: Watch | None = None, *, unwatched: bool = False) -> R
                 f"the run could not go on: {error}; the directories are {folder} and {directory}"
             ) from error
         result = check(str(folder), watch=watch, tool_cpu_s=tool_cpu_s, interrupted=interrupted)
-    _prune(Path(plan.runs), folder)
+    _prune(Path(plan.runs), folder, plan.keep)
     return result
+
+
+def _run_in_stages(plan: Plan, watch: Watch | None) -> Result:
+    stages = Stages(plan)
+    with ExitStack() as held:
+        evidence = 0
+        while (stage := stages.next()) is not None:
+            result = run(stage, None if watch is None else lambda progress: watch(stages.progress(progress)))
+            stages.add(stage, result)
+            # A run directory that is locked is in use, and stays. One place is left for the stages still to come.
+            if result.verdict is not Verdict.PASS and evidence < plan.keep - 1:
+                evidence += 1
+                file = held.enter_context((Path(result.run) / "plan.json").open(encoding="utf-8"))
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return stages.result()
 
 
 def check(
@@ -357,14 +375,18 @@ def _scratch(folder: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _prune(runs: Path, newest: Path) -> None:
-    """Remove the oldest run directories beyond `KEPT_RUNS`: only what is one by name and by content, and not in use."""
+def _prune(runs: Path, newest: Path, keep: int) -> None:
+    """Remove the oldest run directories beyond ``keep``: only what is one by name and by content, and not in use."""
     found = sorted(path for path in runs.iterdir() if _RUN_NAME.fullmatch(path.name) and path != newest)
-    for path in found[: max(0, len(found) - KEPT_RUNS + 1)]:
+    too_many = len(found) + 1 - keep
+    for path in found:
+        if too_many <= 0:
+            return
         try:
             with (path / "plan.json").open(encoding="utf-8") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if "scenarios" in json.load(file) and (path / "journal").is_dir():
                     shutil.rmtree(path)
+                    too_many -= 1
         except (OSError, ValueError):
             continue

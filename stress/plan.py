@@ -24,6 +24,7 @@ __all__ = ["OPTIONS", "Plan", "UsageError"]
 DEFAULT_WRITERS = 16
 DEFAULT_DURATION_S = 10.0
 PROCESSES_MAX = 4096
+KEPT_RUNS = 20
 DURATION_S_MAX = 366 * 86400.0
 
 _LANGUAGES = tuple(language.label for language in Language)
@@ -71,6 +72,10 @@ class Plan:
     stop_on_first: bool = False
     op_limit_s: float = 30.0
     """An operation that takes longer hangs."""
+    check_every_s: float | None = None
+    """Judge what was done after each such stage, and go on with fresh files; None: once, at the end."""
+    keep: int = KEPT_RUNS
+    """Run directories that are kept in ``runs``; the oldest go, but not those in which a stage has found something."""
 
     def __post_init__(self) -> None:
         """Look at every value."""
@@ -89,6 +94,7 @@ class Plan:
         _check_mix(self.mix, self.writers)
         if self.ops is not None:
             _whole("--ops", self.ops, 1, 1 << 40, "a number of operations", "--ops 100000")
+        _whole("--keep", self.keep, 2, 1 << 20, "a number of run directories", "--keep 20")
         _whole("--seed", self.seed, 0, (1 << 64) - 1, "a seed", "--seed 7")
         if self.duration_s is None and self.ops is None:
             raise UsageError("--duration", "the run would have no end; give --duration 10s or --ops 100000")
@@ -98,6 +104,7 @@ class Plan:
             ("--pause-every", self.pause_every_s),
             ("--fill-every", self.fill_every_s),
             ("--op-limit", self.op_limit_s),
+            ("--check-every", self.check_every_s),
         ):
             if seconds is not None and not _lasts(seconds):
                 raise UsageError(option, str(seconds), _DURATION_ADVICE.format(option, _EXAMPLES[option]))
@@ -191,6 +198,7 @@ _EXAMPLES = {
     "--pause-every": "500ms",
     "--fill-every": "200ms",
     "--op-limit": "30s",
+    "--check-every": "10m",
 }
 
 
@@ -330,5 +338,7 @@ OPTIONS: dict[str, Option] = {
     "fill-every": _duration("fill_every_s"),
     "stop-on-first": Option("stop_on_first", _read_flag, lambda option, value: [option]),
     "op-limit": _duration("op_limit_s"),
+    "check-every": _duration("check_every_s"),
+    "keep": _whole_option("keep", 2, 1 << 20, "a number of run directories", "--keep 20"),
 }
 """Option name, without its dashes → `Option`. The options of ``stress run`` that belong to a plan."""

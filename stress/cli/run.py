@@ -26,6 +26,7 @@ Examples:
   stress run handoff progress_log --mix bash=8,python=8
   stress run --dir /dev/shm --kill-every 200ms
   stress run --target naive --stop-on-first
+  stress run --duration 24h --check-every 10m --keep 50
   stress run --target my_helpers.py --report json=report.json,junit=report.xml
   stress run --target mine.toml --ops 100000 --seed 7
 
@@ -100,6 +101,14 @@ def _option(name: str, metavar: str, help_: str, **more: Any) -> Callable[[F], F
 @_option("fill-every", "DURATION", "Have a random worker's disk full for a moment about this often. [default: never]")
 @_option("stop-on-first", "", "End the run at the first violation. [default: no]", is_flag=True, default=None)
 @_option("op-limit", "DURATION", "An operation that takes longer than this hangs. [default: 30s]")
+@_option(
+    "check-every",
+    "DURATION",
+    "Judge in stages of that length, each with fresh files, and go on: for hours and days. [default: at the end]",
+)
+@_option(
+    "keep", "N", "Run directories to keep; the oldest go, not those in which this run found something. [default: 20]"
+)
 @_option(
     "plan",
     "FILE",

@@ -77,7 +77,9 @@ def _deeds(result: Result) -> str:
     who = counted(writers, "writer") + (f" and {counted(readers, 'reader')}" if readers else "")
     scenarios = ", ".join(plan.get("scenarios", ())) or "no scenario"
     done = counted(int(stats.get("operations", 0)), "operation")
-    return f"{who} did {done} in {stats.get('duration_s', 0.0):.1f} s on {scenarios} with {plan.get('target', '?')}"
+    stages = f" and {counted(stats['stages'], 'stage')}" if "stages" in stats else ""
+    took = f"{stats.get('duration_s', 0.0):.1f} s{stages}"
+    return f"{who} did {done} in {took} on {scenarios} with {plan.get('target', '?')}"
 
 
 def _claims(result: Result) -> list[str]:
