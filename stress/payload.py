@@ -239,12 +239,13 @@ def parse_records(content: bytes, start: int = 0) -> tuple[list[int], list[int]]
     """The versions of the whole records from ``start`` on, and the offset at which each of them ends."""
     versions: list[int] = []
     ends: list[int] = []
-    at = start
-    while head := _HEAD.match(content, at):
+    at, stop = start, len(content)
+    match, crc32 = _HEAD.match, zlib.crc32
+    while head := match(content, at):
         text, process, seq, length, crc = head.groups()
         body = head.end()
         end = body + int(length)
-        if end > len(content) or zlib.crc32(content[body:end]) != int(crc, 16):
+        if end > stop or crc32(content[body:end]) != int(crc, 16):
             break
         # Logs have a great many records, and all of their versions are different: no cache would know them.
         versions.append(int(process) << 32 | int(seq) if process else parse_version(text.decode("ascii")))

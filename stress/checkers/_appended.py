@@ -51,6 +51,8 @@ class Log:
     """How many records each of them found."""
     strange: Rows
     """Looks at whole records that are no beginning of the truth."""
+    garbled: Rows
+    """Looks that found bytes which belong to no whole record."""
 
     def pre_made(self, tokens: Ints) -> Flags:
         """Which versions were in the log before the run."""
@@ -92,6 +94,7 @@ def log_of(history: History, index: int) -> Log | None:
         looks=np.append(looks[known], empty),
         length=np.append(length[known], np.zeros(len(empty), np.int64)),
         strange=looks[~known],
+        garbled=seen[saw == GARBAGE],
     )  # fmt: skip
 
 

@@ -204,7 +204,7 @@ def _crossed(history: History, log: Log, strange: Strange) -> Iterator[Finding]:
 def _torn(history: History, index: int, facts: FileFacts, log: Log | None) -> Iterator[Finding]:
     """Bytes of no record: in the end, or in a look."""
     spans = log.torn if log is not None and log.at == LAST else []
-    rows = garbled(history, index)
+    rows = garbled(history, index) if log is None else log.garbled
     if not spans and not len(rows):
         return
     message, witness, detail = "", list[int](), list[str]()

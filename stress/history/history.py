@@ -155,14 +155,11 @@ class History:
         """Row numbers, ascending, of the operations on ``file`` (of these kinds; with this outcome)."""
         start, stop = np.searchsorted(self._files_sorted, [file, file + 1])
         rows = self._rows_by_file[start:stop]
-        ops = self.ops
-        if kinds:
-            wanted = np.zeros(256, np.bool_)
-            wanted[list(kinds)] = True
-            rows = rows[wanted[ops["kind"][rows]]]
-        if outcome is not None:
-            rows = rows[ops["outcome"][rows] == outcome]
-        return rows
+        if not kinds and outcome is None:
+            return rows
+        wanted = np.zeros((len(Outcome), 256), np.bool_)
+        wanted[slice(None) if outcome is None else outcome, list(kinds) if kinds else slice(None)] = True
+        return rows[wanted.ravel()[self._what_by_file[start:stop]]]
 
     def __post_init__(self) -> None:
         # Derived once: rows grouped by file, in order of invocation within each.
@@ -172,9 +169,13 @@ class History:
         order = np.argsort(file.astype(np.uint16) if few else file, kind="stable")
         object.__setattr__(self, "_rows_by_file", order)
         object.__setattr__(self, "_files_sorted", file[order])
+        # Kind and outcome stand side by side in a record: one gather for both, and for all the checkers.
+        offset = self.ops.dtype.fields["kind"][1] if self.ops.dtype.fields else 0
+        object.__setattr__(self, "_what_by_file", self.ops.getfield("<u2", offset)[order])
 
     _rows_by_file: NDArray[np.intp] = field(init=False, repr=False, compare=False)
     _files_sorted: NDArray[np.int32] = field(init=False, repr=False, compare=False)
+    _what_by_file: NDArray[np.uint16] = field(init=False, repr=False, compare=False)
 
     @classmethod
     def of(
