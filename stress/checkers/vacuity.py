@@ -23,6 +23,7 @@ __all__ = ["vacuity"]
 
 CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.BACKUP, Kind.RECOVER)
 LOOKS = (Kind.READ, Kind.OBSERVE, Kind.OBSERVE_BACKUP)
+_BLOCK = 1 << 16
 EXPECTED_FROM = 50
 """Changes of one scenario from which on some must have met another operation; fewer may miss all by chance."""
 
@@ -122,7 +123,7 @@ def _why(history: History, rows: NDArray[np.intp]) -> str:
 
 def _alone(history: History) -> Iterator[Finding]:
     ops = history.ops
-    if not _overlap(history, np.arange(len(ops))):
+    if not _overlap(history, np.unique(ops["file"])):
         message = (
             f"None of {counted(len(ops), 'operation')} overlapped a change that another process made to the same file: "
             "nothing about concurrency was shown."
@@ -134,7 +135,7 @@ def _alone(history: History) -> Iterator[Finding]:
         rows = np.flatnonzero(ops["scenario"] == index)
         made = int(changes[rows].sum())
         # Its files may be those of others, too: what it met there counts.
-        if made >= EXPECTED_FROM and not _overlap(history, np.flatnonzero(np.isin(ops["file"], ops["file"][rows]))):
+        if made >= EXPECTED_FROM and not _overlap(history, np.unique(ops["file"][rows])):
             message = (
                 f"In scenario {name} none of {counted(made, 'change')} overlapped anything that another process did to "
                 "the same file: nothing about concurrency was shown."
@@ -142,19 +143,21 @@ def _alone(history: History) -> Iterator[Finding]:
             yield replace(_doubt(history, "no-overlap", message), scenario=name)
 
 
-def _overlap(history: History, rows: NDArray[np.intp]) -> bool:
+def _overlap(history: History, files: NDArray[np.int32]) -> bool:
     """Whether a change went on at the same time as another operation on its file.
 
     A process does one thing at a time, so what is still going on when an operation begins is another's.
     """
     ops = history.ops
-    # File by file, and in order of invocation within each, as rows are anyhow.
-    rows = rows[grouping(ops["file"][rows])]
-    for own in np.split(rows, np.flatnonzero(np.diff(ops["file"][rows])) + 1):
-        change = among(ops["kind"][own], CHANGES)
-        invoke, ret = ops["invoke"][own], ops["return"][own]
-        under_way = np.maximum.accumulate(np.where(change, ret, np.iinfo(np.int64).min))[:-1] > invoke[1:]
-        met = change[1:] & (np.maximum.accumulate(ret)[:-1] > invoke[1:])
-        if (under_way | met).any():
-            return True
+    for index in files.tolist():
+        rows = history.rows(index)
+        change_until = until = np.iinfo(np.int64).min
+        for start in range(0, len(rows), _BLOCK):  # as a rule the first has one
+            own = rows[start : start + _BLOCK]
+            change, invoke, ret = among(ops["kind"][own], CHANGES), ops["invoke"][own], ops["return"][own]
+            busy = np.maximum.accumulate(np.append(until, ret))
+            changing = np.maximum.accumulate(np.append(change_until, np.where(change, ret, change_until)))
+            if ((changing[:-1] > invoke) | (change & (busy[:-1] > invoke))).any():
+                return True
+            change_until, until = int(changing[-1]), int(busy[-1])
     return False
