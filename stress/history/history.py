@@ -157,7 +157,7 @@ class History:
         rows = self._rows_by_file[start:stop]
         if not kinds and outcome is None:
             return rows
-        wanted = np.zeros((len(Outcome), 256), np.bool_)
+        wanted = np.zeros((256, 256), np.bool_)
         wanted[slice(None) if outcome is None else outcome, list(kinds) if kinds else slice(None)] = True
         return rows[wanted.ravel()[self._what_by_file[start:stop]]]
 

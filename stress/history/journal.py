@@ -76,6 +76,7 @@ _EXTRA = np.dtype(
 )  # fmt: skip
 _PACK_ROW = struct.Struct("<5q")
 _PACK_EXTRA = struct.Struct("<5qii")
+_PACK_ONE = struct.Struct("<q")
 _PARENT_AT, _VALUE_AT, _WHAT_AT, _EXTRA_AT = 8, 16, 34, 36
 _EXTRA_BYTES = _EXTRA.itemsize
 ROW_BYTES = _ROW.itemsize
@@ -86,7 +87,7 @@ _OK = Outcome.OK
 _IS_CHANGE = np.isin(np.arange(256), _CHANGES)
 # Bound once: an operation is recorded in half a microsecond, of which each look-up is a part.
 _monotonic_ns = time.monotonic_ns
-_pack_row, _pack_parent = _PACK_ROW.pack_into, struct.Struct("<q").pack_into
+_pack_row = _PACK_ROW.pack_into
 _pack_extra, _pack_link = _PACK_EXTRA.pack_into, struct.Struct("<I").pack_into
 _pack_seen, _pack_done = struct.Struct("<3q").pack_into, struct.Struct("<2q").pack_into
 
@@ -187,7 +188,8 @@ class Journal:
 
     def know_parent(self, parent: int) -> None:
         """Store what an update started from as soon as it is known: it must survive a kill in the write."""
-        _pack_parent(self._map, self._at + _PARENT_AT, parent)
+        at = self._at + _PARENT_AT
+        self._map[at : at + 8] = _PACK_ONE.pack(parent)  # one store: packing into the map would first put zeros there
 
     def tell(
         self,
