@@ -130,7 +130,7 @@ class Journal:
     """The writing side; used by one process only. ``state`` and CPU times are for the harness to look at."""
 
     def __init__(self, folder: str, process: int, worker: int, language: Language, *, writer: bool) -> None:
-        self._base = str(Path(folder) / f"p{process:06}")
+        self._base = os.path.join(folder, f"p{process:06}")
         self.process = process
         self.rows = 0
         self.state = 0

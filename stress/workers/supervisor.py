@@ -174,7 +174,9 @@ class Supervisor:
         scratch.mkdir()
         if seat.language is Language.PYTHON:
             handle = _FORK.Process(
-                target=self._be_python_worker, args=(seat, number, journals, duties, scratch), name=f"stress-p{number}"
+                target=self._be_python_worker,
+                args=(seat, number, journals, duties, str(scratch)),
+                name=f"stress-p{number}",
             )
             handle.start()
             worker = _Worker(seat, number, handle.pid, handle, None)
@@ -193,7 +195,7 @@ class Supervisor:
             "started", process=number, worker=seat.worker, language=seat.language.label, role=seat.part, pid=worker.pid
         )
 
-    def _be_python_worker(self, seat: Seat, number: int, journals: str, duties: Duties, scratch: Path) -> None:
+    def _be_python_worker(self, seat: Seat, number: int, journals: str, duties: Duties, scratch: str) -> None:
         """In the child: shed what is the supervisor's, then work."""
         os.setsid()
         processes.die_with_parent(os.getppid())
@@ -203,7 +205,7 @@ class Supervisor:
             os.close(fd)
         os.close(self._lifeline)
         self._gate.leave_to_others()
-        words = os.open(scratch / "stderr", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        words = os.open(f"{scratch}/stderr", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.dup2(words, 2)
         os.environ["STRESS_PROCESS"] = _mark(self._orders.run, number)
         try:
