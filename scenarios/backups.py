@@ -32,8 +32,8 @@ scenario(
         about="the handoff context is backed up before each change, several times a second, and backups are read",
         files=(CONTEXT,),
         roles=(
-            Role("change safely", "writer", change_safely, needs=frozenset({"backup", "write"}), weight=2),
-            Role("inspect", "reader", inspect, weight=8),
+            Role("change safely", "writer", change_safely, needs=frozenset({"backup", "write"}), weight=4),
+            Role("inspect", "reader", inspect, weight=12),
         ),
         checkers=frozenset({"backups", "torn", "register", "sessions", "metadata", "leftovers", "progress"}),
         kinds=frozenset({Kind.BACKUP, Kind.WRITE, Kind.OBSERVE_BACKUP}),
