@@ -17,31 +17,30 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
-from stress import scenarios
 from stress.checkers import registry as checker_registry
+from stress.execution.assignment import Seat, assign
+from stress.execution.drivers import shell
+from stress.execution.launch import Supervised, launch
+from stress.execution.progress import Progress, Tail
+from stress.execution.supervisor import Orders
 from stress.history.history import History
 from stress.history.jsonl import HistoryError, read_history
 from stress.history.record import Language
-from stress.history.store import load_history, read_events, save_final, save_world
+from stress.history.run_directory import load_history, read_events, save_final, save_world
 from stress.plan import Plan, UsageError
 from stress.registry import UnknownName
 from stress.result import Finding, Result, Verdict
-from stress.stages import Stages
 from stress.stats import cpu_shares, operation_counts, run_stats
-from stress.tail import Progress, Tail
-from stress.target import Target, TargetError
-from stress.target import load as load_target
 from stress.units import parse_duration
-from stress.workers import shell
-from stress.workers.launch import Supervised, launch
-from stress.workers.seats import Seat, assign
-from stress.workers.supervisor import Orders
-from stress.world import World, compose, lay_out, look, required_kinds, xattrs_on
+from stress.workload import catalog
+from stress.workload.layout import World, compose, lay_out, look, required_kinds, xattrs_on
+from stress.workload.target import Target, TargetError
+from stress.workload.target import load as load_target
 
 __all__ = ["HarnessError", "Progress", "check", "judge", "run"]
 
@@ -57,14 +56,13 @@ class HarnessError(RuntimeError):
 def run(plan: Plan, watch: Watch | None = None, *, unwatched: bool = False) -> Result:
     """Run ``plan``; ``watch`` is called about four times a second from this thread. ``unwatched``: as `Orders` say.
 
-    With ``check_every_s`` in stages, as `stress.stages` tells.
+    The plan is one stage: ``check_every_s`` belongs to `stress.campaigns.stages.run`.
 
     Raises `stress.plan.UsageError` for what the plan asks for and can't be had, and `HarnessError`. SIGINT and
     SIGTERM, while it runs in the main thread, end the run early: what was done until then is checked, and the result
     is marked interrupted.
     """
-    if plan.check_every_s is not None:
-        return _run_in_stages(plan, watch)
+    assert plan.check_every_s is None, "a run in stages goes through `stress.run`"
     cast = _cast(plan)
     with _directory(plan) as directory, _run_directory(plan, cast.target) as folder, _scratch(folder) as scratch:
         try:
@@ -84,21 +82,6 @@ def run(plan: Plan, watch: Watch | None = None, *, unwatched: bool = False) -> R
         result = check(str(folder), watch=watch, tool_cpu_s=tool_cpu_s, interrupted=interrupted)
     _prune(Path(plan.runs), folder, plan.keep)
     return result
-
-
-def _run_in_stages(plan: Plan, watch: Watch | None) -> Result:
-    stages = Stages(plan)
-    with ExitStack() as held:
-        evidence = 0
-        while (stage := stages.next()) is not None:
-            result = run(stage, None if watch is None else lambda progress: watch(stages.progress(progress)))
-            stages.add(stage, result)
-            # A run directory that is locked is in use, and stays. One place is left for the stages still to come.
-            if result.verdict is not Verdict.PASS and evidence < plan.keep - 1:
-                evidence += 1
-                file = held.enter_context((Path(result.run) / "plan.json").open(encoding="utf-8"))
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return stages.result()
 
 
 def check(
@@ -182,7 +165,7 @@ class _Cast:
 
 
 def _cast(plan: Plan) -> _Cast:
-    scenarios.load()
+    catalog.load()
     try:
         target = load_target(plan.target)
         able, skipped = _abilities(target)

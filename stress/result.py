@@ -81,7 +81,7 @@ class Result:
     history: History | None = field(default=None, repr=False, compare=False)
     """What was judged, for reports that draw it."""
     events: tuple[Mapping[str, Any], ...] = field(default=(), repr=False, compare=False)
-    """Starts, ends and the strokes of the nemesis, as `stress.history.store.read_events` gives them."""
+    """Starts, ends and the strokes of the nemesis, as `stress.history.run_directory.read_events` gives them."""
 
     @property
     def exit_code(self) -> int:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from stress.checkers._words import excerpt, parts
-from stress.payload import writers_in
+from stress.workload.payload import writers_in
 
 __all__ = ["Evidence", "classify", "versions_named"]
 

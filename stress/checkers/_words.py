@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from stress.history.history import FileFacts, History
 from stress.history.record import NO_VERSION, Kind, Operation, Outcome, format_version
-from stress.payload import writers_in
 from stress.result import Finding, Verdict, witness
+from stress.workload.payload import writers_in
 
 __all__ = ["WITNESS_MAX", "counted", "did", "excerpt", "finding", "moment", "parts", "pick", "span", "who"]
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from stress.checkers._appended import Log, Rows, log_of, overtaken
-from stress.checkers._clusters import LAST
-from stress.checkers._looks import Strange, strange_looks
+from stress.checkers._log.append_order import Log, Rows, log_of, overtaken
+from stress.checkers._log.non_prefix_reads import Strange, strange_looks
+from stress.checkers._register.clusters import LAST
 from stress.checkers._words import counted, did, excerpt, finding, moment, parts, span, who
 from stress.checkers.registry import checker
 from stress.checkers.torn import Garbled, garbled

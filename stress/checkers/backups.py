@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stress.checkers._clusters import clusters_of
 from stress.checkers._evidence import classify
-from stress.checkers._judged import Judged
+from stress.checkers._register.clusters import clusters_of
+from stress.checkers._register.read_analysis import Judged
 from stress.checkers._words import did, finding, moment, span, who
 from stress.checkers.registry import checker
 from stress.checkers.torn import meanwhile

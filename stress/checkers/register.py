@@ -1,4 +1,4 @@
-"""``register``: each document is a linearizable register (see `stress.checkers._clusters` for the theory and sources).
+"""``register``: each document is a linearizable register. Theory and sources: `stress.checkers._register.clusters`.
 
 That an update is atomic, with nothing between the version it read and the one it wrote, is checked by ``updates``,
 which shares the clusters. Together the two are exact: they find something iff no order of the operations explains the
@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from stress.checkers._clusters import FINAL, Clusters
-from stress.checkers._judged import Judged, judge
+from stress.checkers._register.clusters import FINAL, Clusters
+from stress.checkers._register.read_analysis import Judged, judge
 from stress.checkers._words import did, finding, moment, span, who
 from stress.checkers.registry import checker
 from stress.history.history import History

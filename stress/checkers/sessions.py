@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stress.checkers._chains import Chains, chains
-from stress.checkers._clusters import FIRST, Clusters, clusters_of
 from stress.checkers._columns import Flags, Ints, grouping, segment_starts, segmented_max_before
+from stress.checkers._register.chains import Chains, chains
+from stress.checkers._register.clusters import FIRST, Clusters, clusters_of
 from stress.checkers._words import finding, span, who
 from stress.checkers.registry import checker
 from stress.history.history import History

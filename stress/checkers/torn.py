@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stress.checkers._evidence import Evidence, classify, versions_named
-from stress.checkers._logs import views
 from stress.checkers._words import counted, did, excerpt, finding, parts, span, who
 from stress.checkers.registry import checker
 from stress.history.history import FileFacts, History
 from stress.history.record import ABSENT, GARBAGE, Kind, Outcome, format_version, parse_version
-from stress.payload import parse_log
 from stress.result import Finding
+from stress.workload.log_replay import views
+from stress.workload.payload import parse_log
 
 __all__ = ["Garbled", "garbled", "meanwhile", "torn"]
 

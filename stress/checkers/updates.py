@@ -2,7 +2,9 @@
 
 Each update says which version it started from. Two that took effect and started from one version: one of them
 overwrote the other. Where no version has two heirs, the updates form chains, and nothing may come between the links of
-a chain: the block of its versions has to find a place among the others as one (see `stress.checkers._clusters`).
+a chain: the block of its versions has to find a place among the others as one.
+
+Theory and sources: `stress.checkers._register.clusters`.
 """
 
 from __future__ import annotations
@@ -12,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stress.checkers._blocks import Crossing, crossings
-from stress.checkers._clusters import FAILED, PHANTOM, WITHOUT
 from stress.checkers._columns import Ints
-from stress.checkers._judged import Judged, judge
+from stress.checkers._register.clusters import FAILED, PHANTOM, WITHOUT
+from stress.checkers._register.interleaving import Crossing, crossings
+from stress.checkers._register.read_analysis import Judged, judge
 from stress.checkers._words import counted, did, finding, moment, span, who
 from stress.checkers.registry import checker
 from stress.history.history import History

@@ -119,7 +119,7 @@ class Header:
     woken_ns: int
     """When the gate let it through; 0: not yet."""
     unrecorded: int
-    """Operations of which nothing was recorded; see `stress.workers.python_worker.Unwatched`."""
+    """Operations of which nothing was recorded; see `stress.execution.drivers.python.Unwatched`."""
 
 
 class OldJournal(ValueError):

@@ -11,10 +11,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from stress.execution.progress import Progress
 from stress.plan import Plan
 from stress.reporters.table import rows_of_counts, table
 from stress.reporters.words import counted
-from stress.tail import Progress
 from stress.units import format_duration, format_rate
 
 __all__ = ["LineView", "LiveView", "SilentView", "View", "frame", "progress_line"]

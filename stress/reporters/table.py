@@ -9,9 +9,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from stress.execution.progress import Count
 from stress.history.record import Kind
 from stress.result import Result
-from stress.tail import Count
 from stress.units import format_latency, format_rate
 
 __all__ = ["NAMES", "Row", "rows_of_counts", "rows_of_result", "table"]

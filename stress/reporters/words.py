@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from stress.result import Finding, Result, Verdict
-from stress.scenarios import SCENARIOS
+from stress.workload.catalog import SCENARIOS
 
 __all__ = [
     "again",

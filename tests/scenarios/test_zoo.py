@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from stress import engine, scenarios, target
+from stress import engine
 from stress.plan import Plan
 from stress.result import Result, Verdict
-from stress.target import Target
+from stress.workload import catalog, target
+from stress.workload.target import Target
 
-scenarios.load()
+catalog.load()
 TARGETS = {name: target.load(name) for name in target.names()}
 BROKEN = [made for made in TARGETS.values() if made.expects]
 TRIES = 2

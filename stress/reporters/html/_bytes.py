@@ -12,10 +12,10 @@ from markupsafe import Markup
 
 from stress.history.history import History
 from stress.history.record import GARBAGE, Kind, Operation, format_version
-from stress.payload import document_of
 from stress.reporters.html._palette import CHANGES, Palette
 from stress.reporters.words import counted, escape_bytes
 from stress.result import Finding
+from stress.workload.payload import document_of
 
 __all__ = ["BytesShown", "bytes_shown"]
 

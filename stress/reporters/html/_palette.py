@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from stress.history.record import INITIAL, Kind, Operation, format_version
-from stress.payload import writers_in
 from stress.reporters.words import plain_text
 from stress.result import Finding
+from stress.workload.payload import writers_in
 
 __all__ = ["BAD", "CHANGES", "COLOURS", "NEUTRAL", "Palette", "palette_of"]
 

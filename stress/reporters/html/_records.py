@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stress.checkers._logs import records_of, views
 from stress.history.history import History
 from stress.history.record import INITIAL, Kind, Operation, Outcome, format_version
 from stress.reporters.html._palette import BAD, Palette
 from stress.result import Finding
+from stress.workload.log_replay import records_of, views
 
 __all__ = ["Records", "records_shown"]
 

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from stress.history.history import History
 from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Kind, Language, Operation, Outcome
 from stress.history.record import format_version as version_text
-from stress.payload import writers_in
 from stress.reporters.html._palette import BAD, CHANGES, Palette
 from stress.reporters.table import NAMES
 from stress.reporters.words import one_line
 from stress.result import Finding
+from stress.workload.payload import writers_in
 
 __all__ = ["LANES_MAX", "NEIGHBOURS_MAX", "timeline"]
 

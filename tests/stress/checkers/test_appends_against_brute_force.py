@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stress.checkers.appends import appends
 from stress.history.history import FileFacts, FinalFile, History
 from stress.history.record import ABSENT, INITIAL, Kind, Operation, Outcome, version_of
-from stress.payload import log_record
+from stress.workload.payload import log_record
 
 Content = tuple[int, ...]
 """The versions of a log's records."""

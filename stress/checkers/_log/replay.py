@@ -1,0 +1,74 @@
+"""What single looks at a log saw, rebuilt from the last look of the same process that found a beginning of the truth.
+
+A process notes with each look only what was new to it. To know what it saw at one of them, all of its looks before
+could be gone through; but where one of those found a beginning of the truth, the truth says what that was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from stress.checkers._columns import grouping, segment_starts
+from stress.checkers._log.append_order import Log, Rows
+from stress.history.history import History
+from stress.history.record import ABSENT, Kind, Outcome
+from stress.workload.log_replay import KEEP
+
+__all__ = ["Look", "looks_rebuilt"]
+
+
+@dataclass(slots=True)
+class Look:
+    """What was seen: the first ``shared`` bytes of the truth, and then ``rest``."""
+
+    row: int
+    shared: int
+    rest: bytes
+    known: bool = True
+    """False once bytes were seen that were not kept."""
+
+
+def looks_rebuilt(history: History, log: Log, index: int, wanted: Rows) -> Iterator[Look]:
+    """What the looks ``wanted`` saw, process by process and in order of time."""
+    ops = history.ops
+    rows = history.rows(index, Kind.READ, Kind.OBSERVE, Kind.RECOVER, outcome=Outcome.OK)
+    rows = rows[ops["version"][rows] != ABSENT]  # these change nothing of what their process saw last
+    rows = rows[np.isin(ops["process"][rows], np.unique(ops["process"][wanted]))]
+    rows = rows[grouping(ops["process"][rows])]
+    if not len(rows):
+        return
+    starts = segment_starts(ops["process"][rows])
+    is_wanted, plain = np.isin(rows, wanted), np.isin(rows, log.looks)
+    # Needed is what stands between a wanted look and the last one before it that found a beginning of the truth.
+    places = np.arange(len(rows))
+    behind = np.minimum.accumulate(np.where(is_wanted, places, len(rows))[::-1])[::-1]
+    stop = np.minimum.accumulate(np.where(np.append(starts[1:], True) | plain, places, len(rows))[::-1])[::-1]
+    needed = np.flatnonzero(~plain & (behind <= stop))
+    look = Look(-1, 0, b"")
+    for place in needed.tolist():
+        if starts[place]:
+            look = Look(-1, 0, b"")
+        elif plain[place - 1]:
+            look = Look(-1, int(ops["size"][rows[place - 1]]), b"")
+        _look_again(history, int(rows[place]), look)
+        if is_wanted[place]:
+            yield look
+
+
+def _look_again(history: History, row: int, look: Look) -> None:
+    """Change ``look`` to what its process saw next, at ``row``."""
+    look.row = row
+    text, data = history.note(row)
+    keep = KEEP.match(text)
+    if keep is None:
+        return
+    kept = int(keep[1])
+    known = look.known or kept == 0
+    if kept <= look.shared:
+        look.shared, look.rest = kept, data
+    else:
+        look.rest = look.rest[: kept - look.shared] + data
+    look.known = known and look.shared + len(look.rest) == history.ops["size"][row]  # else not all was kept

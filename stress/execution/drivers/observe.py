@@ -1,0 +1,205 @@
+"""What a reader saw, examined: a version, or evidence kept byte for byte. Shared by workers in every language."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Outcome
+from stress.workload.payload import common_prefix, examine_document, parse_log
+
+__all__ = [
+    "Parsed",
+    "Sight",
+    "Sights",
+    "document_sight",
+    "newest_backup",
+    "parsed_sight",
+    "read_document",
+    "read_file",
+    "saved_sight",
+    "unreadable_sight",
+]
+
+EVIDENCE_BYTES = 256 << 10
+"""What is kept of one document that is no version."""
+
+
+class Sight(NamedTuple):
+    """The columns of a row that say what was seen."""
+
+    version: int = NO_VERSION
+    parent: int = NO_VERSION
+    size: int = -1
+    digest: int = -1
+    text: str = ""
+    data: bytes = b""
+    outcome: Outcome = Outcome.OK
+
+    @property
+    def rare(self) -> bool:
+        """Whether there is something in it that few operations have, for `Journal.tell`."""
+        return self.digest >= 0 or self.version == GARBAGE or bool(self.text or self.data)
+
+
+_ABSENT = Sight(ABSENT)
+
+
+def read_file(path: str) -> bytes | None:
+    """The bytes of a file, read until there are no more; None if there is none."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        content = os.read(fd, 1 << 16)
+        if len(content) < 1 << 16:
+            # A short read is not the end of a file that somebody is rewriting: ask again, as `cat` does.
+            rest = os.read(fd, 1 << 16)
+            if not rest:
+                return content
+            content += rest
+        parts = [content]
+        while part := os.read(fd, 1 << 20):
+            parts.append(part)
+        return b"".join(parts)
+    finally:
+        os.close(fd)
+
+
+def document_sight(document: Any) -> Sight:
+    """What a target's reader returned: a document, or None for no file."""
+    if document is None:
+        return _ABSENT
+    version, parent = examine_document(document)
+    if version == GARBAGE:
+        return Sight(GARBAGE, text="the reader returned this document", data=_dump(document))
+    return Sight(version, parent)
+
+
+def unreadable_sight(error: ValueError) -> Sight:
+    """A reader that raised ValueError has seen something that is no document; the error often holds it."""
+    # JSONDecodeError has the text in `doc`, UnicodeDecodeError the bytes in `object`.
+    seen = getattr(error, "doc", None) if isinstance(error, json.JSONDecodeError) else getattr(error, "object", None)
+    data = (
+        seen.encode("utf-8", "backslashreplace") if isinstance(seen, str) else seen if isinstance(seen, bytes) else b""
+    )
+    return Sight(
+        GARBAGE, size=len(data) if data else -1, text=f"{type(error).__name__}: {error}", data=data[:EVIDENCE_BYTES]
+    )
+
+
+class Parsed(NamedTuple):
+    """What an outsider read: the bytes, and the document in them (None where there is none)."""
+
+    content: bytes | None
+    document: Any
+
+
+def read_document(path: str) -> Parsed:
+    """Read and parse a file, as any reader of a document does."""
+    content = read_file(path)
+    return Parsed(None, None) if content is None else _parse(content)
+
+
+def _parse(content: bytes) -> Parsed:
+    try:
+        return Parsed(content, json.loads(content))
+    except (ValueError, RecursionError):
+        return Parsed(content, None)
+
+
+def parsed_sight(seen: Parsed) -> Sight:
+    """What `read_document` returned."""
+    content, document = seen
+    if content is None:
+        return _ABSENT
+    version, parent = examine_document(document)
+    if version == GARBAGE:
+        return Sight(GARBAGE, size=len(content), data=content[:EVIDENCE_BYTES])
+    return Sight(version, parent, size=len(content))
+
+
+def saved_sight(path: str) -> Sight:
+    """A backup that a target says it has made at ``path``."""
+    seen = read_document(path)
+    sight = parsed_sight(seen)
+    digest = "" if seen.content is None else hashlib.sha256(seen.content).hexdigest()
+    name = os.path.relpath(path) if os.path.isabs(path) else os.path.normpath(path)
+    return Sight(sight.version, sight.parent, sight.size, text=f"{name}\n{digest}", data=sight.data)
+
+
+def newest_backup(path: str) -> str | None:
+    """The backup of ``path`` that comes last in a listing by name, as `ls` shows it; None if there is none."""
+    folder, base_name = os.path.split(path)
+    try:
+        found = [
+            name for name in os.listdir(folder or ".") if name.startswith(base_name + ".") and name.endswith(".bak")
+        ]
+    except FileNotFoundError:
+        return None
+    return str(Path(folder, max(found))) if found else None
+
+
+class Sights:
+    """One process's view of the shared files; remembers what it saw last, so as to examine, and of a log to keep, only
+    what is new.
+    """
+
+    def __init__(self) -> None:
+        self._documents: dict[str, tuple[bytes, Sight]] = {}
+        self._logs: dict[str, tuple[bytes, int, bool]] = {}  # path → content, CRC-32, whether it was whole
+
+    def look(self, path: str, form: str, content: bytes | None) -> Sight:
+        """Examine what was read of ``path``; ``form`` as in `stress.workload.scenario.SharedFile`."""
+        if form == "log":
+            return self._log(path, content)
+        if content is None:
+            return _ABSENT
+        last, sight = self._documents.get(path, (b"", None))
+        if sight is None or content != last:
+            sight = parsed_sight(_parse(content))
+            self._documents[path] = content, sight
+        return sight
+
+    def look_at_backup(self, path: str) -> Sight:
+        """Read the newest backup of ``path`` as an outsider."""
+        backup = newest_backup(path)
+        if backup is None:
+            return _ABSENT
+        sight = parsed_sight(read_document(backup))
+        return Sight(sight.version, sight.parent, sight.size, text=backup, data=sight.data)
+
+    def _log(self, path: str, content: bytes | None) -> Sight:
+        if content is None:
+            return _ABSENT
+        old, crc, whole = self._logs.get(path, (b"", 0, True))
+        keep = len(old)
+        if whole and content.startswith(old):
+            crc = zlib.crc32(content[keep:], crc)
+            _, end = parse_log(content, keep)
+        else:
+            keep = common_prefix(old, content)
+            crc = zlib.crc32(content)
+            _, end = parse_log(content)
+        whole = end == len(content)
+        changed = len(content) != len(old) or keep != len(old)
+        self._logs[path] = (content, crc, whole)
+        return Sight(
+            NO_VERSION if whole else GARBAGE,
+            size=len(content),
+            digest=crc,
+            text=f"keep={keep}" if changed else "",
+            data=content[keep:] if changed else b"",
+        )
+
+
+def _dump(document: Any) -> bytes:
+    try:
+        return json.dumps(document)[:EVIDENCE_BYTES].encode("utf-8", "backslashreplace")
+    except (TypeError, ValueError, RecursionError):
+        return repr(document)[:EVIDENCE_BYTES].encode("utf-8", "backslashreplace")
