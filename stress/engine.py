@@ -23,11 +23,11 @@ from pathlib import Path
 from types import FrameType
 
 from stress.checkers import registry as checker_registry
-from stress.execution.assignment import Seat, assign
+from stress.execution.assignment import WorkerSpec, assign_workers
 from stress.execution.drivers import shell
 from stress.execution.launch import Supervised, launch
-from stress.execution.progress import Progress, Tail
-from stress.execution.supervisor import Orders
+from stress.execution.progress import JournalFollower, Progress
+from stress.execution.supervisor import RunSpec
 from stress.history.history import History
 from stress.history.jsonl import HistoryError, read_history
 from stress.history.record import Language
@@ -38,11 +38,11 @@ from stress.result import Finding, Result, Verdict
 from stress.stats import cpu_shares, operation_counts, run_stats
 from stress.units import parse_duration
 from stress.workload import catalog
-from stress.workload.layout import World, compose, lay_out, look, required_kinds, xattrs_on
+from stress.workload.layout import World, compose, inspect, lay_out, required_kinds, xattrs_on
 from stress.workload.target import Target, TargetError
 from stress.workload.target import load as load_target
 
-__all__ = ["HarnessError", "Progress", "check", "judge", "run"]
+__all__ = ["HarnessError", "Progress", "check", "run", "run_checkers"]
 
 Watch = Callable[[Progress], None]
 
@@ -54,7 +54,7 @@ class HarnessError(RuntimeError):
 
 
 def run(plan: Plan, watch: Watch | None = None, *, unwatched: bool = False) -> Result:
-    """Run ``plan``; ``watch`` is called about four times a second from this thread. ``unwatched``: as `Orders` say.
+    """Run ``plan``; ``watch`` is called about four times a second from this thread. ``unwatched``: see `RunSpec`.
 
     The plan is one stage: ``check_every_s`` belongs to `stress.campaigns.stages.run`.
 
@@ -71,9 +71,9 @@ def run(plan: Plan, watch: Watch | None = None, *, unwatched: bool = False) -> R
             limit_ns = int(plan.op_limit_s * 1e9)
             names = tuple(scenario.name for scenario in cast.world.scenarios)
             save_world(folder, cast.world.facts, names, required_kinds(cast.world), cast.skipped, limit_ns)
-            orders = replace(_orders(plan, cast, folder, directory, scratch), unwatched=unwatched)
-            interrupted, tool_cpu_s = _supervise(plan, orders, cast, watch)
-            final, backups, leftovers = look(cast.world, directory, cast.target, had_xattrs)
+            run_spec = replace(_run_spec(plan, cast, folder, directory, scratch), unwatched=unwatched)
+            interrupted, tool_cpu_s = _supervise(plan, run_spec, cast, watch)
+            final, backups, leftovers = inspect(cast.world, directory, cast.target, had_xattrs)
             save_final(folder, final, backups, leftovers)
         except OSError as error:
             raise HarnessError(
@@ -98,7 +98,7 @@ def check(
         raise HarnessError(f"{run_directory!r} is no run directory that can be read: {error}") from error
     if watch is not None:
         watch(Progress("checking", 0.0, None, None, {}, 0.0, 0, {}, 0, 0))
-    findings = judge(history)
+    findings = run_checkers(history)
     shares = folder / "cpu.json"
     if tool_cpu_s:
         shares.write_text(json.dumps(cpu_shares(folder, tool_cpu_s, events)), encoding="utf-8")
@@ -127,7 +127,7 @@ def check_history(path: str) -> Result:
     except (OSError, UnicodeDecodeError, HistoryError) as error:
         why = getattr(error, "strerror", None) or error
         raise UsageError("RUN", path, f"is no history that can be read: {why}") from error
-    findings = judge(history)
+    findings = run_checkers(history)
     return Result(
         verdict=max((finding.verdict for finding in findings), default=Verdict.PASS),
         findings=tuple(findings),
@@ -141,7 +141,7 @@ def check_history(path: str) -> Result:
     )
 
 
-def judge(history: History) -> list[Finding]:
+def run_checkers(history: History) -> list[Finding]:
     """What all checkers find, violations first; raises `HarnessError` if one of them breaks."""
     findings: list[Finding] = []
     for name in checker_registry.load():
@@ -159,7 +159,7 @@ def judge(history: History) -> list[Finding]:
 class _Cast:
     target: Target
     world: World
-    seats: list[Seat]
+    specs: list[WorkerSpec]
     skipped: tuple[str, ...]
     faults: Mapping[str, float]
 
@@ -181,16 +181,16 @@ def _cast(plan: Plan) -> _Cast:
             offered = ", ".join(sorted(there.label for there in able))
             raise UsageError("--mix", language.label, f"is no side of the target {target.name}; it has: {offered}")
     readers = plan.readers if plan.readers is not None else max(2, plan.writers // 4)
-    seats = assign(world, able, writers=plan.writers, readers=readers, mix=mix)
+    specs = assign_workers(world, able, writers=plan.writers, readers=readers, mix=mix)
     for language in able:
-        if not any(seat.language is language for seat in seats) and (mix is None or language in mix):
+        if not any(spec.language is language for spec in specs) and (mix is None or language in mix):
             left_out.append(f"{language.label} workers: the target's {language.label} side can do none of the duties")
     faults = {
         name: seconds for name in ("kill", "pause", "fill") if (seconds := getattr(plan, f"{name}_every_s")) is not None
     }
     for option, text in target.faults.items():
         faults.setdefault(option.removesuffix("_every"), parse_duration(text))
-    return _Cast(target, world, seats, tuple(skipped + left_out), faults)
+    return _Cast(target, world, specs, tuple(skipped + left_out), faults)
 
 
 def _abilities(target: Target) -> tuple[dict[Language, frozenset[str]], list[str]]:
@@ -216,13 +216,13 @@ def _abilities(target: Target) -> tuple[dict[Language, frozenset[str]], list[str
     return able, skipped
 
 
-def _orders(plan: Plan, cast: _Cast, folder: Path, directory: Path, scratch: Path) -> Orders:
+def _run_spec(plan: Plan, cast: _Cast, folder: Path, directory: Path, scratch: Path) -> RunSpec:
     source = shell.write_commands(cast.target, folder)
-    return Orders(
+    return RunSpec(
         run=folder.resolve(),
         directory=directory,
         scratch=scratch,
-        seats=tuple(cast.seats),
+        specs=tuple(cast.specs),
         files={facts.path: (index, facts.form) for index, facts in enumerate(cast.world.facts)},
         target=cast.target,
         bash=None if source is None else source.resolve(),
@@ -238,54 +238,54 @@ def _orders(plan: Plan, cast: _Cast, folder: Path, directory: Path, scratch: Pat
 # While it runs
 
 
-def _supervise(plan: Plan, orders: Orders, cast: _Cast, watch: Watch | None) -> tuple[bool, float]:
+def _supervise(plan: Plan, run_spec: RunSpec, cast: _Cast, watch: Watch | None) -> tuple[bool, float]:
     """Have the run supervised, and watch; returns whether it was interrupted, and the tool's own CPU seconds."""
-    tail = Tail(orders.run, cast.world.facts)
+    follower = JournalFollower(run_spec.run, cast.world.facts)
     cpu = time.process_time()
     try:
-        with launch(orders) as supervised, _interruptible(supervised) as interrupted:
+        with launch(run_spec) as supervised, _interruptible(supervised) as interrupted:
             next_check = 1.0
             while supervised.alive(_LOOK_S):
                 elapsed_s = supervised.elapsed_s()
                 if watch is not None or plan.stop_on_first:
-                    tail.look(elapsed_s)
+                    follower.poll(elapsed_s)
                 if watch is not None:
-                    watch(_progress(plan, tail, supervised, cast, elapsed_s))
+                    watch(_progress(plan, follower, supervised, cast, elapsed_s))
                 if plan.stop_on_first and elapsed_s > next_check:
                     # Each look at all that was done so far may take a quarter of the time at the most.
                     started = time.monotonic()
-                    if tail.violations or _violated(orders.run):
+                    if follower.violations or _violated(run_spec.run):
                         supervised.stop()
                     next_check = elapsed_s + max(0.5, 4 * (time.monotonic() - started))
             failure = supervised.failure()
             supervisor_cpu_s = supervised.cpu_s()
     finally:
-        tail.close()
+        follower.close()
     if failure:
         raise HarnessError(failure)
     if interrupted():
-        with (orders.run / "events.jsonl").open("a", encoding="utf-8") as events:
+        with (run_spec.run / "events.jsonl").open("a", encoding="utf-8") as events:
             events.write(json.dumps({"event": "interrupted", "at": time.monotonic_ns()}) + "\n")
     return interrupted(), time.process_time() - cpu + supervisor_cpu_s
 
 
 def _violated(folder: Path) -> bool:
     history = load_history(folder, now=time.monotonic_ns())
-    return any(finding.verdict is Verdict.FAIL for finding in judge(history))
+    return any(finding.verdict is Verdict.FAIL for finding in run_checkers(history))
 
 
-def _progress(plan: Plan, tail: Tail, supervised: Supervised, cast: _Cast, elapsed_s: float) -> Progress:
+def _progress(plan: Plan, follower: JournalFollower, supervised: Supervised, cast: _Cast, elapsed_s: float) -> Progress:
     return Progress(
         phase=supervised.phase(),
         elapsed_s=elapsed_s,
         duration_s=plan.duration_s,
         ops=plan.ops,
-        counts=tail.counts(elapsed_s),
-        overlap=tail.overlap(elapsed_s),
+        counts=follower.counts(elapsed_s),
+        overlap=follower.overlap(elapsed_s),
         kills=supervised.kills(),
-        violations=dict(tail.violations),
-        writers=sum(seat.part == "writer" for seat in cast.seats),
-        readers=sum(seat.part == "reader" for seat in cast.seats),
+        violations=dict(follower.violations),
+        writers=sum(spec.part == "writer" for spec in cast.specs),
+        readers=sum(spec.part == "reader" for spec in cast.specs),
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from stress.checkers._log.append_order import Log, Rows, log_of, overtaken
-from stress.checkers._log.non_prefix_reads import Strange, strange_looks
+from stress.checkers._log.non_prefix_reads import NonPrefixReads, find_non_prefix_reads
 from stress.checkers._register.clusters import LAST
 from stress.checkers._words import counted, did, excerpt, finding, moment, parts, span, who
 from stress.checkers.registry import checker
@@ -33,7 +33,7 @@ def appends(history: History) -> Iterable[Finding]:
             continue
         log = log_of(history, index)
         if log is not None:
-            strange = strange_looks(history, log, index)
+            strange = find_non_prefix_reads(history, log, index)
             yield from _lost(history, log, strange)
             yield from _doubled(history, log, strange)
             yield from _phantom(history, log, strange)
@@ -46,7 +46,7 @@ def _end(history: History, log: Log) -> str:
     return "when all had ended" if log.at == LAST else f"at {moment(history, log.at)}"
 
 
-def _lost(history: History, log: Log, strange: Strange) -> Iterator[Finding]:
+def _lost(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Finding]:
     acknowledged = np.flatnonzero((log.outcome == Outcome.OK) & (log.place < 0) & (log.ret < log.at))
     seen = [append for append in strange.vanished if log.outcome[append] != Outcome.OK or log.ret[append] >= log.at]
     head = log.facts.initial == INITIAL and INITIAL not in log.tokens[:1]
@@ -85,7 +85,7 @@ def _rivals(log: Log, lost: int) -> Rows:
     return found[np.argsort(np.abs(log.ret[found] - log.ret[lost]), kind="stable")][:2]
 
 
-def _doubled(history: History, log: Log, strange: Strange) -> Iterator[Finding]:
+def _doubled(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Finding]:
     values, counts = np.unique(log.tokens, return_counts=True)
     doubled = values[counts > 1].tolist()
     versions = list(dict.fromkeys([*doubled, *strange.doubled]))
@@ -108,7 +108,7 @@ def _doubled(history: History, log: Log, strange: Strange) -> Iterator[Finding]:
     yield finding(history, "appends", "duplicate-append", log.facts, message, rows, count=len(versions))
 
 
-def _phantom(history: History, log: Log, strange: Strange) -> Iterator[Finding]:
+def _phantom(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Finding]:
     failed = log.version[(log.outcome == Outcome.FAIL) & (log.place >= 0)].tolist()
     # While a run is under way, the append may be one that is not in the history yet.
     nobodys = log.tokens[(log.append < 0) & ~log.pre_made(log.tokens)].tolist() if log.at == LAST else []
@@ -132,7 +132,7 @@ def _phantom(history: History, log: Log, strange: Strange) -> Iterator[Finding]:
     yield finding(history, "appends", "phantom-append", log.facts, message, [*rows, look], count=len(versions))
 
 
-def _late(history: History, log: Log, strange: Strange) -> Iterator[Finding]:
+def _late(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Finding]:
     """Pairs that stand in an order which real time forbids."""
     pairs = overtaken(history, log)
     kinds = history.ops["kind"]
@@ -163,7 +163,7 @@ def _late(history: History, log: Log, strange: Strange) -> Iterator[Finding]:
         yield _stale(history, log, strange, pairs.first[stale], pairs.second[stale])
 
 
-def _stale(history: History, log: Log, strange: Strange, firsts: Rows, looks: Rows) -> Finding:
+def _stale(history: History, log: Log, strange: NonPrefixReads, firsts: Rows, looks: Rows) -> Finding:
     if len(looks):
         first, row = int(firsts[0]), int(looks[0])
     else:
@@ -182,7 +182,7 @@ def _stale(history: History, log: Log, strange: Strange, firsts: Rows, looks: Ro
     )  # fmt: skip
 
 
-def _crossed(history: History, log: Log, strange: Strange) -> Iterator[Finding]:
+def _crossed(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Finding]:
     if not strange.crossed:
         return
     row, late, early = strange.crossed[0]

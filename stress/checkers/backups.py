@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stress.checkers._evidence import classify
 from stress.checkers._register.clusters import clusters_of
-from stress.checkers._register.read_analysis import Judged
+from stress.checkers._register.read_analysis import ReadAnalysis
 from stress.checkers._words import did, finding, moment, span, who
 from stress.checkers.registry import checker
 from stress.checkers.torn import meanwhile
@@ -88,10 +88,10 @@ def _not_current(history: History, index: int) -> _Past:
     """Backups that hold a version which can't have been current while they were made: as reads, they are late."""
     if not len(history.rows(index, Kind.BACKUP)):
         return _Past(0, None)
-    judged = Judged(clusters_of(history, index, Kind.BACKUP))
-    made, kinds = judged.made, history.ops["kind"]
+    reads = ReadAnalysis(clusters_of(history, index, Kind.BACKUP))
+    made, kinds = reads.made, history.ops["kind"]
     backup = (made.read_rows >= 0) & (kinds[made.read_rows] == Kind.BACKUP)
-    late = np.flatnonzero(backup & (judged.stale | judged.early))
+    late = np.flatnonzero(backup & (reads.stale | reads.early))
     aborted = made.aborted[kinds[made.aborted] == Kind.BACKUP]
     phantom = made.phantom[kinds[made.phantom] == Kind.BACKUP] if history.final else made.phantom[:0]
     count = len(late) + len(aborted) + len(phantom)
@@ -103,21 +103,21 @@ def _not_current(history: History, index: int) -> _Past:
     if row in phantom:
         return _Past(count, lambda: (row, "a version nobody wrote", []))
     read = int(late[np.argmin(made.read_rows[late])])
-    return _Past(count, lambda: (row, *_why_late(history, judged, read)))
+    return _Past(count, lambda: (row, *_why_late(history, reads, read)))
 
 
-def _why_late(history: History, judged: Judged, read: int) -> tuple[str, list[int]]:
-    made = judged.made
+def _why_late(history: History, reads: ReadAnalysis, read: int) -> tuple[str, list[int]]:
+    made = reads.made
     old = int(made.read_of[read])
-    write = judged.row_of(old)
-    if judged.early[read]:
+    write = reads.row_of(old)
+    if reads.early[read]:
         return f"its write began at {moment(history, int(made.invoke[old]))} only", [write]
-    new = int(judged.heir[old]) if judged.outlived[read] else int(judged.replaced_by[old])
-    if judged.undecided[read] or new < 0:
+    new = int(reads.child[old]) if reads.stale_by_descendant[read] else int(reads.replaced_by[old])
+    if reads.stale_mutual[read] or new < 0:
         return "other versions had been seen in between", [write]
-    proof = history.operation(judged.first_sight(new))
+    proof = history.operation(reads.first_observation(new))
     why = f"{format_version(int(made.version[new]))} was in its place by {moment(history, proof.ret)} already"
-    return f"{why} ({did(history, proof)})", [judged.first_sight(new), judged.row_of(new), write]
+    return f"{why} ({did(history, proof)})", [reads.first_observation(new), reads.row_of(new), write]
 
 
 @dataclass

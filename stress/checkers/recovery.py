@@ -59,7 +59,7 @@ def _left(history: History, index: int) -> str:
     return "the file held " + ("no document" if final.version == GARBAGE else format_version(final.version))
 
 
-def _looks(history: History, index: int, written: tuple[int, ...]) -> tuple[Rows, NDArray[np.bool_]]:
+def _reads(history: History, index: int, written: tuple[int, ...]) -> tuple[Rows, NDArray[np.bool_]]:
     """What was seen of the file, by readers and by recoverers when they were done; and which of it is none of
     ``written``, nor what somebody wrote in the run.
     """
@@ -73,7 +73,7 @@ def _looks(history: History, index: int, written: tuple[int, ...]) -> tuple[Rows
 def _restore(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
     ops = history.ops
     done = history.rows(index, Kind.RECOVER, outcome=Outcome.OK)
-    rows, other = _looks(history, index, (facts.recovered,))
+    rows, other = _reads(history, index, (facts.recovered,))
     first = int(done[np.argmin(ops["return"][done])]) if len(done) else -1
     own = ops["kind"][rows] == Kind.RECOVER
     since = own | (ops["invoke"][rows] > ops["return"][first]) if first >= 0 else np.zeros(len(rows), np.bool_)
@@ -119,7 +119,7 @@ def _refused(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
 
 
 def _keep(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
-    rows, other = _looks(history, index, (facts.initial,))
+    rows, other = _reads(history, index, (facts.initial,))
     for row in rows[other].tolist():
         op = history.operation(row)
         yield (
@@ -138,7 +138,7 @@ def _refuse(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
         op = history.operation(row)
         said = f"{who(op)} recovered the file at {span(history, op)} and was told that it was done"
         yield f"{said}, but there is nothing valid to recover it from; then it held {_saw(op)}.", [row]
-    rows, other = _looks(history, index, (ABSENT, GARBAGE, facts.initial))
+    rows, other = _reads(history, index, (ABSENT, GARBAGE, facts.initial))
     for row in rows[other & (ops["kind"][rows] != Kind.RECOVER)].tolist():
         op = history.operation(row)
         yield f"{did(history, op)}, although there is nothing valid that the file can hold.", [row]

@@ -14,7 +14,7 @@ from stress.checkers.registry import checker
 from stress.history.history import FileFacts, History
 from stress.history.record import ABSENT, GARBAGE, Kind, Outcome, format_version, parse_version
 from stress.result import Finding
-from stress.workload.log_replay import views
+from stress.workload.log_replay import replay_log
 from stress.workload.payload import parse_log
 
 __all__ = ["Garbled", "garbled", "meanwhile", "torn"]
@@ -164,7 +164,7 @@ class Garbled:
         looks = history.rows(index, Kind.READ, Kind.OBSERVE, Kind.RECOVER, outcome=Outcome.OK)
         own = looks[ops["process"][looks] == self.op.process]
         content, known = b"", False
-        for view in views(history, own[own <= self.row].tolist()):
+        for view in replay_log(history, own[own <= self.row].tolist()):
             if view.row == self.row:
                 content, known = bytes(view.content), view.known
         self.at = parse_log(content)[1]

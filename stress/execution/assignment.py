@@ -1,4 +1,4 @@
-"""Seats: how many workers of which language and part a run has, and which duties each can do."""
+"""Which workers a run has: how many of which language and part, and which roles each can take."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from stress.history.record import Language
 from stress.workload.layout import World
 from stress.workload.scenario import Role
 
-__all__ = ["Seat", "assign"]
+__all__ = ["WorkerSpec", "assign_workers"]
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
-    """One worker's place. A process that replaces a killed one takes the same."""
+class WorkerSpec:
+    """One worker, before it is started. A process that replaces a killed one has the same."""
 
     worker: int
     language: Language
@@ -27,23 +27,23 @@ class Seat:
     roles: tuple[tuple[int, Role], ...]
 
 
-def assign(
+def assign_workers(
     world: World,
     able: Mapping[Language, frozenset[str]],
     *,
     writers: int,
     readers: int,
     mix: Mapping[Language, int] | None,
-) -> list[Seat]:
-    """Seats for ``writers`` and ``readers``, shared out evenly among the languages that have something to do.
+) -> list[WorkerSpec]:
+    """``writers`` and ``readers``, shared out evenly among the languages that have something to do.
 
     ``able``: the operations that each language's side has. ``mix`` fixes how many writers each language gets; readers
     are of the languages that have writers.
     """
-    seats: list[Seat] = []
+    specs: list[WorkerSpec] = []
     for part, count in (("writer", writers), ("reader", readers)):
-        duties = {language: tuple(world.roles(part, operations)) for language, operations in able.items()}
-        fit = [language for language in able if duties[language] and (mix is None or mix.get(language))]
+        roles = {language: tuple(world.roles(part, operations)) for language, operations in able.items()}
+        fit = [language for language in able if roles[language] and (mix is None or mix.get(language))]
         if part == "writer" and mix is not None:
             chosen: Sequence[Language] = [
                 language for language, share in mix.items() for _ in range(share) if language in fit
@@ -51,5 +51,5 @@ def assign(
         else:
             chosen = [fit[number % len(fit)] for number in range(count)] if fit else []
         for language in chosen:
-            seats.append(Seat(len(seats), language, part, writers, able[language], duties[language]))
-    return seats
+            specs.append(WorkerSpec(len(specs), language, part, writers, able[language], roles[language]))
+    return specs

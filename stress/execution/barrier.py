@@ -1,4 +1,4 @@
-"""The gate: starts all workers together, and stops them.
+"""The start barrier: starts all workers together, and stops them.
 
 A page that all processes map says when to begin and when to end (CLOCK_MONOTONIC ns; 0: not yet known), so that a
 worker that was stopped or killed can't miss it, and a full disk can't keep it from being said. A pipe that nobody
@@ -12,7 +12,7 @@ import mmap
 import os
 import time
 
-__all__ = ["Gate"]
+__all__ = ["StartBarrier"]
 
 _LEAD_NS, _LEAD_EACH_NS = 5_000_000, 100_000
 """How long those who have been woken wait for the others: on few processors one is woken after the other, and the first
@@ -20,7 +20,7 @@ would have worked for a while before the last was there.
 """
 
 
-class Gate:
+class StartBarrier:
     """Made before the supervisor and the workers are forked; all of them inherit it."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Gate:
         self.leave_to_others()
 
     def leave_to_others(self) -> None:
-        """Every process but the supervisor gives up its hold on the gate; while anybody has one, it is closed."""
+        """Every process but the supervisor gives up its hold on the barrier; while anybody has one, it is closed."""
         if self._writing >= 0:
             os.close(self._writing)
             self._writing = -1
@@ -79,7 +79,7 @@ class Gate:
             self._times[1] = now
 
     def wait(self) -> int:
-        """Return when the gate opens; the time when it woke this process, ns."""
+        """Return when the barrier opens; the time when it woke this process, ns."""
         os.read(self._reading, 1)
         woken = time.monotonic_ns()
         while (left := self._times[0] - time.monotonic_ns()) > 0:

@@ -16,7 +16,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["FAULTS", "Nemesis", "Stroke"]
+__all__ = ["FAULTS", "Fault", "Nemesis"]
 
 FAULTS = ("kill", "pause", "fill")
 
@@ -26,10 +26,11 @@ _FILL_BYTES = (64, 8192)
 
 
 @dataclass(frozen=True, slots=True)
-class Stroke:
-    """One fault for one worker, by the PID of its unreaped leader."""
+class Fault:
+    """What goes wrong for one worker, by the PID of its unreaped leader."""
 
-    fault: str
+    kind: str
+    """One of `FAULTS`."""
     pid: int
     lasts_s: float = 0.0
     """How long a pause or a fill is to last."""
@@ -46,58 +47,58 @@ class Nemesis:
         self._counts: dict[str, int] = {}
 
     def begin(self, now: float) -> None:
-        """The gate is open: the first strokes come an interval from now."""
-        for fault in self._every_s:
-            self._next[fault] = now + self._interval(fault)
+        """The workers were let through: the first faults come an interval from now."""
+        for kind in self._every_s:
+            self._next[kind] = now + self._interval(kind)
 
-    def count(self, fault: str) -> int:
-        """How often it struck."""
-        return self._counts.get(fault, 0)
+    def count(self, kind: str) -> int:
+        """How often it was injected."""
+        return self._counts.get(kind, 0)
 
-    def due(self, now: float, pids: Sequence[int]) -> list[Stroke]:
-        """The strokes whose time has come; ends those that have lasted long enough. ``pids`` are the workers that
+    def due(self, now: float, pids: Sequence[int]) -> list[Fault]:
+        """The faults whose time has come; lifts those that have lasted long enough. ``pids`` are the workers that
         work.
         """
-        for (fault, pid), until in list(self._until.items()):
+        for (kind, pid), until in list(self._until.items()):
             if now >= until:
                 if pid in pids:
-                    _end(fault, pid)
-                del self._until[fault, pid]
-        strokes: list[Stroke] = []
-        for fault, at in self._next.items():
+                    _lift(kind, pid)
+                del self._until[kind, pid]
+        faults: list[Fault] = []
+        for kind, at in self._next.items():
             if now < at or not pids:
                 continue
-            self._next[fault] = now + self._interval(fault)
+            self._next[kind] = now + self._interval(kind)
             pid = self._random.choice(pids)
-            if not any(stroke.pid == pid for stroke in strokes):
-                self._counts[fault] = self.count(fault) + 1
+            if not any(fault.pid == pid for fault in faults):
+                self._counts[kind] = self.count(kind) + 1
                 lasts_s = 0.0
-                if fault != "kill":
-                    lasts_s = self._random.uniform(*(_PAUSE_S if fault == "pause" else _FILL_S))
-                    self._until[fault, pid] = now + lasts_s
-                strokes.append(Stroke(fault, pid, lasts_s))
-        return strokes
+                if kind != "kill":
+                    lasts_s = self._random.uniform(*(_PAUSE_S if kind == "pause" else _FILL_S))
+                    self._until[kind, pid] = now + lasts_s
+                faults.append(Fault(kind, pid, lasts_s))
+        return faults
 
-    def apply(self, stroke: Stroke) -> None:
-        """Do a pause or a fill."""
-        if stroke.fault == "pause":
-            os.killpg(stroke.pid, signal.SIGSTOP)
-        elif stroke.fault == "fill":
-            _limit(stroke.pid, self._random.randrange(*_FILL_BYTES))
+    def apply(self, fault: Fault) -> None:
+        """Begin a pause or a fill."""
+        if fault.kind == "pause":
+            os.killpg(fault.pid, signal.SIGSTOP)
+        elif fault.kind == "fill":
+            _limit(fault.pid, self._random.randrange(*_FILL_BYTES))
 
-    def relent(self, pid: int) -> None:
+    def lift(self, pid: int) -> None:
         """End whatever lasts for that worker."""
-        for fault, other in list(self._until):
+        for kind, other in list(self._until):
             if other == pid:
-                _end(fault, pid)
-                del self._until[fault, other]
+                _lift(kind, pid)
+                del self._until[kind, other]
 
-    def _interval(self, fault: str) -> float:
-        return self._every_s[fault] * self._random.uniform(0.5, 1.5)
+    def _interval(self, kind: str) -> float:
+        return self._every_s[kind] * self._random.uniform(0.5, 1.5)
 
 
-def _end(fault: str, pid: int) -> None:
-    if fault == "pause":
+def _lift(kind: str, pid: int) -> None:
+    if kind == "pause":
         os.killpg(pid, signal.SIGCONT)
     else:
         _limit(pid, None)

@@ -1,4 +1,4 @@
-"""What a worker does next: its roles' requests, taken in turn at random, as an agent turns from one duty to another."""
+"""The operations of one worker: its roles' requests, taken in turn at random, weighted."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from stress.workload.scenario import Agent, Answer, Request, Role, Steps
 
-__all__ = ["Duties"]
+__all__ = ["OperationStream"]
 
 
-class Duties:
+class OperationStream:
     """The requests of one agent. ``roles`` are pairs of (index of the scenario, role)."""
 
     def __init__(self, agent: Agent, roles: Sequence[tuple[int, Role]]) -> None:

@@ -18,7 +18,7 @@ from stress.history.history import Columns, FileFacts
 from stress.history.journal import read_more_rows
 from stress.history.record import GARBAGE, Kind, Language, Outcome
 
-__all__ = ["Count", "Progress", "Tail"]
+__all__ = ["Count", "JournalFollower", "Progress"]
 
 _BUCKETS_PER_OCTAVE, _BUCKETS = 8, 512
 _KINDS, _LANGUAGES = max(Kind) + 1, max(Language) + 1
@@ -57,7 +57,7 @@ class Progress:
     readers: int
 
 
-class Tail:
+class JournalFollower:
     """Reads what has been added to the journals of a run since the last look."""
 
     def __init__(self, run: Path, files: tuple[FileFacts, ...]) -> None:
@@ -72,7 +72,7 @@ class Tail:
         self._parents: set[tuple[int, int]] = set()
         self.violations: dict[str, int] = {}
 
-    def look(self, now_s: float) -> None:
+    def poll(self, now_s: float) -> None:
         """Take in what is new; ``now_s`` is the time since the gate opened."""
         for name in os.listdir(self._folder):
             if name.endswith(".ops") and name not in self._fds:

@@ -26,18 +26,18 @@ from typing import IO, Any
 import multiprocess
 
 from stress.execution import nemesis
-from stress.execution.assignment import Seat
-from stress.execution.barrier import Gate
+from stress.execution.assignment import WorkerSpec
+from stress.execution.barrier import StartBarrier
 from stress.execution.drivers.python import EXIT_JOURNAL, PythonSide, Unwatched, last_words, quieten, work
 from stress.execution.drivers.shell import ShellWorker, environment, start_shell
-from stress.execution.operations import Duties
+from stress.execution.operations import OperationStream
 from stress.history.journal import READY, Journal, read_header
 from stress.history.record import Language
 from stress.host import process_tree
 from stress.workload.scenario import Agent
 from stress.workload.target import Target
 
-__all__ = ["Orders", "supervise"]
+__all__ = ["RunSpec", "supervise"]
 
 READER_REST_S = 0.04
 """The longest that a Python reader waits after a burst of reads, for each reader there is: so many of them look no more
@@ -48,8 +48,8 @@ _FORK = multiprocess.get_context("fork")
 
 
 @dataclass(frozen=True)
-class Orders:
-    """What the supervisor is told."""
+class RunSpec:
+    """One run, as the supervisor is told of it."""
 
     run: Path
     """The run directory, which has a folder ``journal``."""
@@ -57,7 +57,7 @@ class Orders:
     """The directory under test."""
     scratch: Path
     """For the pipes' files; not under test."""
-    seats: tuple[Seat, ...]
+    specs: tuple[WorkerSpec, ...]
     files: Mapping[str, tuple[int, str]]
     """Path → (index, form)."""
     target: Target
@@ -67,7 +67,7 @@ class Orders:
     ops: int | None
     op_limit_s: float
     faults: Mapping[str, float]
-    """Nemesis name → mean seconds between its strokes."""
+    """Nemesis name → mean seconds between its faults."""
     clean: tuple[Path, ...]
     """Directories made for this run, to be removed if the tool is no more."""
     unwatched: bool = False
@@ -76,7 +76,7 @@ class Orders:
 
 @dataclass
 class _Worker:
-    seat: Seat
+    spec: WorkerSpec
     process: int
     pid: int
     handle: Any
@@ -86,49 +86,49 @@ class _Worker:
     through: bool = False
 
 
-def supervise(orders: Orders, gate: Gate, lifeline: int) -> None:
-    """Run the workers until the gate says stop; returns when not one process of theirs is left.
+def supervise(run_spec: RunSpec, barrier: StartBarrier, lifeline: int) -> None:
+    """Run the workers until the barrier says stop; returns when not one process of theirs is left.
 
     ``lifeline``: the reading end of a pipe that only the tool holds open.
     """
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: gate.stop())
+    signal.signal(signal.SIGTERM, lambda *_: barrier.stop())
     process_tree.become_subreaper()
-    os.chdir(orders.directory)
-    with (orders.run / "events.jsonl").open("a", encoding="utf-8", buffering=1) as events:
-        supervisor = Supervisor(orders, gate, lifeline, events)
+    os.chdir(run_spec.directory)
+    with (run_spec.run / "events.jsonl").open("a", encoding="utf-8", buffering=1) as events:
+        supervisor = Supervisor(run_spec, barrier, lifeline, events)
         try:
             supervisor.run()
         except OSError as error:
-            gate.broken = error.errno or errno.EIO
-            gate.stop()
+            barrier.broken = error.errno or errno.EIO
+            barrier.stop()
             raise SystemExit(1) from None
         finally:
             supervisor.end_all()
             if supervisor.orphaned:
-                for folder in orders.clean:
+                for folder in run_spec.clean:
                     shutil.rmtree(folder, ignore_errors=True)
 
 
 class Supervisor:
     """State of one run: the workers there are, and what is due."""
 
-    def __init__(self, orders: Orders, gate: Gate, lifeline: int, events: IO[str]) -> None:
-        self._orders = orders
-        self._gate = gate
+    def __init__(self, run_spec: RunSpec, barrier: StartBarrier, lifeline: int, events: IO[str]) -> None:
+        self._run_spec = run_spec
+        self._barrier = barrier
         self._lifeline = lifeline
         self._events = events
         self._selector = selectors.DefaultSelector()
         self._selector.register(lifeline, selectors.EVENT_READ)
         self._workers: dict[int, _Worker] = {}
         self._next_process = 1
-        self._random = random.Random(f"nemesis {orders.seed}")
-        self._nemesis = nemesis.Nemesis(orders.faults, self._random)
+        self._random = random.Random(f"nemesis {run_spec.seed}")
+        self._nemesis = nemesis.Nemesis(run_spec.faults, self._random)
         self._environment = environment()
         self._rows_gone = 0
         # For the workers to know without looking through all the others, of whom each would get copies of its own.
-        self._readers = sum(seat.part == "reader" for seat in orders.seats)
+        self._readers = sum(spec.part == "reader" for spec in run_spec.specs)
         self._pipes: set[int] = set()
         self.orphaned = False
 
@@ -137,25 +137,25 @@ class Supervisor:
         self._events.write(json.dumps({"event": name, "at": time.monotonic_ns(), **facts}) + "\n")
 
     def run(self) -> None:
-        """Start all, open the gate, and carry on until everybody has ended."""
+        """Start all, open the barrier, and carry on until everybody has ended."""
         gc.freeze()  # what there is now is not looked through, and so not copied, in each worker
-        for seat in self._orders.seats:
-            self._start(seat)
-        while not self._gate.stopped and not all(self._ready(worker) for worker in self._workers.values()):
+        for spec in self._run_spec.specs:
+            self._start(spec)
+        while not self._barrier.stopped and not all(self._ready(worker) for worker in self._workers.values()):
             self._turn()
-        self._gate.open(self._orders.duration_ns, len(self._workers))
+        self._barrier.open(self._run_spec.duration_ns, len(self._workers))
         cpu = time.process_time()
-        self.event("gate", began=self._gate.began)
+        self.event("gate", began=self._barrier.began)
         self._nemesis.begin(time.monotonic())
         for worker in list(self._workers.values()):
             self._let_through(worker)
-        while self._workers and not self._gate.stopped:
+        while self._workers and not self._barrier.stopped:
             self._turn()
-            if self._orders.ops is not None and self._done() >= self._orders.ops:
-                self._gate.stop()
-            self._strike()
-        self._gate.stop()
-        self.event("stop", ended=self._gate.ends, cpu_s=time.process_time() - cpu)
+            if self._run_spec.ops is not None and self._done() >= self._run_spec.ops:
+                self._barrier.stop()
+            self._inject()
+        self._barrier.stop()
+        self.event("stop", ended=self._barrier.ends, cpu_s=time.process_time() - cpu)
         self._wind_down()
         # Of the workers and all that they started: they have been reaped, every one.
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -164,39 +164,41 @@ class Supervisor:
 
     # Starting
 
-    def _start(self, seat: Seat) -> None:
+    def _start(self, spec: WorkerSpec) -> None:
         number = self._next_process
         self._next_process += 1
-        journals = str(self._orders.run / "journal")
-        source = random.Random(f"{self._orders.seed} {seat.worker} {number}")
-        duties = Duties(Agent(worker=seat.worker, writers=seat.writers, source=source), seat.roles)
-        writer = seat.part == "writer"
-        scratch = self._orders.scratch / f"p{number}"
+        journals = str(self._run_spec.run / "journal")
+        source = random.Random(f"{self._run_spec.seed} {spec.worker} {number}")
+        stream = OperationStream(Agent(worker=spec.worker, writers=spec.writers, source=source), spec.roles)
+        writer = spec.part == "writer"
+        scratch = self._run_spec.scratch / f"p{number}"
         scratch.mkdir()
-        if seat.language is Language.PYTHON:
+        if spec.language is Language.PYTHON:
             handle = _FORK.Process(
                 target=self._be_python_worker,
-                args=(seat, number, journals, duties, str(scratch)),
+                args=(spec, number, journals, stream, str(scratch)),
                 name=f"stress-p{number}",
             )
             handle.start()
-            worker = _Worker(seat, number, handle.pid, handle, None)
+            worker = _Worker(spec, number, handle.pid, handle, None)
         else:
-            journal = Journal(journals, number, seat.worker, seat.language, writer=writer)
-            assert self._orders.bash is not None
-            marked = self._environment | {"STRESS_PROCESS": _mark(self._orders.run, number)}
-            popen = start_shell(self._orders.bash, self._orders.directory, scratch, marked)
-            shell = ShellWorker(popen, journal, dict(self._orders.files), scratch, seat.able)
-            shell.duties = duties
-            worker = _Worker(seat, number, popen.pid, popen, shell)
+            journal = Journal(journals, number, spec.worker, spec.language, writer=writer)
+            assert self._run_spec.bash is not None
+            marked = self._environment | {"STRESS_PROCESS": _mark(self._run_spec.run, number)}
+            popen = start_shell(self._run_spec.bash, self._run_spec.directory, scratch, marked)
+            shell = ShellWorker(popen, journal, dict(self._run_spec.files), scratch, spec.able)
+            shell.stream = stream
+            worker = _Worker(spec, number, popen.pid, popen, shell)
             self._selector.register(shell.fd, selectors.EVENT_READ, worker)
             self._pipes.update(shell.pipes())
         self._workers[number] = worker
         self.event(
-            "started", process=number, worker=seat.worker, language=seat.language.label, role=seat.part, pid=worker.pid
+            "started", process=number, worker=spec.worker, language=spec.language.label, role=spec.part, pid=worker.pid
         )
 
-    def _be_python_worker(self, seat: Seat, number: int, journals: str, duties: Duties, scratch: str) -> None:
+    def _be_python_worker(
+        self, spec: WorkerSpec, number: int, journals: str, stream: OperationStream, scratch: str
+    ) -> None:
         """In the child: shed what is the supervisor's, then work."""
         os.setsid()
         process_tree.die_with_parent(os.getppid())
@@ -205,18 +207,18 @@ class Supervisor:
         for fd in self._pipes:
             os.close(fd)
         os.close(self._lifeline)
-        self._gate.leave_to_others()
+        self._barrier.leave_to_others()
         words = os.open(f"{scratch}/stderr", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.dup2(words, 2)
-        os.environ["STRESS_PROCESS"] = _mark(self._orders.run, number)
+        os.environ["STRESS_PROCESS"] = _mark(self._run_spec.run, number)
         try:
-            writer = seat.part == "writer"
-            journal = Journal(journals, number, seat.worker, seat.language, writer=writer)
-            side = (Unwatched if self._orders.unwatched else PythonSide)(
-                self._orders.target, journal, dict(self._orders.files)
+            writer = spec.part == "writer"
+            journal = Journal(journals, number, spec.worker, spec.language, writer=writer)
+            side = (Unwatched if self._run_spec.unwatched else PythonSide)(
+                self._run_spec.target, journal, dict(self._run_spec.files)
             )
             rest = functools.partial(random.Random(number).uniform, 0, 0 if writer else READER_REST_S * self._readers)
-            work(side, journal, duties, self._gate, rest)
+            work(side, journal, stream, self._barrier, rest)
         except OSError as error:  # nothing of the target comes out of a worker: this is the journal's
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 os._exit(EXIT_JOURNAL)
@@ -227,7 +229,7 @@ class Supervisor:
             return worker.shell.journal.state >= READY
         if worker.fd < 0:
             try:
-                path = self._orders.run / "journal" / f"p{worker.process:06}.ops"
+                path = self._run_spec.run / "journal" / f"p{worker.process:06}.ops"
                 worker.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
                 return False
@@ -237,7 +239,7 @@ class Supervisor:
     def _let_through(self, worker: _Worker) -> None:
         worker.through = True
         if worker.shell is not None:
-            worker.shell.journal.woken_ns = self._gate.wait()
+            worker.shell.journal.woken_ns = self._barrier.wait()
             self._next(worker, worker.shell)
 
     # Turning
@@ -248,13 +250,13 @@ class Supervisor:
             if key.fd == self._lifeline:
                 if not os.read(self._lifeline, 1):
                     self.orphaned = True
-                    self._gate.stop()
+                    self._barrier.stop()
                     self.end_all()
                     raise SystemExit(0)
             elif key.data.process in self._workers:
                 self._hear(key.data)
         for worker in list(self._workers.values()):
-            if not worker.through and self._gate.began and self._ready(worker):
+            if not worker.through and self._barrier.began and self._ready(worker):
                 self._let_through(worker)
             if worker.shell is None and not worker.handle.is_alive():
                 self._gone(worker, "finished" if worker.handle.exitcode == 0 else "died")
@@ -264,14 +266,14 @@ class Supervisor:
         assert shell is not None
         lines = shell.lines()
         if lines is None:
-            self._gone(worker, "died" if shell.busy or not self._gate.stopped else "finished")
+            self._gone(worker, "died" if shell.busy or not self._barrier.stopped else "finished")
             return
         for line in lines:
             if shell.journal.state < READY:
                 shell.hello(line)
             elif shell.busy:
                 try:
-                    shell.finish(line, self._orders.target.exclusive)
+                    shell.finish(line, self._run_spec.target.exclusive)
                 except ValueError as error:
                     self._gone(worker, "died", str(error))
                     return
@@ -279,14 +281,14 @@ class Supervisor:
 
     def _next(self, worker: _Worker, shell: ShellWorker) -> None:
         """Give a shell worker its next operation, or let it end."""
-        assert shell.duties is not None
+        assert shell.stream is not None
         while not shell.busy:
-            duty = None if self._gate.stopped else shell.duties.next()
-            if duty is None:
+            turn = None if self._barrier.stopped else shell.stream.next()
+            if turn is None:
                 self._gone(worker, "finished")
                 return
             try:
-                shell.begin(*duty)
+                shell.begin(*turn)
             except BrokenPipeError:
                 self._gone(worker, "died")
                 return
@@ -317,14 +319,14 @@ class Supervisor:
             worker.handle.join()
             process_tree.end_remains(worker.pid)
         process_tree.end_orphans(
-            {other.pid for other in self._workers.values()}, _mark(self._orders.run, worker.process).encode()
+            {other.pid for other in self._workers.values()}, _mark(self._run_spec.run, worker.process).encode()
         )
         reaped = time.monotonic_ns()
         code = worker.handle.exitcode if worker.shell is None else worker.handle.returncode
         if worker.shell is None and code == EXIT_JOURNAL:
             raise OSError(errno.ENOSPC, "no space left for the journal")
         if end == "died":
-            words = last_words(str(self._orders.scratch / f"p{worker.process}" / "stderr"))
+            words = last_words(str(self._run_spec.scratch / f"p{worker.process}" / "stderr"))
             status = status or f"exit status {code}" + (f": {words}" if words else "")
         if worker.shell is not None:
             self._rows_gone += worker.shell.journal.rows
@@ -334,14 +336,14 @@ class Supervisor:
             header = read_header(worker.fd)
             self._rows_gone += header.rows if header else 0
             os.close(worker.fd)
-        shutil.rmtree(self._orders.scratch / f"p{worker.process}", ignore_errors=True)
+        shutil.rmtree(self._run_spec.scratch / f"p{worker.process}", ignore_errors=True)
         self.event("ended", process=worker.process, end=end, reaped=reaped, status=status)
 
     def _wind_down(self) -> None:
         """Wait for everybody to finish what they do; who takes longer than an operation may is hung, and killed."""
         for worker in self._workers.values():
-            self._nemesis.relent(worker.pid)
-        deadline = time.monotonic() + self._orders.op_limit_s
+            self._nemesis.lift(worker.pid)
+        deadline = time.monotonic() + self._run_spec.op_limit_s
         for worker in list(self._workers.values()):
             if worker.shell is not None and not worker.shell.busy:
                 self._gone(worker, "finished")
@@ -361,25 +363,25 @@ class Supervisor:
 
     # The nemesis
 
-    def _strike(self) -> None:
-        for stroke in self._nemesis.due(
+    def _inject(self) -> None:
+        for fault in self._nemesis.due(
             time.monotonic(), [worker.pid for worker in self._workers.values() if worker.through]
         ):
-            worker = next(worker for worker in self._workers.values() if worker.pid == stroke.pid)
-            if stroke.fault == "kill":
+            worker = next(worker for worker in self._workers.values() if worker.pid == fault.pid)
+            if fault.kind == "kill":
                 self._gone(worker, "killed")
-                self._start(worker.seat)
+                self._start(worker.spec)
             else:
-                self._nemesis.apply(stroke)
-            self.event(stroke.fault, process=worker.process, lasts_s=stroke.lasts_s)
+                self._nemesis.apply(fault)
+            self.event(fault.kind, process=worker.process, lasts_s=fault.lasts_s)
 
     def _sweep(self) -> None:
         """Where the target can sweep, have it do so after kills, in a process of its own."""
-        sweep = self._orders.target.call("sweep")
+        sweep = self._run_spec.target.call("sweep")
         if sweep is None or not self._nemesis.count("kill"):
             return
         # A file that is reached through a link has its temp files beside what the link leads to.
-        paths = {path for given in self._orders.files for path in (given, os.path.relpath(os.path.realpath(given)))}
+        paths = {path for given in self._run_spec.files for path in (given, os.path.relpath(os.path.realpath(given)))}
         folders = sorted({os.path.dirname(path) or "." for path in paths})
 
         def body() -> None:
@@ -390,7 +392,7 @@ class Supervisor:
 
         handle = _FORK.Process(target=body)
         handle.start()
-        handle.join(self._orders.op_limit_s)
+        handle.join(self._run_spec.op_limit_s)
         if handle.is_alive():
             handle.kill()
             handle.join()

@@ -44,7 +44,7 @@ class FileFacts:
 
 @dataclass(frozen=True, slots=True)
 class ProcessFacts:
-    """One process of the run: its worker (a seat that a replacement takes again), language, and how it ended."""
+    """One process of the run: its worker (a replacement is the same one), language, and how it ended."""
 
     process: int
     worker: int

@@ -186,12 +186,12 @@ class Journal:
         self._counted[0] = self.rows = self.rows + 1  # only now does the row count
         return now
 
-    def know_parent(self, parent: int) -> None:
+    def record_parent(self, parent: int) -> None:
         """Store what an update started from as soon as it is known: it must survive a kill in the write."""
         at = self._at + _PARENT_AT
         self._map[at : at + 8] = _PACK_ONE.pack(parent)  # one store: packing into the map would first put zeros there
 
-    def tell(
+    def attach(
         self,
         *,
         size: int = -1,
@@ -215,7 +215,7 @@ class Journal:
     def complete(self, ret: int, outcome: Outcome, value: int, parent: int = NO_VERSION, /) -> None:
         """Close the open row; ``ret`` is the time just after the call, ns.
 
-        ``value`` is what was seen, or the length of a change's padding; without a ``parent`` what `know_parent` said
+        ``value`` is what was seen, or the length of a change's padding; without a ``parent`` what `record_parent` said
         stands.
         """
         if outcome is not _OK:

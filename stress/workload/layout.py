@@ -19,7 +19,7 @@ from stress.workload.payload import document_of, examine_bytes, log_record
 from stress.workload.scenario import Role, Scenario, SharedFile
 from stress.workload.target import Target
 
-__all__ = ["World", "compose", "lay_out", "look"]
+__all__ = ["World", "compose", "inspect", "lay_out"]
 
 XATTR, XATTR_VALUE = "user.stress", b"kept"
 """Set on every shared file where the file system has extended attributes; helpers must keep it."""
@@ -112,7 +112,7 @@ def lay_out(world: World, directory: Path) -> None:
             try:
                 os.setxattr(path, XATTR, XATTR_VALUE)
             except OSError:
-                pass  # no extended attributes here; `look` then asks for none
+                pass  # no extended attributes here; `inspect` then asks for none
 
 
 def _first_bytes(file: SharedFile) -> bytes:
@@ -125,7 +125,7 @@ def _first_bytes(file: SharedFile) -> bytes:
     return json.dumps(document_of(INITIAL, 64, file.shape)).encode("utf-8")
 
 
-def look(
+def inspect(
     world: World, directory: Path, target: Target, had_xattrs: frozenset[str]
 ) -> tuple[tuple[FinalFile, ...], dict[str, tuple[int, str]], tuple[str, ...]]:
     """What is there when every process has ended: the shared files, the backups (path → version, SHA-256), the

@@ -10,7 +10,7 @@ from stress.history.history import History
 from stress.history.record import ABSENT
 from stress.workload.payload import parse_records
 
-__all__ = ["KEEP", "Records", "View", "records_of", "views"]
+__all__ = ["KEEP", "LogView", "Records", "records_of", "replay_log"]
 
 KEEP = re.compile(r"keep=(\d+)")
 """How many of the first bytes of a look are those that the same process saw before."""
@@ -48,7 +48,7 @@ def records_of(content: bytes) -> Records:
 
 
 @dataclass(slots=True)
-class View:
+class LogView:
     """What one process saw last. ``content`` goes on being changed: take a copy of what is to be kept."""
 
     row: int
@@ -59,9 +59,9 @@ class View:
     """How many first bytes are the same as in the look before."""
 
 
-def views(history: History, rows: Iterable[int]) -> Iterator[View]:
+def replay_log(history: History, rows: Iterable[int]) -> Iterator[LogView]:
     """The looks of one process at one log, in order; ``rows`` are all of its reads of it that were ok."""
-    view = View(-1, bytearray())
+    view = LogView(-1, bytearray())
     ops = history.ops
     for row in rows:
         view.row = int(row)

@@ -85,7 +85,7 @@ class Agent:
 
     def __init__(self, *, worker: int, writers: int, source: random.Random) -> None:
         self.worker = worker
-        """The seat, from 0; a replacement of a killed process takes the same."""
+        """Its number, from 0; the replacement of a killed process has the same."""
         self.writers = writers
         self.random = source
 

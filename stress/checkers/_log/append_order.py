@@ -12,7 +12,7 @@ from stress.checkers._columns import Flags, Ints, VersionIndex, running_argmax
 from stress.checkers._register.clusters import FINAL, FIRST, LAST
 from stress.history.history import FileFacts, History
 from stress.history.record import ABSENT, GARBAGE, Kind, Outcome
-from stress.workload.log_replay import records_of, views
+from stress.workload.log_replay import records_of, replay_log
 
 __all__ = ["Log", "log_of", "overtaken"]
 
@@ -45,14 +45,14 @@ class Log:
     outcome: NDArray[np.uint8]
     place: Ints
     """Of each append, where its record stands in the truth (the first of several); -1: not there."""
-    looks: Rows
-    """Looks that found a beginning of the truth."""
+    prefix_reads: Rows
+    """Reads that found a prefix of the truth."""
     length: Ints
     """How many records each of them found."""
-    strange: Rows
-    """Looks at whole records that are no beginning of the truth."""
+    non_prefix: Rows
+    """Reads of whole records that are no prefix of the truth."""
     garbled: Rows
-    """Looks that found bytes which belong to no whole record."""
+    """Reads that found bytes which belong to no whole record."""
 
     def pre_made(self, tokens: Ints) -> Flags:
         """Which versions were in the log before the run."""
@@ -91,9 +91,9 @@ def log_of(history: History, index: int) -> Log | None:
         facts=facts, content=content, torn=records.torn, ends=ends, at=at, tokens=tokens, append=append,
         rows=rows, version=version, invoke=ops["invoke"][rows], ret=ops["return"][rows], outcome=ops["outcome"][rows],
         place=place,
-        looks=np.append(looks[known], empty),
+        prefix_reads=np.append(looks[known], empty),
         length=np.append(length[known], np.zeros(len(empty), np.int64)),
-        strange=looks[~known],
+        non_prefix=looks[~known],
         garbled=seen[saw == GARBAGE],
     )  # fmt: skip
 
@@ -105,7 +105,7 @@ def _longest(history: History, index: int, looks: Rows) -> tuple[bytes, int] | N
     row = int(looks[np.argmax(ops["size"][looks])])
     own = history.rows(index, Kind.READ, Kind.OBSERVE, Kind.RECOVER, outcome=Outcome.OK)
     own = own[(ops["process"][own] == ops["process"][row]) & (own <= row)]
-    for view in views(history, own.tolist()):
+    for view in replay_log(history, own.tolist()):
         if view.row == row:
             return (bytes(view.content), int(ops["invoke"][row])) if view.known else None
     return None
@@ -144,9 +144,9 @@ def overtaken(history: History, log: Log) -> Overtaken:
     # Record i is appended at 2 i + 1; a look at k records stands at 2 k, between its last and the one that follows.
     keys = np.concatenate([2 * log.place[inside] + 1, 2 * before + 1, 2 * log.length])
     edge = np.full(len(before), FIRST)
-    invoke = np.concatenate([log.invoke[inside], edge, ops["invoke"][log.looks]])
-    ret = np.concatenate([log.ret[inside], edge, ops["return"][log.looks]])
-    rows = np.concatenate([log.rows[inside], np.full(len(before), FINAL, np.intp), log.looks])
+    invoke = np.concatenate([log.invoke[inside], edge, ops["invoke"][log.prefix_reads]])
+    ret = np.concatenate([log.ret[inside], edge, ops["return"][log.prefix_reads]])
+    rows = np.concatenate([log.rows[inside], np.full(len(before), FINAL, np.intp), log.prefix_reads])
     if not len(rows):
         return Overtaken(rows, rows)
     order = np.argsort(ret, kind="stable")

@@ -8,20 +8,20 @@ import numpy as np
 
 from stress.checkers._columns import Ints, VersionIndex, grouping
 from stress.checkers._log.append_order import Log, Rows
-from stress.checkers._log.replay import Look, looks_rebuilt
+from stress.checkers._log.replay import ReplayedRead, replay_reads
 from stress.checkers._register.clusters import FIRST
 from stress.history.history import History
 from stress.history.record import Outcome
 from stress.workload.payload import parse_log
 
-__all__ = ["Strange", "strange_looks"]
+__all__ = ["NonPrefixReads", "find_non_prefix_reads"]
 
 EXAMINED_MAX = 300
 """Different contents of one log that are taken apart."""
 
 
 @dataclass
-class Strange:
+class NonPrefixReads:
     """What was found. Rows of looks; appends by their place in `Log.rows`."""
 
     vanished: dict[int, int] = field(default_factory=dict)
@@ -36,13 +36,13 @@ class Strange:
     """(look, an append, another that stands before it in the look and after it in the end; -1: not seen at all)."""
 
 
-def strange_looks(history: History, log: Log, index: int) -> Strange:
-    """Take the strange looks apart."""
-    found = Strange()
-    if not len(log.strange):
+def find_non_prefix_reads(history: History, log: Log, index: int) -> NonPrefixReads:
+    """Take the reads apart that are no prefix of the final log."""
+    found = NonPrefixReads()
+    if not len(log.non_prefix):
         return found
     truth = _Truth(history, log)
-    for look in looks_rebuilt(history, log, index, _different(history, log.strange)):
+    for look in replay_reads(history, log, index, _different(history, log.non_prefix)):
         if look.known:
             _take_apart(truth, look, found)
         else:
@@ -51,7 +51,7 @@ def strange_looks(history: History, log: Log, index: int) -> Strange:
 
 
 def _different(history: History, strange: Rows) -> Rows:
-    """Strange looks with different contents, process by process; no more than are to be examined."""
+    """Of reads with different contents, one each, process by process; no more than are to be examined."""
     ops = history.ops
     strange = strange[grouping(ops["process"][strange])]
     what = ops["size"][strange] << 32 | ops["digest"][strange] & 0xFFFFFFFF
@@ -77,7 +77,7 @@ class _Truth:
         """Which record is the first that was there before."""
 
 
-def _take_apart(truth: _Truth, look: Look, found: Strange) -> None:
+def _take_apart(truth: _Truth, look: ReplayedRead, found: NonPrefixReads) -> None:
     log = truth.log
     skipped, behind = _behind(log, look)
     tail = np.array(parse_log(behind)[0], np.int64)
@@ -116,7 +116,7 @@ def _take_apart(truth: _Truth, look: Look, found: Strange) -> None:
         found.crossed.append((look.row, skip, -1))
 
 
-def _behind(log: Log, look: Look) -> tuple[int, bytes]:
+def _behind(log: Log, look: ReplayedRead) -> tuple[int, bytes]:
     """How many records at its beginning a look shares with the truth, and the bytes that it saw behind them."""
     there = log.content[look.shared : look.shared + len(look.rest)]
     length = len(there)

@@ -17,11 +17,11 @@ from stress.history.history import History
 from stress.history.record import ABSENT, Kind, Outcome
 from stress.workload.log_replay import KEEP
 
-__all__ = ["Look", "looks_rebuilt"]
+__all__ = ["ReplayedRead", "replay_reads"]
 
 
 @dataclass(slots=True)
-class Look:
+class ReplayedRead:
     """What was seen: the first ``shared`` bytes of the truth, and then ``rest``."""
 
     row: int
@@ -31,7 +31,7 @@ class Look:
     """False once bytes were seen that were not kept."""
 
 
-def looks_rebuilt(history: History, log: Log, index: int, wanted: Rows) -> Iterator[Look]:
+def replay_reads(history: History, log: Log, index: int, wanted: Rows) -> Iterator[ReplayedRead]:
     """What the looks ``wanted`` saw, process by process and in order of time."""
     ops = history.ops
     rows = history.rows(index, Kind.READ, Kind.OBSERVE, Kind.RECOVER, outcome=Outcome.OK)
@@ -41,24 +41,24 @@ def looks_rebuilt(history: History, log: Log, index: int, wanted: Rows) -> Itera
     if not len(rows):
         return
     starts = segment_starts(ops["process"][rows])
-    is_wanted, plain = np.isin(rows, wanted), np.isin(rows, log.looks)
+    is_wanted, plain = np.isin(rows, wanted), np.isin(rows, log.prefix_reads)
     # Needed is what stands between a wanted look and the last one before it that found a beginning of the truth.
     places = np.arange(len(rows))
     behind = np.minimum.accumulate(np.where(is_wanted, places, len(rows))[::-1])[::-1]
     stop = np.minimum.accumulate(np.where(np.append(starts[1:], True) | plain, places, len(rows))[::-1])[::-1]
     needed = np.flatnonzero(~plain & (behind <= stop))
-    look = Look(-1, 0, b"")
+    look = ReplayedRead(-1, 0, b"")
     for place in needed.tolist():
         if starts[place]:
-            look = Look(-1, 0, b"")
+            look = ReplayedRead(-1, 0, b"")
         elif plain[place - 1]:
-            look = Look(-1, int(ops["size"][rows[place - 1]]), b"")
+            look = ReplayedRead(-1, int(ops["size"][rows[place - 1]]), b"")
         _look_again(history, int(rows[place]), look)
         if is_wanted[place]:
             yield look
 
 
-def _look_again(history: History, row: int, look: Look) -> None:
+def _look_again(history: History, row: int, look: ReplayedRead) -> None:
     """Change ``look`` to what its process saw next, at ``row``."""
     look.row = row
     text, data = history.note(row)

@@ -9,13 +9,13 @@ import numpy as np
 from stress.checkers._columns import Ints
 from stress.checkers._register.chains import chains
 from stress.checkers._register.clusters import LAST, conflict_after, conflicting
-from stress.checkers._register.read_analysis import Judged
+from stress.checkers._register.read_analysis import ReadAnalysis
 
-__all__ = ["Crossing", "crossings"]
+__all__ = ["Interleaving", "interleavings"]
 
 
 @dataclass(frozen=True, slots=True)
-class Crossing:
+class Interleaving:
     """A cluster ``lost`` that has to stand between an update and what the update started from."""
 
     update: int
@@ -40,13 +40,13 @@ class _Blocks:
     s: Ints
 
 
-def crossings(judged: Judged, unlinked: Ints) -> Crossing | None:
+def interleavings(reads: ReadAnalysis, unlinked: Ints) -> Interleaving | None:
     """The earliest version that an update overwrote without having seen it; ``unlinked``: updates that are
     known to have started from nothing. None if there is none.
 
     Impossible reads are left out before: they have been reported, and would be blamed on an update here.
     """
-    blocks, f, s = _blocks(judged, unlinked)
+    blocks, f, s = _blocks(reads, unlinked)
     bound = conflict_after(blocks.f, blocks.s)
     wrong = np.flatnonzero(blocks.s > bound)
     if not len(wrong):
@@ -65,17 +65,17 @@ def crossings(judged: Judged, unlinked: Ints) -> Crossing | None:
     sides = tuple(
         int(each) for block in (one, two) for each in (block[np.argmin(f[block])], block[np.argmax(s[block])])
     )
-    return Crossing(-1, int(two[-1]), int(one[-1]), int(two[0]), count, sides)
+    return Interleaving(-1, int(two[-1]), int(one[-1]), int(two[0]), count, sides)
 
 
-def _blocks(judged: Judged, unlinked: Ints) -> tuple[_Blocks, Ints, Ints]:
-    made, line = judged.made, judged.chains
+def _blocks(reads: ReadAnalysis, unlinked: Ints) -> tuple[_Blocks, Ints, Ints]:
+    made, line = reads.made, reads.chains
     if len(unlinked):
         parent = line.parent.copy()
         parent[unlinked] = -1
         line = chains(parent, made.ret)
-    f, s = judged.clean_f, judged.clean_s.copy()
-    last, newer = judged.after_the_end()
+    f, s = reads.clean_f, reads.clean_s.copy()
+    last, newer = reads.after_the_end()
     if last >= 0 and not len(newer):
         s[last] = LAST
     members = np.lexsort((line.depth, line.root))
@@ -88,7 +88,7 @@ def _blocks(judged: Judged, unlinked: Ints) -> tuple[_Blocks, Ints, Ints]:
     )
 
 
-def _crossing(blocks: _Blocks, f: Ints, s: Ints, chain: int, rival: int, count: int) -> Crossing | None:
+def _crossing(blocks: _Blocks, f: Ints, s: Ints, chain: int, rival: int, count: int) -> Interleaving | None:
     """A single version of ``rival`` inside of a single link of ``chain``."""
     links = blocks.members[blocks.block == chain]
     if len(links) < 2:
@@ -101,5 +101,5 @@ def _crossing(blocks: _Blocks, f: Ints, s: Ints, chain: int, rival: int, count: 
             at = int(found[0]) + 1
             first, last = links[:at], links[at:]
             first_at, last_at = first[np.argmin(f[first])], last[np.argmax(s[last])]
-            return Crossing(int(links[at]), lost, int(first_at), int(last_at), count)
+            return Interleaving(int(links[at]), lost, int(first_at), int(last_at), count)
     return None

@@ -13,10 +13,10 @@ from stress.checkers._words import pick
 from stress.history.history import History
 from stress.history.record import NO_VERSION, Kind
 
-__all__ = ["Judged", "judge"]
+__all__ = ["ReadAnalysis", "analyse_reads"]
 
 
-class Judged:
+class ReadAnalysis:
     """Clusters, with the reads that are impossible: the rest of them explain each other as long as updates are taken
     for plain writes.
     """
@@ -31,24 +31,26 @@ class Judged:
         self.f, self.s = self.clean_f, self.clean_s.copy()
         self.s[made.read_of[self.final]] = LAST
         self.chains: Chains = chains(np.maximum(made.parent, -1), made.ret)
-        self.heir_bound, self.heir = self.chains.least_after(self.f)
+        self.child_bound, self.child = self.chains.least_after(self.f)
         """Of each cluster: by when a version built upon it was there for certain, and which."""
-        self.outlived: Flags = (made.read_invoke > self.heir_bound[made.read_of]) & ~self.final & ~self.early
+        self.stale_by_descendant: Flags = (
+            (made.read_invoke > self.child_bound[made.read_of]) & ~self.final & ~self.early
+        )
         """Reads of a version that began when one built upon it was there."""
-        self.replaced: Flags = np.zeros(len(made.read_rows), np.bool_)
+        self.stale_by_write: Flags = np.zeros(len(made.read_rows), np.bool_)
         """Reads of a version that began when one was there whose write had begun after it."""
-        self.undecided: Flags = self.replaced.copy()
+        self.stale_mutual: Flags = self.stale_by_write.copy()
         """Reads of two versions that each were seen after the other: not all of them can be right."""
         self.replaced_by: Ints = np.full(len(made.version), -1)
         """Of each cluster: the one that replaced it the earliest, if one did."""
         # Where no two clusters conflict, no read came after what replaced it: nothing is left to be found out.
-        if self.outlived.any() or (self.clean_s > conflict_after(self.clean_f, self.clean_s)).any():
+        if self.stale_by_descendant.any() or (self.clean_s > conflict_after(self.clean_f, self.clean_s)).any():
             self._judge()
 
     @property
     def stale(self) -> Flags:
         """Reads that saw a version that was no more."""
-        return self.outlived | self.replaced | self.undecided
+        return self.stale_by_descendant | self.stale_by_write | self.stale_mutual
 
     def _judge(self) -> None:
         made = self.made
@@ -60,13 +62,13 @@ class Judged:
         has = later < len(order)
         self.replaced_by[has] = at[reached[len(order) - 1 - later[has]]]
         bound = np.where(has, self.f[self.replaced_by], LAST)
-        self.replaced = (made.read_invoke > bound[made.read_of]) & ~self.final & ~self.early
+        self.stale_by_write = (made.read_invoke > bound[made.read_of]) & ~self.final & ~self.early
         left = ~(self.early | self.final | self.stale)
         self.clean_f, self.clean_s = extremes(made, left)
         bound = conflict_after(self.clean_f, self.clean_s)
         if (self.clean_s > bound).any():
-            self.undecided = left & (made.read_invoke > bound[made.read_of])
-            self.clean_f, self.clean_s = extremes(made, left & ~self.undecided)
+            self.stale_mutual = left & (made.read_invoke > bound[made.read_of])
+            self.clean_f, self.clean_s = extremes(made, left & ~self.stale_mutual)
 
     def after_the_end(self) -> tuple[int, Ints]:
         """The cluster of the final state, and those that stand after it all the same; -1 if it is none of the
@@ -84,7 +86,7 @@ class Judged:
         """The row of a cluster's write; `FINAL` for the initial value."""
         return int(self.made.rows[cluster])
 
-    def first_sight(self, cluster: int) -> int:
+    def first_observation(self, cluster: int) -> int:
         """The row of the operation of a cluster that ended first: by then its version was there."""
         made = self.made
         if made.ret[cluster] <= self.f[cluster]:
@@ -125,6 +127,6 @@ class Judged:
         return None if not proofs or FINAL in proofs or set(proofs) & set(shown) else int(proofs[0])
 
 
-def judge(history: History, file: int, *extra: Kind) -> Judged:
+def analyse_reads(history: History, file: int, *extra: Kind) -> ReadAnalysis:
     """The clusters of a document and its impossible reads."""
-    return Judged(clusters_of(history, file, *extra))
+    return ReadAnalysis(clusters_of(history, file, *extra))

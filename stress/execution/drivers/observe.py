@@ -13,23 +13,23 @@ from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Outcome
 from stress.workload.payload import common_prefix, examine_document, parse_log
 
 __all__ = [
+    "Observation",
+    "Observer",
     "Parsed",
-    "Sight",
-    "Sights",
-    "document_sight",
+    "document_observation",
     "newest_backup",
-    "parsed_sight",
+    "parsed_observation",
     "read_document",
     "read_file",
-    "saved_sight",
-    "unreadable_sight",
+    "saved_observation",
+    "unreadable_observation",
 ]
 
 EVIDENCE_BYTES = 256 << 10
 """What is kept of one document that is no version."""
 
 
-class Sight(NamedTuple):
+class Observation(NamedTuple):
     """The columns of a row that say what was seen."""
 
     version: int = NO_VERSION
@@ -42,11 +42,11 @@ class Sight(NamedTuple):
 
     @property
     def rare(self) -> bool:
-        """Whether there is something in it that few operations have, for `Journal.tell`."""
+        """Whether there is something in it that few operations have, for `Journal.attach`."""
         return self.digest >= 0 or self.version == GARBAGE or bool(self.text or self.data)
 
 
-_ABSENT = Sight(ABSENT)
+_ABSENT = Observation(ABSENT)
 
 
 def read_file(path: str) -> bytes | None:
@@ -71,24 +71,24 @@ def read_file(path: str) -> bytes | None:
         os.close(fd)
 
 
-def document_sight(document: Any) -> Sight:
+def document_observation(document: Any) -> Observation:
     """What a target's reader returned: a document, or None for no file."""
     if document is None:
         return _ABSENT
     version, parent = examine_document(document)
     if version == GARBAGE:
-        return Sight(GARBAGE, text="the reader returned this document", data=_dump(document))
-    return Sight(version, parent)
+        return Observation(GARBAGE, text="the reader returned this document", data=_dump(document))
+    return Observation(version, parent)
 
 
-def unreadable_sight(error: ValueError) -> Sight:
+def unreadable_observation(error: ValueError) -> Observation:
     """A reader that raised ValueError has seen something that is no document; the error often holds it."""
     # JSONDecodeError has the text in `doc`, UnicodeDecodeError the bytes in `object`.
     seen = getattr(error, "doc", None) if isinstance(error, json.JSONDecodeError) else getattr(error, "object", None)
     data = (
         seen.encode("utf-8", "backslashreplace") if isinstance(seen, str) else seen if isinstance(seen, bytes) else b""
     )
-    return Sight(
+    return Observation(
         GARBAGE, size=len(data) if data else -1, text=f"{type(error).__name__}: {error}", data=data[:EVIDENCE_BYTES]
     )
 
@@ -113,24 +113,26 @@ def _parse(content: bytes) -> Parsed:
         return Parsed(content, None)
 
 
-def parsed_sight(seen: Parsed) -> Sight:
+def parsed_observation(seen: Parsed) -> Observation:
     """What `read_document` returned."""
     content, document = seen
     if content is None:
         return _ABSENT
     version, parent = examine_document(document)
     if version == GARBAGE:
-        return Sight(GARBAGE, size=len(content), data=content[:EVIDENCE_BYTES])
-    return Sight(version, parent, size=len(content))
+        return Observation(GARBAGE, size=len(content), data=content[:EVIDENCE_BYTES])
+    return Observation(version, parent, size=len(content))
 
 
-def saved_sight(path: str) -> Sight:
+def saved_observation(path: str) -> Observation:
     """A backup that a target says it has made at ``path``."""
     seen = read_document(path)
-    sight = parsed_sight(seen)
+    observation = parsed_observation(seen)
     digest = "" if seen.content is None else hashlib.sha256(seen.content).hexdigest()
     name = os.path.relpath(path) if os.path.isabs(path) else os.path.normpath(path)
-    return Sight(sight.version, sight.parent, sight.size, text=f"{name}\n{digest}", data=sight.data)
+    return Observation(
+        observation.version, observation.parent, observation.size, text=f"{name}\n{digest}", data=observation.data
+    )
 
 
 def newest_backup(path: str) -> str | None:
@@ -145,36 +147,38 @@ def newest_backup(path: str) -> str | None:
     return str(Path(folder, max(found))) if found else None
 
 
-class Sights:
+class Observer:
     """One process's view of the shared files; remembers what it saw last, so as to examine, and of a log to keep, only
     what is new.
     """
 
     def __init__(self) -> None:
-        self._documents: dict[str, tuple[bytes, Sight]] = {}
+        self._documents: dict[str, tuple[bytes, Observation]] = {}
         self._logs: dict[str, tuple[bytes, int, bool]] = {}  # path → content, CRC-32, whether it was whole
 
-    def look(self, path: str, form: str, content: bytes | None) -> Sight:
+    def inspect(self, path: str, form: str, content: bytes | None) -> Observation:
         """Examine what was read of ``path``; ``form`` as in `stress.workload.scenario.SharedFile`."""
         if form == "log":
             return self._log(path, content)
         if content is None:
             return _ABSENT
-        last, sight = self._documents.get(path, (b"", None))
-        if sight is None or content != last:
-            sight = parsed_sight(_parse(content))
-            self._documents[path] = content, sight
-        return sight
+        last, observation = self._documents.get(path, (b"", None))
+        if observation is None or content != last:
+            observation = parsed_observation(_parse(content))
+            self._documents[path] = content, observation
+        return observation
 
-    def look_at_backup(self, path: str) -> Sight:
+    def inspect_backup(self, path: str) -> Observation:
         """Read the newest backup of ``path`` as an outsider."""
         backup = newest_backup(path)
         if backup is None:
             return _ABSENT
-        sight = parsed_sight(read_document(backup))
-        return Sight(sight.version, sight.parent, sight.size, text=backup, data=sight.data)
+        observation = parsed_observation(read_document(backup))
+        return Observation(
+            observation.version, observation.parent, observation.size, text=backup, data=observation.data
+        )
 
-    def _log(self, path: str, content: bytes | None) -> Sight:
+    def _log(self, path: str, content: bytes | None) -> Observation:
         if content is None:
             return _ABSENT
         old, crc, whole = self._logs.get(path, (b"", 0, True))
@@ -189,7 +193,7 @@ class Sights:
         whole = end == len(content)
         changed = len(content) != len(old) or keep != len(old)
         self._logs[path] = (content, crc, whole)
-        return Sight(
+        return Observation(
             NO_VERSION if whole else GARBAGE,
             size=len(content),
             digest=crc,

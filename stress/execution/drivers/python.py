@@ -9,19 +9,19 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from stress.execution.barrier import Gate
+from stress.execution.barrier import StartBarrier
 from stress.execution.drivers.observe import (
+    Observation,
+    Observer,
     Parsed,
-    Sight,
-    Sights,
-    document_sight,
-    parsed_sight,
+    document_observation,
+    parsed_observation,
     read_document,
     read_file,
-    saved_sight,
-    unreadable_sight,
+    saved_observation,
+    unreadable_observation,
 )
-from stress.execution.operations import Duties
+from stress.execution.operations import OperationStream
 from stress.history.journal import FINISHED, READY, RUNNING, Journal, row_of
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Outcome, version_of
 from stress.workload.payload import apply_edits, document_of, examine_document, log_record
@@ -58,7 +58,7 @@ class PythonSide:
         self._target = target
         self._journal = journal
         self._files = files
-        self._sights = Sights()
+        self._observer = Observer()
         self._cpu = 0
         self._functions = {
             name: target.call(name) for name in ("write", "read", "update", "append", "backup", "recover")
@@ -75,7 +75,7 @@ class PythonSide:
         call = self._prepare(request, version, form, held)
         if kind not in _CHANGES:
             version = size = NO_VERSION
-        sight, failure, outcome = None, "", _OK
+        observation, failure, outcome = None, "", _OK
         timed = journal.rows & _TIMED_MASK == journal.process & _TIMED_MASK
         if self._cpu:
             journal.cpu_harness_ns += (time.thread_time_ns() - self._cpu) * (_TIMED_MASK + 1)
@@ -90,9 +90,9 @@ class PythonSide:
         except Exception as error:
             returned = time.monotonic_ns()
             if kind is _READ and isinstance(error, FileNotFoundError):
-                sight = document_sight(None)
+                observation = document_observation(None)
             elif kind is _READ and isinstance(error, ValueError):
-                sight = unreadable_sight(error)
+                observation = unreadable_observation(error)
             else:
                 outcome, failure = Outcome.INFO, _words(error)
         if timed:
@@ -102,21 +102,23 @@ class PythonSide:
         if kind in _CHANGES:
             if failure or len(held) == 3:
                 held_from, held_to = held[1:] if len(held) == 3 else (0, 0)
-                journal.tell(held_from=held_from, held_to=held_to, text=failure)
+                journal.attach(held_from=held_from, held_to=held_to, text=failure)
             journal.complete(returned, outcome, size)  # of an update the parent is stored already
         elif outcome is _OK:
-            version = self._saw(sight or self._examine(request, form, seen), returned)
+            version = self._saw(observation or self._examine(request, form, seen), returned)
         else:
-            journal.tell(text=failure)
+            journal.attach(text=failure)
             journal.complete(returned, outcome, version)
         return Answer(outcome, version)
 
-    def _saw(self, sight: Sight, returned: int) -> int:
+    def _saw(self, observation: Observation, returned: int) -> int:
         """Journal what was seen; returns the version."""
-        if sight.rare:
-            self._journal.tell(size=sight.size, digest=sight.digest, text=sight.text, data=sight.data)
-        self._journal.complete(returned, _OK, sight.version, sight.parent)
-        return sight.version
+        if observation.rare:
+            self._journal.attach(
+                size=observation.size, digest=observation.digest, text=observation.text, data=observation.data
+            )
+        self._journal.complete(returned, _OK, observation.version, observation.parent)
+        return observation.version
 
     def _prepare(self, request: Request, version: int, form: str, held: list[int]) -> Callable[[], Any]:
         """The call that carries ``request`` out. An update puts into ``held`` its parent, and when it held the lock."""
@@ -138,7 +140,7 @@ class PythonSide:
         def change(document: Json) -> Json:
             started = time.monotonic_ns()
             parent = ABSENT if document is None else examine_document(document).version
-            self._journal.know_parent(parent)
+            self._journal.record_parent(parent)
             changed = apply_edits(document, parent, version, request.size, request.edits)
             # A target may call again (after a lost race of its own): the last call counts.
             held[:] = [parent, started, time.monotonic_ns()] if self._target.exclusive else [parent]
@@ -164,23 +166,23 @@ class PythonSide:
         if request.kind in (_READ, _OBSERVE):
             return lambda: read_file(path) if form == "log" else read_document(path)
         if request.kind is _OBSERVE_BACKUP:
-            return lambda: self._sights.look_at_backup(path)
+            return lambda: self._observer.inspect_backup(path)
         return self._bind("backup" if request.kind is _BACKUP else "recover", path)
 
-    def _examine(self, request: Request, form: str, seen: Any) -> Sight:
-        if isinstance(seen, Sight):
+    def _examine(self, request: Request, form: str, seen: Any) -> Observation:
+        if isinstance(seen, Observation):
             return seen
         if isinstance(seen, Parsed):
-            return parsed_sight(seen)
+            return parsed_observation(seen)
         if request.kind is _BACKUP:
             if not isinstance(seen, (str, os.PathLike)):
-                return Sight(GARBAGE, text=f"backup returned {seen!r}, not a path")
-            return saved_sight(os.fspath(seen))
+                return Observation(GARBAGE, text=f"backup returned {seen!r}, not a path")
+            return saved_observation(os.fspath(seen))
         if request.kind is _RECOVER:
-            return self._sights.look(request.path, form, read_file(request.path))
+            return self._observer.inspect(request.path, form, read_file(request.path))
         if request.kind is _READ and self._functions["read"] is not None and form != "log":
-            return document_sight(seen)
-        return self._sights.look(request.path, form, seen)
+            return document_observation(seen)
+        return self._observer.inspect(request.path, form, seen)
 
 
 class Unwatched(PythonSide):
@@ -203,19 +205,21 @@ def _words(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:2000]
 
 
-def work(side: PythonSide, journal: Journal, duties: Duties, gate: Gate, rest: Callable[[], float]) -> None:
-    """Do the duties from the opening of the gate until the time to stop, or until there are none left.
+def work(
+    side: PythonSide, journal: Journal, stream: OperationStream, barrier: StartBarrier, rest: Callable[[], float]
+) -> None:
+    """Do the operations of ``stream``, once the barrier opens, until it is time to stop or there are none left.
 
     ``rest`` says how many seconds to wait now and then: a reader that does nothing but read would leave the writers no
     processor, and see the same version a hundred times.
     """
     journal.write_header(state=READY)
-    journal.woken_ns = gate.wait()
+    journal.woken_ns = barrier.wait()
     journal.write_header(state=RUNNING)
     journal.cpu_before_ns = cpu = time.process_time_ns()
     done = 0
-    while not gate.stopped and (duty := duties.next()) is not None:
-        duties.answer(side.do(*duty))
+    while not barrier.stopped and (turn := stream.next()) is not None:
+        stream.answer(side.do(*turn))
         done += 1
         if done % _BURST == 0 and (pause_s := rest()):
             time.sleep(pause_s)

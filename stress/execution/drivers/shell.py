@@ -15,8 +15,8 @@ import sys
 import time
 from pathlib import Path
 
-from stress.execution.drivers.observe import Sight, Sights, read_file, saved_sight
-from stress.execution.operations import Duties
+from stress.execution.drivers.observe import Observation, Observer, read_file, saved_observation
+from stress.execution.operations import OperationStream
 from stress.history.journal import FINISHED, READY, RUNNING, Journal, row_of
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language, Outcome, version_of
 from stress.host.process_tree import die_with_parent
@@ -98,14 +98,14 @@ class ShellWorker:
         assert process.stdout is not None
         self.process = process
         self.journal = journal
-        self.duties: Duties | None = None
+        self.stream: OperationStream | None = None
         self.busy = False
         self._stdin, self._stdout = process.stdin, process.stdout
         os.set_blocking(self._stdout.fileno(), False)
         self._files = files
         self._scratch = scratch
         self._able = able
-        self._sights = Sights()
+        self._observer = Observer()
         self._buffer = b""
         self._request: Request | None = None
         self._invoked = 0
@@ -168,13 +168,13 @@ class ShellWorker:
         value = NO_VERSION if version == NO_VERSION else request.size
         self._invoked = self.journal.invoke(row_of(kind, index, scenario), value)
         if kind is Kind.OBSERVE_BACKUP:  # a listing and a read, by the driver: there is nothing of the target in it
-            self._finish_here(self._sights.look_at_backup(request.path))
+            self._finish_here(self._observer.inspect_backup(request.path))
             return
         self._stdin.write(line)
         self._stdin.flush()
 
-    def _finish_here(self, sight: Sight) -> None:
-        self._complete(time.monotonic_ns(), sight.outcome, sight, 0, 0)
+    def _finish_here(self, observation: Observation) -> None:
+        self._complete(time.monotonic_ns(), observation.outcome, observation, 0, 0)
 
     def finish(self, line: str, exclusive: bool) -> None:
         """Take the answer to the operation under way, examine what it saw, and journal it."""
@@ -189,36 +189,38 @@ class ShellWorker:
             held_from, held_to = self._held(int(words[2]), int(words[3]), returned)
         self._complete(returned, *self._outcome(request, status), held_from, held_to)
 
-    def _outcome(self, request: Request, status: int) -> tuple[Outcome, Sight]:
+    def _outcome(self, request: Request, status: int) -> tuple[Outcome, Observation]:
         kind, path = request.kind, request.path
         if status == 0:
             return Outcome.OK, self._saw(kind, path)
         if kind in (Kind.READ, Kind.OBSERVE) and status == _MISSING:
-            return Outcome.OK, Sight(ABSENT)
+            return Outcome.OK, Observation(ABSENT)
         said = self._said()
         if kind is Kind.READ and status == _NO_DOCUMENT:
             seen = read_file(str(self._scratch / "out")) or b""
-            return Outcome.OK, Sight(GARBAGE, size=len(seen), text=said, data=seen)
+            return Outcome.OK, Observation(GARBAGE, size=len(seen), text=said, data=seen)
         parent = parent_in(said) if kind is Kind.UPDATE else NO_VERSION
         outcome = Outcome.FAIL if status in self._definite else Outcome.INFO
-        return outcome, Sight(self._version, parent, size=request.size, text=f"exit status {status}: {said[-1500:]}")
+        return outcome, Observation(
+            self._version, parent, size=request.size, text=f"exit status {status}: {said[-1500:]}"
+        )
 
-    def _saw(self, kind: Kind, path: str) -> Sight:
+    def _saw(self, kind: Kind, path: str) -> Observation:
         request = self._request
         assert request is not None
         if kind is Kind.UPDATE:
-            return Sight(self._version, parent_in(self._said()), size=request.size)
+            return Observation(self._version, parent_in(self._said()), size=request.size)
         if kind in (Kind.WRITE, Kind.APPEND):
-            return Sight(self._version, size=request.size)
+            return Observation(self._version, size=request.size)
         if kind is Kind.BACKUP:
             name = (read_file(str(self._scratch / "out")) or b"").decode("utf-8", "replace").strip().splitlines()
             if not name:
-                return Sight(GARBAGE, text="backup printed no path")
-            return saved_sight(name[-1])
+                return Observation(GARBAGE, text="backup printed no path")
+            return saved_observation(name[-1])
         form = self._files[path][1]
         if kind is Kind.RECOVER:
-            return self._sights.look(path, form, read_file(path))
-        return self._sights.look(path, form, read_file(str(self._scratch / "out")))
+            return self._observer.inspect(path, form, read_file(path))
+        return self._observer.inspect(path, form, read_file(str(self._scratch / "out")))
 
     def _said(self) -> str:
         return (read_file(str(self._scratch / "err")) or b"").decode("utf-8", "replace").strip()
@@ -231,25 +233,31 @@ class ShellWorker:
         held_from, held_to = from_us * 1000 + most + 100_000, to_us * 1000 + least - 100_000
         return (held_from, held_to) if self._invoked < held_from < held_to < now else (0, 0)
 
-    def _complete(self, returned: int, outcome: Outcome, sight: Sight, held_from: int, held_to: int) -> None:
-        if held_from or sight.rare:
-            self.journal.tell(
-                size=sight.size, digest=sight.digest, held_from=held_from, held_to=held_to, text=sight.text,
-                data=sight.data,
-            )  # fmt: skip
+    def _complete(
+        self, returned: int, outcome: Outcome, observation: Observation, held_from: int, held_to: int
+    ) -> None:
+        if held_from or observation.rare:
+            self.journal.attach(
+                size=observation.size,
+                digest=observation.digest,
+                held_from=held_from,
+                held_to=held_to,
+                text=observation.text,
+                data=observation.data,
+            )
         assert self._request is not None
-        value = sight.version if self._version == NO_VERSION else self._request.size
-        self.journal.complete(returned, outcome, value, sight.parent)
+        value = observation.version if self._version == NO_VERSION else self._request.size
+        self.journal.complete(returned, outcome, value, observation.parent)
         self.busy, self._request = False, None
-        if self.duties is not None:
-            self.duties.answer(Answer(outcome, sight.version))
+        if self.stream is not None:
+            self.stream.answer(Answer(outcome, observation.version))
 
     def lost(self, reaped: int, text: str) -> None:
         """The process is gone, tree and all, since ``reaped``: the operation under way is unknown."""
         if self.busy:
             assert self._request is not None
             change = self._version != NO_VERSION
-            self.journal.tell(text=text)
+            self.journal.attach(text=text)
             self.journal.complete(
                 reaped, Outcome.INFO, self._request.size if change else NO_VERSION,
                 parent_in(self._said()) if change else NO_VERSION,

@@ -9,7 +9,7 @@ from stress.history.history import History
 from stress.history.record import INITIAL, Kind, Operation, Outcome, format_version
 from stress.reporters.html._palette import BAD, Palette
 from stress.result import Finding
-from stress.workload.log_replay import records_of, views
+from stress.workload.log_replay import records_of, replay_log
 
 __all__ = ["Records", "records_shown"]
 
@@ -55,7 +55,7 @@ def _seen(look: Operation, history: History) -> list[int] | None:
     rows = rows[(ops["process"][rows] == look.process) & (ops["invoke"][rows] <= look.invoke)]
     if len(rows) > LOOKS_MAX:
         return None
-    for view in views(history, rows.tolist()):
+    for view in replay_log(history, rows.tolist()):
         if int(ops["invoke"][view.row]) == look.invoke:
             return records_of(bytes(view.content)).versions if view.known else None
     return None

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from stress.checkers._log.append_order import log_of
-from stress.checkers._log.replay import looks_rebuilt
-from stress.execution.drivers.observe import Sights
+from stress.checkers._log.replay import replay_reads
+from stress.execution.drivers.observe import Observer
 from stress.history.history import FileFacts, FinalFile, History
 from stress.history.record import INITIAL, Kind, Operation, version_of
-from stress.workload.log_replay import views
+from stress.workload.log_replay import replay_log
 from stress.workload.payload import log_record
 
 PROCESSES = 3
@@ -49,12 +49,12 @@ def looks(draw: st.DrawFn) -> tuple[list[Look], bytes]:
 
 
 def _history(seen: Sequence[Look], truth: bytes) -> History:
-    eyes = [Sights() for _ in range(PROCESSES + 1)]
+    eyes = [Observer() for _ in range(PROCESSES + 1)]
     operations = []
     for number, (process, kind, content) in enumerate(seen):
-        sight = eyes[process].look("log", "log", content)
-        op = Operation(process, kind, version=sight.version, invoke=10 * number, ret=10 * number + 5)
-        op = replace(op, size=sight.size, digest=sight.digest, text=sight.text, data=sight.data)
+        observation = eyes[process].inspect("log", "log", content)
+        op = Operation(process, kind, version=observation.version, invoke=10 * number, ret=10 * number + 5)
+        op = replace(op, size=observation.size, digest=observation.digest, text=observation.text, data=observation.data)
         operations.append(op)
     facts = FileFacts("log", "drill", "log", INITIAL, frozenset({"appends"}))
     return History.of(operations, [facts], final=[FinalFile(exists=True, content=truth)])
@@ -67,13 +67,15 @@ def test_a_look_is_rebuilt_as_by_going_through_all_before_it(case: tuple[list[Lo
     history = _history(seen, truth)
     log = log_of(history, 0)
     assert log is not None
-    wanted = log.strange[::2] if len(log.strange) > 2 else log.strange  # not all: what is between is needed as well
-    rebuilt = {look.row: truth[: look.shared] + look.rest for look in looks_rebuilt(history, log, 0, wanted)}
+    wanted = (
+        log.non_prefix[::2] if len(log.non_prefix) > 2 else log.non_prefix
+    )  # not all: what is between is needed as well
+    rebuilt = {look.row: truth[: look.shared] + look.rest for look in replay_reads(history, log, 0, wanted)}
     assert sorted(rebuilt) == sorted(wanted.tolist())
     assert all(content == seen[row][2] for row, content in rebuilt.items())
     for process in range(1, PROCESSES + 1):
         own = np.flatnonzero(history.ops["process"] == process).tolist()
-        for view in views(history, own):
+        for view in replay_log(history, own):
             if view.row in rebuilt:
                 assert view.known
                 assert bytes(view.content) == rebuilt[view.row]
@@ -90,4 +92,4 @@ def test_what_was_not_kept_is_not_known() -> None:
     )
     log = log_of(missing, 0)
     assert log is not None
-    assert [look.known for look in looks_rebuilt(missing, log, 0, log.strange)] == [False]
+    assert [look.known for look in replay_reads(missing, log, 0, log.non_prefix)] == [False]

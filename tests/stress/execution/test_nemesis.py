@@ -16,10 +16,10 @@ def test_strokes_come_about_as_often_as_asked_and_never_before_an_interval() -> 
     nemesis = Nemesis({"kill": 0.2}, random.Random(1))
     nemesis.begin(100.0)
     assert nemesis.due(100.09, [1, 2, 3]) == []
-    strokes = [stroke for step in range(1000) for stroke in nemesis.due(100.0 + step * 0.02, [1, 2, 3])]
-    assert 75 < len(strokes) < 125
-    assert {stroke.pid for stroke in strokes} == {1, 2, 3}
-    assert nemesis.count("kill") == len(strokes)
+    faults = [fault for step in range(1000) for fault in nemesis.due(100.0 + step * 0.02, [1, 2, 3])]
+    assert 75 < len(faults) < 125
+    assert {fault.pid for fault in faults} == {1, 2, 3}
+    assert nemesis.count("kill") == len(faults)
 
 
 def test_nobody_to_strike_is_no_stroke() -> None:
@@ -34,8 +34,8 @@ def test_a_stroke_says_how_long_it_lasts() -> None:
         nemesis = Nemesis({"kill": 0.1, "pause": 0.1}, random.Random(seed))
         nemesis.begin(0.0)
         # Asked once: a second time would end the pauses, and so send signals.
-        for stroke in nemesis.due(10.0, [7, 8, 9]):
-            assert stroke.lasts_s == 0.0 if stroke.fault == "kill" else 0.02 <= stroke.lasts_s <= 0.5
+        for fault in nemesis.due(10.0, [7, 8, 9]):
+            assert fault.lasts_s == 0.0 if fault.kind == "kill" else 0.02 <= fault.lasts_s <= 0.5
 
 
 def _stopped(pid: int) -> bool:
@@ -50,14 +50,14 @@ def test_a_pause_ends_by_itself_and_at_the_end_of_the_run() -> None:
         nemesis = Nemesis({"pause": 1.0}, random.Random(1))
         nemesis.begin(0.0)
         for end in ("by itself", "with the run"):
-            (stroke,) = nemesis.due(10.0, [child.pid])
-            nemesis.apply(stroke)
+            (fault,) = nemesis.due(10.0, [child.pid])
+            nemesis.apply(fault)
             while not _stopped(child.pid):
                 pass
             if end == "by itself":
                 nemesis.due(10.7, [child.pid])
             else:
-                nemesis.relent(child.pid)
+                nemesis.lift(child.pid)
             while _stopped(child.pid):
                 pass
             nemesis.begin(0.0)
@@ -73,12 +73,12 @@ def test_a_full_disk_is_a_soft_limit_that_is_taken_back() -> None:
         before = resource.prlimit(child.pid, resource.RLIMIT_FSIZE)
         nemesis = Nemesis({"fill": 1.0}, random.Random(1))
         nemesis.begin(0.0)
-        (stroke,) = nemesis.due(10.0, [child.pid])
-        nemesis.apply(stroke)
+        (fault,) = nemesis.due(10.0, [child.pid])
+        nemesis.apply(fault)
         soft, hard = resource.prlimit(child.pid, resource.RLIMIT_FSIZE)
         assert 0 < soft < 10000
         assert hard == before[1]
-        nemesis.relent(child.pid)
+        nemesis.lift(child.pid)
         assert resource.prlimit(child.pid, resource.RLIMIT_FSIZE) == (hard, hard)
     finally:
         child.kill()

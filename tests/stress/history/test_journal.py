@@ -23,8 +23,8 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
     journal = _journal(tmp_path)
     for seq in range(1, 4001):  # well past the first chunk
         journal.invoke(row_of(Kind.UPDATE, 7, 2), 100)
-        journal.know_parent(version_of(2, seq))
-        journal.tell(held_from=5, held_to=6, text="ü" if seq == 9 else "", data=b"\0\xff" if seq == 9 else b"")
+        journal.record_parent(version_of(2, seq))
+        journal.attach(held_from=5, held_to=6, text="ü" if seq == 9 else "", data=b"\0\xff" if seq == 9 else b"")
         journal.complete(time.monotonic_ns(), Outcome.OK, 100)
     journal.write_header(state=FINISHED)
     journal.close()
@@ -47,7 +47,7 @@ def test_an_operation_takes_forty_bytes_and_what_few_have_is_beside_it(tmp_path:
         journal.complete(journal.invoke(row_of(Kind.READ, 0, 0)), Outcome.OK, version_of(1, 1))
     for version, size, digest in ((NO_VERSION, 7, 5), (GARBAGE, 0, -1)):
         journal.invoke(row_of(Kind.OBSERVE, 1, 0))
-        journal.tell(size=size, digest=digest)
+        journal.attach(size=size, digest=digest)
         journal.complete(time.monotonic_ns(), Outcome.OK, version)
     journal.write_header(state=FINISHED)
     journal.close()
@@ -72,7 +72,7 @@ def test_an_operation_that_a_kill_cut_short_stays_open_and_its_parent_is_known(t
         journal = _journal(tmp_path)
         journal.complete(journal.invoke(row_of(Kind.READ, 0, 0)), Outcome.OK, NO_VERSION)
         journal.invoke(row_of(Kind.UPDATE, 0, 0), 10)
-        journal.know_parent(version_of(1, 1))
+        journal.record_parent(version_of(1, 1))
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
     rows = read_rows(tmp_path / "p000003.ops")
@@ -108,7 +108,7 @@ def test_a_limit_on_file_sizes_does_not_stop_the_evidence(tmp_path: Path) -> Non
             resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
             for _ in range(2000):
                 now = journal.invoke(row_of(Kind.READ, 0, 0))
-                journal.tell(data=b"x" * 300)
+                journal.attach(data=b"x" * 300)
                 journal.complete(now, Outcome.OK, NO_VERSION)
             journal.close()
             status = 0
@@ -125,7 +125,7 @@ def test_evidence_has_a_budget_and_says_when_it_is_spent(tmp_path: Path, monkeyp
     journal = _journal(tmp_path)
     for _ in range(3):
         now = journal.invoke(row_of(Kind.READ, 0, 0))
-        journal.tell(data=b"x" * 600)
+        journal.attach(data=b"x" * 600)
         journal.complete(now, Outcome.OK, NO_VERSION)
     journal.close()
     rows = read_rows(tmp_path / "p000003.ops")

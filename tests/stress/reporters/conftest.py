@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stress.engine import judge
+from stress.engine import run_checkers
 from stress.history.history import FileFacts, History, ProcessFacts
 from stress.history.record import RECORD, Language
 from stress.plan import Plan
@@ -48,7 +48,7 @@ def golden() -> Callable[[str], Result]:
 
     def load(name: str) -> Result:
         history: History = module.golden(name)[0]
-        return result_of(history, [found for found in judge(history) if found.checker != "vacuity"])
+        return result_of(history, [found for found in run_checkers(history) if found.checker != "vacuity"])
 
     return load
 

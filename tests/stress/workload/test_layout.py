@@ -12,7 +12,7 @@ import pytest
 
 from stress.history.record import ABSENT, GARBAGE, INITIAL, Kind, version_of
 from stress.workload.catalog import SCENARIOS
-from stress.workload.layout import World, compose, lay_out, look, xattrs_on
+from stress.workload.layout import World, compose, inspect, lay_out, xattrs_on
 from stress.workload.payload import document_of
 from stress.workload.scenario import Beside, Role, Scenario, SharedFile
 from stress.workload.target import Target
@@ -76,7 +76,7 @@ def test_a_scenario_that_needs_more_than_there_is_is_left_out_in_words(monkeypat
 
 def test_a_fresh_world_is_as_described(world: World, target: Target, tmp_path: Path) -> None:
     lay_out(world, tmp_path)
-    final, backups, leftovers = look(world, tmp_path, target, xattrs_on(world, tmp_path))
+    final, backups, leftovers = inspect(world, tmp_path, target, xattrs_on(world, tmp_path))
     found = dict(zip([file.path for file in FILES], final, strict=True))
     assert found[CONTEXT.path].version == INITIAL
     assert found[CONTEXT.path].mode == 0o640
@@ -101,7 +101,7 @@ def test_what_was_left_changed_or_lost_is_seen(world: World, target: Target, tmp
     (tmp_path / CORRUPT.path).write_bytes(content)
     for name in ("a/.tmp.x", "a/context.json.lock"):
         (tmp_path / name).touch()
-    final, _, leftovers = look(world, tmp_path, target, had)
+    final, _, leftovers = inspect(world, tmp_path, target, had)
     found = dict(zip([file.path for file in FILES], final, strict=True))
     assert found[CONTEXT.path].mode != 0o640
     if had:
