@@ -98,19 +98,39 @@ def test_jepsens_events_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ([[1]], "line 1 is not an object"),
-        ([{"process": 1}], "line 1 has no 'does'"),
-        ([_op(1, "put", 1, 0, 1)], "line 1 does 'put'"),
-        ([_op(1, "write", 1, 1, 0)], "line 1: start and end"),
-        ([_op(1, "write", 1, 0, 1, outcome="maybe")], "line 1 has the outcome 'maybe'"),
-        ([_op(1, "write", 1, 0, 1, colour=1)], "line 1 has an unknown field 'colour'"),
-        ([_op(1, "write", 1, 0, 1), _op(2, "write", 1, 0, 1)], "line 2 writes 1 to register, as in line 1"),
-        ([_op(1, "write", None, 0, 1)], "line 1 writes null"),
+        ([[1]], "line 1: not an object"),
+        ([{"process": 1}], "line 1: no 'does'"),
+        ([_op(1, "put", 1, 0, 1)], 'line 1: does "put"'),
+        ([_op(["write"], "write", 1, 0, 1)], "line 1: the process"),
+        ([_op(True, "write", 1, 0, 1)], "line 1: the process true"),
+        ([_op(1, ["write"], 1, 0, 1)], "line 1: does"),
+        ([_op(1, "write", 1, 1, 0)], "line 1: ends at 0, before its start"),
+        ([_op(1, "write", 1, 0, 1, outcome="maybe")], 'line 1: the outcome "maybe"'),
+        ([_op(1, "write", 1, 0, 1, unit="ticks")], 'line 1: the unit "ticks"'),
+        ([_op(1, "write", 1, 0, 1, unit=None)], "line 1: the unit null"),
+        ([_op(1, "write", 1, 0, 1, colour=1)], "line 1: unknown field 'colour'"),
+        ([_op(1, "write", 1, 0, 1), _op(2, "write", 1, 0, 1)], 'line 2: writes 1 to "register", as line 1 does'),
+        ([_op(1, "write", None, 0, 1)], "line 1: writes null"),
+        ([_op(1, "write", 1, 0, float("inf"))], "line 1: not JSON: Infinity"),
+        ([_op(1, "write", float("nan"), 0, 1)], "line 1: not JSON: NaN"),
+        ([_op(1, "write", 1, 0, 1e300)], "line 1: end is 1e+300"),
+        ([_op(1, "write", 1, 0, 1 << 70, unit="ns")], "line 1: end is 1180591620717411303424"),
+        ([_op(1, "write", 1, "0", 1)], 'line 1: start is "0"'),
+        (
+            [_op(1, "write", 1, 0, 5), _op(2, "read", 1, 1, 2), _op(1, "read", 1, 4, 6)],
+            "line 3: process 1 does this while",
+        ),
+        ([_op(1, "read", 1, 4, 6), _op("1", "write", 1, 0, 5)], "line 2: process 1 does this while"),
         ([_event(0, "ok", "read", 1, 5)], "completes what it did not invoke"),
         ([_event(0, "invoke", "read", 1, 5), _event(0, "invoke", "read", 1, 6)], "line 2: process 0 invokes again"),
-        ([_event(0, "invoke", "append", 1, 5)], "line 1 has f 'append'"),
-        ([_event(0, "done", "read", 1, 5)], "line 1 has the type 'done'"),
-        ([{**_event(0, "ok", "read", 1, 5), "time": None}], "line 1 has no time"),
+        ([_event(0, "invoke", "read", 1, 5), _event(0, "ok", "read", 1, 4)], "line 2: completes before line 1"),
+        ([_event(0, "invoke", "write", 1, 5), _event(0, "ok", "read", 1, 6)], "line 2: completes another operation"),
+        ([_event(0, "invoke", "write", 1, 5), _event(0, "ok", "write", 2, 6)], "line 2: completes with 2, but line 1"),
+        ([{**_event(0, "invoke", "read", 1, 5), "key": 1}, _event(0, "ok", "read", 1, 6)], "line 2: completes another"),
+        ([_event(0, "invoke", "append", 1, 5)], 'line 1: f is "append"'),
+        ([_event(0, "done", "read", 1, 5)], 'line 1: the type "done"'),
+        ([{**_event(0, "ok", "read", 1, 5), "time": None}], "line 1: time is null"),
+        ([_event(0, "ok", "read", 1, 1 << 63)], "line 1: time is"),
     ],
 )
 def test_a_line_that_is_wrong_is_named(
@@ -122,6 +142,51 @@ def test_a_line_that_is_wrong_is_named(
     assert said in str(raised.value)
     assert run_command(["check", path]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"[" * 100_000, "line 1: nested too deeply"),
+        (
+            b'{"process": 1, "does": "write", "version": "a", "start": ' + b"1" * 5000 + b', "end": 2}',
+            "line 1: not JSON",
+        ),
+        (b'{"process": 1, "does": "\xff"}', "line 1: not UTF-8"),
+        (b'{"process": 1, "process": 2}', "line 1: not JSON: 'process' is given twice"),
+        (b'{"process": 1', "line 1: not JSON"),
+    ],
+)
+def test_what_is_hardly_json_is_named(
+    line: bytes, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_bytes(line + b"\n")
+    assert run_command(["check", str(path)]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_info_may_take_effect_at_any_later_time(tmp_path: Path) -> None:
+    reads = [(None, 2, 3), (1, 4, 5)]
+    info = [_op(0, "write", 1, 0, 1, outcome="info"), *(_op(9, "read", *read) for read in reads)]
+    assert _anomalies(_file(tmp_path, *info)) == set()
+    assert _anomalies(_file(tmp_path, {**info[0], "outcome": "ok"}, *info[1:])) >= {"stale-read"}
+    late = [
+        _event(0, "invoke", "write", 1, 0),
+        _event(0, "info", "write", 1, 100),
+        _event(5, "invoke", "write", 2, 110),
+        _event(5, "ok", "write", 2, 120),
+        _event(1, "invoke", "read", None, 200),
+        _event(1, "ok", "read", 2, 300),
+        _event(1, "invoke", "read", None, 400),
+        _event(1, "ok", "read", 1, 500),
+    ]
+    assert _anomalies(_file(tmp_path, *late)) == set()
+    assert _anomalies(
+        _file(tmp_path, *[event | {"type": "ok"} if event["type"] == "info" else event for event in late])
+    )
 
 
 def test_an_empty_history_is_unknown(tmp_path: Path) -> None:
