@@ -33,6 +33,7 @@ ABOUT = {
     "worker-died": "a worker ended that nobody had killed",
     "no-overlap": "no operation overlapped another: nothing about concurrency was shown",
     "too-few-operations": "operations that the scenario is about were hardly done, or not at all",
+    "not-judged": "a checker that a file names is not there, so nobody looked for what it finds",
     "unaccounted": "an operation has no end in any journal",
 }
 """Anomaly → what it means."""

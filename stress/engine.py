@@ -16,31 +16,26 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-from stress.checkers import registry as checker_registry
-from stress.execution.assignment import WorkerSpec, assign_workers
 from stress.execution.drivers import shell
 from stress.execution.launch import Supervised, launch
 from stress.execution.progress import JournalFollower, Progress
 from stress.execution.supervisor import RunSpec
 from stress.history.history import History
 from stress.history.jsonl import HistoryError, read_history
-from stress.history.record import Language
 from stress.history.run_directory import load_history, read_events, save_final, save_world
 from stress.plan import Plan, UsageError
 from stress.registry import UnknownName
+from stress.resolve import ALWAYS, Cast, checkers_named, resolve
 from stress.result import Finding, Result, Verdict
 from stress.stats import cpu_shares, operation_counts, run_stats
-from stress.units import parse_duration
-from stress.workload import catalog
-from stress.workload.layout import World, compose, inspect, lay_out, required_kinds, xattrs_on
-from stress.workload.target import Target, TargetError
-from stress.workload.target import load as load_target
+from stress.workload.layout import inspect, lay_out, required_kinds, xattrs_on
+from stress.workload.target import Target
 
 __all__ = ["HarnessError", "Progress", "check", "run", "run_checkers"]
 
@@ -63,7 +58,7 @@ def run(plan: Plan, watch: Watch | None = None, *, unwatched: bool = False) -> R
     is marked interrupted.
     """
     assert plan.check_every_s is None, "a run in stages goes through `stress.run`"
-    cast = _cast(plan)
+    cast = resolve(plan)
     with _directory(plan) as directory, _run_directory(plan, cast.target) as folder, _scratch(folder) as scratch:
         try:
             lay_out(cast.world, directory)
@@ -142,87 +137,48 @@ def check_history(path: str) -> Result:
 
 
 def run_checkers(history: History) -> list[Finding]:
-    """What all checkers find, violations first; raises `HarnessError` if one of them breaks."""
+    """What the checkers find that the history's files name, violations first.
+
+    A checker that is not known here leaves a doubt: nobody looked for what it finds. Raises `HarnessError` if one
+    breaks.
+    """
     findings: list[Finding] = []
-    for name in checker_registry.load():
+    for name in sorted(ALWAYS.union(*(facts.checkers for facts in history.files))):
         try:
-            findings.extend(checker_registry.CHECKERS.get(name)(history))
+            look = checkers_named([name])[name]
+        except UnknownName as error:
+            findings.append(_unjudged(history, name, error))
+            continue
+        try:
+            findings.extend(look(history))
         except Exception as error:
             raise HarnessError(f"the checker {name} broke: {type(error).__name__}: {error}") from error
     return sorted(findings, key=lambda finding: -finding.verdict)
 
 
+def _unjudged(history: History, name: str, error: UnknownName) -> Finding:
+    files = [facts.path for facts in history.files if name in facts.checkers]
+    return Finding(
+        anomaly="not-judged",
+        checker=name,
+        scenario="",
+        file=files[0],
+        message=f"Nobody looked for what the checker {name} finds: {error}. Its package may not be installed.",
+        count=len(files),
+        verdict=Verdict.UNKNOWN,
+    )
+
+
 # What takes part
 
 
-@dataclass(frozen=True)
-class _Cast:
-    target: Target
-    world: World
-    specs: list[WorkerSpec]
-    skipped: tuple[str, ...]
-    faults: Mapping[str, float]
-
-
-def _cast(plan: Plan) -> _Cast:
-    catalog.load()
-    try:
-        target = load_target(plan.target)
-        able, skipped = _abilities(target)
-    except TargetError as error:
-        raise UsageError("--target", str(error)) from error
-    try:
-        world, left_out = compose(plan.scenarios, frozenset().union(*able.values()))
-    except UnknownName as error:
-        raise UsageError("SCENARIO", str(error)) from error
-    mix = None if plan.mix is None else {Language[name.upper()]: count for name, count in plan.mix}
-    for language in mix or {}:
-        if language not in able:
-            offered = ", ".join(sorted(there.label for there in able))
-            raise UsageError("--mix", language.label, f"is no side of the target {target.name}; it has: {offered}")
-    readers = plan.readers if plan.readers is not None else max(2, plan.writers // 4)
-    specs = assign_workers(world, able, writers=plan.writers, readers=readers, mix=mix)
-    for language in able:
-        if not any(spec.language is language for spec in specs) and (mix is None or language in mix):
-            left_out.append(f"{language.label} workers: the target's {language.label} side can do none of the duties")
-    faults = {
-        name: seconds for name in ("kill", "pause", "fill") if (seconds := getattr(plan, f"{name}_every_s")) is not None
-    }
-    for option, text in target.faults.items():
-        faults.setdefault(option.removesuffix("_every"), parse_duration(text))
-    return _Cast(target, world, specs, tuple(skipped + left_out), faults)
-
-
-def _abilities(target: Target) -> tuple[dict[Language, frozenset[str]], list[str]]:
-    """The operations of each language's side that can be done here, and what can't be, in words."""
-    able: dict[Language, frozenset[str]] = {}
-    skipped: list[str] = []
-    if target.module is not None:
-        able[Language.PYTHON] = target.operations
-    language = shell.language_of(target)
-    with tempfile.TemporaryDirectory(prefix="stress-probe-") as folder:
-        source = shell.write_commands(target, Path(folder))
-        if source is None:
-            skipped.append(f"bash workers: the target {target.name} has no {target.path.with_suffix('.bash').name}")
-        elif shutil.which("bash") is None:
-            skipped.append(f"{language.label} workers: bash is missing; apt-get install bash")
-        else:
-            operations, need_jq = shell.probe(source, shell.environment())
-            if shutil.which("jq") is None and (lacking := sorted(operations & need_jq)):
-                skipped.append(f"{language.label} {', '.join(lacking)}: jq is missing; apt-get install jq")
-                operations -= need_jq
-            if operations:
-                able[language] = operations
-    return able, skipped
-
-
-def _run_spec(plan: Plan, cast: _Cast, folder: Path, directory: Path, scratch: Path) -> RunSpec:
+def _run_spec(plan: Plan, cast: Cast, folder: Path, directory: Path, scratch: Path) -> RunSpec:
     source = shell.write_commands(cast.target, folder)
     return RunSpec(
         run=folder.resolve(),
         directory=directory,
         scratch=scratch,
-        specs=tuple(cast.specs),
+        specs=cast.workers,
         files={facts.path: (index, facts.form) for index, facts in enumerate(cast.world.facts)},
         target=cast.target,
         bash=None if source is None else source.resolve(),
@@ -238,7 +194,7 @@ def _run_spec(plan: Plan, cast: _Cast, folder: Path, directory: Path, scratch: P
 # While it runs
 
 
-def _supervise(plan: Plan, run_spec: RunSpec, cast: _Cast, watch: Watch | None) -> tuple[bool, float]:
+def _supervise(plan: Plan, run_spec: RunSpec, cast: Cast, watch: Watch | None) -> tuple[bool, float]:
     """Have the run supervised, and watch; returns whether it was interrupted, and the tool's own CPU seconds."""
     follower = JournalFollower(run_spec.run, cast.world.facts)
     cpu = time.process_time()
@@ -274,7 +230,7 @@ def _violated(folder: Path) -> bool:
     return any(finding.verdict is Verdict.FAIL for finding in run_checkers(history))
 
 
-def _progress(plan: Plan, follower: JournalFollower, supervised: Supervised, cast: _Cast, elapsed_s: float) -> Progress:
+def _progress(plan: Plan, follower: JournalFollower, supervised: Supervised, cast: Cast, elapsed_s: float) -> Progress:
     return Progress(
         phase=supervised.phase(),
         elapsed_s=elapsed_s,
@@ -284,8 +240,8 @@ def _progress(plan: Plan, follower: JournalFollower, supervised: Supervised, cas
         overlap=follower.overlap(elapsed_s),
         kills=supervised.kills(),
         violations=dict(follower.violations),
-        writers=sum(spec.part == "writer" for spec in cast.specs),
-        readers=sum(spec.part == "reader" for spec in cast.specs),
+        writers=sum(spec.part == "writer" for spec in cast.workers),
+        readers=sum(spec.part == "reader" for spec in cast.workers),
     )
 
 

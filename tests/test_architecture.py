@@ -43,6 +43,7 @@ LAYERS: tuple[dict[str, str], ...] = (
     {"history": "history result stats"},
     {"workload": "workload"},
     {"checkers": "checkers", "execution": "execution", "strategies": "strategies"},
+    {"resolve": "resolve"},
     {"engine": "engine"},
     {"campaigns": "campaigns", "bench": "bench"},
     {"reporters": "reporters"},

@@ -29,9 +29,10 @@ from stress.campaigns import regressions, stages
 from stress.files import write_text
 from stress.plan import OPTIONS, Plan, UsageError
 from stress.registry import close_names
+from stress.resolve import scenarios_named, target_named
 from stress.result import EXIT_INTERRUPTED, Result, Verdict
 from stress.units import parse_duration
-from stress.workload import catalog, target
+from stress.workload import target
 
 __all__ = ["Campaign", "Config", "GateResult", "Outcome", "canaries_of", "read_config", "run"]
 
@@ -197,21 +198,9 @@ def _campaign(name: str, table: Mapping[str, Any], runs: str) -> Campaign:
             plans.append(Plan.from_options(given | ({} if seed is None else {"seed": seed}), tuple(names)))
         except UsageError as error:
             raise UsageError(f"{where} {error.option.removeprefix('--')}", error.value, error.advice) from error
-    for plan in plans[:1]:
-        _look_up(plan, where)
+    scenarios_named(plans[0].scenarios, f"{where} scenarios")
+    target_named(plans[0].target, f"{where} target")
     return Campaign(name, tuple(plans), expect, floor)
-
-
-def _look_up(plan: Plan, where: str) -> None:
-    catalog.load()
-    for name in plan.scenarios:
-        if name not in catalog.SCENARIOS:
-            advice = f"is no scenario{close_names(name, list(catalog.SCENARIOS))}"
-            raise UsageError(f"{where} scenarios", name, advice)
-    try:
-        target.load(plan.target)
-    except target.TargetError as error:
-        raise UsageError(f"{where} target", str(error)) from error
 
 
 def canaries_of(number: int, seed: int, today: datetime.date) -> list[str]:

@@ -10,8 +10,7 @@ import click
 
 from stress.cli._options import finish, keep_record, report_options, save_option
 from stress.files import write_text
-from stress.plan import OPTIONS, Plan, UsageError, read_toml
-from stress.registry import close_names
+from stress.plan import OPTIONS, Plan, read_toml
 from stress.reporters.destinations import destinations
 from stress.reporters.json import as_json
 from stress.reporters.terminal import Terminal
@@ -164,16 +163,10 @@ def plan_of(scenarios: tuple[str, ...], given: dict[str, Any], file: str | None 
 
 def check_names(plan: Plan) -> None:
     """See that the scenarios and the target are there, before anything else is looked at."""
-    from stress.workload import catalog, target
+    from stress.resolve import scenarios_named, target_named
 
-    catalog.load()
-    for name in plan.scenarios:
-        if name not in catalog.SCENARIOS:
-            raise UsageError("SCENARIO", name, f"is no scenario{close_names(name, list(catalog.SCENARIOS))}")
-    try:
-        target.load(plan.target)
-    except target.TargetError as error:
-        raise UsageError("--target", str(error)) from error
+    scenarios_named(plan.scenarios)
+    target_named(plan.target)
 
 
 def _keep(result: Result) -> None:

@@ -7,8 +7,10 @@ and constants that a module may define are listed in `Target`.
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import importlib
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -133,6 +135,26 @@ def load(name: str) -> Target:
     """
     if name in _adopted:
         return _adopted[name]
+    key = os.path.realpath(name) if os.path.isfile(name) else name
+    if key not in _loaded or _loaded[key][0] != _stamp(_loaded[key][1].path):
+        target = _load(name)
+        _loaded[key] = _stamp(target.path), target
+    return _loaded[key][1]
+
+
+_loaded: dict[str, tuple[tuple[int, ...], Target]] = {}
+"""Name or path → (`_stamp`, target): a module of the user's is executed once in a process, unless its file changes."""
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _load(name: str) -> Target:
     if name.endswith((".py", ".toml")) or "/" in name:
         path = Path(name)
         if not path.is_file():
@@ -154,7 +176,9 @@ def load(name: str) -> Target:
 
 
 def _from_module(name: str, path: Path) -> Target:
-    spec = importlib.util.spec_from_file_location(f"stress_target_{path.stem}", path)
+    # Two modules of one file name, from two folders, are two modules.
+    folder_mark = hashlib.sha256(os.fsencode(path.resolve().parent)).hexdigest()[:12]
+    spec = importlib.util.spec_from_file_location(f"stress_target_{folder_mark}_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

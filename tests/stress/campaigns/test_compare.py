@@ -102,6 +102,7 @@ def test_a_package_that_is_missing_is_named(
         return real(name, package)
 
     monkeypatch.setattr("importlib.import_module", without)
+    monkeypatch.setattr("stress.workload.target._loaded", {})
     assert run_command(["compare", "atomicops", "safer"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "pip install safer" in line

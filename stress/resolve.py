@@ -1,0 +1,133 @@
+"""Resolving: every name in a plan is looked up here, once, and what it stands for is passed on as values.
+
+This is the only reader of the registries. What is misspelt is refused before anything is made, with the name that was
+probably meant.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stress.checkers import registry
+from stress.checkers.registry import Checker
+from stress.execution.assignment import WorkerSpec, assign_workers
+from stress.execution.drivers import shell
+from stress.history.record import Language
+from stress.plan import Plan, UsageError
+from stress.registry import UnknownName
+from stress.units import parse_duration
+from stress.workload import catalog
+from stress.workload.layout import World, compose
+from stress.workload.target import Target, TargetError
+from stress.workload.target import load as load_target
+
+__all__ = ["ALWAYS", "Cast", "checkers_named", "resolve", "scenarios_named", "target_named"]
+
+ALWAYS = frozenset({"vacuity"})
+"""The checkers that look at every history, whatever its files name."""
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Who and what takes part in a run: a plan with its names looked up. Made anew where needed, never pickled."""
+
+    target: Target
+    world: World
+    workers: tuple[WorkerSpec, ...]
+    checkers: Mapping[str, Checker]
+    """Those that the world's files name, and those of `ALWAYS`."""
+    skipped: tuple[str, ...]
+    faults: Mapping[str, float]
+    """Nemesis → mean seconds between its faults."""
+
+
+def resolve(plan: Plan) -> Cast:
+    """Look up all that ``plan`` names; raises `UsageError` for what is not there, or can't do what is asked."""
+    scenarios_named(plan.scenarios)
+    target = target_named(plan.target)
+    try:
+        able, skipped = _abilities(target)
+    except TargetError as error:
+        raise UsageError("--target", str(error)) from error
+    world, left_out = compose(plan.scenarios, frozenset().union(*able.values()))
+    checkers = {}
+    for facts in world.facts:
+        try:
+            checkers.update(checkers_named(facts.checkers))
+        except UnknownName as error:
+            raise UsageError("SCENARIO", facts.scenario, f"names a checker that is not there: {error}") from error
+    mix = None if plan.mix is None else {Language[name.upper()]: count for name, count in plan.mix}
+    for language in mix or {}:
+        if language not in able:
+            offered = ", ".join(sorted(there.label for there in able))
+            raise UsageError("--mix", language.label, f"is no side of the target {target.name}; it has: {offered}")
+    readers = plan.readers if plan.readers is not None else max(2, plan.writers // 4)
+    workers = assign_workers(world, able, writers=plan.writers, readers=readers, mix=mix)
+    for language in able:
+        if not any(spec.language is language for spec in workers) and (mix is None or language in mix):
+            left_out.append(f"{language.label} workers: the target's {language.label} side can do none of the duties")
+    return Cast(
+        target, world, tuple(workers), checkers | checkers_named(ALWAYS), tuple(skipped + left_out),
+        _faults(plan, target),
+    )  # fmt: skip
+
+
+def scenarios_named(names: Iterable[str], option: str = "SCENARIO") -> None:
+    """See that there are scenarios of these names; raises `UsageError` for ``option``."""
+    catalog.load()
+    for name in names:
+        try:
+            catalog.SCENARIOS.get(name)
+        except UnknownName as error:
+            raise UsageError(option, str(error)) from error
+
+
+def target_named(name: str, option: str = "--target") -> Target:
+    """The target of that name; raises `UsageError` for ``option``."""
+    catalog.load()
+    try:
+        return load_target(name)
+    except TargetError as error:
+        raise UsageError(option, str(error)) from error
+
+
+def checkers_named(names: Iterable[str]) -> dict[str, Checker]:
+    """The checkers of these names, by name; raises `UnknownName`, which lists those there are."""
+    known = registry.load()
+    return {name: known.get(name) for name in sorted(names)}
+
+
+def _faults(plan: Plan, target: Target) -> dict[str, float]:
+    faults = {
+        name: seconds for name in ("kill", "pause", "fill") if (seconds := getattr(plan, f"{name}_every_s")) is not None
+    }
+    for option, text in target.faults.items():
+        faults.setdefault(option.removesuffix("_every"), parse_duration(text))
+    return faults
+
+
+def _abilities(target: Target) -> tuple[dict[Language, frozenset[str]], list[str]]:
+    """The operations of each language's side that can be done here, and what can't be, in words."""
+    able: dict[Language, frozenset[str]] = {}
+    skipped: list[str] = []
+    if target.module is not None:
+        able[Language.PYTHON] = target.operations
+    language = shell.language_of(target)
+    with tempfile.TemporaryDirectory(prefix="stress-probe-") as folder:
+        source = shell.write_commands(target, Path(folder))
+        if source is None:
+            skipped.append(f"bash workers: the target {target.name} has no {target.path.with_suffix('.bash').name}")
+        elif shutil.which("bash") is None:
+            skipped.append(f"{language.label} workers: bash is missing; apt-get install bash")
+        else:
+            operations, need_jq = shell.probe(source, shell.environment())
+            if shutil.which("jq") is None and (lacking := sorted(operations & need_jq)):
+                skipped.append(f"{language.label} {', '.join(lacking)}: jq is missing; apt-get install jq")
+                operations -= need_jq
+            if operations:
+                able[language] = operations
+    return able, skipped
