@@ -26,16 +26,18 @@ from stress.checkers import registry as checker_registry
 from stress.execution.assignment import WorkerSpec, assign_workers
 from stress.execution.drivers import shell
 from stress.execution.launch import Supervised, launch
-from stress.execution.progress import JournalFollower, Progress
+from stress.execution.progress import JournalFollower, Phase, Progress
 from stress.execution.supervisor import RunSpec
+from stress.history.events import Interrupted, event_line, read_events
 from stress.history.history import History
 from stress.history.jsonl import HistoryError, read_history
 from stress.history.record import Language
-from stress.history.run_directory import load_history, read_events, save_final, save_world
+from stress.history.run_directory import load_history, save_final, save_world
+from stress.history.skipped import Part, Skipped
 from stress.plan import Plan, UsageError
 from stress.registry import UnknownName
 from stress.result import Finding, Result, Verdict
-from stress.stats import cpu_shares, operation_counts, run_stats
+from stress.stats import Cpu, cpu_of_run, run_stats
 from stress.units import parse_duration
 from stress.workload import catalog
 from stress.workload.layout import World, compose, inspect, lay_out, required_kinds, xattrs_on
@@ -69,8 +71,9 @@ def run(plan: Plan, watch: Watch | None = None, *, unwatched: bool = False) -> R
             lay_out(cast.world, directory)
             had_xattrs = xattrs_on(cast.world, directory)
             limit_ns = int(plan.op_limit_s * 1e9)
-            names = tuple(scenario.name for scenario in cast.world.scenarios)
-            save_world(folder, cast.world.facts, names, required_kinds(cast.world), cast.skipped, limit_ns)
+            save_world(
+                folder, cast.world.facts, cast.world.checkers, required_kinds(cast.world), cast.skipped, limit_ns
+            )
             run_spec = replace(_run_spec(plan, cast, folder, directory, scratch), unwatched=unwatched)
             interrupted, tool_cpu_s = _supervise(plan, run_spec, cast, watch)
             final, backups, leftovers = inspect(cast.world, directory, cast.target, had_xattrs)
@@ -97,23 +100,21 @@ def check(
     except (OSError, ValueError, KeyError) as error:
         raise HarnessError(f"{run_directory!r} is no run directory that can be read: {error}") from error
     if watch is not None:
-        watch(Progress("checking", 0.0, None, None, {}, 0.0, 0, {}, 0, 0))
-    findings = run_checkers(history)
+        watch(Progress(Phase.CHECKING))
+    findings, known = run_checkers(history), frozenset(checker_registry.load())
     shares = folder / "cpu.json"
     if tool_cpu_s:
-        shares.write_text(json.dumps(cpu_shares(folder, tool_cpu_s, events)), encoding="utf-8")
-    stats = run_stats(history, events)
-    if shares.exists():
-        stats["cpu"] = json.loads(shares.read_text("utf-8"))
+        shares.write_text(json.dumps(cpu_of_run(folder, tool_cpu_s, events).to_plain()), encoding="utf-8")
+    cpu = Cpu.from_plain(json.loads(shares.read_text("utf-8"))) if shares.exists() else None
     return Result(
         verdict=max((finding.verdict for finding in findings), default=Verdict.PASS),
         findings=tuple(findings),
-        operations=operation_counts(history),
-        stats=stats,
-        skipped=tuple(world["skipped"]),
+        stats=run_stats(history, events, cpu),
+        checkers={name: frozenset(checkers) & known for name, checkers in world["checkers"].items()},
+        skipped=tuple(Skipped.from_plain(each) for each in world["skipped"]),
         plan=plan,
         run=str(folder),
-        interrupted=interrupted or any(event["event"] == "interrupted" for event in events),
+        interrupted=interrupted or any(isinstance(event, Interrupted) for event in events),
         began=history.began,
         history=history,
         events=tuple(events),
@@ -131,9 +132,8 @@ def check_history(path: str) -> Result:
     return Result(
         verdict=max((finding.verdict for finding in findings), default=Verdict.PASS),
         findings=tuple(findings),
-        operations=operation_counts(history),
-        stats=run_stats(history, []),
-        skipped=(),
+        stats=run_stats(history),
+        checkers=checkers_of(history),
         plan={"target": path, "scenarios": list(history.scenarios)},
         run=path,
         began=history.began,
@@ -152,6 +152,15 @@ def run_checkers(history: History) -> list[Finding]:
     return sorted(findings, key=lambda finding: -finding.verdict)
 
 
+def checkers_of(history: History) -> dict[str, frozenset[str]]:
+    """Scenario → the checkers that its files name, of those that there are."""
+    made: dict[str, frozenset[str]] = {name: frozenset() for name in history.scenarios}
+    known = frozenset(checker_registry.load())
+    for facts in history.files:
+        made[facts.scenario] = made.get(facts.scenario, frozenset()) | (facts.checkers & known)
+    return made
+
+
 # What takes part
 
 
@@ -160,7 +169,7 @@ class _Cast:
     target: Target
     world: World
     specs: list[WorkerSpec]
-    skipped: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
     faults: Mapping[str, float]
 
 
@@ -184,7 +193,8 @@ def _cast(plan: Plan) -> _Cast:
     specs = assign_workers(world, able, writers=plan.writers, readers=readers, mix=mix)
     for language in able:
         if not any(spec.language is language for spec in specs) and (mix is None or language in mix):
-            left_out.append(f"{language.label} workers: the target's {language.label} side can do none of the duties")
+            why = f"the target's {language.label} side can do none of the duties"
+            left_out.append(Skipped(Part.WORKERS, language.label, why))
     faults = {
         name: seconds for name in ("kill", "pause", "fill") if (seconds := getattr(plan, f"{name}_every_s")) is not None
     }
@@ -193,23 +203,25 @@ def _cast(plan: Plan) -> _Cast:
     return _Cast(target, world, specs, tuple(skipped + left_out), faults)
 
 
-def _abilities(target: Target) -> tuple[dict[Language, frozenset[str]], list[str]]:
-    """The operations of each language's side that can be done here, and what can't be, in words."""
+def _abilities(target: Target) -> tuple[dict[Language, frozenset[str]], list[Skipped]]:
+    """The operations of each language's side that can be done here, and what can't be."""
     able: dict[Language, frozenset[str]] = {}
-    skipped: list[str] = []
+    skipped: list[Skipped] = []
     if target.module is not None:
         able[Language.PYTHON] = target.operations
     language = shell.language_of(target)
     with tempfile.TemporaryDirectory(prefix="stress-probe-") as folder:
         source = shell.write_commands(target, Path(folder))
         if source is None:
-            skipped.append(f"bash workers: the target {target.name} has no {target.path.with_suffix('.bash').name}")
+            why = f"the target {target.name} has no {target.path.with_suffix('.bash').name}"
+            skipped.append(Skipped(Part.WORKERS, Language.BASH.label, why))
         elif shutil.which("bash") is None:
-            skipped.append(f"{language.label} workers: bash is missing; apt-get install bash")
+            skipped.append(Skipped(Part.WORKERS, language.label, "bash is missing", "apt-get install bash"))
         else:
             operations, need_jq = shell.probe(source, shell.environment())
             if shutil.which("jq") is None and (lacking := sorted(operations & need_jq)):
-                skipped.append(f"{language.label} {', '.join(lacking)}: jq is missing; apt-get install jq")
+                cure = "apt-get install jq"
+                skipped.append(Skipped(Part.WORKERS, language.label, "jq is missing", cure, tuple(lacking)))
                 operations -= need_jq
             if operations:
                 able[language] = operations
@@ -265,7 +277,7 @@ def _supervise(plan: Plan, run_spec: RunSpec, cast: _Cast, watch: Watch | None) 
         raise HarnessError(failure)
     if interrupted():
         with (run_spec.run / "events.jsonl").open("a", encoding="utf-8") as events:
-            events.write(json.dumps({"event": "interrupted", "at": time.monotonic_ns()}) + "\n")
+            events.write(event_line(Interrupted(time.monotonic_ns())))
     return interrupted(), time.process_time() - cpu + supervisor_cpu_s
 
 
@@ -280,8 +292,9 @@ def _progress(plan: Plan, follower: JournalFollower, supervised: Supervised, cas
         elapsed_s=elapsed_s,
         duration_s=plan.duration_s,
         ops=plan.ops,
-        counts=follower.counts(elapsed_s),
-        overlap=follower.overlap(elapsed_s),
+        kinds=follower.kinds(),
+        per_s=follower.per_s(elapsed_s),
+        mean_in_flight=follower.mean_in_flight(elapsed_s),
         kills=supervised.kills(),
         violations=dict(follower.violations),
         writers=sum(spec.part == "writer" for spec in cast.specs),

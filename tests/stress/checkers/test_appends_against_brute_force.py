@@ -32,7 +32,7 @@ def _history(case: Case) -> History:
         op = replace(op, process=number + 1, seq=1)
         if number in seen:
             content = _bytes(seen[number])
-            op = replace(op, size=len(content), digest=zlib.crc32(content), text="keep=0", data=content)
+            op = replace(op, size=len(content), digest=zlib.crc32(content), note=LogDelta(0, content))
         numbered.append(op)
     facts = FileFacts("log", "drill", "log", INITIAL if before else ABSENT, frozenset({"appends"}))
     return History.of(numbered, [facts], final=[FinalFile(exists=True, content=_bytes(final))])

@@ -24,7 +24,7 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
     for seq in range(1, 4001):  # well past the first chunk
         journal.invoke(row_of(Kind.UPDATE, 7, 2), 100)
         journal.record_parent(version_of(2, seq))
-        journal.attach(held_from=5, held_to=6, text="ü" if seq == 9 else "", data=b"\0\xff" if seq == 9 else b"")
+        journal.attach(held_from=5, held_to=6, note=SeenBytes(b"\0\xff", "ü") if seq == 9 else None)
         journal.complete(time.monotonic_ns(), Outcome.OK, 100)
     journal.write_header(state=FINISHED)
     journal.close()
@@ -108,7 +108,7 @@ def test_a_limit_on_file_sizes_does_not_stop_the_evidence(tmp_path: Path) -> Non
             resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
             for _ in range(2000):
                 now = journal.invoke(row_of(Kind.READ, 0, 0))
-                journal.attach(data=b"x" * 300)
+                journal.attach(note=SeenBytes(b"x" * 300))
                 journal.complete(now, Outcome.OK, NO_VERSION)
             journal.close()
             status = 0
@@ -125,7 +125,7 @@ def test_evidence_has_a_budget_and_says_when_it_is_spent(tmp_path: Path, monkeyp
     journal = _journal(tmp_path)
     for _ in range(3):
         now = journal.invoke(row_of(Kind.READ, 0, 0))
-        journal.attach(data=b"x" * 600)
+        journal.attach(note=SeenBytes(b"x" * 600))
         journal.complete(now, Outcome.OK, NO_VERSION)
     journal.close()
     rows = read_rows(tmp_path / "p000003.ops")
