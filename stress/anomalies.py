@@ -28,10 +28,15 @@ class Anomaly(str):
 
     def __reduce__(self) -> tuple[object, ...]:
         """As a look-up: there is one of each name."""
-        return ANOMALIES.get, (str(self),)
+        return _of_name, (str(self),)
 
 
 ANOMALIES: Registry[Anomaly] = Registry("anomaly")
+
+
+def _of_name(name: str) -> Anomaly:
+    return ANOMALIES.get(name)
+
 
 TORN_READ = Anomaly(
     "torn-read",

@@ -28,8 +28,8 @@ def buckets_of(spans_ns: Counts) -> Counts:
 
 
 def seconds_of(bucket: float) -> float:
-    """The geometric middle of a bucket, seconds."""
-    return float(2.0 ** ((bucket + 0.5) / PER_OCTAVE) / 1e9)
+    """The geometric middle of a bucket, seconds, to as many digits as it is exact."""
+    return float(f"{2.0 ** ((bucket + 0.5) / PER_OCTAVE) / 1e9:.4g}")
 
 
 def percentile_s(counts: Counts, share: float) -> float | None:

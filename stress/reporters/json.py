@@ -32,6 +32,7 @@ document that the target's reader ``returned``. ``bytes`` are those of the note,
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from stress.history.notes import data_of, to_plain
 from stress.history.record import NO_VERSION, Operation, format_version
@@ -51,7 +52,7 @@ def as_json(result: Result) -> str:
     return json.dumps(as_plain(result), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
 
-def as_plain(result: Result) -> dict[str, object]:
+def as_plain(result: Result) -> dict[str, Any]:
     """The report as plain values."""
     return {
         "schema": SCHEMA,

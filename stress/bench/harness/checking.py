@@ -139,7 +139,7 @@ def save(history: History, run: Path) -> None:
     """A run directory as the workers of a run leave it."""
     folder = run / "journal"
     folder.mkdir(parents=True)
-    checkers = {name: history.files[0].checkers for name in history.scenarios}
+    checkers = dict.fromkeys(history.scenarios, history.files[0].checkers)
     save_world(run, history.files, checkers, (), (), history.limit)
     for facts in history.processes:
         rows = history.ops[history.ops["process"] == facts.process]

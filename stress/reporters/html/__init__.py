@@ -119,7 +119,7 @@ def _shown(result: Result, finding: Finding, place: int) -> _Shown:
         palette=palette,
         about=finding.anomaly.about,
         cause=finding.anomaly.cause,
-        details=[(label, palette.words(text[:_DETAIL_SHOWN])) for label, text in finding.detail],
+        details=[(one_line(label), palette.words(text[:_DETAIL_SHOWN])) for label, text in finding.detail],
         bytes=bytes_shown(finding, palette, result.history),
         records=records_shown(finding, palette, result.history),
         chains=chains_shown(finding, palette),

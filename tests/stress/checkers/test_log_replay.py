@@ -88,6 +88,7 @@ def test_what_was_not_kept_is_not_known() -> None:
     strange = truth + log_record(version_of(7, 1), 3).encode()
     history = _history([(1, Kind.READ, truth), (1, Kind.READ, strange)], truth)
     notes = history.notes
+
     def dropped(process: int, at: int, size: int) -> Note:
         note = notes(process, at, size)
         assert note is not None

@@ -70,8 +70,8 @@ def busy() -> Callable[[int], Result]:
         ops["invoke"] = np.sort(source.integers(BEGAN, BEGAN + length, count))
         ops["return"] = ops["invoke"] + source.lognormal(12, 1.5, count).astype(np.int64)
         processes = tuple(
-            ProcessFacts(number, number, Language(2 - number % 2), WorkerRole.WRITER if number < 17 else WorkerRole.READER)
-            for number in range(1, 21)
+            ProcessFacts(number, number, Language(2 - number % 2), role)
+            for number, role in enumerate([WorkerRole.WRITER] * 16 + [WorkerRole.READER] * 4, 1)
         )
         history = History(
             ops, (FileFacts("state.json", "drill"),), processes, ("drill",), began=BEGAN, ended=BEGAN + length
@@ -81,9 +81,7 @@ def busy() -> Callable[[int], Result]:
             STALE_READ, "register", "drill", "state.json", "It was old.", witness(history, rows),
             focus=history.operation(rows[1]),
         )  # fmt: skip
-        events = tuple(
-            FaultInjected(BEGAN + second * 10**9, FaultKind.KILL, 1 + second % 20) for second in range(600)
-        )
+        events = tuple(FaultInjected(BEGAN + second * 10**9, FaultKind.KILL, 1 + second % 20) for second in range(600))
         return result_of(history, [found], events)
 
     return make
