@@ -22,18 +22,21 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
+from stress.anomalies import NOT_JUDGED
 from stress.execution.drivers import shell
 from stress.execution.launch import Supervised, launch
-from stress.execution.progress import JournalFollower, Progress
+from stress.execution.progress import JournalFollower, Phase, Progress
 from stress.execution.supervisor import RunSpec
+from stress.history.events import Interrupted, event_line, read_events
 from stress.history.history import History
 from stress.history.jsonl import HistoryError, read_history
-from stress.history.run_directory import load_history, read_events, save_final, save_world
+from stress.history.run_directory import load_history, save_final, save_world
+from stress.history.skipped import Skipped
 from stress.plan import Plan, UsageError
 from stress.registry import UnknownName
-from stress.resolve import ALWAYS, Cast, checkers_named, resolve
+from stress.resolve import ALWAYS, Cast, checkers_named, known_checkers, resolve
 from stress.result import Finding, Result, Verdict
-from stress.stats import cpu_shares, operation_counts, run_stats
+from stress.stats import Cpu, cpu_of_run, run_stats
 from stress.workload.layout import inspect, lay_out, required_kinds, xattrs_on
 from stress.workload.target import Target
 
@@ -64,8 +67,9 @@ def run(plan: Plan, watch: Watch | None = None, *, unwatched: bool = False) -> R
             lay_out(cast.world, directory)
             had_xattrs = xattrs_on(cast.world, directory)
             limit_ns = int(plan.op_limit_s * 1e9)
-            names = tuple(scenario.name for scenario in cast.world.scenarios)
-            save_world(folder, cast.world.facts, names, required_kinds(cast.world), cast.skipped, limit_ns)
+            save_world(
+                folder, cast.world.facts, cast.world.checkers, required_kinds(cast.world), cast.skipped, limit_ns
+            )
             run_spec = replace(_run_spec(plan, cast, folder, directory, scratch), unwatched=unwatched)
             interrupted, tool_cpu_s = _supervise(plan, run_spec, cast, watch)
             final, backups, leftovers = inspect(cast.world, directory, cast.target, had_xattrs)
@@ -92,23 +96,21 @@ def check(
     except (OSError, ValueError, KeyError) as error:
         raise HarnessError(f"{run_directory!r} is no run directory that can be read: {error}") from error
     if watch is not None:
-        watch(Progress("checking", 0.0, None, None, {}, 0.0, 0, {}, 0, 0))
-    findings = run_checkers(history)
+        watch(Progress(Phase.CHECKING))
+    findings, known = run_checkers(history), known_checkers()
     shares = folder / "cpu.json"
     if tool_cpu_s:
-        shares.write_text(json.dumps(cpu_shares(folder, tool_cpu_s, events)), encoding="utf-8")
-    stats = run_stats(history, events)
-    if shares.exists():
-        stats["cpu"] = json.loads(shares.read_text("utf-8"))
+        shares.write_text(json.dumps(cpu_of_run(folder, tool_cpu_s, events).to_plain()), encoding="utf-8")
+    cpu = Cpu.from_plain(json.loads(shares.read_text("utf-8"))) if shares.exists() else None
     return Result(
         verdict=max((finding.verdict for finding in findings), default=Verdict.PASS),
         findings=tuple(findings),
-        operations=operation_counts(history),
-        stats=stats,
-        skipped=tuple(world["skipped"]),
+        stats=run_stats(history, events, cpu),
+        checkers={name: frozenset(checkers) & known for name, checkers in world["checkers"].items()},
+        skipped=tuple(Skipped.from_plain(each) for each in world["skipped"]),
         plan=plan,
         run=str(folder),
-        interrupted=interrupted or any(event["event"] == "interrupted" for event in events),
+        interrupted=interrupted or any(isinstance(event, Interrupted) for event in events),
         began=history.began,
         history=history,
         events=tuple(events),
@@ -126,9 +128,8 @@ def check_history(path: str) -> Result:
     return Result(
         verdict=max((finding.verdict for finding in findings), default=Verdict.PASS),
         findings=tuple(findings),
-        operations=operation_counts(history),
-        stats=run_stats(history, []),
-        skipped=(),
+        stats=run_stats(history),
+        checkers=checkers_of(history),
         plan={"target": path, "scenarios": list(history.scenarios)},
         run=path,
         began=history.began,
@@ -159,7 +160,7 @@ def run_checkers(history: History) -> list[Finding]:
 def _unjudged(history: History, name: str, error: UnknownName) -> Finding:
     files = [facts.path for facts in history.files if name in facts.checkers]
     return Finding(
-        anomaly="not-judged",
+        anomaly=NOT_JUDGED,
         checker=name,
         scenario="",
         file=files[0],
@@ -167,6 +168,15 @@ def _unjudged(history: History, name: str, error: UnknownName) -> Finding:
         count=len(files),
         verdict=Verdict.UNKNOWN,
     )
+
+
+def checkers_of(history: History) -> dict[str, frozenset[str]]:
+    """Scenario → the checkers that its files name, of those that there are."""
+    made: dict[str, frozenset[str]] = {name: frozenset() for name in history.scenarios}
+    known = known_checkers()
+    for facts in history.files:
+        made[facts.scenario] = made.get(facts.scenario, frozenset()) | (facts.checkers & known)
+    return made
 
 
 # What takes part
@@ -221,7 +231,7 @@ def _supervise(plan: Plan, run_spec: RunSpec, cast: Cast, watch: Watch | None) -
         raise HarnessError(failure)
     if interrupted():
         with (run_spec.run / "events.jsonl").open("a", encoding="utf-8") as events:
-            events.write(json.dumps({"event": "interrupted", "at": time.monotonic_ns()}) + "\n")
+            events.write(event_line(Interrupted(time.monotonic_ns())))
     return interrupted(), time.process_time() - cpu + supervisor_cpu_s
 
 
@@ -236,8 +246,9 @@ def _progress(plan: Plan, follower: JournalFollower, supervised: Supervised, cas
         elapsed_s=elapsed_s,
         duration_s=plan.duration_s,
         ops=plan.ops,
-        counts=follower.counts(elapsed_s),
-        overlap=follower.overlap(elapsed_s),
+        kinds=follower.kinds(),
+        per_s=follower.per_s(elapsed_s),
+        mean_in_flight=follower.mean_in_flight(elapsed_s),
         kills=supervised.kills(),
         violations=dict(follower.violations),
         writers=sum(spec.part == "writer" for spec in cast.workers),

@@ -17,6 +17,7 @@ from stress.checkers.registry import Checker
 from stress.execution.assignment import WorkerSpec, assign_workers
 from stress.execution.drivers import shell
 from stress.history.record import Language
+from stress.history.skipped import Part, Skipped
 from stress.plan import Plan, UsageError
 from stress.registry import UnknownName
 from stress.units import parse_duration
@@ -25,7 +26,7 @@ from stress.workload.layout import World, compose
 from stress.workload.target import Target, TargetError
 from stress.workload.target import load as load_target
 
-__all__ = ["ALWAYS", "Cast", "checkers_named", "resolve", "scenarios_named", "target_named"]
+__all__ = ["ALWAYS", "Cast", "checkers_named", "known_checkers", "resolve", "scenarios_named", "target_named"]
 
 ALWAYS = frozenset({"vacuity"})
 """The checkers that look at every history, whatever its files name."""
@@ -40,7 +41,7 @@ class Cast:
     workers: tuple[WorkerSpec, ...]
     checkers: Mapping[str, Checker]
     """Those that the world's files name, and those of `ALWAYS`."""
-    skipped: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
     faults: Mapping[str, float]
     """Nemesis → mean seconds between its faults."""
 
@@ -69,7 +70,8 @@ def resolve(plan: Plan) -> Cast:
     workers = assign_workers(world, able, writers=plan.writers, readers=readers, mix=mix)
     for language in able:
         if not any(spec.language is language for spec in workers) and (mix is None or language in mix):
-            left_out.append(f"{language.label} workers: the target's {language.label} side can do none of the duties")
+            why = f"the target's {language.label} side can do none of the duties"
+            left_out.append(Skipped(Part.WORKERS, language.label, why))
     return Cast(
         target, world, tuple(workers), checkers | checkers_named(ALWAYS), tuple(skipped + left_out),
         _faults(plan, target),
@@ -101,6 +103,11 @@ def checkers_named(names: Iterable[str]) -> dict[str, Checker]:
     return {name: known.get(name) for name in sorted(names)}
 
 
+def known_checkers() -> frozenset[str]:
+    """The names of the checkers that there are."""
+    return frozenset(registry.load())
+
+
 def _faults(plan: Plan, target: Target) -> dict[str, float]:
     faults = {
         name: seconds for name in ("kill", "pause", "fill") if (seconds := getattr(plan, f"{name}_every_s")) is not None
@@ -110,23 +117,25 @@ def _faults(plan: Plan, target: Target) -> dict[str, float]:
     return faults
 
 
-def _abilities(target: Target) -> tuple[dict[Language, frozenset[str]], list[str]]:
-    """The operations of each language's side that can be done here, and what can't be, in words."""
+def _abilities(target: Target) -> tuple[dict[Language, frozenset[str]], list[Skipped]]:
+    """The operations of each language's side that can be done here, and what can't be."""
     able: dict[Language, frozenset[str]] = {}
-    skipped: list[str] = []
+    skipped: list[Skipped] = []
     if target.module is not None:
         able[Language.PYTHON] = target.operations
     language = shell.language_of(target)
     with tempfile.TemporaryDirectory(prefix="stress-probe-") as folder:
         source = shell.write_commands(target, Path(folder))
         if source is None:
-            skipped.append(f"bash workers: the target {target.name} has no {target.path.with_suffix('.bash').name}")
+            why = f"the target {target.name} has no {target.path.with_suffix('.bash').name}"
+            skipped.append(Skipped(Part.WORKERS, Language.BASH.label, why))
         elif shutil.which("bash") is None:
-            skipped.append(f"{language.label} workers: bash is missing; apt-get install bash")
+            skipped.append(Skipped(Part.WORKERS, language.label, "bash is missing", "apt-get install bash"))
         else:
             operations, need_jq = shell.probe(source, shell.environment())
             if shutil.which("jq") is None and (lacking := sorted(operations & need_jq)):
-                skipped.append(f"{language.label} {', '.join(lacking)}: jq is missing; apt-get install jq")
+                cure = "apt-get install jq"
+                skipped.append(Skipped(Part.WORKERS, language.label, "jq is missing", cure, tuple(lacking)))
                 operations -= need_jq
             if operations:
                 able[language] = operations

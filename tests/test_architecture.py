@@ -39,7 +39,7 @@ WORLD = frozenset(
 NOT_PURE = {"stress/checkers/registry.py", "stress/checkers/__init__.py"}
 
 LAYERS: tuple[dict[str, str], ...] = (
-    {"values": "anomalies files plan registry units history.record", "host": "host"},
+    {"values": "anomalies files latency plan registry units history.notes history.record", "host": "host"},
     {"history": "history result stats"},
     {"workload": "workload"},
     {"checkers": "checkers", "execution": "execution", "strategies": "strategies"},

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 import atomicops
-from stress.anomalies import ABOUT
 
 ROOT = Path(__file__).parent.parent
 OURS = ("atomicops", "stress", "scenarios")
@@ -123,22 +122,3 @@ def _public(tree: ast.Module | ast.ClassDef, prefix: str = "") -> Iterator[tuple
             yield prefix + node.name, node
             if isinstance(node, ast.ClassDef):
                 yield from _public(node, f"{prefix}{node.name}.")
-
-
-def test_every_anomaly_is_explained() -> None:
-    """``stress list anomalies`` knows each name that a checker gives and that a target promises."""
-    named = {
-        anomaly: str(path.relative_to(ROOT))
-        for path in modules()
-        for anomaly in _anomalies(ast.parse(path.read_text("utf-8")))
-    }
-    assert {anomaly: path for anomaly, path in named.items() if anomaly not in ABOUT} == {}
-
-
-def _anomalies(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "Finding":
-            given = [*node.args[:1], *(keyword.value for keyword in node.keywords if keyword.arg == "anomaly")]
-            yield from (str(value.value) for value in given if isinstance(value, ast.Constant))
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "EXPECTS":
-            yield from ast.literal_eval(node.value)

@@ -74,46 +74,26 @@ def _compared(plan: Plan, results: list[Result], first: list[Result]) -> Compare
         for checker, anomaly in {(finding.checker, finding.anomaly) for finding in result.findings}:
             found = anomalies.setdefault(checker, {})
             found[anomaly] = found.get(anomaly, 0) + 1
-    latencies = [_write_s(result) for result in results]
+    latencies = [result.stats.change_p50_s for result in results]
     ratios = [
         one / other
-        for one, other in zip(latencies, (_write_s(result) for result in first), strict=True)
+        for one, other in zip(latencies, (result.stats.change_p50_s for result in first), strict=True)
         if one is not None and other is not None
     ]
     return Compared(
         target=plan.target,
         verdict=max(result.verdict for result in results),
         anomalies=anomalies,
-        per_s=statistics.median(map(_per_s, results)),
+        per_s=statistics.median(result.stats.changes_per_s for result in results),
         write_s=_median(latencies),
         speed=statistics.median(
-            _per_s(one) / max(_per_s(other), 1e-9) for one, other in zip(results, first, strict=True)
+            one.stats.changes_per_s / max(other.stats.changes_per_s, 1e-9)
+            for one, other in zip(results, first, strict=True)
         ),
         latency=_median(ratios),
         syncs=count_syncs(load(plan.target)),
         results=tuple(results),
     )
-
-
-def _per_s(result: Result) -> float:
-    done = sum(
-        outcomes.get("ok", 0)
-        for kind, languages in result.operations.items()
-        if kind in ("write", "update", "append")
-        for outcomes in languages.values()
-    )
-    duration_s: float = result.stats.get("duration_s", 0.0)
-    return done / max(duration_s, 1e-9)
-
-
-def _write_s(result: Result) -> float | None:
-    spans: list[float] = [
-        span["p50_s"]
-        for kind, languages in result.stats.get("latency", {}).items()
-        if kind in ("write", "update", "append")
-        for span in languages.values()
-    ]
-    return float(statistics.median(spans)) if spans else None
 
 
 def _median(values: Iterable[float | None]) -> float | None:

@@ -24,7 +24,7 @@ from typing import Any
 
 import tomllib
 
-from stress.anomalies import ABOUT
+from stress.anomalies import ANOMALIES
 from stress.campaigns import regressions, stages
 from stress.files import write_text
 from stress.plan import OPTIONS, Plan, UsageError
@@ -184,9 +184,9 @@ def _campaign(name: str, table: Mapping[str, Any], runs: str) -> Campaign:
     if not isinstance(seeds, list) or not seeds:
         raise UsageError(f"{where} seeds", str(seeds), "is no list of numbers; write [1, 2]")
     expect = table.get("expect", "pass")
-    if expect not in ("pass", "fail") and expect not in ABOUT:
+    if expect not in ("pass", "fail") and expect not in ANOMALIES:
         raise UsageError(
-            f"{where} expect", str(expect), f"is no outcome{close_names(str(expect), ['pass', 'fail', *ABOUT])}"
+            f"{where} expect", str(expect), f"is no outcome{close_names(str(expect), ['pass', 'fail', *ANOMALIES])}"
         )
     floor = table.get("throughput-floor")
     if floor is not None and (isinstance(floor, bool) or not isinstance(floor, (int, float)) or not 0 < floor <= 100):
@@ -305,13 +305,7 @@ def _campaign_task(campaign: Campaign, plan: Plan, past: Mapping[str, tuple[int,
 def _judge_campaign(campaign: Campaign, name: str, result: Result, floor_per_s: float) -> Outcome:
     found = sorted({finding.anomaly for finding in result.findings if finding.verdict is Verdict.FAIL})
     seen = f"{result.verdict.label}{': ' + ', '.join(found) if found else ''}"
-    changes = sum(
-        languages.get(language, {}).get("ok", 0)
-        for kind, languages in result.operations.items()
-        if kind in ("write", "update", "append")
-        for language in languages
-    )
-    ratio = changes / max(result.stats.get("duration_s", 0.0), 1e-9) / floor_per_s
+    ratio = result.stats.changes_per_s / floor_per_s
     verdict, said = result.verdict, seen
     if campaign.expect == "fail":
         verdict = {Verdict.FAIL: Verdict.PASS, Verdict.PASS: Verdict.FAIL}.get(verdict, verdict)
@@ -325,7 +319,7 @@ def _judge_campaign(campaign: Campaign, name: str, result: Result, floor_per_s: 
         verdict = Verdict.FAIL
         said += f"; too slow: {ratio:.3f} of a plain loop of writes, and {campaign.throughput_floor:g} was asked for"
     return Outcome(
-        "campaign", name, verdict, said, result.stats.get("duration_s", 0.0), result.stats.get("operations", 0),
+        "campaign", name, verdict, said, result.stats.duration_s, result.stats.total,
         ratio, result,
     )  # fmt: skip
 
@@ -343,8 +337,8 @@ def _canary_task(name: str, config: Config, seed: int, past: Mapping[str, tuple[
                 runs=config.runs,
             )  # fmt: skip
             result = stages.run(plan)
-            spent += result.stats.get("duration_s", 0.0)
-            operations += result.stats.get("operations", 0)
+            spent += result.stats.duration_s
+            operations += result.stats.total
             found = {finding.anomaly for finding in result.findings if finding.verdict is Verdict.FAIL}
             if caught := sorted(found & set(broken.expects)):
                 return Outcome("canary", name, Verdict.PASS, f"caught: {', '.join(caught)}", spent, operations,

@@ -6,7 +6,7 @@
     expected     ["checker: anomaly"]: what must be found in it
     files        [{path, checkers, and any other field of `stress.history.history.FileFacts`}]
     operations   [{by: "p3 bash", does: "update", at: [start, end], version, from, outcome, held: [from, to],
-                   file: index, seq, size, digest, note, data}]
+                   file: index, seq, size, digest, note: {kind, …}}]
     final        [{version, from, exists, mode, link, content, …}], one for each file; not there: not looked at
     processes    [["p3 bash", role, end, status]]
     backups      path → [version, SHA-256]
@@ -15,8 +15,9 @@
     limit_ms     how long an operation may take
 
 Times are milliseconds since the gate was opened. Versions are text: ``p3.12``, ``initial``, ``absent``, ``garbage``,
-``-``. Bytes are text in Latin-1. ``log`` and ``log_after`` instead of ``data`` or ``content`` are a log's records by
-their versions, with ``log_tail`` between the two. What is not there has its default.
+``-``. Bytes are text in Latin-1. Notes are those of `stress.history.notes`, as `to_plain` gives them.
+``log`` and ``log_after`` instead of ``note`` or ``content`` are a log's records by their versions, with ``log_tail``
+between the two. What is not there has its default.
 """
 
 from __future__ import annotations
@@ -29,14 +30,17 @@ from pathlib import Path
 from typing import Any
 
 from stress.history.history import FileFacts, FinalFile, History, ProcessFacts
+from stress.history.notes import LogDelta, data_of, from_plain, to_plain
 from stress.history.record import (
     ABSENT,
     GARBAGE,
     NO_VERSION,
+    End,
     Kind,
     Language,
     Operation,
     Outcome,
+    WorkerRole,
     format_version,
     parse_version,
 )
@@ -69,7 +73,9 @@ def read_saved(path: Path, scenario: str = SCENARIO) -> Saved:
     processes = []
     for by, role, end, *status in plain.get("processes", ()):
         number, language = _by(by)
-        processes.append(ProcessFacts(number, number, language, role, _BEGAN, _at(_ENDED_MS), end, *status))
+        processes.append(
+            ProcessFacts(number, number, language, WorkerRole(role), _BEGAN, _at(_ENDED_MS), End(end), *status)
+        )
     history = History.of(
         [_operation(each) for each in plain["operations"]],
         files,
@@ -128,11 +134,14 @@ def _log(plain: Mapping[str, Any]) -> bytes:
 
 def _operation(plain: Mapping[str, Any]) -> Operation:
     process, language = _by(plain["by"])
-    data = plain.get("data", "").encode("latin-1")
-    size, digest, text, version = len(data) if data else -1, -1, plain.get("note", ""), plain.get("version", "-")
+    if isinstance(plain.get("note"), str) or "data" in plain:
+        raise ValueError("its notes are of an older stress, which this one does not read; save it again")
+    note = from_plain(plain["note"]) if "note" in plain else None
+    seen = data_of(note)
+    size, digest, version = len(seen) if seen else -1, -1, plain.get("version", "-")
     if "log" in plain:
-        data = _log(plain)
-        size, digest, text = len(data), zlib.crc32(data), "keep=0"
+        seen = _log(plain)
+        size, digest, note = len(seen), zlib.crc32(seen), LogDelta(0, seen)
         version = "garbage" if "log_tail" in plain else "-"
     return Operation(
         process=process,
@@ -149,8 +158,7 @@ def _operation(plain: Mapping[str, Any]) -> Operation:
         held_to=_at(plain["held"][1]) if "held" in plain else 0,
         size=plain.get("size", size),
         digest=plain.get("digest", digest),
-        text=text,
-        data=data,
+        note=note,
     )
 
 
@@ -194,8 +202,7 @@ def _plain_operation(op: Operation, began: int) -> dict[str, Any]:
         "seq": (op.seq, 0),
         "size": (op.size, -1),
         "digest": (op.digest, -1),
-        "note": (op.text, ""),
-        "data": (op.data.decode("latin-1"), ""),
+        "note": (None if op.note is None else to_plain(op.note), None),
     }
     plain |= {name: value for name, (value, default) in optional.items() if value != default}
     if op.held_from:

@@ -20,6 +20,7 @@ from stress.campaigns.golden import plain_history, read_saved
 from stress.checkers import registry
 from stress.files import write_text
 from stress.history.history import FileFacts, FinalFile, History
+from stress.history.notes import words_of
 from stress.history.record import Operation
 from stress.plan import UsageError
 from stress.result import Finding, Result, Verdict
@@ -176,4 +177,6 @@ class _Small:
 
 
 def _all(finding: Finding) -> str:
-    return "\n".join([finding.message, *finding.detail, *(op.text for op in finding.witness)])
+    return "\n".join(
+        [finding.message, *(text for _, text in finding.detail), *(words_of(op.note) for op in finding.witness)]
+    )

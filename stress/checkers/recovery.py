@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from stress.anomalies import BAD_RECOVERY, LOST_EVIDENCE
 from stress.checkers._words import did, finding, moment, span, who
 from stress.checkers.registry import checker
 from stress.history.history import FileFacts, History
-from stress.history.record import ABSENT, GARBAGE, Kind, Operation, Outcome, format_version
+from stress.history.notes import words_of
+from stress.history.record import ABSENT, GARBAGE, End, Kind, Operation, Outcome, Recovery, format_version
 from stress.result import Finding
 
 __all__ = ["recovery"]
@@ -23,7 +25,7 @@ Wrong = tuple[str, list[int]]
 @checker("recovery")
 def recovery(history: History) -> Iterable[Finding]:
     """Recoveries to the wrong version, of what was valid, or of what can't be recovered; evidence that is gone."""
-    judges = {"restore": _restore, "keep": _keep, "refuse": _refuse}
+    judges = {Recovery.RESTORE: _restore, Recovery.KEEP: _keep, Recovery.REFUSE: _refuse}
     for index, facts in history.files_for("recovery"):
         if facts.recovery is None:
             continue
@@ -31,12 +33,12 @@ def recovery(history: History) -> Iterable[Finding]:
         if wrong:
             message, rows = wrong[0]
             wanted = {
-                "restore": f"expected: {format_version(facts.recovered)}, the newest valid backup",
-                "keep": f"expected: {format_version(facts.initial)}, as it was: it is valid",
-                "refuse": "expected: a refusal, and the file as it was: no backup of it is valid",
+                Recovery.RESTORE: f"{format_version(facts.recovered)}, the newest valid backup",
+                Recovery.KEEP: f"{format_version(facts.initial)}, as it was: it is valid",
+                Recovery.REFUSE: "a refusal, and the file as it was: no backup of it is valid",
             }[facts.recovery]
-            detail = [wanted, *(f"also:     {other}" for other, _ in wrong[1:4])]
-            yield finding(history, "recovery", "bad-recovery", facts, message, rows, detail, len(wrong))
+            detail = (("expected", wanted), *(("also", other) for other, _ in wrong[1:4]))
+            yield finding(history, "recovery", BAD_RECOVERY, facts, message, rows, detail, len(wrong))
         if history.final and not history.final[index].evidence_kept:
             rows = history.rows(index, Kind.RECOVER)[:1].tolist()
             by = f"; first, {did(history, history.operation(rows[0]))}" if rows else ""
@@ -44,7 +46,7 @@ def recovery(history: History) -> Iterable[Finding]:
                 f"The {len(facts.corrupt):,} corrupt bytes that the file held before the run are in no file beside it "
                 f"any more: what could still be saved of them is lost{by}."
             )
-            yield finding(history, "recovery", "lost-evidence", facts, message, rows)
+            yield finding(history, "recovery", LOST_EVIDENCE, facts, message, rows)
 
 
 def _saw(op: Operation) -> str:
@@ -106,11 +108,11 @@ def _refused(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
     """Nobody recovered what could be; those that were killed in it are excused."""
     ops = history.ops
     rows = history.rows(index, Kind.RECOVER)
-    excused = [process.process for process in history.processes if process.end in ("killed", "hung", "died")]
+    excused = [process.process for process in history.processes if process.end in (End.KILLED, End.HUNG, End.DIED)]
     tried = rows[(ops["outcome"][rows] == Outcome.FAIL) | ~np.isin(ops["process"][rows], excused)]
     if len(tried):
         op = history.operation(int(tried[0]))
-        why = f" ({op.text.splitlines()[0][:200]})" if op.text else ""
+        why = f" ({said.splitlines()[0][:200]})" if (said := words_of(op.note)) else ""
         yield (
             f"{who(op)} was to recover the file at {span(history, op)} and could not{why}, although a valid backup of "
             f"{format_version(facts.recovered)} lies beside it; nobody else recovered it either.",

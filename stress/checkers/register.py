@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from stress.anomalies import ABORTED_READ, FUTURE_READ, LOST_WRITE, PHANTOM_READ, STALE_READ
 from stress.checkers._register.clusters import FINAL, Clusters
 from stress.checkers._register.read_analysis import ReadAnalysis, analyse_reads
 from stress.checkers._words import did, finding, moment, span, who
@@ -26,7 +27,7 @@ __all__ = ["register"]
 def register(history: History) -> Iterable[Finding]:
     """Stale, future, aborted and phantom reads of documents, and acknowledged writes that are gone at the end."""
     for index, facts in history.files_for("register"):
-        if facts.form not in ("object", "list"):
+        if not facts.form.is_document:
             continue
         reads = analyse_reads(history, index)
         yield from _stale(history, reads)
@@ -63,11 +64,9 @@ def _stale(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
     )
     rows = [row, reads.first_observation(new), made.rows[new], made.rows[old], reads.first_observation(old)]
     if not (reads.stale_by_write[read] or reads.stale_by_descendant[read]):
-        rows.append(reads.last_sight(new))
-    detail = [f"expected: {newer} or a newer version", f"seen:     {saw}"]
-    yield finding(
-        history, "register", "stale-read", made.facts, message, reads.proven(history, rows), detail, len(stale)
-    )
+        rows.append(reads.last_observation(new))
+    detail = (("expected", f"{newer} or a newer version"), ("seen", saw))
+    yield finding(history, "register", STALE_READ, made.facts, message, reads.proven(history, rows), detail, len(stale))
 
 
 def _other(reads: ReadAnalysis, old: int, invoke: int) -> int:
@@ -94,11 +93,9 @@ def _lost(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
     since = "as before the run" if old == 0 else f"which was there by {moment(history, int(reads.f[old]))} already"
     known = "and it was acknowledged" if op.outcome is Outcome.OK else "and it was seen"
     message = f"{did(history, op)} {known}, but when all had ended {left}, {since}."
-    detail = [f"expected: {format_version(op.version)} or a newer version", f"seen:     {left}"]
-    rows = [made.rows[last], made.rows[old], reads.first_observation(old), reads.last_sight(last)]
-    yield finding(
-        history, "register", "lost-write", made.facts, message, reads.proven(history, rows), detail, len(newer)
-    )
+    detail = (("expected", f"{format_version(op.version)} or a newer version"), ("seen", left))
+    rows = [made.rows[last], made.rows[old], reads.first_observation(old), reads.last_observation(last)]
+    yield finding(history, "register", LOST_WRITE, made.facts, message, reads.proven(history, rows), detail, len(newer))
 
 
 def _early(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
@@ -114,7 +111,7 @@ def _early(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
         f"it at {moment(history, writing.invoke)}."
     )
     shown = reads.proven(history, [row, write])
-    yield finding(history, "register", "future-read", made.facts, message, shown, count=len(early))
+    yield finding(history, "register", FUTURE_READ, made.facts, message, shown, count=len(early))
 
 
 def _aborted(history: History, made: Clusters, index: int) -> Iterator[Finding]:
@@ -132,7 +129,7 @@ def _aborted(history: History, made: Clusters, index: int) -> Iterator[Finding]:
         said = f"When all had ended the file held {format_version(made.final_state)}"
     message = f"{said}, but that write had failed for certain: {did(history, history.operation(failed[0]))}."
     count = len(made.aborted) + ends
-    yield finding(history, "register", "aborted-read", made.facts, message, rows, count=count)
+    yield finding(history, "register", ABORTED_READ, made.facts, message, rows, count=count)
 
 
 def _failed(history: History, index: int, version: int) -> list[int]:
@@ -152,4 +149,4 @@ def _phantom(history: History, made: Clusters, index: int) -> Iterator[Finding]:
     else:
         return
     message = f"{said}, but of a version that nobody wrote to this file in this run."
-    yield finding(history, "register", "phantom-read", made.facts, message, reads[:1], count=len(reads) + ends)
+    yield finding(history, "register", PHANTOM_READ, made.facts, message, reads[:1], count=len(reads) + ends)

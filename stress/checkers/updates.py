@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stress.anomalies import ABORTED_READ, FUTURE_READ, LOST_UPDATE, PHANTOM_READ, TORN_READ
 from stress.checkers._columns import Ints
 from stress.checkers._register.clusters import FAILED, PHANTOM, WITHOUT
 from stress.checkers._register.interleaving import Interleaving, interleavings
@@ -22,7 +23,7 @@ from stress.checkers._words import counted, did, finding, moment, span, who
 from stress.checkers.registry import checker
 from stress.history.history import History
 from stress.history.record import ABSENT, GARBAGE, Kind, format_version
-from stress.result import Finding
+from stress.result import Details, Finding
 
 __all__ = ["updates"]
 
@@ -31,7 +32,7 @@ __all__ = ["updates"]
 def updates(history: History) -> Iterable[Finding]:
     """Lost updates, and updates that started from what was not there."""
     for index, facts in history.files_for("updates"):
-        if facts.form not in ("object", "list") or not len(history.rows(index, Kind.UPDATE)):
+        if not facts.form.is_document or not len(history.rows(index, Kind.UPDATE)):
             continue
         reads = analyse_reads(history, index)
         from_nothing, from_garbage = _without(reads)
@@ -62,7 +63,7 @@ class _Case:
     count: int
     message: str
     rows: list[int]
-    detail: list[str]
+    detail: Details = ()
 
 
 def _lost(history: History, reads: ReadAnalysis, from_nothing: Ints) -> Iterator[Finding]:
@@ -85,7 +86,7 @@ def _lost(history: History, reads: ReadAnalysis, from_nothing: Ints) -> Iterator
             f"{descent[1]:,} of them."
         )
     rows = reads.proven(history, first.rows)
-    yield finding(history, "updates", "lost-update", made.facts, message, rows, first.detail, count)
+    yield finding(history, "updates", LOST_UPDATE, made.facts, message, rows, first.detail, count)
 
 
 def _descent(reads: ReadAnalysis) -> tuple[int, int] | None:
@@ -124,9 +125,9 @@ def _one_parent(history: History, reads: ReadAnalysis) -> _Case | None:
         f"{who(second)} updated the same {parent} to {format_version(second.version)} at {span(history, second)}: "
         "neither saw the other's change, so the one that was written last destroyed the other."
     )
-    detail = ["expected: the second update to start from the first", f"seen:     both started from {parent}"]
+    detail = (("expected", "the second update to start from the first"), ("seen", f"both started from {parent}"))
     rows = [made.rows[one], made.rows[two], made.rows[made.parent[one]]]
-    rows += [reads.last_sight(one), reads.last_sight(two)]
+    rows += [reads.last_observation(one), reads.last_observation(two)]
     return _Case(count, message, rows, detail)
 
 
@@ -149,7 +150,7 @@ def _nothing(history: History, reads: ReadAnalysis, from_nothing: Ints) -> _Case
         f"{who(op)} started an update from nothing at {span(history, op)}: it found {what}, although {had}. What the "
         f"document held is lost in {format_version(op.version)}."
     )
-    return _Case(len(from_nothing), message, [made.rows[update], made.rows[last]], [f"seen:     {what}"])
+    return _Case(len(from_nothing), message, [made.rows[update], made.rows[last]], (("seen", what),))
 
 
 def _between(history: History, reads: ReadAnalysis, found: Interleaving | None) -> _Case | None:
@@ -158,30 +159,30 @@ def _between(history: History, reads: ReadAnalysis, found: Interleaving | None) 
         return None
     made = reads.made
     lost = format_version(int(made.version[found.lost]))
-    rows = [reads.row_of(found.lost), reads.last_sight(found.lost), reads.first_observation(found.lost)]
-    rows += [reads.first_observation(found.first), reads.last_sight(found.last)]
+    rows = [reads.row_of(found.lost), reads.last_observation(found.lost), reads.first_observation(found.lost)]
+    rows += [reads.first_observation(found.first), reads.last_observation(found.last)]
     if found.update < 0:
         first, last = found.sides[::2], found.sides[1::2]
-        rows = [reads.first_observation(side) for side in first] + [reads.last_sight(side) for side in last]
+        rows = [reads.first_observation(side) for side in first] + [reads.last_observation(side) for side in last]
         rows += [reads.row_of(side) for side in found.sides]
         other = format_version(int(made.version[found.first]))
         message = (
             f"The updates that led to {lost} and those that led to {other} overwrote each other: each was there before "
             "the other was made, and neither was made from the other."
         )
-        return _Case(found.count, message, rows, [])
+        return _Case(found.count, message, rows)
     op = history.operation(reads.row_of(found.update))
     parent = format_version(int(made.parent_version[found.update]))
     message = (
         f"{who(op)} updated {parent} to {format_version(op.version)} at {span(history, op)} and overwrote {lost}, "
         f"which it had not seen: {_sight(history, reads.row_of(found.lost))}, after "
         f"{_sight(history, reads.first_observation(found.first))}, and it was there before "
-        f"{_sight(history, reads.last_sight(found.last))}."
+        f"{_sight(history, reads.last_observation(found.last))}."
     )
-    detail = [
-        f"expected: {format_version(op.version)} made from {lost} or something newer",
-        f"seen:     {format_version(op.version)} made from {parent}",
-    ]
+    detail = (
+        ("expected", f"{format_version(op.version)} made from {lost} or something newer"),
+        ("seen", f"{format_version(op.version)} made from {parent}"),
+    )
     return _Case(found.count, message, [reads.row_of(found.update), *rows], detail)
 
 
@@ -204,8 +205,8 @@ def _gone(history: History, reads: ReadAnalysis) -> _Case | None:
     message = (
         f"{did(history, op)}, but when all had ended the file held {left}, which was there before: the update is gone."
     )
-    detail = [f"expected: {format_version(op.version)} or what was made of it", f"seen:     {left}"]
-    return _Case(len(newer), message, [made.rows[update], made.rows[last], reads.last_sight(update)], detail)
+    detail = (("expected", f"{format_version(op.version)} or what was made of it"), ("seen", left))
+    return _Case(len(newer), message, [made.rows[update], made.rows[last], reads.last_observation(update)], detail)
 
 
 def _torn(history: History, reads: ReadAnalysis, torn: Ints) -> Iterator[Finding]:
@@ -218,7 +219,7 @@ def _torn(history: History, reads: ReadAnalysis, torn: Ints) -> Iterator[Finding
             "write that was under way."
         )
         shown = reads.proven(history, [made.rows[update]])
-        yield finding(history, "updates", "torn-read", made.facts, message, shown, count=len(torn))
+        yield finding(history, "updates", TORN_READ, made.facts, message, shown, count=len(torn))
 
 
 def _future(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
@@ -236,15 +237,15 @@ def _future(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
     )
     rows = [made.rows[at], made.rows[heir], reads.first_observation(heir)]
     rows = reads.proven(history, rows)
-    yield finding(history, "updates", "future-read", made.facts, message, rows, count=len(wrong))
+    yield finding(history, "updates", FUTURE_READ, made.facts, message, rows, count=len(wrong))
 
 
 def _strange(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
     """Updates that started from a version that no write can have put there."""
     made = reads.made
     for mark, anomaly, why in (
-        (FAILED, "aborted-read", "whose write had certainly failed"),
-        (PHANTOM, "phantom-read", "a version that nobody wrote to this file in this run"),
+        (FAILED, ABORTED_READ, "whose write had certainly failed"),
+        (PHANTOM, PHANTOM_READ, "a version that nobody wrote to this file in this run"),
     ):
         wrong = np.flatnonzero(made.parent == mark)
         if not len(wrong) or (mark == PHANTOM and not history.final):

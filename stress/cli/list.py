@@ -47,9 +47,9 @@ def _first_line(function: Callable[..., object]) -> str:
 
 
 def _anomalies() -> dict[str, str]:
-    from stress.anomalies import ABOUT
+    from stress.anomalies import ANOMALIES
 
-    return dict(sorted(ABOUT.items()))
+    return {name: ANOMALIES.get(name).about for name in ANOMALIES}
 
 
 _LISTS: dict[str, Callable[[], dict[str, str]]] = {

@@ -11,8 +11,10 @@ from pathlib import Path
 import multiprocess
 
 from stress.execution.barrier import StartBarrier
+from stress.execution.progress import Phase
 from stress.execution.supervisor import RunSpec, supervise
-from stress.history.run_directory import read_events
+from stress.history.events import EventFollower, FaultInjected, Stopped, read_events
+from stress.history.record import FaultKind
 
 __all__ = ["Supervised", "launch"]
 
@@ -26,6 +28,8 @@ class Supervised:
         self._run_spec = run_spec
         self._barrier = barrier
         self._process = process
+        self._events = EventFollower(run_spec.run)
+        self._kills = 0
 
     def alive(self, wait_s: float) -> bool:
         """Whether the run goes on; waits for its end for so long."""
@@ -42,19 +46,21 @@ class Supervised:
         end = min(time.monotonic_ns(), self._barrier.ends or (1 << 62))
         return max(0.0, (end - began) / 1e9) if began else 0.0
 
-    def phase(self) -> str:
-        """``starting``, ``running`` or ``stopping``."""
+    def phase(self) -> Phase:
+        """Where it is."""
         if not self._barrier.began:
-            return "starting"
-        return "stopping" if self._barrier.stopped else "running"
+            return Phase.STARTING
+        return Phase.STOPPING if self._barrier.stopped else Phase.RUNNING
 
     def kills(self) -> int:
         """How often the nemesis has killed."""
-        return sum(event["event"] == "kill" for event in read_events(self._run_spec.run))
+        for event in self._events.poll():
+            self._kills += isinstance(event, FaultInjected) and event.kind is FaultKind.KILL
+        return self._kills
 
     def cpu_s(self) -> float:
         """CPU seconds of the supervisor itself, when it has ended."""
-        return float(sum(event.get("cpu_s", 0.0) for event in read_events(self._run_spec.run)))
+        return sum(event.cpu_s for event in read_events(self._run_spec.run) if isinstance(event, Stopped))
 
     def failure(self) -> str:
         """Why the supervisor did not come to its end, in a line; empty if it did."""

@@ -8,53 +8,57 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stress.anomalies import LOST_UPDATE, TORN_READ, Anomaly
 from stress.history.history import Columns, FileFacts
 from stress.history.journal import read_more_rows
 from stress.history.record import GARBAGE, Kind, Language, Outcome
+from stress.latency import BUCKETS, buckets_of
+from stress.stats import KindStats
 
-__all__ = ["Count", "JournalFollower", "Progress"]
+__all__ = ["JournalFollower", "Phase", "Progress"]
 
-_BUCKETS_PER_OCTAVE, _BUCKETS = 8, 512
 _KINDS, _LANGUAGES = max(Kind) + 1, max(Language) + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
-    """Operations of one kind in one language so far."""
+class Phase(StrEnum):
+    """Where a run is."""
 
-    total: int
-    per_s: float
-    """Over the last second or so."""
-    p50_s: float
-    p99_s: float
-    failed: int
-    unknown: int
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    CHECKING = "checking"
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a run has come. Times in seconds."""
 
-    phase: str
-    """``starting``, ``running``, ``stopping`` or ``checking``."""
-    elapsed_s: float
-    duration_s: float | None
-    ops: int | None
-    counts: Mapping[tuple[str, str], Count]
-    """(kind, language) → count."""
-    overlap: float
-    """Mean number of operations in flight."""
-    kills: int
-    violations: Mapping[str, int]
-    """Anomaly → how many, of those that can be told before the end."""
-    writers: int
-    readers: int
+    phase: Phase
+    elapsed_s: float = 0.0
+    duration_s: float | None = None
+    ops: int | None = None
+    kinds: Mapping[tuple[Kind, Language], KindStats] = field(default_factory=dict)
+    """Operations so far."""
+    per_s: Mapping[tuple[Kind, Language], float] = field(default_factory=dict)
+    """How many a second there were of each in the last two seconds."""
+    mean_in_flight: float = 0.0
+    kills: int = 0
+    violations: Mapping[Anomaly, int] = field(default_factory=dict)
+    """How many of each were seen, of those that can be told before the end."""
+    writers: int = 0
+    readers: int = 0
+
+    @property
+    def total(self) -> int:
+        """Operations of all kinds."""
+        return sum(kind.total for kind in self.kinds.values())
 
 
 class JournalFollower:
@@ -64,13 +68,13 @@ class JournalFollower:
         self._folder = run / "journal"
         self._torn = np.array(["torn" in facts.checkers for facts in files])
         self._fds: dict[str, tuple[int, int]] = {}  # name → descriptor, rows taken
-        # By kind and language, and the durations by eighths of an octave of nanoseconds.
-        self._buckets = np.zeros((_KINDS * _LANGUAGES, _BUCKETS), np.int64)
+        # By kind and language.
+        self._spans = np.zeros((_KINDS * _LANGUAGES, BUCKETS), np.int64)
         self._outcomes = np.zeros((_KINDS * _LANGUAGES, len(Outcome)), np.int64)
         self._recent: deque[tuple[float, NDArray[np.int64]]] = deque()
         self._busy_ns = 0
         self._parents: set[tuple[int, int]] = set()
-        self.violations: dict[str, int] = {}
+        self.violations: dict[Anomaly, int] = {}
 
     def poll(self, now_s: float) -> None:
         """Take in what is new; ``now_s`` is the time since the gate opened."""
@@ -94,25 +98,23 @@ class JournalFollower:
             os.close(fd)
         self._fds.clear()
 
-    def counts(self, now_s: float) -> dict[tuple[str, str], Count]:
-        """The figures so far, by kind and language."""
+    def kinds(self) -> dict[tuple[Kind, Language], KindStats]:
+        """The figures so far."""
+        made = {}
+        for key in np.flatnonzero(self._outcomes.sum(axis=1)).tolist():
+            outcomes = {Outcome(outcome): int(count) for outcome, count in enumerate(self._outcomes[key]) if count}
+            made[_key(key)] = KindStats(outcomes, self._spans[key].copy())
+        return made
+
+    def per_s(self, now_s: float) -> dict[tuple[Kind, Language], float]:
+        """How many operations a second there were in the last two seconds."""
         while self._recent and self._recent[0][0] <= now_s - 2:
             self._recent.popleft()
         recent = sum((more for _, more in self._recent), np.zeros(_KINDS * _LANGUAGES, np.int64))
         span_s = max(min(now_s, 2.0), 0.25)
-        totals = self._outcomes.sum(axis=1)
-        made: dict[tuple[str, str], Count] = {}
-        for key in np.flatnonzero(totals).tolist():
-            kind, language = divmod(key, _LANGUAGES)
-            reached = np.cumsum(self._buckets[key])
-            p50_s, p99_s = (_seconds_of(int(np.searchsorted(reached, q * totals[key]))) for q in (0.5, 0.99))
-            made[Kind(kind).label, Language(language).label] = Count(
-                int(totals[key]), int(recent[key]) / span_s, p50_s, p99_s, int(self._outcomes[key, Outcome.FAIL]),
-                int(self._outcomes[key, Outcome.INFO]),
-            )  # fmt: skip
-        return made
+        return {_key(key): int(recent[key]) / span_s for key in np.flatnonzero(recent).tolist()}
 
-    def overlap(self, now_s: float) -> float:
+    def mean_in_flight(self, now_s: float) -> float:
         """Mean number of operations in flight."""
         return self._busy_ns / (now_s * 1e9) if now_s > 0 else 0.0
 
@@ -120,23 +122,24 @@ class JournalFollower:
         spans = np.maximum(rows["return"] - rows["invoke"], 1)
         self._busy_ns += int(spans.sum())
         keys = rows["kind"].astype(np.int64) * _LANGUAGES + rows["language"]
-        buckets = np.minimum((np.log2(spans) * _BUCKETS_PER_OCTAVE).astype(np.int64), _BUCKETS - 1)
-        for sums, columns in ((self._buckets, buckets), (self._outcomes, rows["outcome"])):
-            sums += np.bincount(keys * sums.shape[1] + columns, minlength=sums.size).reshape(sums.shape)
+        acknowledged = rows["outcome"] == Outcome.OK
+        np.add.at(self._spans, (keys[acknowledged], buckets_of(spans[acknowledged])), 1)
+        np.add.at(self._outcomes, (keys, rows["outcome"]), 1)
         self._recent.append((now_s, np.bincount(keys, minlength=_KINDS * _LANGUAGES)))
-        kinds, ok = rows["kind"], rows["outcome"] == Outcome.OK
-        looks = ok & ((kinds == Kind.READ) | (kinds == Kind.OBSERVE)) & (rows["version"] == GARBAGE)
-        self._count("torn-read", int(self._torn[rows["file"][looks]].sum()))
-        updates = rows[ok & (kinds == Kind.UPDATE) & (rows["parent"] >= 0)]
+        kinds = rows["kind"]
+        looks = acknowledged & ((kinds == Kind.READ) | (kinds == Kind.OBSERVE)) & (rows["version"] == GARBAGE)
+        self._count(TORN_READ, int(self._torn[rows["file"][looks]].sum()))
+        updates = rows[acknowledged & (kinds == Kind.UPDATE) & (rows["parent"] >= 0)]
         for parent in zip(updates["file"].tolist(), updates["parent"].tolist(), strict=True):
             if parent in self._parents:
-                self._count("lost-update", 1)
+                self._count(LOST_UPDATE, 1)
             self._parents.add(parent)
 
-    def _count(self, anomaly: str, more: int) -> None:
+    def _count(self, anomaly: Anomaly, more: int) -> None:
         if more:
             self.violations[anomaly] = self.violations.get(anomaly, 0) + more
 
 
-def _seconds_of(bucket: int) -> float:
-    return float(2 ** ((bucket + 0.5) / _BUCKETS_PER_OCTAVE) / 1e9)
+def _key(number: int) -> tuple[Kind, Language]:
+    kind, language = divmod(number, _LANGUAGES)
+    return Kind(kind), Language(language)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import functools
 import gc
-import json
 import os
 import random
 import resource
@@ -31,8 +30,19 @@ from stress.execution.barrier import StartBarrier
 from stress.execution.drivers.python import EXIT_JOURNAL, PythonSide, Unwatched, last_words, quieten, work
 from stress.execution.drivers.shell import ShellWorker, environment, start_shell
 from stress.execution.operations import OperationStream
+from stress.history.events import (
+    Ended,
+    Event,
+    FaultInjected,
+    GateOpened,
+    Reaped,
+    Started,
+    Stopped,
+    Swept,
+    event_line,
+)
 from stress.history.journal import READY, Journal, read_header
-from stress.history.record import Language
+from stress.history.record import End, FaultKind, Language, WorkerRole
 from stress.host import process_tree
 from stress.workload.scenario import Agent
 from stress.workload.target import Target
@@ -132,9 +142,9 @@ class Supervisor:
         self._pipes: set[int] = set()
         self.orphaned = False
 
-    def event(self, name: str, **facts: Any) -> None:
+    def note(self, event: Event) -> None:
         """Write one line of evidence."""
-        self._events.write(json.dumps({"event": name, "at": time.monotonic_ns(), **facts}) + "\n")
+        self._events.write(event_line(event))
 
     def run(self) -> None:
         """Start all, open the barrier, and carry on until everybody has ended."""
@@ -145,7 +155,7 @@ class Supervisor:
             self._turn()
         self._barrier.open(self._run_spec.duration_ns, len(self._workers))
         cpu = time.process_time()
-        self.event("gate", began=self._barrier.began)
+        self.note(GateOpened(_now(), self._barrier.began))
         self._nemesis.begin(time.monotonic())
         for worker in list(self._workers.values()):
             self._let_through(worker)
@@ -155,11 +165,11 @@ class Supervisor:
                 self._barrier.stop()
             self._inject()
         self._barrier.stop()
-        self.event("stop", ended=self._barrier.ends, cpu_s=time.process_time() - cpu)
+        self.note(Stopped(_now(), self._barrier.ends, time.process_time() - cpu))
         self._wind_down()
         # Of the workers and all that they started: they have been reaped, every one.
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        self.event("reaped", children_cpu_s=children.ru_utime + children.ru_stime)
+        self.note(Reaped(_now(), children.ru_utime + children.ru_stime))
         self._sweep()
 
     # Starting
@@ -192,9 +202,8 @@ class Supervisor:
             self._selector.register(shell.fd, selectors.EVENT_READ, worker)
             self._pipes.update(shell.pipes())
         self._workers[number] = worker
-        self.event(
-            "started", process=number, worker=spec.worker, language=spec.language.label, role=spec.part, pid=worker.pid
-        )
+        role = WorkerRole.WRITER if writer else WorkerRole.READER
+        self.note(Started(_now(), number, spec.worker, spec.language, role, worker.pid))
 
     def _be_python_worker(
         self, spec: WorkerSpec, number: int, journals: str, stream: OperationStream, scratch: str
@@ -259,14 +268,14 @@ class Supervisor:
             if not worker.through and self._barrier.began and self._ready(worker):
                 self._let_through(worker)
             if worker.shell is None and not worker.handle.is_alive():
-                self._gone(worker, "finished" if worker.handle.exitcode == 0 else "died")
+                self._gone(worker, End.FINISHED if worker.handle.exitcode == 0 else End.DIED)
 
     def _hear(self, worker: _Worker) -> None:
         shell = worker.shell
         assert shell is not None
         lines = shell.lines()
         if lines is None:
-            self._gone(worker, "died" if shell.busy or not self._barrier.stopped else "finished")
+            self._gone(worker, End.DIED if shell.busy or not self._barrier.stopped else End.FINISHED)
             return
         for line in lines:
             if shell.journal.state < READY:
@@ -275,7 +284,7 @@ class Supervisor:
                 try:
                     shell.finish(line, self._run_spec.target.exclusive)
                 except ValueError as error:
-                    self._gone(worker, "died", str(error))
+                    self._gone(worker, End.DIED, str(error))
                     return
                 self._next(worker, shell)
 
@@ -285,12 +294,12 @@ class Supervisor:
         while not shell.busy:
             turn = None if self._barrier.stopped else shell.stream.next()
             if turn is None:
-                self._gone(worker, "finished")
+                self._gone(worker, End.FINISHED)
                 return
             try:
                 shell.begin(*turn)
             except BrokenPipeError:
-                self._gone(worker, "died")
+                self._gone(worker, End.DIED)
                 return
 
     def _done(self) -> int:
@@ -304,16 +313,16 @@ class Supervisor:
 
     # Ending
 
-    def _gone(self, worker: _Worker, end: str, status: str = "") -> None:
+    def _gone(self, worker: _Worker, end: End, status: str = "") -> None:
         """See one worker off: its tree is killed, if anything of it is left, and reaped; then it is written down."""
         del self._workers[worker.process]
         if worker.shell is not None:
             self._selector.unregister(worker.shell.fd)
             self._pipes.difference_update(worker.shell.pipes())
-            if end == "finished":
+            if end is End.FINISHED:
                 worker.shell.process.stdin.close()  # type: ignore[union-attr]
             process_tree.end_group(worker.pid, worker.handle.wait)
-        elif end in ("killed", "hung"):
+        elif end in (End.KILLED, End.HUNG):
             process_tree.end_group(worker.pid, worker.handle.join)
         else:
             worker.handle.join()
@@ -325,19 +334,19 @@ class Supervisor:
         code = worker.handle.exitcode if worker.shell is None else worker.handle.returncode
         if worker.shell is None and code == EXIT_JOURNAL:
             raise OSError(errno.ENOSPC, "no space left for the journal")
-        if end == "died":
+        if end is End.DIED:
             words = last_words(str(self._run_spec.scratch / f"p{worker.process}" / "stderr"))
             status = status or f"exit status {code}" + (f": {words}" if words else "")
         if worker.shell is not None:
             self._rows_gone += worker.shell.journal.rows
             worker.shell.lost(reaped, f"{end} while it did this")
-            worker.shell.close(finished=end == "finished")
+            worker.shell.close(finished=end is End.FINISHED)
         elif worker.fd >= 0:
             header = read_header(worker.fd)
             self._rows_gone += header.rows if header else 0
             os.close(worker.fd)
         shutil.rmtree(self._run_spec.scratch / f"p{worker.process}", ignore_errors=True)
-        self.event("ended", process=worker.process, end=end, reaped=reaped, status=status)
+        self.note(Ended(_now(), worker.process, end, reaped, status))
 
     def _wind_down(self) -> None:
         """Wait for everybody to finish what they do; who takes longer than an operation may is hung, and killed."""
@@ -346,17 +355,17 @@ class Supervisor:
         deadline = time.monotonic() + self._run_spec.op_limit_s
         for worker in list(self._workers.values()):
             if worker.shell is not None and not worker.shell.busy:
-                self._gone(worker, "finished")
+                self._gone(worker, End.FINISHED)
         while self._workers and time.monotonic() < deadline:
             self._turn()
         for worker in list(self._workers.values()):
-            self._gone(worker, "hung")
+            self._gone(worker, End.HUNG)
 
     def end_all(self) -> None:
         """Kill and reap whatever is left."""
         for worker in list(self._workers.values()):
             try:
-                self._gone(worker, "killed")
+                self._gone(worker, End.KILLED)
             except OSError:
                 continue  # the disk is full: the process is gone, and only writing it down failed
         process_tree.end_orphans(set())
@@ -369,11 +378,11 @@ class Supervisor:
         ):
             worker = next(worker for worker in self._workers.values() if worker.pid == fault.pid)
             if fault.kind == "kill":
-                self._gone(worker, "killed")
+                self._gone(worker, End.KILLED)
                 self._start(worker.spec)
             else:
                 self._nemesis.apply(fault)
-            self.event(fault.kind, process=worker.process, lasts_s=fault.lasts_s)
+            self.note(FaultInjected(_now(), FaultKind(fault.kind), worker.process, fault.lasts_s))
 
     def _sweep(self) -> None:
         """Where the target can sweep, have it do so after kills, in a process of its own."""
@@ -396,7 +405,11 @@ class Supervisor:
         if handle.is_alive():
             handle.kill()
             handle.join()
-        self.event("swept", status=handle.exitcode)
+        self.note(Swept(_now(), handle.exitcode))
+
+
+def _now() -> int:
+    return time.monotonic_ns()
 
 
 def _mark(run: Path, process: int) -> str:

@@ -17,17 +17,19 @@ import base64
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from stress.history.events import Ended, Event, GateOpened, Started, Stopped, read_events
 from stress.history.history import Columns, FileFacts, FinalFile, History, ProcessFacts
 from stress.history.journal import read_note, read_rows
-from stress.history.record import RECORD, Kind, Language, Outcome
+from stress.history.record import RECORD, End, Kind, Outcome
+from stress.history.skipped import Skipped
 
-__all__ = ["load_history", "read_events", "save_final", "save_world"]
+__all__ = ["load_history", "save_final", "save_world"]
 
 
 def _plain(value: Any) -> Any:
@@ -55,19 +57,20 @@ def _write(path: Path, content: Any) -> None:
 def save_world(
     run: Path,
     files: tuple[FileFacts, ...],
-    scenarios: tuple[str, ...],
+    scenarios: Mapping[str, frozenset[str]],
     required: tuple[frozenset[Kind], ...],
-    skipped: tuple[str, ...],
+    skipped: tuple[Skipped, ...],
     limit_ns: int,
 ) -> None:
-    """Write what the checkers need to know of the world, before the run."""
+    """Write what the checkers need to know of the world, before the run; ``scenarios``: name → checkers."""
     _write(
         run / "world.json",
         {
             "files": [_fields(facts) for facts in files],
-            "scenarios": scenarios,
+            "scenarios": list(scenarios),
+            "checkers": {name: sorted(checkers) for name, checkers in scenarios.items()},
             "required": [sorted(kinds) for kinds in required],
-            "skipped": skipped,
+            "skipped": [each.to_plain() for each in skipped],
             "limit": limit_ns,
         },
     )
@@ -87,21 +90,6 @@ def save_final(
             (folder / str(number)).write_bytes(file.content)
         plain.append(fields)
     _write(run / "final.json", {"files": plain, "backups": backups, "leftovers": leftovers})
-
-
-def read_events(run: Path) -> list[dict[str, Any]]:
-    """The lines of ``events.jsonl``; a last one that was cut off is left out."""
-    events: list[dict[str, Any]] = []
-    try:
-        lines = (run / "events.jsonl").read_text("utf-8").splitlines()
-    except FileNotFoundError:
-        return []
-    for line in lines:
-        try:
-            events.append(json.loads(line))
-        except ValueError:
-            break
-    return events
 
 
 def load_history(run: Path, *, now: int = 0) -> History:
@@ -158,24 +146,22 @@ def _sort(ops: Columns) -> None:
         column[:] = column[order]
 
 
-def _processes(events: list[dict[str, Any]], now: int) -> tuple[int, int, dict[int, ProcessFacts]]:
+def _processes(events: Iterable[Event], now: int) -> tuple[int, int, dict[int, ProcessFacts]]:
     began = ended = 0
     processes: dict[int, ProcessFacts] = {}
     for event in events:
-        match event["event"]:
-            case "gate":
-                began = event["began"]
-            case "stop":
-                ended = event["ended"]
-            case "started":
-                processes[event["process"]] = ProcessFacts(
-                    event["process"], event["worker"], Language[event["language"].upper()], event["role"],
-                    started=event["at"], end="running" if now else "died",
-                )  # fmt: skip
-            case "ended":
-                processes[event["process"]] = dataclasses.replace(
-                    processes[event["process"]], ended=event["reaped"], end=event["end"], status=event["status"]
-                )
+        match event:
+            case GateOpened():
+                began = event.began
+            case Stopped():
+                ended = event.ended
+            case Started(at, process, worker, language, role):
+                end = End.RUNNING if now else End.DIED
+                processes[process] = ProcessFacts(process, worker, language, role, started=at, end=end)
+            case Ended(_, process, end, reaped, status):
+                processes[process] = dataclasses.replace(processes[process], ended=reaped, end=end, status=status)
+            case _:
+                pass
     if began:  # those of the first round waited for the gate
         processes = {
             number: dataclasses.replace(facts, started=max(facts.started, began)) for number, facts in processes.items()
@@ -190,7 +176,7 @@ def _close_open(ops: Any, processes: Mapping[int, ProcessFacts], now: int) -> No
         end = facts.ended if facts is not None and facts.ended else now
         ops["return"][row] = max(end, int(ops["invoke"][row]))
         # Of a process that ended by itself no operation may be open: vacuity looks for those, so they stay as they are.
-        if facts is None or facts.end != "finished":
+        if facts is None or facts.end is not End.FINISHED:
             ops["outcome"][row] = Outcome.INFO
 
 

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stress.history.events import FaultInjected
 from stress.history.history import History
-from stress.history.record import INITIAL, NO_VERSION, Kind, Language, Operation, Outcome, format_version
+from stress.history.record import INITIAL, NO_VERSION, End, Kind, Language, Operation, Outcome, format_version
 from stress.reporters.registry import reporter
 from stress.reporters.table import NAMES
 from stress.reporters.words import one_line, verdict_line
@@ -81,10 +82,9 @@ def _events(result: Result, rows: NDArray[np.intp], every: int) -> Iterator[dict
         return
     yield from _processes(history)
     for event in result.events:
-        if event.get("event") in ("kill", "pause", "fill"):
-            lasts = {"lasts_ms": event["lasts_s"] * 1e3} if event.get("lasts_s") else {}
-            process = int(event["process"])
-            yield _instant(str(event["event"]), process, event["at"] - result.began, "p", "nemesis", lasts)
+        if isinstance(event, FaultInjected):
+            lasts = {"lasts_ms": event.lasts_s * 1e3} if event.lasts_s else {}
+            yield _instant(event.kind, event.process, event.at - result.began, "p", "nemesis", lasts)
     for finding in result.findings:
         yield from _of_finding(finding, result.began)
     files = [facts.path for facts in history.files]
@@ -94,7 +94,7 @@ def _events(result: Result, rows: NDArray[np.intp], every: int) -> Iterator[dict
 
 def _processes(history: History) -> Iterator[dict[str, Any]]:
     for facts in history.processes:
-        ended = {"killed": ", killed", "hung": ", hung", "died": ", died"}.get(facts.end, "")
+        ended = f", {facts.end}" if facts.end in (End.KILLED, End.HUNG, End.DIED) else ""
         yield _named("process_name", facts.process, f"p{facts.process} {facts.language.label} {facts.role}{ended}")
         yield _named("thread_name", facts.process, f"seat {facts.worker}")
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stress.history.history import FileFacts, FinalFile
-from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Kind
+from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Format, Kind, Recovery
+from stress.history.skipped import Part, Skipped
 from stress.workload.catalog import SCENARIOS
 from stress.workload.payload import document_of, examine_bytes, log_record
 from stress.workload.scenario import Role, Scenario, SharedFile
@@ -36,6 +37,14 @@ class World:
     facts: tuple[FileFacts, ...]
     """One for each of ``files``."""
 
+    @property
+    def checkers(self) -> dict[str, frozenset[str]]:
+        """Scenario → the checkers that judge its files."""
+        return {
+            scenario.name: scenario.checkers.union(*(file.checkers or () for file in scenario.files))
+            for scenario in self.scenarios
+        }
+
     def roles(self, part: str, able: frozenset[str]) -> list[tuple[int, Role]]:
         """The roles of ``part`` that need no more than the operations ``able``, each with its scenario's index."""
         return [
@@ -46,17 +55,15 @@ class World:
         ]
 
 
-def compose(names: Sequence[str], able: frozenset[str]) -> tuple[World, list[str]]:
-    """The world of these scenarios for a target that has the operations ``able``, and what had to be left out, in
-    words.
-    """
+def compose(names: Sequence[str], able: frozenset[str]) -> tuple[World, list[Skipped]]:
+    """The world of these scenarios for a target that has the operations ``able``, and what had to be left out."""
     scenarios: list[Scenario] = []
-    skipped: list[str] = []
+    skipped: list[Skipped] = []
     wanted = [part for name in names for part in (SCENARIOS.get(name).parts or (name,))]
     for name in dict.fromkeys(wanted):
         scenario = SCENARIOS.get(name)
         if missing := sorted(scenario.needs - able):
-            skipped.append(f"scenario {name}: the target has no {' and no '.join(missing)}")
+            skipped.append(Skipped(Part.SCENARIO, name, f"the target has no {' and no '.join(missing)}"))
         else:
             if "read" not in able:  # then readers open the file themselves
                 kinds = {Kind.OBSERVE if kind is Kind.READ else kind for kind in scenario.kinds}
@@ -87,9 +94,17 @@ def _facts(file: SharedFile, scenario: str, checkers: frozenset[str]) -> FileFac
     else:
         initial = examine_bytes(file.content).version
     return FileFacts(
-        file.path, scenario, file.form, initial, checkers, file.mode, file.link, file.recovery, file.recovered,
-        file.corrupt
-    )  # fmt: skip
+        path=file.path,
+        scenario=scenario,
+        form=Format(file.form),
+        initial=initial,
+        checkers=checkers,
+        mode=file.mode,
+        link=file.link,
+        recovery=None if file.recovery is None else Recovery(file.recovery),
+        recovered=file.recovered,
+        corrupt=file.corrupt,
+    )
 
 
 def lay_out(world: World, directory: Path) -> None:

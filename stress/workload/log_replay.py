@@ -1,19 +1,16 @@
-"""What each process saw of a log, rebuilt from what was noted with its looks, a change at a time."""
+"""What each process saw of a log, replayed from the differences that were noted with its reads."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from stress.history.history import History
+from stress.history.notes import LogDelta
 from stress.history.record import ABSENT
 from stress.workload.payload import parse_records
 
-__all__ = ["KEEP", "LogView", "Records", "records_of", "replay_log"]
-
-KEEP = re.compile(r"keep=(\d+)")
-"""How many of the first bytes of a look are those that the same process saw before."""
+__all__ = ["LogView", "Records", "records_of", "replay_log"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +64,12 @@ def replay_log(history: History, rows: Iterable[int]) -> Iterator[LogView]:
         view.row = int(row)
         if ops["version"][row] == ABSENT:
             continue
-        text, data = history.note(view.row)
+        delta = history.note(view.row)
         view.kept = len(view.content)
-        if keep := KEEP.match(text):
-            view.kept = int(keep[1])
-            view.known = (view.known or view.kept == 0) and "were not kept" not in text
+        if isinstance(delta, LogDelta):
+            view.kept = delta.keep
+            view.known = (view.known or view.kept == 0) and not delta.dropped
             del view.content[view.kept :]
-            view.content += data
+            view.content += delta.data
             view.known = view.known and len(view.content) == ops["size"][row]
         yield view

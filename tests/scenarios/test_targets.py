@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stress.anomalies import ABOUT
+from stress.anomalies import ANOMALIES
 from stress.api import (
     INITIAL,
     DefiniteFailure,
@@ -92,7 +92,7 @@ def test_there_are_ours_the_guides_the_naive_one_and_the_zoo() -> None:
 @pytest.mark.parametrize("made", TARGETS.values(), ids=_name_of)
 def test_a_target_says_what_must_be_found_in_it(made: Target) -> None:
     assert bool(made.expects) is (made.name != "atomicops")
-    assert set(made.expects) <= set(ABOUT)
+    assert set(made.expects) <= set(ANOMALIES)
     assert set(made.scenarios) <= set(catalog.SCENARIOS)
     assert set(made.faults) <= {f"{fault}_every" for fault in FAULTS}
     assert made.about

@@ -15,7 +15,10 @@ from pathlib import Path
 import pytest
 
 from stress import engine
-from stress.history.run_directory import load_history, read_events
+from stress.history.events import Started, read_events
+from stress.history.record import FaultKind
+from stress.history.run_directory import load_history
+from stress.history.skipped import Part, Skipped
 from stress.plan import Plan, UsageError
 from stress.result import Result, Verdict
 
@@ -87,10 +90,13 @@ def test_a_correct_target_passes_and_its_figures_add_up(home: Path) -> None:
     assert result.verdict is Verdict.PASS
     assert result.exit_code == 0
     counted = sum(n for by in result.operations.values() for outcomes in by.values() for n in outcomes.values())
-    assert counted == result.stats["operations"] >= 400
-    assert result.stats["overlap"] > 0
-    assert 0 < result.stats["cpu"]["harness_share"] < 1
-    assert any("bash" in words for words in result.skipped), "that the target has no Bash side must be said"
+    assert counted == result.stats.total >= 400
+    assert result.stats.mean_in_flight > 0
+    assert result.stats.cpu is not None
+    assert 0 < result.stats.cpu.harness_share < 1
+    assert [(skipped.part, skipped.name) for skipped in result.skipped] == [(Part.WORKERS, "bash")], (
+        "that the target has no Bash side must be said"
+    )
 
 
 def test_a_run_can_be_checked_again_from_its_directory_alone(home: Path) -> None:
@@ -122,10 +128,11 @@ def test_kills_pauses_and_full_disks_are_survived_and_counted(home: Path) -> Non
         home, _target(home, CORRECT), "handoff", ops=None, duration_s=2.0, readers=2,
         kill_every_s=0.1, pause_every_s=0.2, fill_every_s=0.1,
     )  # fmt: skip
-    assert result.stats["kills"] > 3
-    assert result.stats["fills"] > 3
-    assert result.stats["pauses"] > 1
-    assert result.stats["processes"] == 5 + result.stats["kills"]
+    faults = result.stats.faults
+    assert faults[FaultKind.KILL] > 3
+    assert faults[FaultKind.FILL] > 3
+    assert faults[FaultKind.PAUSE] > 1
+    assert result.stats.processes == 5 + faults[FaultKind.KILL]
     # Temp files of the killed may be left, for this target has no sweep; nothing else may be wrong.
     assert _anomalies(result) <= {"leftover-temp"}, result.findings
     history = load_history(Path(result.run))
@@ -150,7 +157,7 @@ def sweep(directory):
     result = _run(
         home, _target(home, littering), "feature_list", ops=None, duration_s=1.0, kill_every_s=0.2, mix=(("python", 3),)
     )
-    assert result.stats["kills"] > 0
+    assert result.stats.faults[FaultKind.KILL] > 0
     assert "leftover-temp" not in _anomalies(result), result.findings
 
 
@@ -180,7 +187,7 @@ def test_without_readers_nothing_is_proved(home: Path) -> None:
 def test_scenarios_whose_operations_the_target_lacks_are_skipped_and_it_is_said(home: Path) -> None:
     result = _run(home, _target(home, CORRECT), "handoff", "backups", "resume")
     assert {"handoff"} == set(json.loads((Path(result.run) / "world.json").read_text())["scenarios"])
-    assert any("backups" in words and "backup" in words for words in result.skipped)
+    assert Skipped(Part.SCENARIO, "backups", "the target has no backup") in result.skipped
     nothing = _run(home, _target(home, CORRECT), "resume")
     assert nothing.verdict is Verdict.UNKNOWN
 
@@ -232,7 +239,7 @@ def _start(home: Path, target: str) -> tuple[subprocess.Popen[str], Path]:
 def _alive(run: Path) -> list[int]:
     """The processes of that run that there still are, and what they started."""
     mark = f"{run.resolve()}:".encode()
-    pids = {event["pid"] for event in read_events(run) if event["event"] == "started"}
+    pids = {event.pid for event in read_events(run) if isinstance(event, Started)}
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -307,4 +314,4 @@ def test_without_jq_what_needs_it_is_left_out_and_it_is_said(home: Path) -> None
     assert "bash" not in result.operations["update"]
     assert "bash" not in result.operations.get("read", {})
     assert "bash" in result.operations["write"]
-    assert any("jq is missing; apt-get install jq" in words for words in result.skipped)
+    assert any("jq is missing; apt-get install jq" in str(skipped) for skipped in result.skipped)

@@ -139,7 +139,8 @@ def save(history: History, run: Path) -> None:
     """A run directory as the workers of a run leave it."""
     folder = run / "journal"
     folder.mkdir(parents=True)
-    save_world(run, history.files, history.scenarios, (), (), history.limit)
+    checkers = dict.fromkeys(history.scenarios, history.files[0].checkers)
+    save_world(run, history.files, checkers, (), (), history.limit)
     for facts in history.processes:
         rows = history.ops[history.ops["process"] == facts.process]
         journal = Journal(str(folder), facts.process, facts.worker, Language.PYTHON, writer=facts.role == "writer")

@@ -15,8 +15,20 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stress.history.history import Columns, FileFacts, FinalFile, History, Note, ProcessFacts
-from stress.history.record import GARBAGE, INITIAL, NO_VERSION, RECORD, Kind, Language, Outcome
+from stress.history.history import Columns, FileFacts, FinalFile, History, ProcessFacts
+from stress.history.notes import BackupNote, LogDelta, Note, SeenBytes
+from stress.history.record import (
+    GARBAGE,
+    INITIAL,
+    NO_VERSION,
+    RECORD,
+    Format,
+    Kind,
+    Language,
+    Outcome,
+    Recovery,
+    WorkerRole,
+)
 from stress.workload.payload import log_record
 
 __all__ = ["BROKEN_ONE_IN", "Maker", "backups", "documents", "logs", "recoveries"]
@@ -106,7 +118,7 @@ def documents(count: int, *, broken: bool = False, updates: float = 0.5, files: 
     last = [int(own[rows[changing[rows]][-1]]) if changing[rows].any() else INITIAL for rows in scene.by_file()]
     checkers = frozenset({"register", "updates", "sessions", "torn", "locks"})
     final = [FinalFile(exists=True, version=version) for version in last]
-    return _history(ops, "object", checkers, final, lambda process, at, size: ("", _TORN))
+    return _history(ops, Format.OBJECT, checkers, final, lambda process, at, size: SeenBytes(_TORN))
 
 
 def backups(count: int, *, broken: bool = False, seed: int = 7) -> History:
@@ -122,7 +134,7 @@ def backups(count: int, *, broken: bool = False, seed: int = 7) -> History:
     ops["kind"] = np.where(changing, Kind.WRITE, np.where(saving, Kind.BACKUP, Kind.READ))
     ops["version"] = np.where(changing, own, np.where(source < 0, INITIAL, own[source]))
     made = np.flatnonzero(saving)
-    notes: list[Note] = [(f"state-{number}.bak\n{number:064x}", b"") for number in range(len(made))]
+    notes: list[Note] = [BackupNote(f"state-{number}.bak", f"{number:064x}") for number in range(len(made))]
     ops["note_at"][made], ops["note_size"][made] = np.arange(len(made)), 80
     kept = {
         f"state-{number}.bak": (int(version), f"{number:064x}")
@@ -132,7 +144,7 @@ def backups(count: int, *, broken: bool = False, seed: int = 7) -> History:
         del kept[f"state-{number}.bak"]
     last = [int(own[rows[changing[rows]][-1]]) if changing[rows].any() else INITIAL for rows in scene.by_file()]
     final = [FinalFile(exists=True, version=version) for version in last]
-    return _history(ops, "object", frozenset({"backups"}), final, lambda process, at, size: notes[at], kept)
+    return _history(ops, Format.OBJECT, frozenset({"backups"}), final, lambda process, at, size: notes[at], kept)
 
 
 def logs(count: int, *, broken: bool = False, seed: int = 7) -> History:
@@ -155,7 +167,7 @@ def logs(count: int, *, broken: bool = False, seed: int = 7) -> History:
         ops["size"][rows[looks]] = ends[there[looks]]
         ops["digest"][rows[looks]] = crcs[there[looks]]
         _note_looks(ops, rows[looks], content, notes, wrong)
-    return _history(ops, "log", frozenset({"appends", "torn"}), final, lambda process, at, size: notes[at])
+    return _history(ops, Format.LOG, frozenset({"appends", "torn"}), final, lambda process, at, size: notes[at])
 
 
 def _log(versions: Sequence[int]) -> tuple[bytes, Numbers, Numbers]:
@@ -179,7 +191,7 @@ def _note_looks(ops: Columns, looks: Numbers, content: bytes, notes: list[Note],
     ops["note_at"][order[told]] = len(notes) + np.arange(len(told))
     ops["note_size"][order[told]] = size[told] - before[told] + 12
     notes += [
-        (f"keep={start}", content[start:stop])
+        LogDelta(start, content[start:stop])
         for start, stop in zip(before[told].tolist(), size[told].tolist(), strict=True)
     ]
     ops["digest"][looks[wrong[looks]]] ^= 1
@@ -192,20 +204,20 @@ def recoveries(count: int, *, broken: bool = False, seed: int = 7) -> History:
     ops["kind"] = np.where(scene.changing, Kind.RECOVER, Kind.READ)
     ops["version"] = np.where(scene.broken & ~scene.changing, (1 << 32) + 7, INITIAL)
     final = [FinalFile(exists=True, version=INITIAL)] * FILES
-    return _history(ops, "object", frozenset({"recovery"}), final, lambda process, at, size: ("", b""))
+    return _history(ops, Format.OBJECT, frozenset({"recovery"}), final, lambda process, at, size: None)
 
 
 def _history(
     ops: Columns,
-    form: str,
+    form: Format,
     checkers: frozenset[str],
     final: Sequence[FinalFile],
-    notes: Callable[[int, int, int], Note],
+    notes: Callable[[int, int, int], Note | None],
     kept: dict[str, tuple[int, str]] | None = None,
 ) -> History:
     ops = ops[np.argsort(ops["invoke"], kind="stable")]
     began, ended = STEP_NS, int(ops["return"].max(initial=0)) + STEP_NS
-    recovery = "restore" if "recovery" in checkers else None
+    recovery = Recovery.RESTORE if "recovery" in checkers else None
     return History(
         ops=ops,
         files=tuple(
@@ -213,7 +225,7 @@ def _history(
             for file in range(len(final))
         ),
         processes=tuple(
-            ProcessFacts(process, process, Language.PYTHON, "writer" if process <= CHANGING else "reader", began, ended)
+            ProcessFacts(process, process, Language.PYTHON, _role(process), began, ended)
             for process in range(1, CHANGING + READING + 1)
         ),
         scenarios=("bench",),
@@ -224,3 +236,7 @@ def _history(
         limit=10**9,
         notes=notes,
     )
+
+
+def _role(process: int) -> WorkerRole:
+    return WorkerRole.WRITER if process <= CHANGING else WorkerRole.READER

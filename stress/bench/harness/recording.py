@@ -12,11 +12,11 @@ import numpy as np
 from stress import engine
 from stress.bench.measure import Figure, Setting, Sheet
 from stress.execution.progress import Progress
+from stress.history.events import GateOpened, Started, read_events
 from stress.history.history import History
 from stress.history.journal import ROW_BYTES, Header, Journal, read_header, read_rows, row_of
 from stress.history.npz import save_columns
 from stress.history.record import INITIAL, Kind, Language, Outcome, version_of
-from stress.history.run_directory import read_events
 from stress.plan import Plan
 from stress.workload.payload import document_of, examine_document
 
@@ -136,8 +136,8 @@ def _starting(setting: Setting, workers: int) -> Iterator[Figure]:
     result = engine.run(plan, weigh)
     run = Path(result.run)
     events = read_events(run)
-    gate = next(event["began"] for event in events if event["event"] == "gate")
-    first = min(event["at"] for event in events if event["event"] == "started")
+    gate = next(event.began for event in events if isinstance(event, GateOpened))
+    first = min(event.at for event in events if isinstance(event, Started))
     headers = _headers(run)
     woken = [header.woken_ns for header in headers]
     ops = read_rows(*(run / "journal").glob("p*.ops"))
@@ -159,12 +159,13 @@ def _starting(setting: Setting, workers: int) -> Iterator[Figure]:
             "MB",
             "proportional set size, the median of eight",
         )
-    yield Figure("operations", result.stats["operations"] / seconds, "operations/s", f"{how}, {seconds} s of handoff")
-    yield Figure("the harness's share", result.stats["cpu"]["harness_share"], "of CPU time", "of the same")
+    yield Figure("operations", result.stats.total / seconds, "operations/s", f"{how}, {seconds} s of handoff")
+    if result.stats.cpu is not None:
+        yield Figure("the harness's share", result.stats.cpu.harness_share, "of CPU time", "of the same")
 
 
 def _workers_of(run: Path) -> list[int]:
-    return [event["pid"] for event in read_events(run) if event["event"] == "started"]
+    return [event.pid for event in read_events(run) if isinstance(event, Started)]
 
 
 def _own_bytes(pid: int) -> int:

@@ -14,8 +14,8 @@ import numpy as np
 from stress.checkers._columns import grouping, segment_starts
 from stress.checkers._log.append_order import Log, Rows
 from stress.history.history import History
+from stress.history.notes import LogDelta
 from stress.history.record import ABSENT, Kind, Outcome
-from stress.workload.log_replay import KEEP
 
 __all__ = ["ReplayedRead", "replay_reads"]
 
@@ -61,14 +61,12 @@ def replay_reads(history: History, log: Log, index: int, wanted: Rows) -> Iterat
 def _look_again(history: History, row: int, look: ReplayedRead) -> None:
     """Change ``look`` to what its process saw next, at ``row``."""
     look.row = row
-    text, data = history.note(row)
-    keep = KEEP.match(text)
-    if keep is None:
+    delta = history.note(row)
+    if not isinstance(delta, LogDelta):
         return
-    kept = int(keep[1])
-    known = look.known or kept == 0
-    if kept <= look.shared:
-        look.shared, look.rest = kept, data
+    known = look.known or delta.keep == 0
+    if delta.keep <= look.shared:
+        look.shared, look.rest = delta.keep, delta.data
     else:
-        look.rest = look.rest[: kept - look.shared] + data
+        look.rest = look.rest[: delta.keep - look.shared] + delta.data
     look.known = known and look.shared + len(look.rest) == history.ops["size"][row]  # else not all was kept

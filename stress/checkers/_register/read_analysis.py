@@ -93,7 +93,7 @@ class ReadAnalysis:
             return int(made.rows[cluster])
         return int(made.read_rows[(made.read_of == cluster) & (made.read_ret == self.f[cluster]) & ~self.early][0])
 
-    def last_sight(self, cluster: int) -> int:
+    def last_observation(self, cluster: int) -> int:
         """The row of the operation of a cluster that began last, the final state aside."""
         made = self.made
         chosen = np.flatnonzero((made.read_of == cluster) & ~self.final & ~self.early)

@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stress.history.notes import BackupNote, LogDelta, Note, ReturnedDocument, SeenBytes, data_of
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Outcome
 from stress.workload.payload import common_prefix, examine_document, parse_log
 
@@ -36,14 +37,13 @@ class Observation(NamedTuple):
     parent: int = NO_VERSION
     size: int = -1
     digest: int = -1
-    text: str = ""
-    data: bytes = b""
+    note: Note | None = None
     outcome: Outcome = Outcome.OK
 
     @property
     def rare(self) -> bool:
         """Whether there is something in it that few operations have, for `Journal.attach`."""
-        return self.digest >= 0 or self.version == GARBAGE or bool(self.text or self.data)
+        return self.digest >= 0 or self.version == GARBAGE or self.note is not None
 
 
 _ABSENT = Observation(ABSENT)
@@ -77,7 +77,7 @@ def document_observation(document: Any) -> Observation:
         return _ABSENT
     version, parent = examine_document(document)
     if version == GARBAGE:
-        return Observation(GARBAGE, text="the reader returned this document", data=_dump(document))
+        return Observation(GARBAGE, note=ReturnedDocument(_dump(document)))
     return Observation(version, parent)
 
 
@@ -88,9 +88,8 @@ def unreadable_observation(error: ValueError) -> Observation:
     data = (
         seen.encode("utf-8", "backslashreplace") if isinstance(seen, str) else seen if isinstance(seen, bytes) else b""
     )
-    return Observation(
-        GARBAGE, size=len(data) if data else -1, text=f"{type(error).__name__}: {error}", data=data[:EVIDENCE_BYTES]
-    )
+    note = SeenBytes(data[:EVIDENCE_BYTES], f"{type(error).__name__}: {error}")
+    return Observation(GARBAGE, size=len(data) if data else -1, note=note)
 
 
 class Parsed(NamedTuple):
@@ -120,7 +119,7 @@ def parsed_observation(seen: Parsed) -> Observation:
         return _ABSENT
     version, parent = examine_document(document)
     if version == GARBAGE:
-        return Observation(GARBAGE, size=len(content), data=content[:EVIDENCE_BYTES])
+        return Observation(GARBAGE, size=len(content), note=SeenBytes(content[:EVIDENCE_BYTES]))
     return Observation(version, parent, size=len(content))
 
 
@@ -130,9 +129,7 @@ def saved_observation(path: str) -> Observation:
     observation = parsed_observation(seen)
     digest = "" if seen.content is None else hashlib.sha256(seen.content).hexdigest()
     name = os.path.relpath(path) if os.path.isabs(path) else os.path.normpath(path)
-    return Observation(
-        observation.version, observation.parent, observation.size, text=f"{name}\n{digest}", data=observation.data
-    )
+    return observation._replace(note=BackupNote(name, digest, data_of(observation.note)))
 
 
 def newest_backup(path: str) -> str | None:
@@ -174,9 +171,7 @@ class Observer:
         if backup is None:
             return _ABSENT
         observation = parsed_observation(read_document(backup))
-        return Observation(
-            observation.version, observation.parent, observation.size, text=backup, data=observation.data
-        )
+        return observation._replace(note=BackupNote(backup, data=data_of(observation.note)))
 
     def _log(self, path: str, content: bytes | None) -> Observation:
         if content is None:
@@ -197,8 +192,7 @@ class Observer:
             NO_VERSION if whole else GARBAGE,
             size=len(content),
             digest=crc,
-            text=f"keep={keep}" if changed else "",
-            data=content[keep:] if changed else b"",
+            note=LogDelta(keep, content[keep:]) if changed else None,
         )
 
 

@@ -23,6 +23,7 @@ from stress.execution.drivers.observe import (
 )
 from stress.execution.operations import OperationStream
 from stress.history.journal import FINISHED, READY, RUNNING, Journal, row_of
+from stress.history.notes import ErrorNote
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Outcome, version_of
 from stress.workload.payload import apply_edits, document_of, examine_document, log_record
 from stress.workload.scenario import Answer, Request
@@ -102,21 +103,19 @@ class PythonSide:
         if kind in _CHANGES:
             if failure or len(held) == 3:
                 held_from, held_to = held[1:] if len(held) == 3 else (0, 0)
-                journal.attach(held_from=held_from, held_to=held_to, text=failure)
+                journal.attach(held_from=held_from, held_to=held_to, note=ErrorNote(failure) if failure else None)
             journal.complete(returned, outcome, size)  # of an update the parent is stored already
         elif outcome is _OK:
             version = self._saw(observation or self._examine(request, form, seen), returned)
         else:
-            journal.attach(text=failure)
+            journal.attach(note=ErrorNote(failure))
             journal.complete(returned, outcome, version)
         return Answer(outcome, version)
 
     def _saw(self, observation: Observation, returned: int) -> int:
         """Journal what was seen; returns the version."""
         if observation.rare:
-            self._journal.attach(
-                size=observation.size, digest=observation.digest, text=observation.text, data=observation.data
-            )
+            self._journal.attach(size=observation.size, digest=observation.digest, note=observation.note)
         self._journal.complete(returned, _OK, observation.version, observation.parent)
         return observation.version
 
@@ -176,7 +175,7 @@ class PythonSide:
             return parsed_observation(seen)
         if request.kind is _BACKUP:
             if not isinstance(seen, (str, os.PathLike)):
-                return Observation(GARBAGE, text=f"backup returned {seen!r}, not a path")
+                return Observation(GARBAGE, note=ErrorNote(f"backup returned {seen!r}, not a path"))
             return saved_observation(os.fspath(seen))
         if request.kind is _RECOVER:
             return self._observer.inspect(request.path, form, read_file(request.path))

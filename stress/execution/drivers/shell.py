@@ -18,6 +18,7 @@ from pathlib import Path
 from stress.execution.drivers.observe import Observation, Observer, read_file, saved_observation
 from stress.execution.operations import OperationStream
 from stress.history.journal import FINISHED, READY, RUNNING, Journal, row_of
+from stress.history.notes import ErrorNote, SeenBytes
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language, Outcome, version_of
 from stress.host.process_tree import die_with_parent
 from stress.workload.payload import document_of, jq_program, log_record, parent_in
@@ -198,11 +199,11 @@ class ShellWorker:
         said = self._said()
         if kind is Kind.READ and status == _NO_DOCUMENT:
             seen = read_file(str(self._scratch / "out")) or b""
-            return Outcome.OK, Observation(GARBAGE, size=len(seen), text=said, data=seen)
+            return Outcome.OK, Observation(GARBAGE, size=len(seen), note=SeenBytes(seen, said))
         parent = parent_in(said) if kind is Kind.UPDATE else NO_VERSION
         outcome = Outcome.FAIL if status in self._definite else Outcome.INFO
         return outcome, Observation(
-            self._version, parent, size=request.size, text=f"exit status {status}: {said[-1500:]}"
+            self._version, parent, size=request.size, note=ErrorNote(f"exit status {status}: {said[-1500:]}")
         )
 
     def _saw(self, kind: Kind, path: str) -> Observation:
@@ -215,7 +216,7 @@ class ShellWorker:
         if kind is Kind.BACKUP:
             name = (read_file(str(self._scratch / "out")) or b"").decode("utf-8", "replace").strip().splitlines()
             if not name:
-                return Observation(GARBAGE, text="backup printed no path")
+                return Observation(GARBAGE, note=ErrorNote("backup printed no path"))
             return saved_observation(name[-1])
         form = self._files[path][1]
         if kind is Kind.RECOVER:
@@ -242,8 +243,7 @@ class ShellWorker:
                 digest=observation.digest,
                 held_from=held_from,
                 held_to=held_to,
-                text=observation.text,
-                data=observation.data,
+                note=observation.note,
             )
         assert self._request is not None
         value = observation.version if self._version == NO_VERSION else self._request.size
@@ -257,7 +257,7 @@ class ShellWorker:
         if self.busy:
             assert self._request is not None
             change = self._version != NO_VERSION
-            self.journal.attach(text=text)
+            self.journal.attach(note=ErrorNote(text))
             self.journal.complete(
                 reaped, Outcome.INFO, self._request.size if change else NO_VERSION,
                 parent_in(self._said()) if change else NO_VERSION,

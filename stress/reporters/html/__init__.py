@@ -22,12 +22,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from stress.anomalies import ABOUT
+from stress.history.notes import data_of, words_of
 from stress.plan import Plan, UsageError
-from stress.reporters.causes import CAUSES
 from stress.reporters.html._bytes import BytesShown, bytes_shown
 from stress.reporters.html._chain import Chain, chains_shown
-from stress.reporters.html._figures import BUCKETS_PER_DECADE, figures
+from stress.reporters.html._figures import PER_OCTAVE, figures
 from stress.reporters.html._palette import Palette, palette_of
 from stress.reporters.html._records import Records, records_shown
 from stress.reporters.html._timeline import timeline
@@ -97,7 +96,7 @@ def as_html(result: Result) -> str:
         names=NAMES,
         fail=Verdict.FAIL,
         data=data,
-        bucket_percent=round((10 ** (1 / BUCKETS_PER_DECADE) - 1) * 100),
+        bucket_percent=round((2 ** (1 / PER_OCTAVE) - 1) * 100),
         style=_script("page.css"),
         scripts=scripts,
         hashes=[_hash(text) for text in scripts.values()],
@@ -118,28 +117,20 @@ def _shown(result: Result, finding: Finding, place: int) -> _Shown:
         finding=finding,
         place=place,
         palette=palette,
-        about=ABOUT.get(finding.anomaly, ""),
-        cause=CAUSES.get(finding.anomaly, ""),
-        details=[_detail(palette, line[:_DETAIL_SHOWN]) for line in finding.detail],
+        about=finding.anomaly.about,
+        cause=finding.anomaly.cause,
+        details=[(one_line(label), palette.words(text[:_DETAIL_SHOWN])) for label, text in finding.detail],
         bytes=bytes_shown(finding, palette, result.history),
         records=records_shown(finding, palette, result.history),
         chains=chains_shown(finding, palette),
         cells=witness_cells(finding.witness, result.began),
         timeline=timeline(finding, palette, result.history, result.events),
         noted=[
-            (f"p{op.process}", f"{one_line(op.text)[:400]} {escape_bytes(op.data[:400])}".strip())
+            (f"p{op.process}", f"{one_line(words_of(op.note))[:400]} {escape_bytes(data_of(op.note)[:400])}".strip())
             for op in finding.witness
-            if op.text or op.data
+            if op.note is not None
         ],
     )
-
-
-def _detail(palette: Palette, line: str) -> tuple[str, Markup]:
-    """``expected: …`` as its word and the rest; other lines have no word."""
-    word, colon, rest = line.partition(":")
-    if colon and word in ("expected", "seen", "parts", "noted", "left so", "at end"):
-        return word, palette.words(rest.strip())
-    return "", palette.words(line)
 
 
 def _first_error(findings: Sequence[Finding]) -> int:

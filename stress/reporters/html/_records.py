@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stress.history.history import History
-from stress.history.record import INITIAL, Kind, Operation, Outcome, format_version
+from stress.history.record import INITIAL, Format, Kind, Operation, Outcome, format_version
 from stress.reporters.html._palette import BAD, Palette
 from stress.result import Finding
 from stress.workload.log_replay import records_of, replay_log
@@ -30,7 +30,7 @@ class Records:
 
 def records_shown(finding: Finding, palette: Palette, history: History | None) -> list[Records]:
     """Empty where the finding is not about records that were appended to a log."""
-    if history is None or not finding.witness or history.files[finding.witness[0].file].form != "log":
+    if history is None or not finding.witness or history.files[finding.witness[0].file].form is not Format.LOG:
         return []
     wanted = [op for op in finding.witness if op.kind is Kind.APPEND and op.version > INITIAL]
     if not wanted:

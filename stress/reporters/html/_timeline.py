@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stress.anomalies import LOST_APPEND
+from stress.history.events import Event, FaultInjected
 from stress.history.history import History
+from stress.history.notes import data_of, words_of
 from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Kind, Language, Operation, Outcome
 from stress.history.record import format_version as version_text
 from stress.reporters.html._palette import BAD, CHANGES, Palette
@@ -33,7 +36,7 @@ _OUTCOMES = {Outcome.OK: "ok", Outcome.FAIL: "failed", Outcome.INFO: "unknown", 
 
 
 def timeline(
-    finding: Finding, palette: Palette, history: History | None, events: Sequence[Mapping[str, Any]]
+    finding: Finding, palette: Palette, history: History | None, events: Sequence[Event]
 ) -> dict[str, Any] | None:
     """What the page's ``timeline.js`` draws; None where the finding has no witness."""
     witness = list(finding.witness)
@@ -95,7 +98,7 @@ def _neighbours(finding: Finding, history: History, start: int, stop: int) -> tu
 
 def _known(op: Operation, finding: Finding) -> Operation:
     """A look at a log has no version of its own; that beside an append which was lost is there as it saw that one."""
-    if finding.anomaly == "lost-append" and finding.focus is not None and op.kind in (Kind.READ, Kind.OBSERVE):
+    if finding.anomaly is LOST_APPEND and finding.focus is not None and op.kind in (Kind.READ, Kind.OBSERVE):
         return dataclasses.replace(op, version=finding.focus.version)
     return op
 
@@ -143,7 +146,7 @@ def _drawn(op: Operation, focus: bool, palette: Palette, lanes: Mapping[int, int
         "outcome": _OUTCOMES[op.outcome],
         "size": op.size if op.kind not in CHANGES else -1,  # a change notes the length of its padding alone
         "held": held,
-        "note": one_line(op.text)[:_NOTE_SHOWN] if not op.text.startswith("keep=") else "",
+        "note": one_line(words_of(op.note))[:_NOTE_SHOWN],
     }
 
 
@@ -166,7 +169,7 @@ def _links(witness: Sequence[Operation], finding: Finding) -> list[list[int]]:
         if op.kind in CHANGES:
             sources = [makers[op.parent]] if op.parent in makers else []
         elif op.version == GARBAGE and op == finding.focus:
-            sources = [names[name] for name, _, _ in writers_in(op.data[: 1 << 20]) if name in names]
+            sources = [names[name] for name, _, _ in writers_in(data_of(op.note)[: 1 << 20]) if name in names]
         else:
             sources = [makers[op.version]] if op.version in makers else []
         made += [[source, place] for source in sources if source != place]
@@ -174,17 +177,15 @@ def _links(witness: Sequence[Operation], finding: Finding) -> list[list[int]]:
 
 
 def _marks(
-    events: Sequence[Mapping[str, Any]], lanes: Mapping[int, int], start: int, stop: int
+    events: Sequence[Event], lanes: Mapping[int, int], start: int, stop: int
 ) -> list[dict[str, Any]]:  # fmt: skip
     return [
         {
-            "fault": str(event["event"]),
-            "lane": lanes[int(event["process"])],
-            "a": int(event["at"]) - start,
-            "b": int(event["at"] + float(event.get("lasts_s", 0)) * 1e9) - start,
+            "fault": str(event.kind),
+            "lane": lanes[event.process],
+            "a": event.at - start,
+            "b": event.at + int(event.lasts_s * 1e9) - start,
         }
         for event in events
-        if event.get("event") in ("kill", "pause", "fill")
-        and event.get("process") in lanes
-        and start <= event["at"] <= stop
+        if isinstance(event, FaultInjected) and event.process in lanes and start <= event.at <= stop
     ][:NEIGHBOURS_MAX]

@@ -13,24 +13,29 @@ from xml.etree import ElementTree
 import pytest
 import tomllib
 
+from stress.anomalies import ANOMALIES
 from stress.campaigns import gate
 from stress.campaigns.gate import Campaign, Config, GateResult, Outcome, allot, canaries_of, read_config
 from stress.cli._entry import run_command
+from stress.history.record import Kind, Language
+from stress.history.record import Outcome as OperationOutcome
 from stress.plan import Plan, UsageError
 from stress.reporters.gate import REPORTS, gate_lines, gate_verdict
 from stress.result import Finding, Result, Verdict
+from stress.stats import KindStats, Stats
 from stress.workload.target import load, names
 
 TODAY = datetime.date(2026, 3, 1)
 
 
 def _result(plan: Plan, *anomalies: str, verdict: Verdict | None = None, interrupted: bool = False) -> Result:
-    findings = tuple(Finding(anomaly, "register", "handoff", "state.json", f"{anomaly}.") for anomaly in anomalies)
+    findings = tuple(
+        Finding(ANOMALIES.get(anomaly), "register", "handoff", "state.json", f"{anomaly}.") for anomaly in anomalies
+    )
     if verdict is None:
         verdict = Verdict.FAIL if anomalies else Verdict.PASS
-    operations = {"write": {"python": {"ok": 100}}}
-    return Result(verdict, findings, operations, {"duration_s": 1.0, "operations": 100}, (), plan.to_json(),
-                  interrupted=interrupted)  # fmt: skip
+    stats = Stats(duration_s=1.0, kinds={(Kind.WRITE, Language.PYTHON): KindStats({OperationOutcome.OK: 100})})
+    return Result(verdict, findings, stats, plan.to_json(), interrupted=interrupted)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from stress.history.history import History
 from stress.history.record import NO_VERSION, Kind, Language, Operation, Outcome
 from stress.plan import UsageError
 from stress.result import Result, Verdict
+from stress.stats import Stats
 
 HISTORIES = Path(__file__).parents[1] / "histories"
 BAD = sorted(path for path in HISTORIES.glob("*.json") if json.loads(path.read_text())["expected"])
@@ -23,7 +24,7 @@ BAD = sorted(path for path in HISTORIES.glob("*.json") if json.loads(path.read_t
 
 def _result_of(history: History) -> Result:
     findings = tuple(finding for name in load() if name != "vacuity" for finding in load().get(name)(history))
-    return Result(Verdict.FAIL, findings, {}, {}, (), {}, history=history, began=history.began)
+    return Result(Verdict.FAIL, findings, Stats(), {}, history=history, began=history.began)
 
 
 @pytest.mark.parametrize("path", BAD, ids=[path.stem for path in BAD])

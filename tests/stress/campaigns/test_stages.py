@@ -8,12 +8,16 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from stress import engine
+from stress.anomalies import TORN_READ
 from stress.campaigns.stages import Stages, run
-from stress.execution.progress import Count, Progress
-from stress.history.record import Kind, Operation
+from stress.execution.progress import Phase, Progress
+from stress.history.record import FaultKind, Kind, Language, Operation, Outcome
 from stress.plan import Plan
 from stress.result import Finding, Result, Verdict
+from stress.stats import KindStats, Stats
 
 TORN = """
 import itertools, os, json
@@ -54,12 +58,13 @@ def _run(tmp_path: Path, torn_in: int, **fields: Any) -> Result:
 def test_the_evidence_of_an_early_stage_outlives_the_later_ones_and_the_rest_goes(tmp_path: Path) -> None:
     result = _run(tmp_path, torn_in=1, duration_s=2.0, check_every_s=0.5, keep=2)
     assert result.verdict is Verdict.FAIL
-    assert result.stats["stages"] == 4
+    assert result.stats.stages == 4
     kept = sorted(os.listdir(tmp_path / "runs"))
     assert len(kept) == 2
     assert Path(result.run).name in kept
     torn = next(found for found in result.findings if found.anomaly == "torn-read")
-    assert "in stage 2, seed 6" in torn.detail[-1]
+    label, text = torn.detail[-1]
+    assert (label, text.startswith("2, seed 6;")) == ("stage", True)
     again = engine.check(result.run)
     assert {found.anomaly for found in again.findings} == {found.anomaly for found in result.findings}
     assert json.loads((Path(result.run) / "plan.json").read_text())["seed"] == 6
@@ -69,35 +74,39 @@ def test_figures_are_those_of_all_stages_together(tmp_path: Path) -> None:
     result = _run(tmp_path, torn_in=-1, duration_s=1.5, check_every_s=0.5, keep=20)
     assert result.verdict is Verdict.PASS
     stages = [engine.check(str(path)) for path in sorted((tmp_path / "runs").iterdir())]
-    assert len(stages) == result.stats["stages"] == 3
-    for name in ("operations", "processes", "duration_s"):
-        assert result.stats[name] == sum(stage.stats[name] for stage in stages)
+    assert len(stages) == result.stats.stages == 3
+    assert result.stats.total == sum(stage.stats.total for stage in stages)
+    assert result.stats.processes == sum(stage.stats.processes for stage in stages)
+    assert result.stats.duration_s == pytest.approx(sum(stage.stats.duration_s for stage in stages))
     for kind, by_language in result.operations.items():
         for language, outcomes in by_language.items():
             for outcome, count in outcomes.items():
                 assert count == sum(stage.operations[kind][language].get(outcome, 0) for stage in stages)
-    worst = max(stage.stats["latency"]["write"]["python"]["p99_s"] for stage in stages)
-    assert result.stats["latency"]["write"]["python"]["p99_s"] == worst
-    assert 0 < result.stats["cpu"]["harness_share"] < 1
+    p99_s = [stage.stats.kinds[Kind.WRITE, Language.PYTHON].p99_s or 0.0 for stage in stages]
+    together = result.stats.kinds[Kind.WRITE, Language.PYTHON].p99_s
+    assert together is not None
+    assert min(p99_s) <= together <= max(p99_s)
+    assert result.stats.cpu is not None
+    assert 0 < result.stats.cpu.harness_share < 1
 
 
 def test_it_ends_at_the_first_violation_where_that_is_asked(tmp_path: Path) -> None:
     result = _run(tmp_path, torn_in=0, duration_s=60.0, check_every_s=1.0, stop_on_first=True)
-    assert (result.verdict, result.stats["stages"]) == (Verdict.FAIL, 1)
+    assert (result.verdict, result.stats.stages) == (Verdict.FAIL, 1)
+
+
+WRITES = (Kind.WRITE, Language.PYTHON)
 
 
 def _came_to(verdict: Verdict, run: str, *findings: Finding, interrupted: bool = False, operations: int = 10) -> Result:
-    stats = {"duration_s": 1.0, "operations": operations, "processes": 2, "kills": 1, "pauses": 0, "fills": 0}
-    return Result(
-        verdict, findings, {"write": {"python": {"ok": operations - 1, "info": 1}}},
-        {**stats, "overlap": 1.5, "latency": {"write": {"python": {"p50_s": 0.1, "p99_s": 0.2}}}}, (), {}, run,
-        interrupted,
-    )  # fmt: skip
+    done = KindStats({Outcome.OK: operations - 1, Outcome.INFO: 1})
+    stats = Stats(duration_s=1.0, kinds={WRITES: done}, processes=2, in_flight_s=1.5, faults={FaultKind.KILL: 1})
+    return Result(verdict, findings, stats, {}, run=run, interrupted=interrupted)
 
 
 def _found(verdict: Verdict, file: str) -> Finding:
     return Finding(
-        "torn-read", "torn", "handoff", file, "it was torn", (Operation(1, Kind.READ),), count=3, verdict=verdict
+        TORN_READ, "torn", "handoff", file, "it was torn", (Operation(1, Kind.READ),), count=3, verdict=verdict
     )
 
 
@@ -129,7 +138,7 @@ def test_the_first_of_the_worst_is_shown_with_the_findings_of_all() -> None:
     assert [(found.file, found.verdict, found.count) for found in result.findings] == [
         ("x", Verdict.FAIL, 6), ("y", Verdict.FAIL, 3), ("x", Verdict.UNKNOWN, 3),
     ]  # fmt: skip
-    assert "stress check d shows it" in result.findings[1].detail[-1]
+    assert "stress check d shows it" in result.findings[1].detail[-1][1]
     assert result.plan == plan.to_json()
     assert result.operations == {"write": {"python": {"ok": 45, "info": 5}}}
 
@@ -159,9 +168,20 @@ def test_what_is_seen_meanwhile_goes_on_from_stage_to_stage() -> None:
         Plan(duration_s=100.0, check_every_s=10.0), _came_to(Verdict.FAIL, "a", _found(Verdict.FAIL, "x"))
     )
     now = Progress(
-        "running", 2.0, 10.0, None, {("write", "python"): Count(5, 7.0, 0.1, 0.2, 0, 0)}, 1.0, 1, {"torn-read": 1}, 3, 2
+        Phase.RUNNING,
+        2.0,
+        10.0,
+        None,
+        {WRITES: KindStats({Outcome.OK: 5})},
+        {WRITES: 7.0},
+        1.0,
+        1,
+        {TORN_READ: 1},
+        3,
+        2,
     )
-    assert stages.progress(now) == dataclasses.replace(
-        now, elapsed_s=12.0, duration_s=100.0, kills=2, violations={"torn-read": 4},
-        counts={("write", "python"): Count(15, 7.0, 0.1, 0.2, 0, 1)},
-    )  # fmt: skip
+    whole = stages.progress(now)
+    assert whole.kinds[WRITES].outcomes == {Outcome.OK: 14, Outcome.INFO: 1}
+    assert dataclasses.replace(whole, kinds=now.kinds) == dataclasses.replace(
+        now, elapsed_s=12.0, duration_s=100.0, kills=2, violations={TORN_READ: 4}
+    )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from stress.anomalies import ANOMALIES
 from stress.campaigns.golden import read_saved
 from stress.checkers.registry import load
 from stress.history.history import History
@@ -73,7 +74,5 @@ def test_every_checker_has_something_that_it_catches() -> None:
 
 
 def test_every_anomaly_has_a_golden_history() -> None:
-    from stress.anomalies import ABOUT
-
     shown = {each.split(": ")[1] for name in NAMES for each in golden(name)[1]}
-    assert set(ABOUT) - shown == {"starvation"}, "starvation takes too many operations to be told as data"
+    assert set(ANOMALIES) - shown == {"starvation"}, "starvation takes too many operations to be told as data"

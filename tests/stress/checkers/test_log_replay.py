@@ -13,7 +13,8 @@ from stress.checkers._log.append_order import log_of
 from stress.checkers._log.replay import replay_reads
 from stress.execution.drivers.observe import Observer
 from stress.history.history import FileFacts, FinalFile, History
-from stress.history.record import INITIAL, Kind, Operation, version_of
+from stress.history.notes import Note, without_data
+from stress.history.record import INITIAL, Format, Kind, Operation, version_of
 from stress.workload.log_replay import replay_log
 from stress.workload.payload import log_record
 
@@ -54,9 +55,9 @@ def _history(seen: Sequence[Look], truth: bytes) -> History:
     for number, (process, kind, content) in enumerate(seen):
         observation = eyes[process].inspect("log", "log", content)
         op = Operation(process, kind, version=observation.version, invoke=10 * number, ret=10 * number + 5)
-        op = replace(op, size=observation.size, digest=observation.digest, text=observation.text, data=observation.data)
+        op = replace(op, size=observation.size, digest=observation.digest, note=observation.note)
         operations.append(op)
-    facts = FileFacts("log", "drill", "log", INITIAL, frozenset({"appends"}))
+    facts = FileFacts("log", "drill", Format.LOG, INITIAL, frozenset({"appends"}))
     return History.of(operations, [facts], final=[FinalFile(exists=True, content=truth)])
 
 
@@ -87,9 +88,13 @@ def test_what_was_not_kept_is_not_known() -> None:
     strange = truth + log_record(version_of(7, 1), 3).encode()
     history = _history([(1, Kind.READ, truth), (1, Kind.READ, strange)], truth)
     notes = history.notes
-    missing = History(
-        history.ops, history.files, final=history.final, notes=lambda *place: (notes(*place)[0] + " were not kept", b"")
-    )
+
+    def dropped(process: int, at: int, size: int) -> Note:
+        note = notes(process, at, size)
+        assert note is not None
+        return without_data(note)
+
+    missing = History(history.ops, history.files, final=history.final, notes=dropped)
     log = log_of(missing, 0)
     assert log is not None
     assert [look.known for look in replay_reads(missing, log, 0, log.non_prefix)] == [False]

@@ -10,14 +10,27 @@ from stress.checkers.progress import progress
 from stress.checkers.registry import load
 from stress.checkers.vacuity import EXPECTED_FROM, vacuity
 from stress.history.history import FileFacts, FinalFile, History, ProcessFacts
-from stress.history.record import ABSENT, GARBAGE, INITIAL, Kind, Language, Operation, Outcome, version_of
+from stress.history.record import (
+    ABSENT,
+    GARBAGE,
+    INITIAL,
+    End,
+    Format,
+    Kind,
+    Language,
+    Operation,
+    Outcome,
+    Recovery,
+    WorkerRole,
+    version_of,
+)
 from stress.result import Verdict
 
 SECOND = 10**9
 FILES = [FileFacts(path, "drill") for path in ("a.json", "b.json")]
 
 
-def _run(counts: list[int], *, ends: list[str] | None = None, busy: float = 0.9, language: int = 1) -> History:
+def _run(counts: list[int], *, ends: list[End] | None = None, busy: float = 0.9, language: int = 1) -> History:
     """Processes that did this many operations each in one second."""
     operations, processes = [], []
     for number, count in enumerate(counts, start=1):
@@ -27,8 +40,10 @@ def _run(counts: list[int], *, ends: list[str] | None = None, busy: float = 0.9,
             operations.append(
                 Operation(number, Kind.WRITE, 0, version_of(number, at + 1), invoke=begin, ret=begin + int(step * busy))
             )
-        end = ends[number - 1] if ends else "finished"
-        processes.append(ProcessFacts(number, number, Language(language), "writer", SECOND, 2 * SECOND + 5, end))
+        end = ends[number - 1] if ends else End.FINISHED
+        processes.append(
+            ProcessFacts(number, number, Language(language), WorkerRole.WRITER, SECOND, 2 * SECOND + 5, end)
+        )
     return History.of(operations, FILES, processes=processes, scenarios=["drill"], began=SECOND, ended=2 * SECOND)
 
 
@@ -45,7 +60,7 @@ def test_who_gets_next_to_nothing_done_starves() -> None:
         _run([400, 300, 500, 40]),  # slow, and not that slow
         _run([30, 30, 30, 1]),  # too few to tell
         _run([400, 3]),  # too few peers
-        _run([400, 300, 500, 3], ends=["finished"] * 3 + ["killed"]),  # did not live as long
+        _run([400, 300, 500, 3], ends=[End.FINISHED] * 3 + [End.KILLED]),  # did not live as long
         _run([400, 300, 500, 3], busy=0.2),  # was not waiting in operations, but outside of them
     ],
     ids=["slow", "few", "alone", "killed", "idle"],
@@ -55,7 +70,7 @@ def test_starvation_is_not_claimed_lightly(history: History) -> None:
 
 
 def test_a_process_that_never_began_hangs() -> None:
-    history = _run([10, 0], ends=["finished", "hung"])
+    history = _run([10, 0], ends=[End.FINISHED, End.HUNG])
     (found,) = progress(history)
     assert found.anomaly == "hang"
     assert "p2" in found.message
@@ -119,7 +134,7 @@ def test_an_operation_without_an_end_is_not_accounted_for() -> None:
 
 def test_operations_of_a_process_that_nobody_started_are_not_accounted_for() -> None:
     history = History.of(_met(0, 0, apart=-5), FILES)
-    known = ProcessFacts(1, 1, Language.PYTHON, "writer")
+    known = ProcessFacts(1, 1, Language.PYTHON, WorkerRole.WRITER)
     assert _anomalies(replace(history, processes=(known,))) == ["unaccounted"]
 
 
@@ -141,9 +156,9 @@ def test_no_checker_stumbles_over_an_empty_history() -> None:
     checkers = frozenset(load())
     files = [
         FileFacts(f"{form}.{initial}", "drill", form, initial, checkers, recovery=recovery)
-        for form in ("object", "list", "log", "other")
+        for form in Format
         for initial in (INITIAL, ABSENT, GARBAGE)
-        for recovery in (None, "restore", "keep", "refuse")
+        for recovery in (None, *Recovery)
     ]
     history = History.of([], files)
     ended = replace(

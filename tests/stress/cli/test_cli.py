@@ -14,13 +14,15 @@ from typing import Any
 import pytest
 
 from stress import engine
+from stress.anomalies import LOST_UPDATE, NO_OVERLAP
 from stress.checkers import registry as checkers
 from stress.cli._entry import DEBUG_VARIABLE, run_command
 from stress.cli._group import group
-from stress.execution.progress import Progress
+from stress.execution.progress import Phase, Progress
 from stress.host import machine
 from stress.plan import OPTIONS, Plan, UsageError
 from stress.result import Finding, Result, Verdict
+from stress.stats import Stats
 from stress.workload import catalog
 from stress.workload.scenario import Scenario
 
@@ -50,7 +52,7 @@ def plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
     def run(plan: Plan, watch: Callable[[Progress], None] | None = None) -> Result:
         seen.append(plan)
         if watch is not None:
-            watch(Progress("running", 1.0, plan.duration_s, plan.ops, {}, 0.5, 0, {}, 16, 4))
+            watch(Progress(Phase.RUNNING, 1.0, plan.duration_s, plan.ops, writers=16, readers=4))
         return result_of()
 
     monkeypatch.setattr(engine, "run", run)
@@ -59,7 +61,7 @@ def plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
 
 def result_of(*findings: Finding, **fields: Any) -> Result:
     verdict = max((finding.verdict for finding in findings), default=Verdict.PASS)
-    return Result(verdict, findings, {}, {"duration_s": 1.0, "operations": 7}, (), Plan(seed=1).to_json(), **fields)
+    return Result(verdict, findings, Stats(duration_s=1.0), Plan(seed=1).to_json(), **fields)
 
 
 def engine_does(monkeypatch: pytest.MonkeyPatch, what: Result | BaseException) -> None:
@@ -208,8 +210,8 @@ def test_what_is_typed_reaches_the_engine(plans: list[Plan]) -> None:
     assert shlex.join(plans[0].to_argv()).startswith("stress run drill --target mine.py")
 
 
-VIOLATION = Finding("lost-update", "updates", "drill", "f.json", "It is gone.")
-DOUBT = Finding("no-overlap", "vacuity", "drill", "", "Nothing overlapped.", verdict=Verdict.UNKNOWN)
+VIOLATION = Finding(LOST_UPDATE, "updates", "drill", "f.json", "It is gone.")
+DOUBT = Finding(NO_OVERLAP, "vacuity", "drill", "", "Nothing overlapped.", verdict=Verdict.UNKNOWN)
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 
 from stress import engine
+from stress.anomalies import TORN_READ
 from stress.cli._entry import run_command
 from stress.plan import Plan
 from stress.result import Finding, Result, Verdict
+from stress.stats import Stats
 
-VIOLATION = Finding("torn-read", "torn", "drill", "a.json", "p1 saw 50% of it.")
+VIOLATION = Finding(TORN_READ, "torn", "drill", "a.json", "p1 saw 50% of it.")
 
 
 def result_of(*findings: Finding, **fields: Any) -> Result:
     verdict = max((finding.verdict for finding in findings), default=Verdict.PASS)
-    return Result(verdict, findings, {}, {"duration_s": 1.0, "operations": 7}, (), Plan(seed=1).to_json(), **fields)
+    return Result(verdict, findings, Stats(duration_s=1.0), Plan(seed=1).to_json(), **fields)
 
 
 @pytest.fixture

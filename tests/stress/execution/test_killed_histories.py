@@ -7,8 +7,9 @@ from collections import defaultdict
 from pathlib import Path
 
 from stress import engine
-from stress.history.record import Kind, Outcome, format_version
-from stress.history.run_directory import load_history, read_events
+from stress.history.events import FaultInjected, read_events
+from stress.history.record import FaultKind, Kind, Outcome, format_version
+from stress.history.run_directory import load_history
 from stress.plan import Plan
 from stress.result import Verdict
 
@@ -66,7 +67,9 @@ def test_what_was_acknowledged_is_there_what_was_open_is_unknown_and_nothing_is_
     result = engine.run(plan)
     assert result.verdict is Verdict.PASS, result.findings
     run = Path(result.run)
-    killed = {event["process"] for event in read_events(run) if event["event"] == "kill"}
+    killed = {
+        event.process for event in read_events(run) if isinstance(event, FaultInjected) and event.kind is FaultKind.KILL
+    }
     assert len(killed) >= KILLS
 
     ops = load_history(run).ops

@@ -26,7 +26,7 @@ def _file(folder: Path, *lines: dict[str, Any]) -> str:
     return str(path)
 
 
-def _op(process: object, does: str, version: object, start: float, end: float, **more: Any) -> dict[str, Any]:
+def _op(process: object, does: object, version: object, start: object, end: object, **more: Any) -> dict[str, Any]:
     return {"process": process, "does": does, "version": version, "start": start, "end": end, **more}
 
 

@@ -38,12 +38,15 @@ def test_the_witness_is_in_a_code_block_that_its_bytes_can_not_end(golden: Golde
     result = golden("torn-read-cut-off")
     (finding,) = result.findings
     evil = dataclasses.replace(
-        finding, detail=("````` <b>", "```"), file="| `a` <img src=x> @team", message="<script> ``` [x](y)"
+        finding,
+        detail=(("seen", "````` <b>"), ("parts", "```")),
+        file="| `a` <img src=x> @team",
+        message="<script> ``` [x](y)",
     )
     text = as_markdown(dataclasses.replace(result, findings=(evil,)))
     tokens = MarkdownIt("commonmark").enable("table").parse(text)
     (block,) = [token.content for token in tokens if token.type == "fence" and token.info == "text"]
-    assert block.splitlines()[-2:] == ["````` <b>", "```"]
+    assert block.splitlines()[-2:] == ["seen:     ````` <b>", "parts:    ```"]
     inside = [child.type for token in tokens for child in token.children or ()]
     assert set(inside) <= {"text", "softbreak", "text_special"}, inside
     assert "html_block" not in {token.type for token in tokens}
@@ -53,7 +56,7 @@ def test_the_witness_is_in_a_code_block_that_its_bytes_can_not_end(golden: Golde
 def test_a_summary_stays_below_what_github_takes(golden: Golden) -> None:
     result = golden("torn-read-cut-off")
     (finding,) = result.findings
-    long = dataclasses.replace(finding, detail=("x" * 40_000,))
+    long = dataclasses.replace(finding, detail=(("seen", "x" * 40_000),))
     text = as_markdown(dataclasses.replace(result, findings=(long,) * 2000))
     assert len(text.encode()) < 1 << 20
     assert len(text.encode()) > TEXT_MAX * 5

@@ -12,14 +12,30 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from stress.execution.progress import Count, Progress
-from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Kind, Language, Operation, Outcome, version_of
+from stress.anomalies import LOST_UPDATE, STALE_READ, TORN_READ, WORKER_DIED
+from stress.execution.progress import Phase, Progress
+from stress.history.notes import ErrorNote, SeenBytes
+from stress.history.record import (
+    ABSENT,
+    GARBAGE,
+    INITIAL,
+    NO_VERSION,
+    FaultKind,
+    Kind,
+    Language,
+    Operation,
+    Outcome,
+    version_of,
+)
+from stress.history.skipped import Part, Skipped
+from stress.latency import BUCKETS, buckets_of
 from stress.plan import Plan, UsageError
 from stress.reporters.destinations import Destination, destinations, write_report
 from stress.reporters.json import as_json, as_plain
@@ -29,15 +45,14 @@ from stress.reporters.registry import REPORTERS, load
 from stress.reporters.terminal import FULL_MAX, SUMMARIES_MAX, Terminal, choose
 from stress.reporters.witness import diagram, finding_lines, witness_table
 from stress.reporters.words import again, escape_bytes, plain_text, verdict_line
-from stress.result import Finding, Result, Verdict
-from stress.workload.catalog import SCENARIOS
-from stress.workload.scenario import Scenario, SharedFile
+from stress.result import Evidence, Finding, Owner, Result, Verdict
+from stress.stats import Cpu, KindStats, Stats
 
 GOLDEN = Path(__file__).parents[1] / "reports"
 BEGAN = 5_000_000_000
 PLAN = Plan(scenarios=("drill",), target="guide", seed=7, kill_every_s=0.2)
 LOST = Finding(
-    "lost-update",
+    LOST_UPDATE,
     "updates",
     "drill",
     ".claude/handoff-context.json",
@@ -46,7 +61,7 @@ LOST = Finding(
         Operation(
             process=7, kind=Kind.UPDATE, version=version_of(7, 9), parent=version_of(1, 12), seq=9,
             invoke=BEGAN + 1_203_201_000, ret=BEGAN + 1_230_020_000, language=Language.BASH, outcome=Outcome.INFO,
-            text="exit status 1: jq: error",
+            note=ErrorNote("exit status 1: jq: error"),
         ),
         Operation(
             process=3, kind=Kind.UPDATE, version=version_of(3, 44), parent=version_of(1, 12), seq=44,
@@ -54,11 +69,11 @@ LOST = Finding(
             held_to=BEGAN + 1_203_400_000, size=812,
         ),
     ),
-    ("expected: p7.9 starts from p3.44", "seen:     p7.9 starts from p1.12"),
+    (("expected", "p7.9 starts from p3.44"), ("seen", "p7.9 starts from p1.12")),
     count=12,
 )  # fmt: skip
 TORN = Finding(
-    "torn-read",
+    TORN_READ,
     "torn",
     "drill",
     "feature_list.json",
@@ -67,43 +82,56 @@ TORN = Finding(
         Operation(process=12, kind=Kind.WRITE, version=version_of(12, 5), invoke=BEGAN + 10, ret=BEGAN + 2_000_000),
         Operation(
             process=13, kind=Kind.OBSERVE, version=GARBAGE, invoke=BEGAN + 1_000_000, ret=BEGAN + 1_000_000,
-            data=b'{"v": "p12.5",\n\x00\x1b[31m\xff\\', size=23,
+            note=SeenBytes(b'{"v": "p12.5",\n\x00\x1b[31m\xff\\'), size=23,
         ),
         Operation(process=2, kind=Kind.OBSERVE_BACKUP, version=ABSENT, parent=INITIAL, invoke=BEGAN, ret=BEGAN + 10),
     ),
+    evidence=Evidence(
+        b'{"v": "p12.5",\n\x00\x1b[31m\xff\\', 14, (Owner(version_of(12, 5), 0, 14), Owner(NO_VERSION, 14, 23))
+    ),
 )  # fmt: skip
-DIED = Finding("worker-died", "vacuity", "", "", "Worker 5 ended by itself: exit status 7.", verdict=Verdict.UNKNOWN)
-OPERATIONS = {
-    "write": {"bash": {"ok": 312, "info": 2}, "python": {"ok": 12345}},
-    "update": {"python": {"ok": 1000, "fail": 3}},
-    "observe_backup": {"python": {"ok": 5}},
-    "read": {"python": {"ok": 27536}},
-}
-STATS: dict[str, Any] = {
-    "duration_s": 10.04,
-    "operations": 41203,
-    "processes": 69,
-    "rates_per_s": {"write": {"bash": 31.2, "python": 1234.5}, "read": {"python": 2753.6}},
-    "latency": {"write": {"bash": {"p50_s": 0.0241, "p99_s": 0.061}, "python": {"p50_s": 0.0012, "p99_s": 0.009}}},
-    "overlap": 17.3,
-    "kills": 49,
-    "pauses": 0,
-    "fills": 1,
-    "cpu": {"harness_share": 0.083},
-}
+DIED = Finding(WORKER_DIED, "vacuity", "", "", "Worker 5 ended by itself: exit status 7.", verdict=Verdict.UNKNOWN)
+RESUME = Skipped(Part.SCENARIO, "resume", "the target has no recover")
+CHECKERS = {"drill": frozenset({"torn", "updates"})}
+
+
+def _some(ok: int, *, fail: int = 0, info: int = 0, p50_s: float = 0.001, p99_s: float = 0.002) -> KindStats:
+    """Figures of so many operations, with these percentiles of what they took."""
+    spans = np.zeros(BUCKETS, np.int64)
+    slow = ok // 50
+    np.add.at(spans, buckets_of(np.array([p50_s * 1e9, p99_s * 1e9], np.int64)), [ok - slow, slow])
+    outcomes = {Outcome.OK: ok, Outcome.FAIL: fail, Outcome.INFO: info}
+    return KindStats({outcome: count for outcome, count in outcomes.items() if count}, spans)
+
+
+STATS = Stats(
+    duration_s=10.04,
+    kinds={
+        (Kind.WRITE, Language.BASH): _some(312, info=2, p50_s=0.0241, p99_s=0.061),
+        (Kind.WRITE, Language.PYTHON): _some(12345, p50_s=0.0012, p99_s=0.009),
+        (Kind.UPDATE, Language.PYTHON): _some(1000, fail=3),
+        (Kind.OBSERVE_BACKUP, Language.PYTHON): _some(5),
+        (Kind.READ, Language.PYTHON): _some(27536),
+    },
+    processes=69,
+    in_flight_s=17.3 * 10.04,
+    faults={FaultKind.KILL: 49, FaultKind.PAUSE: 0, FaultKind.FILL: 1},
+    cpu=Cpu(10.0, 9.17, 0.0, 0.0),
+)
+ONE_APPEND = dataclasses.replace(STATS, kinds={(Kind.APPEND, Language.BASH): _some(1)})
 
 
 def result_of(*findings: Finding, **fields: Any) -> Result:
     verdict = max((finding.verdict for finding in findings), default=Verdict.PASS)
     return Result(
         **{
-            "verdict": verdict, "findings": findings, "operations": OPERATIONS, "stats": STATS, "skipped": (),
+            "verdict": verdict, "findings": findings, "stats": STATS, "checkers": CHECKERS,
             "plan": PLAN.to_json(), "run": ".stress/20260131-120000-guide-1a2b3c", "began": BEGAN, **fields,
         }
     )  # fmt: skip
 
 
-GOLDEN_RESULT = result_of(LOST, TORN, DIED, skipped=("scenario resume: the target has no recover",))
+GOLDEN_RESULT = result_of(LOST, TORN, DIED, skipped=(RESUME,))
 
 
 def shown(result: Result, *, quiet: bool = False, reports: tuple[str, ...] = ()) -> str:
@@ -132,13 +160,6 @@ def lines_on(text: str) -> list[str]:
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).replace("\r", "").split("\n")
 
 
-@pytest.fixture(autouse=True)
-def drill(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The scenario of the golden results."""
-    made = Scenario("drill", "An exercise.", (), (), frozenset({"torn", "updates"}))
-    monkeypatch.setitem(SCENARIOS._things, "drill", made)
-
-
 # Words
 
 
@@ -151,8 +172,8 @@ def drill(monkeypatch: pytest.MonkeyPatch) -> None:
             "partial document, nothing acknowledged was lost",
         ),
         (
-            result_of(plan={**PLAN.to_json(), "writers": 1, "readers": 0}, operations={"append": {"bash": {"ok": 1}}}),
-            "PASS — 1 writer did 41,203 operations in 10.0 s on drill with guide; nothing acknowledged was lost",
+            result_of(plan={**PLAN.to_json(), "writers": 1, "readers": 0}, stats=ONE_APPEND),
+            "PASS — 1 writer did 1 operation in 10.0 s on drill with guide; nothing acknowledged was lost",
         ),
         (
             GOLDEN_RESULT,
@@ -180,18 +201,17 @@ def test_the_verdict_in_plain_words(result: Result, line: str) -> None:
     assert verdict_line(result) == line
 
 
-def test_nothing_is_claimed_that_no_checker_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    file = SharedFile("f", checkers=frozenset({"appends"}))
-    bare = Scenario("drill", "An exercise.", (file,), (), frozenset({"progress"}))
-    monkeypatch.setitem(SCENARIOS._things, "drill", bare)
-    assert verdict_line(result_of()).endswith("with guide; nothing acknowledged was lost")
-    monkeypatch.setitem(SCENARIOS._things, "drill", dataclasses.replace(bare, files=()))
-    assert verdict_line(result_of()).endswith("with guide; nothing wrong was found")
+def test_nothing_is_claimed_that_no_checker_looked_at() -> None:
+    one = result_of(checkers={"drill": frozenset({"progress"}), "other": frozenset({"appends"})})
+    assert verdict_line(one).endswith("with guide; nothing acknowledged was lost")
+    none = result_of(checkers={"drill": frozenset({"progress"})})
+    assert verdict_line(none).endswith("with guide; nothing wrong was found")
 
 
 def test_what_was_left_out_is_said_also_when_it_passes() -> None:
-    reason = "bash update: jq is missing; apt-get install jq"
-    assert verdict_line(result_of(skipped=(reason,))).endswith(f"; left out: {reason}")
+    skipped = Skipped(Part.WORKERS, "bash", "jq is missing", "apt-get install jq", ("update",))
+    words = "bash update: jq is missing; apt-get install jq"
+    assert verdict_line(result_of(skipped=(skipped,))).endswith(f"; left out: {words}")
 
 
 def test_the_command_that_shows_it_again_can_be_pasted() -> None:
@@ -269,8 +289,10 @@ def test_a_finding_without_details_shows_the_bytes() -> None:
 
 
 def test_long_words_and_many_operations_are_cut() -> None:
-    ops = tuple(Operation(process=n, kind=Kind.READ, invoke=n, ret=n + 2, data=b"x" * 5000) for n in range(1, 40))
-    lines = finding_lines(Finding("torn-read", "torn", "drill", "f", "w" * 500, ops), 0)
+    ops = tuple(
+        Operation(process=n, kind=Kind.READ, invoke=n, ret=n + 2, note=SeenBytes(b"x" * 5000)) for n in range(1, 40)
+    )
+    lines = finding_lines(Finding(TORN_READ, "torn", "drill", "f", "w" * 500, ops), 0)
     assert max(map(len, lines)) <= 80
     assert len(lines) < 120
     assert any("and 27 more operations" in line for line in lines)
@@ -293,10 +315,13 @@ def test_a_pipe_gets_neither_colour_nor_cut_lines() -> None:
 
 
 def test_a_screen_of_80_columns_is_enough(screen: Screen) -> None:
-    long_path = Finding("torn-read", "torn", "drill", "deep/" * 30 + "f.json", "W" * 300, TORN.witness, ("d" * 200,))
-    many = [Finding("stale-read", "register", "drill", "f", f"Number {n} " + "x" * 90) for n in range(9)]
-    big = {kind: {"python": {"ok": 98_765_432}} for kind in (*OPERATIONS, "append")}
-    Terminal(stream=screen).show(result_of(LOST, TORN, long_path, DIED, *many, operations=big), ["report.json"])
+    long_path = Finding(
+        TORN_READ, "torn", "drill", "deep/" * 30 + "f.json", "W" * 300, TORN.witness, (("seen", "d" * 200),)
+    )
+    many = [Finding(STALE_READ, "register", "drill", "f", f"Number {n} " + "x" * 90) for n in range(9)]
+    kinds = (*{kind for kind, _ in STATS.kinds}, Kind.APPEND)
+    big = dataclasses.replace(STATS, kinds={(kind, Language.PYTHON): _some(ok=98_765_432) for kind in kinds})
+    Terminal(stream=screen).show(result_of(LOST, TORN, long_path, DIED, *many, stats=big), ["report.json"])
     text = screen.getvalue()
     assert "\x1b[1;31mFAIL" in text
     assert max(map(cell_len, lines_on(text))) <= 80
@@ -326,7 +351,7 @@ def test_quiet_is_the_verdict_and_the_findings() -> None:
 
 
 def test_a_few_findings_in_full_of_as_many_kinds_as_there_are_the_rest_in_a_line() -> None:
-    many = [Finding("stale-read", "register", "drill", f"f{n}", f"Number {n}.") for n in range(60)]
+    many = [Finding(STALE_READ, "register", "drill", f"f{n}", f"Number {n}.") for n in range(60)]
     full, rest = choose([*many, LOST, TORN])
     assert full == [*many[:3], LOST, TORN]
     assert len(full) == FULL_MAX
@@ -337,7 +362,7 @@ def test_a_few_findings_in_full_of_as_many_kinds_as_there_are_the_rest_in_a_line
 
 
 def test_no_markup_of_others_is_obeyed() -> None:
-    evil = Finding("torn-read", "torn", "drill", "[red]f[/red]", "[bold]x[/] \x1b[31m :smile:", ())
+    evil = Finding(TORN_READ, "torn", "drill", "[red]f[/red]", "[bold]x[/] \x1b[31m :smile:", ())
     text = shown(result_of(evil))
     assert "[red]f[/red]" in text
     assert "[bold]x[/] \\x1b[31m :smile:" in text
@@ -346,23 +371,25 @@ def test_no_markup_of_others_is_obeyed() -> None:
 # While it runs
 
 
-def progress(elapsed_s: float, phase: str = "running", **fields: Any) -> Progress:
-    counts = {
-        (kind, language): Count(int(98_765_432 * elapsed_s), 12345.6, 0.0012, 0.0341, 0, 123)
-        for kind in ("write", "observe_backup", "update", "read")
-        for language in ("bash", "python", "command")
-    }
+def progress(elapsed_s: float, phase: Phase = Phase.RUNNING, **fields: Any) -> Progress:
+    keys = [
+        (kind, language)
+        for kind in (Kind.WRITE, Kind.OBSERVE_BACKUP, Kind.UPDATE, Kind.READ)
+        for language in (Language.BASH, Language.PYTHON, Language.COMMAND)
+    ]
+    kinds = {key: _some(int(98_765_432 * elapsed_s), info=123, p50_s=0.0012, p99_s=0.0341) for key in keys}
     return Progress(
         **{
             "phase": phase, "elapsed_s": elapsed_s, "duration_s": 10.0, "ops": None,
-            "counts": counts if elapsed_s else {}, "overlap": 17.31, "kills": 3,
-            "violations": {"torn-read": 7} if elapsed_s > 2 else {}, "writers": 16, "readers": 4, **fields,
+            "kinds": kinds if elapsed_s else {}, "per_s": dict.fromkeys(keys, 12345.6) if elapsed_s else {},
+            "mean_in_flight": 17.31, "kills": 3, "violations": {TORN_READ: 7} if elapsed_s > 2 else {},
+            "writers": 16, "readers": 4, **fields,
         }
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("phase", ["starting", "running", "stopping", "checking"])
-def test_the_live_view_fits_80_columns(phase: str) -> None:
+@pytest.mark.parametrize("phase", Phase)
+def test_the_live_view_fits_80_columns(phase: Phase) -> None:
     stream = io.StringIO()
     plan = Plan(scenarios=("handoff", "session_count", "progress_log", "feature_list"), target="x" * 60, ops=10**9)
     for elapsed_s in (0.0, 1.0, 9.0):
@@ -381,7 +408,7 @@ def test_the_live_view_is_taken_away_and_the_cursor_comes_back(screen: Screen) -
         for elapsed_s in (0.0, 1.0, 3.0):
             view.watch(progress(elapsed_s))
         drawn = screen.getvalue()
-        view.watch(progress(0.0, "checking"))
+        view.watch(progress(0.0, Phase.CHECKING))
         assert "checking what was done" in screen.getvalue()[len(drawn) :]
         assert "observe" not in drawn.splitlines()[0]
     assert screen.getvalue().rindex("\x1b[?25h") > screen.getvalue().rindex("\x1b[?25l")
@@ -393,8 +420,8 @@ def test_elsewhere_there_is_a_line_now_and_then() -> None:
     with view:
         for tenth in range(120):
             view.watch(progress(tenth / 10))
-        view.watch(progress(0.0, "checking"))
-        view.watch(progress(0.0, "checking"))
+        view.watch(progress(0.0, Phase.CHECKING))
+        view.watch(progress(0.0, Phase.CHECKING))
     assert lines[0] == headline(PLAN, progress(0)) == "drill with guide: 16 writers, 4 readers, 10s, seed 7"
     assert [line.partition(":")[0] for line in lines[1:]] == ["5.0 s", "10.0 s", "checking what was done"]
     assert lines[1] == progress_line(progress(5.0))
@@ -412,10 +439,10 @@ def test_the_json_report_is_as_it_was() -> None:
 def test_the_json_report_has_what_the_documentation_promises() -> None:
     plain = as_plain(GOLDEN_RESULT)
     assert list(plain) == [
-        "schema", "verdict", "exit_code", "interrupted", "message", "findings", "operations", "stats", "skipped",
-        "plan", "run",
+        "schema", "verdict", "exit_code", "interrupted", "message", "findings", "operations", "stats", "checkers",
+        "skipped", "plan", "run",
     ]  # fmt: skip
-    assert (plain["schema"], plain["verdict"], plain["exit_code"]) == (1, "fail", 1)
+    assert (plain["schema"], plain["verdict"], plain["exit_code"]) == (2, "fail", 1)
     assert Plan.from_json(plain["plan"]) == PLAN
     operation = plain["findings"][0]["witness"][0]
     assert (operation["start_s"], operation["held_from_s"], operation["outcome"]) == (1.203201, None, "info")
@@ -423,14 +450,16 @@ def test_the_json_report_has_what_the_documentation_promises() -> None:
 
 
 def test_much_evidence_is_cut_in_the_report_and_says_so() -> None:
-    op = Operation(process=1, kind=Kind.READ, version=NO_VERSION, data=b"\xff" * 100_000)
-    made = as_plain(result_of(Finding("torn-read", "torn", "drill", "f", "m", (op,))))["findings"][0]["witness"][0]
+    op = Operation(process=1, kind=Kind.READ, version=NO_VERSION, note=SeenBytes(b"\xff" * 100_000))
+    made = as_plain(result_of(Finding(TORN_READ, "torn", "drill", "f", "m", (op,))))["findings"][0]["witness"][0]
     assert made["bytes"] == "\\xff" * (16 << 10)
     assert made["bytes_total"] == 100_000
 
 
 def test_junit_has_a_case_for_each_checker() -> None:
-    text = as_junit(result_of(LOST, TORN, DIED, skipped=("scenario resume: the target has no recover\x00",)))
+    text = as_junit(
+        result_of(LOST, TORN, DIED, skipped=(dataclasses.replace(RESUME, why="the target has no recover\x00"),))
+    )
     suite = ElementTree.fromstring(text.encode())[0]
     assert {name: suite.get(name) for name in ("tests", "failures", "errors", "skipped")} == {
         "tests": "4", "failures": "2", "errors": "1", "skipped": "1",
@@ -450,8 +479,9 @@ def test_junit_of_a_clean_run_has_cases_too() -> None:
 
 @given(st.text(max_size=30))
 def test_junit_is_xml_whatever_the_words(text: str) -> None:
-    finding = Finding(text, text, text, text, text, (), (text,))
-    ElementTree.fromstring(as_junit(result_of(finding, skipped=(text,))).encode("utf-8", "backslashreplace"))
+    finding = Finding(TORN_READ, text, text, text, text, (), ((text, text),))
+    skipped = Skipped(Part.CHECKER, text, text, text)
+    ElementTree.fromstring(as_junit(result_of(finding, skipped=(skipped,))).encode("utf-8", "backslashreplace"))
 
 
 def test_the_kinds_there_are() -> None:

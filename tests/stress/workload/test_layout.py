@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from stress.history.record import ABSENT, GARBAGE, INITIAL, Kind, version_of
+from stress.history.skipped import Part, Skipped
 from stress.workload.catalog import SCENARIOS
 from stress.workload.layout import World, compose, inspect, lay_out, xattrs_on
 from stress.workload.payload import document_of
@@ -68,10 +69,9 @@ def test_one_path_described_in_two_ways_is_a_mistake(monkeypatch: pytest.MonkeyP
 def test_a_scenario_that_needs_more_than_there_is_is_left_out_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     role = Role("r", "writer", lambda agent: iter(()), frozenset({"write", "backup"}))  # type: ignore[arg-type, return-value]
     monkeypatch.setattr(SCENARIOS, "_things", {"one": replace(_scenario("one", CONTEXT), roles=(role,))})
-    world, (words,) = compose(["one"], frozenset({"write"}))
+    world, skipped = compose(["one"], frozenset({"write"}))
     assert world.scenarios == ()
-    assert "one" in words
-    assert "backup" in words
+    assert skipped == [Skipped(Part.SCENARIO, "one", "the target has no backup")]
 
 
 def test_a_fresh_world_is_as_described(world: World, target: Target, tmp_path: Path) -> None:

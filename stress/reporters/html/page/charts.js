@@ -15,24 +15,24 @@
   function shapes() {
     const last = figures.slice_s * figures.times.length;
     const colours = {kill: style("--bad"), pause: style("--doubt"), fill: style("--v3")};
-    const opacity = figures.strokes.length > 100 ? 0.06 : 0.18;  // of many, none may hide what is behind them
-    const strokes = figures.strokes.map(stroke => ({type: "rect", xref: "x", yref: "paper", layer: "below", y0: 0, y1: 1,
-      x0: stroke.at_s, x1: stroke.at_s + Math.max(stroke.lasts_s, last / 400), opacity, line: {width: 0},
-      fillcolor: colours[stroke.fault]}));
+    const opacity = figures.faults.length > 100 ? 0.06 : 0.18;  // of many, none may hide what is behind them
+    const faults = figures.faults.map(each => ({type: "rect", xref: "x", yref: "paper", layer: "below", y0: 0, y1: 1,
+      x0: each.at_s, x1: each.at_s + Math.max(each.lasts_s, last / 400), opacity, line: {width: 0},
+      fillcolor: colours[each.fault]}));
     const found = moments.map(moment => ({type: "line", xref: "x", yref: "paper", y0: 0, y1: 1, x0: moment.at_s,
       x1: moment.at_s, line: {color: style("--bad"), width: 1.5, dash: "dashdot"}}));
-    return [...strokes, ...found];
+    return [...faults, ...found];
   }
 
-  function strokeTraces() {
+  function faultTraces() {
     const words = {kill: "✕ kill", pause: "‖ pause", fill: "disk full"};
     const colours = {kill: "--bad", pause: "--doubt", fill: "--v3"};
     const made = ["kill", "pause", "fill"].map(fault => {
-      const those = figures.strokes.filter(stroke => stroke.fault === fault);
-      return {name: words[fault], mode: "markers", type: "scatter", x: those.map(stroke => stroke.at_s),
+      const those = figures.faults.filter(each => each.fault === fault);
+      return {name: words[fault], mode: "markers", type: "scatter", x: those.map(each => each.at_s),
         y: those.map(() => 0), marker: {symbol: fault === "kill" ? "x" : "square", size: 7, color: style(colours[fault])},
-        text: those.map(stroke => `${fault} of p${stroke.process}` +
-          (stroke.lasts_s ? ` for ${(stroke.lasts_s * 1000).toFixed(0)} ms` : "")), hoverinfo: "text+x"};
+        text: those.map(each => `${fault} of p${each.process}` +
+          (each.lasts_s ? ` for ${(each.lasts_s * 1000).toFixed(0)} ms` : "")), hoverinfo: "text+x"};
     });
     made.push({name: "finding", mode: "markers", type: "scatter", x: moments.map(m => m.at_s), y: moments.map(() => 0),
       marker: {symbol: "triangle-up", size: 10, color: style("--bad")}, text: moments.map(m => m.anomaly), hoverinfo: "text+x"});
@@ -68,7 +68,7 @@
   function rates() {
     const traces = figures.series.map(series => ({name: name(series), x: figures.times, y: series.rate, mode: "lines",
       type: "scatter", line: seriesLine(series), hovertemplate: `%{y:,.0f} per s at %{x:.2f} s<extra>${name(series)}</extra>`}));
-    Plotly.react("chart-rates", [...traces, ...strokeTraces()],
+    Plotly.react("chart-rates", [...traces, ...faultTraces()],
       layout({xaxis: seconds, yaxis: {title: {text: "per second"}, rangemode: "tozero"}, shapes: shapes()}), config);
   }
 
