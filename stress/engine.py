@@ -23,6 +23,7 @@ from pathlib import Path
 from types import FrameType
 
 from stress.anomalies import NOT_JUDGED
+from stress.checkers.vacuity import not_reached
 from stress.execution.drivers import shell
 from stress.execution.launch import Supervised, launch
 from stress.execution.progress import JournalFollower, Phase, Progress
@@ -107,7 +108,7 @@ def check(
         findings=tuple(findings),
         stats=run_stats(history, events, cpu),
         checkers={name: frozenset(checkers) & known for name, checkers in world["checkers"].items()},
-        skipped=tuple(Skipped.from_plain(each) for each in world["skipped"]),
+        skipped=(*(Skipped.from_plain(each) for each in world["skipped"]), *not_reached(history)),
         plan=plan,
         run=str(folder),
         interrupted=interrupted or any(isinstance(event, Interrupted) for event in events),

@@ -6,7 +6,7 @@ The engine has it look at every history; its findings are doubts, not violations
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -18,14 +18,19 @@ from stress.checkers._words import counted, did, finding
 from stress.checkers.registry import checker
 from stress.history.history import History
 from stress.history.notes import words_of
-from stress.history.record import End, Kind, Outcome
+from stress.history.record import End, Kind, Language, Outcome, Recovery
+from stress.history.skipped import Part, Skipped
 from stress.result import Details, Finding, Verdict
 
-__all__ = ["vacuity"]
+__all__ = ["not_reached", "vacuity"]
 
 CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.BACKUP, Kind.RECOVER)
 LOOKS = (Kind.READ, Kind.OBSERVE, Kind.OBSERVE_BACKUP)
 _BLOCK = 1 << 16
+ENOUGH = 0.02
+"""The share of the operations tried that must have succeeded, of each kind, in each language and each worker."""
+WORKER_TRIES = 10
+"""Tries of a worker from which on some must have succeeded; fewer may all meet a fault."""
 EXPECTED_FROM = 50
 """Changes of one scenario from which on some must have met another operation; fewer may miss all by chance."""
 
@@ -105,15 +110,91 @@ def _too_few(history: History) -> Iterator[Finding]:
         yield _doubt(history, TOO_FEW_OPERATIONS, message, np.flatnonzero(changes)[:1].tolist())
     for index, required in enumerate(history.required):
         own = ops["scenario"] == index
-        lacking = [kind for kind in sorted(required) if not (own & ok & (kinds == kind)).any()]
-        if lacking:
-            tried_rows = np.flatnonzero(own & np.isin(kinds, lacking))
-            why = f": {_why(history, tried_rows)}" if len(tried_rows) else ""
+        lacking = [kind for kind in sorted(required) if not (own & (kinds == kind)).any()]
+        if lacking and len(history.required) == 1:
             names = " and no ".join(kind.label for kind in lacking)
-            name = history.scenarios[index] if index < len(history.scenarios) else str(index)
-            message = f"In scenario {name} no {names} succeeded ({counted(len(tried_rows), 'was', 'were')} tried){why}."
-            doubt = _doubt(history, TOO_FEW_OPERATIONS, message, tried_rows[:1].tolist())
-            yield replace(doubt, scenario=name)
+            yield _in_scenario(history, index, f"no {names} was tried.", [])
+        yield from _seldom(history, index)
+
+
+def not_reached(history: History) -> list[Skipped]:
+    """The scenarios of several in which nobody came to an operation that they are about: what they would show is open.
+
+    A slow machine, or few workers, do not come to all that the scenarios of a long list have; the others are judged.
+    """
+    ops = history.ops
+    skipped = []
+    for index, required in enumerate(history.required if len(history.required) > 1 else ()):
+        tried = np.unique(ops["kind"][ops["scenario"] == index])
+        if lacking := sorted(set(required) - set(tried.tolist())):
+            why = f"nobody came to its {' and '.join(Kind(kind).label for kind in lacking)}"
+            skipped.append(Skipped(Part.SCENARIO, history.scenarios[index], why, "give it more time or workers"))
+    return skipped
+
+
+def _seldom(history: History, index: int) -> Iterator[Finding]:
+    """Kinds of operation that hardly ever succeeded: in a language, or in one worker."""
+    rows = np.flatnonzero((history.ops["scenario"] == index) & ~_excused(history))
+    ops = history.ops[rows]
+    ok = ops["outcome"] == Outcome.OK
+    language = ops["language"].astype(np.int64)
+    yield from _below(history, index, rows, ok, language, lambda key: f"by {Language(key).label} workers", 1)
+    workers = {facts.process: facts.worker for facts in history.processes}
+    if workers:  # others' histories have clients whose every compare-and-swap may fail
+        numbers = np.array([workers.get(process, -1) for process in ops["process"].tolist()], np.int64)
+        yield from _below(history, index, rows, ok, numbers, lambda key: f"by worker {key}", WORKER_TRIES)
+
+
+def _below(
+    history: History,
+    index: int,
+    rows: NDArray[np.intp],
+    ok: Flags,
+    groups: Ints,
+    named: Callable[[int], str],
+    tries: int,
+) -> Iterator[Finding]:
+    """The kinds of each group that were tried ``tries`` times or more, and succeeded too seldom: one finding."""
+    kinds = history.ops["kind"][rows].astype(np.int64)
+    keys, places = np.unique(kinds << 32 | groups, return_inverse=True)
+    tried = np.bincount(places, minlength=len(keys))
+    done = np.bincount(places, weights=ok, minlength=len(keys)).astype(np.int64)
+    short = np.flatnonzero((tried >= tries) & (done < np.maximum(1, ENOUGH * tried)))
+    if not len(short):
+        return
+    said = []
+    for at in short.tolist():
+        kind, group = Kind(int(keys[at]) >> 32), int(keys[at]) & 0xFFFFFFFF
+        why = _why(history, rows[(places == at) & ~ok])
+        said.append(f"{done[at]:,} of {counted(int(tried[at]), kind.label)} {named(group)} succeeded: {why}")
+    first = rows[(places == short[0]) & ~ok][:1].tolist()
+    message = f"{said[0]} (at least {ENOUGH:.0%} are asked for)."
+    yield replace(
+        _in_scenario(history, index, message, first),
+        detail=tuple(("also", line) for line in said[1:5]),
+        count=len(said),
+    )
+
+
+def _in_scenario(history: History, index: int, message: str, rows: list[int]) -> Finding:
+    name = history.scenarios[index] if index < len(history.scenarios) else str(index)
+    return replace(_doubt(history, TOO_FEW_OPERATIONS, f"In scenario {name} {message}", rows), scenario=name)
+
+
+def _excused(history: History) -> Flags:
+    """The operations whose failure says nothing of the target: open when their process was killed, or refused as they
+    have to be.
+    """
+    ops = history.ops
+    excused = np.zeros(len(ops), np.bool_)
+    killed = [facts.process for facts in history.processes if facts.end is End.KILLED]
+    if killed:
+        last = {int(process): row for row, process in enumerate(ops["process"].tolist())}
+        open_ = [last[process] for process in killed if process in last]
+        excused[open_] = ops["outcome"][open_] == Outcome.INFO
+    refusing = [index for index, facts in enumerate(history.files) if facts.recovery is Recovery.REFUSE]
+    excused |= np.isin(ops["file"], refusing) & (ops["kind"] == Kind.RECOVER)
+    return excused
 
 
 def _why(history: History, rows: NDArray[np.intp]) -> str:

@@ -8,8 +8,9 @@ import pytest
 
 from stress.checkers.progress import progress
 from stress.checkers.registry import load
-from stress.checkers.vacuity import EXPECTED_FROM, vacuity
+from stress.checkers.vacuity import EXPECTED_FROM, not_reached, vacuity
 from stress.history.history import FileFacts, FinalFile, History, ProcessFacts
+from stress.history.notes import ErrorNote
 from stress.history.record import (
     ABSENT,
     GARBAGE,
@@ -145,6 +146,64 @@ def test_a_run_in_which_everything_failed_proves_nothing() -> None:
     found = list(vacuity(replace(history, ops=ops)))
     assert {each.anomaly for each in found} == {"too-few-operations"}
     assert any("not one succeeded" in each.message for each in found)
+
+
+def _tried(process: int, count: int, succeeded: int, language: Language = Language.PYTHON) -> list[Operation]:
+    """Writes of one process, of which the first ones succeed, with a read beside each."""
+    operations = []
+    for number in range(count):
+        at = number * 10
+        outcome = Outcome.OK if number < succeeded else Outcome.INFO
+        note = None if outcome is Outcome.OK else ErrorNote("OSError: disk on fire")
+        operations += [
+            Operation(process, Kind.WRITE, invoke=at, ret=at + 5, outcome=outcome, language=language, note=note),
+            Operation(99, Kind.READ, version=0, invoke=at + 6, ret=at + 7),
+        ]
+    return operations
+
+
+def _of(operations: list[Operation], *facts: ProcessFacts, scenarios: tuple[str, ...] = ("one",)) -> History:
+    required = [frozenset({Kind.WRITE, Kind.READ}) for _ in scenarios]
+    return History.of(operations, FILES, processes=facts, scenarios=scenarios, required=required)
+
+
+def _few(history: History) -> list[str]:
+    return [each.message for each in vacuity(history) if each.anomaly == "too-few-operations"]
+
+
+def test_a_kind_that_hardly_ever_succeeded_is_too_few_in_each_language() -> None:
+    (message,) = _few(_of(_tried(1, 200, 3) + _tried(2, 200, 200, Language.BASH)))
+    assert "3 of 200 writes by python workers succeeded: OSError: disk on fire (at least 2% are asked for)" in message
+    assert _few(_of(_tried(1, 200, 4) + _tried(2, 200, 200, Language.BASH))) == []
+
+
+def test_one_worker_that_never_succeeds_is_told() -> None:
+    facts = [ProcessFacts(number, number, Language.PYTHON, WorkerRole.WRITER) for number in (1, 2, 99)]
+    (message,) = _few(_of(_tried(1, 20, 0) + _tried(2, 2000, 2000), *facts))
+    assert "0 of 20 writes by worker 1 succeeded" in message
+    assert _few(_of(_tried(1, 5, 0) + _tried(2, 2000, 2000), *facts)) == []  # which may be chance
+    # Killed each time in its only write, and replaced: the kills are ours.
+    killed = [ProcessFacts(n, 1, Language.PYTHON, WorkerRole.WRITER, end=End.KILLED) for n in range(10, 30)]
+    lives = [each for facts in killed for each in _tried(facts.process, 1, 0)[:1]]
+    assert _few(_of(lives + _tried(2, 2000, 2000), *facts[1:], *killed)) == []
+
+
+def test_refused_recoveries_of_what_can_not_be_recovered_are_successes() -> None:
+    hopeless = [FileFacts("f.json", "one", recovery=Recovery.REFUSE)]
+    tries = [replace(op, kind=Kind.RECOVER) if op.kind is Kind.WRITE else op for op in _tried(1, 50, 0)]
+    history = History.of(tries, hopeless, scenarios=["one"], required=[frozenset({Kind.RECOVER, Kind.READ})])
+    assert [each for each in _few(history) if "workers succeeded: " in each] == []
+    able = History.of(tries, FILES, scenarios=["one"], required=[frozenset({Kind.RECOVER, Kind.READ})])
+    assert [each for each in _few(able) if "workers succeeded: " in each]
+
+
+def test_what_nobody_came_to_is_a_doubt_where_it_is_all_there_is() -> None:
+    reads = [Operation(1, Kind.READ, version=0, invoke=0, ret=1)]
+    assert any("no write was tried" in message for message in _few(_of(reads)))
+    assert _few(_of(reads + _tried(1, 50, 50), scenarios=("one", "two"))) == []
+    (left_out,) = not_reached(_of(reads + _tried(1, 50, 50), scenarios=("one", "two")))
+    assert (left_out.name, left_out.why) == ("two", "nobody came to its write and read")
+    assert not_reached(_of(reads)) == []
 
 
 def test_an_empty_history_proves_nothing() -> None:
