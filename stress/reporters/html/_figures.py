@@ -15,17 +15,21 @@ from numpy.typing import NDArray
 
 from stress.history.history import History
 from stress.history.record import Kind, Language, Outcome
+from stress.reporters.processes import process_name
 
-__all__ = ["BUCKETS_PER_DECADE", "SLICES", "STROKES_MAX", "figures"]
+__all__ = ["BUCKETS_PER_DECADE", "SHARES_MAX", "SLICES", "STROKES_MAX", "figures"]
 
 SLICES = 150
 """Slices of time that a run is divided into, at most."""
 BUCKETS_PER_DECADE = 24
 STROKES_MAX = 400
 """Strokes of the nemesis that are drawn."""
+SHARES_MAX = 64
+"""Writers whose share is shown."""
 
 _DECADES = (2, 13)  # from 100 ns to 10⁴ s
 _BUCKETS = (_DECADES[1] - _DECADES[0]) * BUCKETS_PER_DECADE
+_NAMES_MAX = 4  # processes that had one place
 _PIECE = 1 << 20  # rows
 _PER_SLICE = 60  # operations; fewer would show chance
 _CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.BACKUP, Kind.RECOVER)
@@ -71,7 +75,7 @@ def figures(history: History, events: Sequence[Mapping[str, Any]]) -> dict[str, 
         "slice_s": tally.slice_s,
         "times": times,
         "series": series,
-        "shares": _shares(history, tally.done),
+        **_shares(history, tally.done),
         **_strokes(history, events),
     }
 
@@ -123,20 +127,26 @@ def _percentile(counts: Counts, share: float) -> list[float | None]:
     return [float(f"{at:.4g}") if some else None for at, some in zip(middle.tolist(), total.tolist(), strict=True)]
 
 
-def _shares(history: History, done: Counts) -> list[dict[str, Any]]:
-    """What each writer's seat got done, most first; the processes that took one seat after another are one."""
+def _shares(history: History, done: Counts) -> dict[str, Any]:
+    """What each writer got done, most first; processes that took one place after another count as one writer.
+
+    Of more than `SHARES_MAX` writers, those that got the most and the least done.
+    """
     seats: dict[int, dict[str, Any]] = {}
     for facts in history.processes:
         if facts.role == "writer":
-            seat = seats.setdefault(
-                facts.worker, {"worker": facts.worker, "language": facts.language.label, "done": 0, "processes": []}
-            )
+            seat = seats.setdefault(facts.worker, {"language": facts.language.label, "done": 0, "processes": []})
             seat["done"] += int(done[facts.process])
             seat["processes"].append(facts.process)
-    for seat in seats.values():
-        named = [f"p{process}" for process in seat["processes"][:3]]
-        seat["processes"] = ", ".join(named) + (" …" if len(seat["processes"]) > 3 else "")
-    return sorted(seats.values(), key=lambda seat: (-seat["done"], seat["worker"]))
+    shares = sorted(seats.values(), key=lambda seat: (-seat["done"], seat["processes"]))
+    most = max((share["done"] for share in shares), default=0)
+    for share in shares:
+        names = [process_name(process) for process in share["processes"]]
+        more = len(names) - _NAMES_MAX
+        share["processes"] = ", ".join(names[:_NAMES_MAX]) + (f" and {more} more" if more > 0 else "")
+        share["percent"] = round(100 * share["done"] / max(1, most), 2)
+    shown = shares if len(shares) <= SHARES_MAX else [*shares[: SHARES_MAX // 2], *shares[-SHARES_MAX // 2 :]]
+    return {"shares_total": len(shares), "shares": shown}
 
 
 def _strokes(history: History, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

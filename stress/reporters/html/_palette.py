@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from stress.history.record import INITIAL, Kind, Operation, format_version
+from stress.history.record import INITIAL, Operation, format_version
 from stress.payload import writers_in
+from stress.reporters.links import CHANGES
 from stress.reporters.words import plain_text
 from stress.result import Finding
 
@@ -19,8 +20,6 @@ COLOURS = 6
 """Colours for versions: the page's classes ``v0`` to ``v5``."""
 BAD = "bad"
 NEUTRAL = "other"
-CHANGES = frozenset({Kind.WRITE, Kind.UPDATE, Kind.APPEND})
-"""Kinds of operation that make a version."""
 
 _VERSION = re.compile(r"\bp\d+\.\d+\b")
 

@@ -1,0 +1,18 @@
+"""What a process is called: the same in the page, the trace and the text of a witness."""
+
+from __future__ import annotations
+
+from stress.history.history import ProcessFacts
+
+__all__ = ["about_process", "process_name"]
+
+
+def process_name(process: int) -> str:
+    """``p7``: the name that its versions begin with."""
+    return f"p{process}"
+
+
+def about_process(facts: ProcessFacts) -> str:
+    """``python writer``, and how it ended where it did not end as it should."""
+    ended = {"killed": ", killed", "hung": ", hung", "died": ", died"}.get(facts.end, "")
+    return f"{facts.language.label} {facts.role}{ended}"
