@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from stress.cli._start import NEEDED
+
 ROOT = Path(__file__).parent.parent
 OURS = ("atomicops", "stress", "scenarios")
 THIRD_PARTY = frozenset({"click", "jinja2", "markupsafe", "multiprocess", "numpy", "rich"})
@@ -178,3 +180,4 @@ def test_pyproject_names_what_stress_uses() -> None:
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert {requirement.partition(">")[0] for requirement in project["dependencies"]} == THIRD_PARTY
+    assert set(NEEDED) == THIRD_PARTY
