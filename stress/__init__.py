@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stress.engine import HarnessError, Progress, check, run
+    from stress.campaigns.stages import run
+    from stress.engine import HarnessError, Progress, check
     from stress.plan import Plan, UsageError
     from stress.result import Finding, Result, Verdict
 
@@ -26,7 +27,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "stress.engine": ("HarnessError", "Progress", "check", "run"),
+    "stress.campaigns.stages": ("run",),
+    "stress.engine": ("HarnessError", "Progress", "check"),
     "stress.plan": ("Plan", "UsageError"),
     "stress.result": ("Finding", "Result", "Verdict"),
 }

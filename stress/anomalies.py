@@ -1,38 +1,132 @@
-"""What the names of anomalies mean, in a line each, for ``stress list anomalies``."""
+"""The anomalies that checkers report: the name of each, what it means, and what most often lies behind it.
+
+An anomaly is a value made here (or by a user's checker), so that one without an explanation can't be reported.
+"""
 
 from __future__ import annotations
 
-__all__ = ["ABOUT"]
+from stress.registry import Registry
 
-ABOUT = {
-    "torn-read": "a reader saw a part of a document, or parts of two",
-    "garbage-read": "a reader saw bytes that nobody wrote",
-    "missing-read": "a reader found no document where one had to be",
-    "stale-read": "a reader saw an older version after a newer one was certainly in place",
-    "future-read": "a reader saw a version before its write had begun",
-    "aborted-read": "a reader saw a version whose write certainly failed",
-    "phantom-read": "a reader saw a whole version that nobody wrote to that file in this run",
-    "non-monotonic-read": "one process saw a version, and then an older one",
-    "lost-update": "an update that was acknowledged was overwritten by one that had not seen it",
-    "lost-write": "a write that was acknowledged is not to be found",
-    "lost-append": "a record whose append was acknowledged is not in the log",
-    "duplicate-append": "one append put its record into the log more than once",
-    "reordered-append": "records of one writer are not in the order of their appends",
-    "torn-append": "a record in the log is cut off, or mixed with another",
-    "phantom-append": "a record in the log that nobody appended, or whose append certainly failed",
-    "incompatible-orders": "two readers saw the records of a log in orders that can't both be",
-    "bad-backup": "a backup is no complete version of its file, or its bytes changed later",
-    "lost-backup": "a backup whose making was acknowledged is not there, or was overwritten",
-    "bad-recovery": "a recovery put something other than the newest valid version in place",
-    "lost-evidence": "a recovery destroyed the corrupt bytes that it found",
-    "lock-overlap": "two processes held one lock at the same time",
-    "leftover-temp": "temporary files or lock debris stayed after clean exits, or after a sweep",
-    "metadata-lost": "mode, owner, extended attributes or a link's identity were not kept",
-    "starvation": "one process got far less done than the others, or waited far too long",
-    "hang": "an operation took longer than --op-limit",
-    "worker-died": "a worker ended that nobody had killed",
-    "no-overlap": "no operation overlapped another: nothing about concurrency was shown",
-    "too-few-operations": "operations that the scenario is about were hardly done, or not at all",
-    "unaccounted": "an operation has no end in any journal",
-}
-"""Anomaly → what it means."""
+__all__ = ["ANOMALIES", "Anomaly"]
+
+
+class Anomaly(str):
+    """The name of an anomaly; making one registers it. Raises ValueError if the name is taken, or ``about`` empty."""
+
+    about: str
+    """What it means, in a clause without a capital and a full stop."""
+    cause: str
+    """What most often lies behind it, for who has to mend it: a hint, never a verdict; empty where none is usual."""
+
+    def __new__(cls, name: str, about: str, cause: str = "") -> Anomaly:
+        """Make the anomaly ``name``."""
+        if not about.strip():
+            raise ValueError(f"the anomaly {name!r} has no explanation; say what it means")
+        anomaly = super().__new__(cls, name)
+        anomaly.about, anomaly.cause = about, cause
+        return ANOMALIES.add(name, anomaly)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """As a look-up: there is one of each name."""
+        return ANOMALIES.get, (str(self),)
+
+
+ANOMALIES: Registry[Anomaly] = Registry("anomaly")
+
+TORN_READ = Anomaly(
+    "torn-read",
+    "a reader saw a part of a document, or parts of two",
+    "the file is written in place, so that readers meet half of it; a temporary file beside it, renamed over it, "
+    "is seen whole or not at all",
+)
+GARBAGE_READ = Anomaly("garbage-read", "a reader saw bytes that nobody wrote")
+MISSING_READ = Anomaly(
+    "missing-read",
+    "a reader found no document where one had to be",
+    "the file is removed or emptied for a moment while it is replaced; rename(2) leaves no such moment",
+)
+STALE_READ = Anomaly(
+    "stale-read",
+    "a reader saw an older version after a newer one was certainly in place",
+    "a cache, or a writer that put back an older copy of the whole file",
+)
+FUTURE_READ = Anomaly("future-read", "a reader saw a version before its write had begun")
+ABORTED_READ = Anomaly("aborted-read", "a reader saw a version whose write certainly failed")
+PHANTOM_READ = Anomaly("phantom-read", "a reader saw a whole version that nobody wrote to that file in this run")
+NON_MONOTONIC_READ = Anomaly(
+    "non-monotonic-read",
+    "one process saw a version, and then an older one",
+    "a writer put back an older copy of the whole file",
+)
+LOST_UPDATE = Anomaly(
+    "lost-update",
+    "an update that was acknowledged was overwritten by one that had not seen it",
+    "read, change and write are three steps without one lock around all of them",
+)
+LOST_WRITE = Anomaly(
+    "lost-write",
+    "a write that was acknowledged is not to be found",
+    "a writer put back an older copy of the whole file",
+)
+LOST_APPEND = Anomaly(
+    "lost-append",
+    "a record whose append was acknowledged is not in the log",
+    "the log is read, added to and put back as a whole, without a lock around all three; what another process "
+    "appended meanwhile is overwritten",
+)
+DUPLICATE_APPEND = Anomaly(
+    "duplicate-append",
+    "one append put its record into the log more than once",
+    "an append is tried again after an error though the first try had taken effect",
+)
+REORDERED_APPEND = Anomaly("reordered-append", "records of one writer are not in the order of their appends")
+TORN_APPEND = Anomaly(
+    "torn-append",
+    "a record in the log is cut off, or mixed with another",
+    "a record takes more than one write(2), or O_APPEND is missing, or a short write is not noticed",
+)
+PHANTOM_APPEND = Anomaly(
+    "phantom-append",
+    "a record in the log that nobody appended, or whose append certainly failed",
+)
+INCOMPATIBLE_ORDERS = Anomaly(
+    "incompatible-orders",
+    "two readers saw the records of a log in orders that can't both be",
+)
+BAD_BACKUP = Anomaly(
+    "bad-backup",
+    "a backup is no complete version of its file, or its bytes changed later",
+    "the backup is copied while the file is being written, or without the lock",
+)
+LOST_BACKUP = Anomaly(
+    "lost-backup",
+    "a backup whose making was acknowledged is not there, or was overwritten",
+    "backups are named by the second, and two in one second have one name",
+)
+BAD_RECOVERY = Anomaly("bad-recovery", "a recovery put something other than the newest valid version in place")
+LOST_EVIDENCE = Anomaly("lost-evidence", "a recovery destroyed the corrupt bytes that it found")
+LOCK_OVERLAP = Anomaly(
+    "lock-overlap",
+    "two processes held one lock at the same time",
+    "the lock file is unlinked or replaced while it is held, so that two processes lock two files; or a lock is "
+    "broken by its age",
+)
+LEFTOVER_TEMP = Anomaly(
+    "leftover-temp",
+    "temporary files or lock debris stayed after clean exits, or after a sweep",
+    "the temporary file is not removed where a write fails, or its writer is killed",
+)
+METADATA_LOST = Anomaly(
+    "metadata-lost",
+    "mode, owner, extended attributes or a link's identity were not kept",
+    "the file is replaced by a new one that does not take over mode, owner, attributes or the link",
+)
+STARVATION = Anomaly("starvation", "one process got far less done than the others, or waited far too long")
+HANG = Anomaly("hang", "an operation took longer than --op-limit")
+WORKER_DIED = Anomaly("worker-died", "a worker ended that nobody had killed")
+NO_OVERLAP = Anomaly("no-overlap", "no operation overlapped another: nothing about concurrency was shown")
+TOO_FEW_OPERATIONS = Anomaly(
+    "too-few-operations",
+    "operations that the scenario is about were hardly done, or not at all",
+)
+UNACCOUNTED = Anomaly("unaccounted", "an operation has no end in any journal")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stress.bench import Case, Contender, Figure, LeftOut, Setting, Sheet, benchmark
+from stress.bench.measure import Case, Contender, Figure, LeftOut, Setting, Sheet, benchmark
 from stress.checkers.registry import checker
 from stress.history.history import FileFacts, FinalFile, History, ProcessFacts
 from stress.history.record import (
@@ -18,7 +18,9 @@ from stress.history.record import (
     parse_version,
     version_of,
 )
-from stress.payload import (
+from stress.result import Finding, Result, Verdict, witness
+from stress.workload.catalog import scenario
+from stress.workload.payload import (
     Edit,
     document_of,
     draw_size,
@@ -27,10 +29,8 @@ from stress.payload import (
     log_record,
     parse_log,
 )
-from stress.result import Finding, Result, Verdict, witness
-from stress.scenario import Agent, Answer, Beside, Request, Role, Scenario, SharedFile, Steps
-from stress.scenarios import scenario
-from stress.target import DefiniteFailure
+from stress.workload.scenario import Agent, Answer, Beside, Request, Role, Scenario, SharedFile, Steps
+from stress.workload.target import DefiniteFailure
 
 __all__ = [
     "ABSENT",

@@ -17,33 +17,34 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
-from stress import scenarios
 from stress.checkers import registry as checker_registry
+from stress.execution.assignment import WorkerSpec, assign_workers
+from stress.execution.drivers import shell
+from stress.execution.launch import Supervised, launch
+from stress.execution.progress import JournalFollower, Phase, Progress
+from stress.execution.supervisor import RunSpec
+from stress.history.events import Interrupted, event_line, read_events
 from stress.history.history import History
 from stress.history.jsonl import HistoryError, read_history
 from stress.history.record import Language
-from stress.history.store import load_history, read_events, save_final, save_world
+from stress.history.run_directory import load_history, save_final, save_world
+from stress.history.skipped import Part, Skipped
 from stress.plan import Plan, UsageError
 from stress.registry import UnknownName
 from stress.result import Finding, Result, Verdict
-from stress.stages import Stages
-from stress.stats import cpu_shares, operation_counts, run_stats
-from stress.tail import Progress, Tail
-from stress.target import Target, TargetError
-from stress.target import load as load_target
+from stress.stats import Cpu, cpu_of_run, run_stats
 from stress.units import parse_duration
-from stress.workers import shell
-from stress.workers.launch import Supervised, launch
-from stress.workers.seats import Seat, assign
-from stress.workers.supervisor import Orders
-from stress.world import World, compose, lay_out, look, required_kinds, xattrs_on
+from stress.workload import catalog
+from stress.workload.layout import World, compose, inspect, lay_out, required_kinds, xattrs_on
+from stress.workload.target import Target, TargetError
+from stress.workload.target import load as load_target
 
-__all__ = ["HarnessError", "Progress", "check", "judge", "run"]
+__all__ = ["HarnessError", "Progress", "check", "run", "run_checkers"]
 
 Watch = Callable[[Progress], None]
 
@@ -55,27 +56,27 @@ class HarnessError(RuntimeError):
 
 
 def run(plan: Plan, watch: Watch | None = None, *, unwatched: bool = False) -> Result:
-    """Run ``plan``; ``watch`` is called about four times a second from this thread. ``unwatched``: as `Orders` say.
+    """Run ``plan``; ``watch`` is called about four times a second from this thread. ``unwatched``: see `RunSpec`.
 
-    With ``check_every_s`` in stages, as `stress.stages` tells.
+    The plan is one stage: ``check_every_s`` belongs to `stress.campaigns.stages.run`.
 
     Raises `stress.plan.UsageError` for what the plan asks for and can't be had, and `HarnessError`. SIGINT and
     SIGTERM, while it runs in the main thread, end the run early: what was done until then is checked, and the result
     is marked interrupted.
     """
-    if plan.check_every_s is not None:
-        return _run_in_stages(plan, watch)
+    assert plan.check_every_s is None, "a run in stages goes through `stress.run`"
     cast = _cast(plan)
     with _directory(plan) as directory, _run_directory(plan, cast.target) as folder, _scratch(folder) as scratch:
         try:
             lay_out(cast.world, directory)
             had_xattrs = xattrs_on(cast.world, directory)
             limit_ns = int(plan.op_limit_s * 1e9)
-            names = tuple(scenario.name for scenario in cast.world.scenarios)
-            save_world(folder, cast.world.facts, names, required_kinds(cast.world), cast.skipped, limit_ns)
-            orders = replace(_orders(plan, cast, folder, directory, scratch), unwatched=unwatched)
-            interrupted, tool_cpu_s = _supervise(plan, orders, cast, watch)
-            final, backups, leftovers = look(cast.world, directory, cast.target, had_xattrs)
+            save_world(
+                folder, cast.world.facts, cast.world.checkers, required_kinds(cast.world), cast.skipped, limit_ns
+            )
+            run_spec = replace(_run_spec(plan, cast, folder, directory, scratch), unwatched=unwatched)
+            interrupted, tool_cpu_s = _supervise(plan, run_spec, cast, watch)
+            final, backups, leftovers = inspect(cast.world, directory, cast.target, had_xattrs)
             save_final(folder, final, backups, leftovers)
         except OSError as error:
             raise HarnessError(
@@ -84,21 +85,6 @@ def run(plan: Plan, watch: Watch | None = None, *, unwatched: bool = False) -> R
         result = check(str(folder), watch=watch, tool_cpu_s=tool_cpu_s, interrupted=interrupted)
     _prune(Path(plan.runs), folder, plan.keep)
     return result
-
-
-def _run_in_stages(plan: Plan, watch: Watch | None) -> Result:
-    stages = Stages(plan)
-    with ExitStack() as held:
-        evidence = 0
-        while (stage := stages.next()) is not None:
-            result = run(stage, None if watch is None else lambda progress: watch(stages.progress(progress)))
-            stages.add(stage, result)
-            # A run directory that is locked is in use, and stays. One place is left for the stages still to come.
-            if result.verdict is not Verdict.PASS and evidence < plan.keep - 1:
-                evidence += 1
-                file = held.enter_context((Path(result.run) / "plan.json").open(encoding="utf-8"))
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return stages.result()
 
 
 def check(
@@ -114,23 +100,21 @@ def check(
     except (OSError, ValueError, KeyError) as error:
         raise HarnessError(f"{run_directory!r} is no run directory that can be read: {error}") from error
     if watch is not None:
-        watch(Progress("checking", 0.0, None, None, {}, 0.0, 0, {}, 0, 0))
-    findings = judge(history)
+        watch(Progress(Phase.CHECKING))
+    findings, known = run_checkers(history), frozenset(checker_registry.load())
     shares = folder / "cpu.json"
     if tool_cpu_s:
-        shares.write_text(json.dumps(cpu_shares(folder, tool_cpu_s, events)), encoding="utf-8")
-    stats = run_stats(history, events)
-    if shares.exists():
-        stats["cpu"] = json.loads(shares.read_text("utf-8"))
+        shares.write_text(json.dumps(cpu_of_run(folder, tool_cpu_s, events).to_plain()), encoding="utf-8")
+    cpu = Cpu.from_plain(json.loads(shares.read_text("utf-8"))) if shares.exists() else None
     return Result(
         verdict=max((finding.verdict for finding in findings), default=Verdict.PASS),
         findings=tuple(findings),
-        operations=operation_counts(history),
-        stats=stats,
-        skipped=tuple(world["skipped"]),
+        stats=run_stats(history, events, cpu),
+        checkers={name: frozenset(checkers) & known for name, checkers in world["checkers"].items()},
+        skipped=tuple(Skipped.from_plain(each) for each in world["skipped"]),
         plan=plan,
         run=str(folder),
-        interrupted=interrupted or any(event["event"] == "interrupted" for event in events),
+        interrupted=interrupted or any(isinstance(event, Interrupted) for event in events),
         began=history.began,
         history=history,
         events=tuple(events),
@@ -144,13 +128,12 @@ def check_history(path: str) -> Result:
     except (OSError, UnicodeDecodeError, HistoryError) as error:
         why = getattr(error, "strerror", None) or error
         raise UsageError("RUN", path, f"is no history that can be read: {why}") from error
-    findings = judge(history)
+    findings = run_checkers(history)
     return Result(
         verdict=max((finding.verdict for finding in findings), default=Verdict.PASS),
         findings=tuple(findings),
-        operations=operation_counts(history),
-        stats=run_stats(history, []),
-        skipped=(),
+        stats=run_stats(history),
+        checkers=checkers_of(history),
         plan={"target": path, "scenarios": list(history.scenarios)},
         run=path,
         began=history.began,
@@ -158,7 +141,7 @@ def check_history(path: str) -> Result:
     )
 
 
-def judge(history: History) -> list[Finding]:
+def run_checkers(history: History) -> list[Finding]:
     """What all checkers find, violations first; raises `HarnessError` if one of them breaks."""
     findings: list[Finding] = []
     for name in checker_registry.load():
@@ -169,6 +152,15 @@ def judge(history: History) -> list[Finding]:
     return sorted(findings, key=lambda finding: -finding.verdict)
 
 
+def checkers_of(history: History) -> dict[str, frozenset[str]]:
+    """Scenario → the checkers that its files name, of those that there are."""
+    made: dict[str, frozenset[str]] = {name: frozenset() for name in history.scenarios}
+    known = frozenset(checker_registry.load())
+    for facts in history.files:
+        made[facts.scenario] = made.get(facts.scenario, frozenset()) | (facts.checkers & known)
+    return made
+
+
 # What takes part
 
 
@@ -176,13 +168,13 @@ def judge(history: History) -> list[Finding]:
 class _Cast:
     target: Target
     world: World
-    seats: list[Seat]
-    skipped: tuple[str, ...]
+    specs: list[WorkerSpec]
+    skipped: tuple[Skipped, ...]
     faults: Mapping[str, float]
 
 
 def _cast(plan: Plan) -> _Cast:
-    scenarios.load()
+    catalog.load()
     try:
         target = load_target(plan.target)
         able, skipped = _abilities(target)
@@ -198,48 +190,51 @@ def _cast(plan: Plan) -> _Cast:
             offered = ", ".join(sorted(there.label for there in able))
             raise UsageError("--mix", language.label, f"is no side of the target {target.name}; it has: {offered}")
     readers = plan.readers if plan.readers is not None else max(2, plan.writers // 4)
-    seats = assign(world, able, writers=plan.writers, readers=readers, mix=mix)
+    specs = assign_workers(world, able, writers=plan.writers, readers=readers, mix=mix)
     for language in able:
-        if not any(seat.language is language for seat in seats) and (mix is None or language in mix):
-            left_out.append(f"{language.label} workers: the target's {language.label} side can do none of the duties")
+        if not any(spec.language is language for spec in specs) and (mix is None or language in mix):
+            why = f"the target's {language.label} side can do none of the duties"
+            left_out.append(Skipped(Part.WORKERS, language.label, why))
     faults = {
         name: seconds for name in ("kill", "pause", "fill") if (seconds := getattr(plan, f"{name}_every_s")) is not None
     }
     for option, text in target.faults.items():
         faults.setdefault(option.removesuffix("_every"), parse_duration(text))
-    return _Cast(target, world, seats, tuple(skipped + left_out), faults)
+    return _Cast(target, world, specs, tuple(skipped + left_out), faults)
 
 
-def _abilities(target: Target) -> tuple[dict[Language, frozenset[str]], list[str]]:
-    """The operations of each language's side that can be done here, and what can't be, in words."""
+def _abilities(target: Target) -> tuple[dict[Language, frozenset[str]], list[Skipped]]:
+    """The operations of each language's side that can be done here, and what can't be."""
     able: dict[Language, frozenset[str]] = {}
-    skipped: list[str] = []
+    skipped: list[Skipped] = []
     if target.module is not None:
         able[Language.PYTHON] = target.operations
     language = shell.language_of(target)
     with tempfile.TemporaryDirectory(prefix="stress-probe-") as folder:
         source = shell.write_commands(target, Path(folder))
         if source is None:
-            skipped.append(f"bash workers: the target {target.name} has no {target.path.with_suffix('.bash').name}")
+            why = f"the target {target.name} has no {target.path.with_suffix('.bash').name}"
+            skipped.append(Skipped(Part.WORKERS, Language.BASH.label, why))
         elif shutil.which("bash") is None:
-            skipped.append(f"{language.label} workers: bash is missing; apt-get install bash")
+            skipped.append(Skipped(Part.WORKERS, language.label, "bash is missing", "apt-get install bash"))
         else:
             operations, need_jq = shell.probe(source, shell.environment())
             if shutil.which("jq") is None and (lacking := sorted(operations & need_jq)):
-                skipped.append(f"{language.label} {', '.join(lacking)}: jq is missing; apt-get install jq")
+                cure = "apt-get install jq"
+                skipped.append(Skipped(Part.WORKERS, language.label, "jq is missing", cure, tuple(lacking)))
                 operations -= need_jq
             if operations:
                 able[language] = operations
     return able, skipped
 
 
-def _orders(plan: Plan, cast: _Cast, folder: Path, directory: Path, scratch: Path) -> Orders:
+def _run_spec(plan: Plan, cast: _Cast, folder: Path, directory: Path, scratch: Path) -> RunSpec:
     source = shell.write_commands(cast.target, folder)
-    return Orders(
+    return RunSpec(
         run=folder.resolve(),
         directory=directory,
         scratch=scratch,
-        seats=tuple(cast.seats),
+        specs=tuple(cast.specs),
         files={facts.path: (index, facts.form) for index, facts in enumerate(cast.world.facts)},
         target=cast.target,
         bash=None if source is None else source.resolve(),
@@ -255,54 +250,55 @@ def _orders(plan: Plan, cast: _Cast, folder: Path, directory: Path, scratch: Pat
 # While it runs
 
 
-def _supervise(plan: Plan, orders: Orders, cast: _Cast, watch: Watch | None) -> tuple[bool, float]:
+def _supervise(plan: Plan, run_spec: RunSpec, cast: _Cast, watch: Watch | None) -> tuple[bool, float]:
     """Have the run supervised, and watch; returns whether it was interrupted, and the tool's own CPU seconds."""
-    tail = Tail(orders.run, cast.world.facts)
+    follower = JournalFollower(run_spec.run, cast.world.facts)
     cpu = time.process_time()
     try:
-        with launch(orders) as supervised, _interruptible(supervised) as interrupted:
+        with launch(run_spec) as supervised, _interruptible(supervised) as interrupted:
             next_check = 1.0
             while supervised.alive(_LOOK_S):
                 elapsed_s = supervised.elapsed_s()
                 if watch is not None or plan.stop_on_first:
-                    tail.look(elapsed_s)
+                    follower.poll(elapsed_s)
                 if watch is not None:
-                    watch(_progress(plan, tail, supervised, cast, elapsed_s))
+                    watch(_progress(plan, follower, supervised, cast, elapsed_s))
                 if plan.stop_on_first and elapsed_s > next_check:
                     # Each look at all that was done so far may take a quarter of the time at the most.
                     started = time.monotonic()
-                    if tail.violations or _violated(orders.run):
+                    if follower.violations or _violated(run_spec.run):
                         supervised.stop()
                     next_check = elapsed_s + max(0.5, 4 * (time.monotonic() - started))
             failure = supervised.failure()
             supervisor_cpu_s = supervised.cpu_s()
     finally:
-        tail.close()
+        follower.close()
     if failure:
         raise HarnessError(failure)
     if interrupted():
-        with (orders.run / "events.jsonl").open("a", encoding="utf-8") as events:
-            events.write(json.dumps({"event": "interrupted", "at": time.monotonic_ns()}) + "\n")
+        with (run_spec.run / "events.jsonl").open("a", encoding="utf-8") as events:
+            events.write(event_line(Interrupted(time.monotonic_ns())))
     return interrupted(), time.process_time() - cpu + supervisor_cpu_s
 
 
 def _violated(folder: Path) -> bool:
     history = load_history(folder, now=time.monotonic_ns())
-    return any(finding.verdict is Verdict.FAIL for finding in judge(history))
+    return any(finding.verdict is Verdict.FAIL for finding in run_checkers(history))
 
 
-def _progress(plan: Plan, tail: Tail, supervised: Supervised, cast: _Cast, elapsed_s: float) -> Progress:
+def _progress(plan: Plan, follower: JournalFollower, supervised: Supervised, cast: _Cast, elapsed_s: float) -> Progress:
     return Progress(
         phase=supervised.phase(),
         elapsed_s=elapsed_s,
         duration_s=plan.duration_s,
         ops=plan.ops,
-        counts=tail.counts(elapsed_s),
-        overlap=tail.overlap(elapsed_s),
+        kinds=follower.kinds(),
+        per_s=follower.per_s(elapsed_s),
+        mean_in_flight=follower.mean_in_flight(elapsed_s),
         kills=supervised.kills(),
-        violations=dict(tail.violations),
-        writers=sum(seat.part == "writer" for seat in cast.seats),
-        readers=sum(seat.part == "reader" for seat in cast.seats),
+        violations=dict(follower.violations),
+        writers=sum(spec.part == "writer" for spec in cast.specs),
+        readers=sum(spec.part == "reader" for spec in cast.specs),
     )
 
 

@@ -36,8 +36,9 @@ class Torture(Protocol):
 
         Args:
             target: a name from ``stress list targets``, the path of a ``.py`` or ``.toml`` file, or an object, a class
-                or a module that has the operations of a target as attributes (see `stress.target.Target`). None: the
-                operations are given by name instead: ``torture(write=save, read=load, scenario="handoff")``.
+                or a module that has the operations of a target as attributes (see `stress.workload.target.Target`).
+                None: the operations are given by name instead:
+                ``torture(write=save, read=load, scenario="handoff")``.
             scenario: one name, or several.
             options: as those of ``stress run``, with underscores: ``writers``, ``duration``, ``kill_every``, ``mix``, …
 
@@ -102,12 +103,13 @@ def _torture(
 ) -> Result:
     __tracebackhide__ = True
     from stress import engine
+    from stress.campaigns import stages
     from stress.plan import OPTIONS, Plan, UsageError
     from stress.registry import close_names
     from stress.reporters.witness import finding_lines
     from stress.reporters.words import again, verdict_line
     from stress.result import Verdict
-    from stress.target import OPERATIONS, TargetError, adopt
+    from stress.workload.target import OPERATIONS, TargetError, adopt
 
     try:
         operations = {name: options.pop(name) for name in OPERATIONS if callable(options.get(name))}
@@ -130,7 +132,7 @@ def _torture(
                 given[option] = value
         names = (scenario,) if isinstance(scenario, str) else tuple(scenario)
         plan = Plan.from_options(given | {"target": target}, names)
-        result = engine.run(plan)
+        result = stages.run(plan)
     except (UsageError, TargetError, engine.HarnessError) as error:
         pytest.fail(str(error), pytrace=False)
     if result.interrupted:

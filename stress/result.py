@@ -5,12 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeAlias
 
+from stress.anomalies import ANOMALIES, Anomaly
+from stress.history.events import Event
 from stress.history.history import History
 from stress.history.record import Operation
+from stress.history.skipped import Skipped
+from stress.stats import Operations, Stats
 
-__all__ = ["EXIT_HARNESS", "EXIT_INTERRUPTED", "EXIT_USAGE", "Finding", "Result", "Verdict", "witness"]
+__all__ = [
+    "EXIT_HARNESS",
+    "EXIT_INTERRUPTED",
+    "EXIT_USAGE",
+    "Details",
+    "Evidence",
+    "Finding",
+    "Owner",
+    "Result",
+    "Verdict",
+    "witness",
+]
 
 EXIT_USAGE = 2
 EXIT_HARNESS = 4
@@ -35,11 +50,36 @@ class Verdict(IntEnum):
         return {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.UNKNOWN: 3}[self]
 
 
+Details: TypeAlias = tuple[tuple[str, str], ...]
+"""Lines below a finding's message, as (label, text): ``expected``, ``seen``, ``parts``, ``noted``, ``left so``, …"""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Bytes ``start`` to ``stop`` were written as part of ``version`` (`NO_VERSION`: they show nobody's name)."""
+
+    version: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Bytes that were seen in place of a complete document."""
+
+    content: bytes
+    """What was kept of them."""
+    offset: int
+    """From which byte on they are wrong."""
+    owners: tuple[Owner, ...]
+    """Whose they are, from the first byte to the last."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One anomaly on one file: the best witness, and how often it was seen."""
 
-    anomaly: str
+    anomaly: Anomaly
     """Its name, such as ``lost-update``."""
     checker: str
     scenario: str
@@ -48,13 +88,19 @@ class Finding:
     """What happened, in a sentence that stands by itself."""
     witness: tuple[Operation, ...] = ()
     """The operations that prove it, in order of invocation; few."""
-    detail: tuple[str, ...] = ()
-    """Further lines: what was expected, what was seen, the bytes."""
+    detail: Details = ()
+    """What was expected, what was seen, and so on."""
     count: int = 1
     verdict: Verdict = Verdict.FAIL
     """``UNKNOWN`` for what casts doubt on the run itself (a dead worker, no overlap) and proves no violation."""
     focus: Operation | None = field(default=None, repr=False, compare=False)
     """The one of the witness that the finding is about: the offending read, the update that was lost."""
+    evidence: Evidence | None = field(default=None, repr=False, compare=False)
+    """The bytes that the finding is about, where it is about bytes of a document."""
+
+    def __post_init__(self) -> None:
+        # A name that nobody has explained raises here: `UnknownName`.
+        object.__setattr__(self, "anomaly", ANOMALIES.get(self.anomaly))
 
 
 def witness(history: History, rows: Iterable[int]) -> tuple[Operation, ...]:
@@ -64,24 +110,29 @@ def witness(history: History, rows: Iterable[int]) -> tuple[Operation, ...]:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to. ``operations`` counts kind → language → outcome; ``stats`` are in the README."""
+    """What a run came to."""
 
     verdict: Verdict
     findings: tuple[Finding, ...]
-    operations: Mapping[str, Mapping[str, Mapping[str, int]]]
-    stats: Mapping[str, Any]
-    skipped: tuple[str, ...]
-    """What was left out, each with its reason and what would bring it back."""
+    stats: Stats
     plan: Mapping[str, Any]
+    checkers: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Scenario → the names of the checkers that judged it: what a PASS claims is made from these."""
+    skipped: tuple[Skipped, ...] = ()
     run: str = ""
     """The run directory, where it was kept."""
     interrupted: bool = False
     began: int = 0
-    """When the gate was opened, ``CLOCK_MONOTONIC`` ns: what the times of a witness are told from."""
+    """When the start barrier was opened, ``CLOCK_MONOTONIC`` ns: what the times of a witness are told from."""
     history: History | None = field(default=None, repr=False, compare=False)
     """What was judged, for reports that draw it."""
-    events: tuple[Mapping[str, Any], ...] = field(default=(), repr=False, compare=False)
-    """Starts, ends and the strokes of the nemesis, as `stress.history.store.read_events` gives them."""
+    events: tuple[Event, ...] = field(default=(), repr=False, compare=False)
+    """Starts, ends and faults, in order of time."""
+
+    @property
+    def operations(self) -> Operations:
+        """Kind → language → outcome → count, by their labels."""
+        return self.stats.operations
 
     @property
     def exit_code(self) -> int:

@@ -1,66 +1,249 @@
-"""Figures of a run: what was done, how fast, how much at once, and what the harness itself cost."""
+"""Figures of a run: what was done, how fast, how much at once, and what the harness itself cost.
+
+They are values that add up: those of the stages of a long run merge into those of the whole.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
+from stress.history.events import Event, FaultInjected, Reaped, Started
 from stress.history.history import History
 from stress.history.journal import read_header
-from stress.history.record import Kind, Language, Outcome
+from stress.history.record import FaultKind, Kind, Language, Outcome
+from stress.latency import BUCKETS, Counts, buckets_of, percentile_s
 
-__all__ = ["cpu_shares", "operation_counts", "run_stats"]
+__all__ = ["Cpu", "KindStats", "Operations", "Stats", "cpu_of_run", "run_stats"]
+
+Operations: TypeAlias = Mapping[str, Mapping[str, Mapping[str, int]]]
+"""Kind → language → outcome → count, by their labels."""
+
+_CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND)
+_PIECE = 1 << 20  # rows
 
 
-def operation_counts(history: History) -> dict[str, dict[str, dict[str, int]]]:
-    """Kind → language → outcome → count."""
-    made: dict[str, dict[str, dict[str, int]]] = {}
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """Where CPU time went, in seconds, from the start barrier to the end."""
+
+    python_workers_s: float
+    python_operations_s: float
+    """The part of it that was spent in the operations under test."""
+    shell_workers_s: float
+    tool_s: float
+    """Of the tool and the supervisor, which drives the Bash workers."""
+
+    @property
+    def harness_share(self) -> float:
+        """The harness's own share of all of it: what was not spent in workers' operations."""
+        whole_s = self.python_workers_s + self.shell_workers_s + self.tool_s
+        own_s = self.python_workers_s - self.python_operations_s + self.tool_s
+        return own_s / whole_s if whole_s else 0.0
+
+    def merge(self, other: Cpu) -> Cpu:
+        """Both together."""
+        return Cpu(
+            self.python_workers_s + other.python_workers_s,
+            self.python_operations_s + other.python_operations_s,
+            self.shell_workers_s + other.shell_workers_s,
+            self.tool_s + other.tool_s,
+        )
+
+    def to_plain(self) -> dict[str, float]:
+        """As values of JSON."""
+        return {
+            "python_workers_s": self.python_workers_s,
+            "python_operations_s": self.python_operations_s,
+            "shell_workers_s": self.shell_workers_s,
+            "tool_s": self.tool_s,
+            "harness_share": self.harness_share,
+        }
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, float]) -> Cpu:
+        """The inverse of `to_plain`; raises KeyError for what is none."""
+        return cls(**{each.name: plain[each.name] for each in fields(cls)})
+
+
+@dataclass(frozen=True, eq=False)
+class KindStats:
+    """Operations of one kind by workers of one language."""
+
+    outcomes: Mapping[Outcome, int]
+    spans: Counts = field(default_factory=lambda: np.zeros(BUCKETS, np.int64), repr=False)
+    """How long the acknowledged ones took: counts by the buckets of `stress.latency`."""
+
+    @property
+    def total(self) -> int:
+        """All of them, whatever became of them."""
+        return sum(self.outcomes.values())
+
+    @property
+    def ok(self) -> int:
+        """How many were acknowledged."""
+        return self.outcomes.get(Outcome.OK, 0)
+
+    @property
+    def failed(self) -> int:
+        """How many certainly did not happen."""
+        return self.outcomes.get(Outcome.FAIL, 0)
+
+    @property
+    def unknown(self) -> int:
+        """Of how many nobody knows."""
+        return self.outcomes.get(Outcome.INFO, 0) + self.outcomes.get(Outcome.OPEN, 0)
+
+    @property
+    def p50_s(self) -> float | None:
+        """Half of the acknowledged ones took no longer, seconds; None without any."""
+        return percentile_s(self.spans, 0.5)
+
+    @property
+    def p99_s(self) -> float | None:
+        """All but a hundredth of the acknowledged ones took no longer, seconds; None without any."""
+        return percentile_s(self.spans, 0.99)
+
+    def merge(self, other: KindStats) -> KindStats:
+        """Both together."""
+        outcomes = {
+            outcome: self.outcomes.get(outcome, 0) + other.outcomes.get(outcome, 0)
+            for outcome in sorted({*self.outcomes, *other.outcomes})
+        }
+        return KindStats(outcomes, self.spans + other.spans)
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Figures of one run, or of several one after the other."""
+
+    duration_s: float = 0.0
+    """From the start barrier until the workers were told to stop."""
+    kinds: Mapping[tuple[Kind, Language], KindStats] = field(default_factory=dict)
+    processes: int = 0
+    in_flight_s: float = 0.0
+    """The durations of all operations, added up."""
+    faults: Mapping[FaultKind, int] = field(default_factory=dict)
+    """How often the nemesis injected each."""
+    cpu: Cpu | None = None
+    """Not known of a history from elsewhere."""
+    stages: int = 0
+    """How many runs this is made of; 0: it is one that was not divided."""
+
+    @property
+    def total(self) -> int:
+        """Operations of all kinds."""
+        return sum(kind.total for kind in self.kinds.values())
+
+    @property
+    def mean_in_flight(self) -> float:
+        """How many operations went on at the same time, on average."""
+        return self.in_flight_s / self.duration_s if self.duration_s else 0.0
+
+    @property
+    def changes_per_s(self) -> float:
+        """Acknowledged writes, updates and appends a second."""
+        return sum(each.ok for (kind, _), each in self.kinds.items() if kind in _CHANGES) / max(self.duration_s, 1e-9)
+
+    @property
+    def change_p50_s(self) -> float | None:
+        """Half of the acknowledged writes, updates and appends took no longer, seconds; None without any."""
+        spans = [each.spans for (kind, _), each in self.kinds.items() if kind in _CHANGES]
+        return percentile_s(np.sum(spans, axis=0), 0.5) if spans else None
+
+    @property
+    def operations(self) -> Operations:
+        """Kind → language → outcome → count, by their labels."""
+        made: dict[str, dict[str, dict[str, int]]] = {}
+        for (kind, language), each in sorted(self.kinds.items()):
+            by_outcome = {outcome.label: count for outcome, count in each.outcomes.items()}
+            made.setdefault(kind.label, {})[language.label] = by_outcome
+        return made
+
+    def per_s(self, kind: Kind, language: Language) -> float:
+        """Acknowledged operations of a kind and a language a second."""
+        return self.kinds[kind, language].ok / self.duration_s if self.duration_s else 0.0
+
+    def merge(self, other: Stats) -> Stats:
+        """Both together, one after the other."""
+        kinds = dict(self.kinds)
+        for key, each in other.kinds.items():
+            kinds[key] = kinds[key].merge(each) if key in kinds else each
+        return Stats(
+            duration_s=self.duration_s + other.duration_s,
+            kinds=kinds,
+            processes=self.processes + other.processes,
+            in_flight_s=self.in_flight_s + other.in_flight_s,
+            faults={kind: self.faults.get(kind, 0) + other.faults.get(kind, 0) for kind in FaultKind},
+            cpu=other.cpu if self.cpu is None else self.cpu if other.cpu is None else self.cpu.merge(other.cpu),
+            stages=self.stages + other.stages,
+        )
+
+    def with_cpu(self, cpu: Cpu | None) -> Stats:
+        """The same with what CPU time was spent."""
+        return replace(self, cpu=cpu)
+
+    def to_plain(self) -> dict[str, object]:
+        """As values of JSON, as in the report."""
+        rates: dict[str, dict[str, float]] = {}
+        latency: dict[str, dict[str, dict[str, float | None]]] = {}
+        for (kind, language), each in sorted(self.kinds.items()):
+            if each.ok:
+                rates.setdefault(kind.label, {})[language.label] = round(self.per_s(kind, language), 2)
+                spans = {"p50_s": each.p50_s, "p99_s": each.p99_s}
+                latency.setdefault(kind.label, {})[language.label] = spans
+        return {
+            "duration_s": self.duration_s,
+            "operations": self.total,
+            "processes": self.processes,
+            "rates_per_s": rates,
+            "latency": latency,
+            "overlap": self.mean_in_flight,
+            **{f"{kind}s": self.faults.get(kind, 0) for kind in FaultKind},
+            **({"stages": self.stages} if self.stages else {}),
+            **({} if self.cpu is None else {"cpu": self.cpu.to_plain()}),
+        }
+
+
+def run_stats(history: History, events: Iterable[Event] = (), cpu: Cpu | None = None) -> Stats:
+    """The figures of a history and of what happened besides."""
     ops = history.ops
-    keys, counts = np.unique(
-        ops["kind"].astype(np.int64) << 16 | ops["language"].astype(np.int64) << 8 | ops["outcome"], return_counts=True
-    )
-    for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
-        by_language = made.setdefault(Kind(key >> 16).label, {})
-        by_language.setdefault(Language(key >> 8 & 255).label, {})[Outcome(key & 255).label] = count
-    return made
-
-
-def run_stats(history: History, events: list[dict[str, Any]]) -> dict[str, Any]:
-    """Rates (operations a second), p50 and p99 latency (seconds), overlap (mean operations in flight), strokes of
-    the nemesis.
-    """
-    duration_s = max(history.ended - history.began, 1) / 1e9
-    ops = history.ops
-    spans = ops["return"] - ops["invoke"]
-    latency: dict[str, dict[str, dict[str, float]]] = {}
-    rates: dict[str, dict[str, float]] = {}
-    for kind in np.unique(ops["kind"]):
-        for language in np.unique(ops["language"]):
-            chosen = spans[(ops["kind"] == kind) & (ops["language"] == language) & (ops["outcome"] == Outcome.OK)]
-            if len(chosen):
-                p50, p99 = np.quantile(chosen, (0.5, 0.99)) / 1e9
-                names = Kind(int(kind)).label, Language(int(language)).label
-                rates.setdefault(names[0], {})[names[1]] = round(len(chosen) / duration_s, 2)
-                latency.setdefault(names[0], {})[names[1]] = {"p50_s": float(p50), "p99_s": float(p99)}
-    strokes = [event["event"] for event in events]
-    return {
-        "duration_s": duration_s,
-        "operations": len(ops),
-        "processes": len(history.processes),
-        "rates_per_s": rates,
-        "latency": latency,
-        "overlap": float(spans.sum() / 1e9 / duration_s),
-        "kills": strokes.count("kill"),
-        "pauses": strokes.count("pause"),
-        "fills": strokes.count("fill"),
+    outcomes = np.zeros((256, 4), np.int64)
+    spans: dict[int, Counts] = {}
+    in_flight = 0
+    for start in range(0, len(ops), _PIECE):
+        piece = ops[start : start + _PIECE]
+        keys = piece["kind"].astype(np.int64) << 4 | piece["language"]
+        outcomes += np.bincount(keys << 2 | piece["outcome"], minlength=1024).reshape(256, 4)
+        took = piece["return"] - piece["invoke"]
+        in_flight += int(took.sum())
+        ok = piece["outcome"] == Outcome.OK
+        for key in np.unique(keys).tolist():
+            chosen = buckets_of(took[ok & (keys == key)])
+            spans[key] = spans.get(key, 0) + np.bincount(chosen, minlength=BUCKETS)
+    kinds = {
+        (Kind(key >> 4), Language(key & 15)): KindStats(
+            {Outcome(outcome): int(count) for outcome, count in enumerate(outcomes[key]) if count}, spans[key]
+        )
+        for key in np.flatnonzero(outcomes.sum(axis=1)).tolist()
     }
+    faults = [event.kind for event in events if isinstance(event, FaultInjected)]
+    return Stats(
+        duration_s=max(history.ended - history.began, 1) / 1e9,
+        kinds=kinds,
+        processes=len(history.processes),
+        in_flight_s=in_flight / 1e9,
+        faults={kind: faults.count(kind) for kind in FaultKind},
+        cpu=cpu,
+    )
 
 
-def cpu_shares(run: Path, tool_cpu_s: float, events: list[dict[str, Any]]) -> Mapping[str, float]:
-    """Where CPU time went, in seconds: into the operations under test, and into the harness, from the gate to the end.
+def cpu_of_run(run: Path, tool_cpu_s: float, events: Sequence[Event]) -> Cpu:
+    """Where the CPU time of the run in the directory ``run`` went.
 
     ``tool_cpu_s``: of the tool and the supervisor, which drives the Bash workers. In Python workers what is not inside
     an operation is the harness's; what Bash workers and their children spend counts as operations.
@@ -73,15 +256,11 @@ def cpu_shares(run: Path, tool_cpu_s: float, events: list[dict[str, Any]]) -> Ma
             total += header.cpu_ns
             before += header.cpu_before_ns
             harness += min(header.cpu_harness_ns, header.cpu_ns)
-    shells = any(event["event"] == "started" and event["language"] != "python" for event in events)
-    children_s = sum(event.get("children_cpu_s", 0.0) for event in events)
-    shells_s = max(0.0, children_s - (total + before) / 1e9) if shells else 0.0
-    harness_s = harness / 1e9 + tool_cpu_s
-    whole_s = total / 1e9 + shells_s + tool_cpu_s
-    return {
-        "python_workers_s": total / 1e9,
-        "python_operations_s": (total - harness) / 1e9,
-        "shell_workers_s": shells_s,
-        "tool_s": tool_cpu_s,
-        "harness_share": harness_s / whole_s if whole_s else 0.0,
-    }
+    shells = any(isinstance(event, Started) and event.language is not Language.PYTHON for event in events)
+    children_s = sum(event.children_cpu_s for event in events if isinstance(event, Reaped))
+    return Cpu(
+        python_workers_s=total / 1e9,
+        python_operations_s=(total - harness) / 1e9,
+        shell_workers_s=max(0.0, children_s - (total + before) / 1e9) if shells else 0.0,
+        tool_s=tool_cpu_s,
+    )

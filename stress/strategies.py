@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from stress.history.history import FileFacts, FinalFile, History
 from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Kind, Operation, Outcome, version_of
-from stress.payload import document_of
+from stress.workload.payload import document_of
 
 __all__ = ["STRANGER", "Register", "documents", "history_of", "json_values", "nearly_right", "scattered", "versions"]
 

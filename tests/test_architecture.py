@@ -3,13 +3,16 @@
 - ``atomicops`` imports the standard library, and nothing of ours: it can be copied into anything.
 - ``stress`` imports neither ``scenarios`` nor ``atomicops``: the witness does not depend on the suspect.
 - ``scenarios`` import `stress.api`, ``atomicops``, the standard library and themselves.
-- Processes are started, and signals sent, in ``stress/workers`` only; checkers have no clock and read no file;
-  only the command line exits; people's output is made in ``stress/reporters`` and ``stress/cli``.
+- Inside ``stress`` each layer imports those below it alone (`LAYERS`), no package has a cycle among its members, and
+  what has a leading underscore is imported only from where it lies.
+- Processes are started, and signals sent, in ``stress/execution`` and ``stress/host`` only; checkers have no clock and
+  read no file; only the command line exits; people's output is made in ``stress/reporters`` and ``stress/cli``.
 """
 
 from __future__ import annotations
 
 import ast
+import graphlib
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -30,10 +33,28 @@ PROCESSES = frozenset({"multiprocess", "multiprocessing", "subprocess", "signal"
 HANDLES_SIGNALS = ("stress/engine.py", "stress/cli/")
 """Ctrl-C stops a run cleanly: handlers are set there. Nothing else of `PROCESSES` is."""
 
+STARTS_PROCESSES = ("stress/execution/", "stress/host/")
+
 WORLD = frozenset(
     {"os", "io", "pathlib", "shutil", "tempfile", "glob", "time", "datetime", "random", "secrets", "socket", "mmap"}
 )
 NOT_PURE = {"stress/checkers/registry.py", "stress/checkers/__init__.py"}
+
+LAYERS: tuple[dict[str, str], ...] = (
+    {"values": "anomalies files latency plan registry units history.notes history.record", "host": "host"},
+    {"history": "history result stats"},
+    {"workload": "workload"},
+    {"checkers": "checkers", "execution": "execution", "strategies": "strategies"},
+    {"engine": "engine"},
+    {"campaigns": "campaigns", "bench": "bench"},
+    {"reporters": "reporters"},
+    {"the surface": "cli api pytest_plugin __init__ __main__"},
+)
+"""The layers of `stress`, the lowest first: name of a group → its modules and packages, of which the longest that fits
+counts. A group imports itself and the layers below, and none that stands beside it.
+"""
+
+CYCLE_FREE = ("stress/", "scenarios/")
 
 
 def sources() -> dict[str, str]:
@@ -71,8 +92,8 @@ def allowed(path: str, name: str) -> str | None:
     if top not in sys.stdlib_module_names and top != "stress" and top not in THIRD_PARTY:
         return "stress imports nothing of scenarios and atomicops, and of others what pyproject.toml names"
     handles = top == "signal" and path.startswith(HANDLES_SIGNALS)
-    if top in PROCESSES and not handles and not path.startswith("stress/workers/"):
-        return "processes and signals belong in stress/workers"
+    if top in PROCESSES and not handles and not path.startswith(STARTS_PROCESSES):
+        return "processes and signals belong in stress/execution and stress/host"
     if top in WORLD and path.startswith("stress/checkers/") and path not in NOT_PURE:
         return "a checker is a pure function of the history"
     if top == "click" and not path.startswith("stress/cli/"):
@@ -96,7 +117,7 @@ def exits(files: Mapping[str, str]) -> list[str]:
     """``path:line`` of everything that ends the process, or prints, where that is not its business."""
     found = []
     for path, text in sorted(files.items()):
-        if not path.startswith("stress/") or path.startswith(("stress/cli/", "stress/workers/")):
+        if not path.startswith("stress/") or path.startswith(("stress/cli/", *STARTS_PROCESSES)):
             continue
         nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, (ast.Call, ast.Raise))]
         for node in sorted(nodes, key=lambda node: node.lineno):
@@ -107,10 +128,93 @@ def exits(files: Mapping[str, str]) -> list[str]:
     return found
 
 
+def modules(files: Mapping[str, str]) -> dict[str, str]:
+    """Dotted name → path. A package is ``package.__init__``, so that it stands beside its members."""
+    return {path.removesuffix(".py").replace("/", "."): path for path in files}
+
+
+def inner_imports(files: Mapping[str, str]) -> Iterator[tuple[str, int, str, str]]:
+    """(module, line, imported module, dotted name imported), for imports of modules that are among ``files``."""
+    known = modules(files)
+    for module, path in sorted(known.items()):
+        for line, name in imports(path, files[path]):
+            stem = name
+            while stem and stem not in known and f"{stem}.__init__" not in known:
+                stem = stem.rpartition(".")[0]
+            if stem:
+                yield module, line, stem if stem in known else f"{stem}.__init__", name
+
+
+def layer(module: str) -> tuple[int, str] | None:
+    """The height and the group of a module of `stress`; None: it is in no layer."""
+    parts = module.split(".")[1:]
+    for length in range(len(parts), 0, -1):
+        for height, groups in enumerate(LAYERS):
+            for group, members in groups.items():
+                if ".".join(parts[:length]) in members.split():
+                    return height, group
+    return None
+
+
+def climbs(files: Mapping[str, str]) -> list[str]:
+    """``path:line: imports name: why not``, for all in `stress` that imports a layer above or beside its own."""
+    ours = {path: text for path, text in files.items() if path.startswith("stress/")}
+    known = modules(ours)
+    found = [f"{path}: is in no layer: name it in LAYERS" for name, path in known.items() if layer(name) is None]
+    for module, line, imported, name in inner_imports(ours):
+        here, there = layer(module), layer(imported)
+        if here is not None and there is not None and here[1] != there[1] and there[0] >= here[0]:
+            where = "above" if there[0] > here[0] else "beside"
+            found.append(f"{known[module]}:{line}: imports {name}: {there[1]} is {where} {here[1]}")
+    return found
+
+
+def cycles(files: Mapping[str, str]) -> list[str]:
+    """``one → other → one``, for each package whose modules and packages import each other in a circle."""
+    packages: dict[str, dict[str, set[str]]] = {}
+    for module, _, imported, _ in inner_imports(files):
+        one, other = module.split("."), imported.split(".")
+        depth = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)
+        if depth:
+            members = packages.setdefault(".".join(one[:depth]), {})
+            members.setdefault(".".join(one[: depth + 1]), set()).add(".".join(other[: depth + 1]))
+    found = []
+    for _, members in sorted(packages.items()):
+        try:
+            graphlib.TopologicalSorter(members).prepare()
+        except graphlib.CycleError as error:
+            found.append(" → ".join(reversed(error.args[1])))
+    return found
+
+
+def trespasses(files: Mapping[str, str]) -> list[str]:
+    """``path:line: imports name``, for everything private that is imported from outside of where it lies."""
+    known = modules(files)
+    found = []
+    for module, line, _, name in inner_imports(files):
+        parts = name.split(".")
+        homes = [parts[:at] for at, part in enumerate(parts) if part.startswith("_") and not part.endswith("__")]
+        if any(module.split(".")[: len(home)] != home for home in homes):
+            found.append(f"{known[module]}:{line}: imports {name}, which is private")
+    return found
+
+
 def test_dependencies_point_one_way() -> None:
     files = sources()
     assert {path.split("/")[0] for path in files} == set(OURS)
     assert breaches(files) == []
+
+
+def test_layers_inside_stress() -> None:
+    assert climbs(sources()) == []
+
+
+def test_no_package_has_a_cycle() -> None:
+    assert cycles({path: text for path, text in sources().items() if path.startswith(CYCLE_FREE)}) == []
+
+
+def test_what_is_private_stays_at_home() -> None:
+    assert trespasses(sources()) == []
 
 
 def test_only_the_command_line_exits_and_prints() -> None:
@@ -125,9 +229,9 @@ def test_only_the_command_line_exits_and_prints() -> None:
         ("stress/engine.py", "from scenarios import bridge", "scenarios.bridge"),
         ("stress/engine.py", "import atomicops.lock", "atomicops.lock"),
         ("stress/engine.py", "import subprocess", "subprocess"),
-        ("stress/world.py", "import signal", "signal"),
+        ("stress/workload/layout.py", "import signal", "signal"),
         ("stress/cli/run.py", "from subprocess import run", "subprocess.run"),
-        ("stress/world.py", "import requests", "requests"),
+        ("stress/workload/layout.py", "import requests", "requests"),
         ("stress/checkers/torn.py", "import time", "time"),
         ("stress/checkers/torn.py", "from pathlib import Path", "pathlib.Path"),
         ("stress/engine.py", "import rich.table", "rich.table"),
@@ -154,7 +258,7 @@ def test_a_breach_is_seen_and_its_file_is_named(path: str, text: str, what: str)
         ("atomicops/_write.py", "import os, json\nfrom ._lock import lock\nfrom . import _sync"),
         ("stress/engine.py", "import signal\nimport numpy as np\nfrom stress.plan import Plan"),
         ("stress/cli/bench.py", "import signal, click"),
-        ("stress/workers/launch.py", "import multiprocess, subprocess, signal"),
+        ("stress/execution/launch.py", "import multiprocess, subprocess, signal"),
         (
             "scenarios/bridge.py",
             "from stress.api import Kind\nimport stress.api\nfrom atomicops import write\nimport os",
@@ -173,6 +277,97 @@ def test_an_exit_is_seen() -> None:
         "stress/engine.py:3", "stress/engine.py:5",
     ]  # fmt: skip
     assert exits({"stress/cli/_entry.py": text}) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "why"),
+    [
+        ("stress/history/journal.py", "from stress.workload.target import load", "workload is above history"),
+        ("stress/history/record.py", "import stress.history.journal", "history is above values"),
+        (
+            "stress/checkers/torn.py",
+            "def f():\n    from stress.execution import progress",
+            "execution is beside checkers",
+        ),
+        ("stress/execution/progress.py", "from stress.checkers import torn", "checkers is beside execution"),
+        ("stress/engine.py", "from stress.campaigns.stages import run", "campaigns is above engine"),
+        ("stress/campaigns/stages.py", "from stress.reporters import live", "reporters is above campaigns"),
+        ("stress/reporters/live.py", "from stress import cli", "the surface is above reporters"),
+        ("stress/bench/measure.py", "from ..campaigns import stages", "campaigns is beside bench"),
+    ],
+)
+def test_a_climb_is_seen(path: str, text: str, why: str) -> None:
+    there = ("history/journal", "history/record", "workload/target", "checkers/torn", "execution/progress", "engine")
+    more = ("campaigns/stages", "reporters/live", "bench/measure", "cli/__init__", "campaigns/__init__")
+    tree = {f"stress/{name}.py": "" for name in (*there, *more)}
+    assert climbs(tree) == []
+    (found,) = climbs(tree | {path: text})
+    assert found.startswith(f"{path}:")
+    assert found.endswith(why)
+
+
+def test_layers_below_may_be_imported_and_each_module_has_one() -> None:
+    tree = {
+        "stress/history/record.py": "",
+        "stress/result.py": "from stress.history.history import History",
+        "stress/history/history.py": "from stress.history.record import Kind",
+        "stress/engine.py": "from stress.result import Result\nfrom stress.history import record",
+    }
+    assert climbs(tree) == []
+    assert climbs(tree | {"stress/attic.py": ""}) == ["stress/attic.py: is in no layer: name it in LAYERS"]
+
+
+@pytest.mark.parametrize(
+    ("tree", "cycle"),
+    [
+        ({"s/a.py": "from s import b", "s/b.py": "def f():\n    from s.a import x"}, "s.a → s.b → s.a"),
+        (
+            {"s/a/x.py": "from s.b.y import f", "s/a/z.py": "", "s/b/y.py": "", "s/b/w.py": "import s.a.z"},
+            "s.a → s.b → s.a",
+        ),
+        ({"s/p/a.py": "from . import b", "s/p/b.py": "from .q.c import x", "s/p/q/c.py": "from ..a import y"}, "s.p."),
+        ({"s/p/__init__.py": "from s.p.a import x", "s/p/a.py": "from s.p import y"}, "s.p.__init__ → "),
+    ],
+)
+def test_a_cycle_is_seen(tree: dict[str, str], cycle: str) -> None:
+    (found,) = cycles(tree)
+    assert cycle in f"{found} → {found}"
+    # Without one of its imports there is none.
+    for path in tree:
+        assert not tree[path] or cycles(tree | {path: ""}) == []
+
+
+def test_members_of_one_package_may_import_one_way() -> None:
+    tree = {"s/__init__.py": "from s.a.x import f", "s/a/x.py": "from s.a.y import g\nimport s.b", "s/a/y.py": ""}
+    assert cycles(tree | {"s/b/__init__.py": "", "s/b/z.py": "from s.c import h", "s/c.py": ""}) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("s/b/y.py", "from s.a._x import f"),
+        ("s/b/y.py", "from s.a import _x"),
+        ("s/b/y.py", "def f():\n    import s.a._x"),
+        ("s/b/y.py", "from s.a._deep.z import f"),
+        ("s/c.py", "from s.a.y import _name"),
+        ("s/a/z.py", "from s.a.y import _name"),
+    ],
+)
+def test_a_trespass_is_seen(path: str, text: str) -> None:
+    tree = {"s/a/_x.py": "", "s/a/y.py": "", "s/a/_deep/z.py": "", "s/a/_deep/__init__.py": ""}
+    (found,) = trespasses(tree | {path: text})
+    assert found.startswith(f"{path}:")
+
+
+def test_what_is_private_may_be_imported_where_it_lies() -> None:
+    tree = {
+        "s/a/_x.py": "from s.a._deep import z",
+        "s/a/y.py": "from __future__ import annotations\nfrom s.a._x import f\nfrom . import _x",
+        "s/a/_deep/__init__.py": "",
+        "s/a/_deep/z.py": "from s.a._x import f\nfrom s.a._deep._w import g",
+        "s/a/_deep/_w.py": "",
+    }
+    assert trespasses(tree) == []
 
 
 def test_pyproject_names_what_stress_uses() -> None:

@@ -109,7 +109,7 @@ Named = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def _is_operation(path: Path, node: Named) -> bool:
-    """A target's operations are the same in each; `stress.target.Target` tells what they do."""
+    """A target's operations are the same in each; `stress.workload.target.Target` tells what they do."""
     return path.parent.name == "targets" and isinstance(node, ast.FunctionDef)
 
 

@@ -4,50 +4,93 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
+from stress.anomalies import GARBAGE_READ, MISSING_READ, TORN_READ, Anomaly
 from stress.checkers._words import excerpt, parts
-from stress.payload import writers_in
+from stress.history.notes import ErrorNote, Note, SeenBytes, data_of
+from stress.history.record import NO_VERSION, format_version, parse_version
+from stress.result import Details, Evidence, Owner
+from stress.workload.payload import writers_in
 
-__all__ = ["Evidence", "classify", "versions_named"]
+__all__ = ["Diagnosis", "diagnose", "versions_named"]
 
+_EXAMINED_BYTES = 4 << 20
+_OWNERS_MAX = 60
+_UNIT = re.compile(rb"(p\d+\.\d+)[;\"]")
 _VERSION = re.compile(rb'"(?:version|stress_end)": ?"(p\d+\.\d+|initial)"')
 _NOTHING: tuple[object, ...] = ({}, [], None, "", 0, False)
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """What was seen. ``rank`` orders it by how much it proves at a glance, best first."""
+class Diagnosis:
+    """What is wrong with bytes that were seen. ``rank`` orders by how much they prove at a glance, best first."""
 
-    anomaly: str
+    anomaly: Anomaly
     what: str
     """Completes "p3 read the file at … and saw …"."""
     rank: int
     at: int = 0
     """The offset where it goes wrong."""
+    content: bytes = b""
+    """What was kept of the bytes."""
 
-    def detail(self, content: bytes) -> list[str]:
-        """Lines that show the bytes."""
-        if not content:
-            return ["expected: one complete document", "seen:     no bytes at all" if self.rank == 3 else "seen:     ?"]
-        whose = parts(content)
-        return [
-            "expected: one complete document",
-            f"seen:     {len(content):,} bytes: {excerpt(content, self.at)}",
-            *([f"parts:    {whose}"] if whose else []),
-        ]
+    def details(self) -> Details:
+        """What was expected, what was seen, and whose parts it is."""
+        expected = ("expected", "one complete document")
+        if not self.content:
+            return expected, ("seen", "no bytes at all" if self.rank == 3 else "?")
+        seen = ("seen", f"{len(self.content):,} bytes: {excerpt(self.content, self.at)}")
+        whose = parts(self.content)
+        return (expected, seen, ("parts", whose)) if whose else (expected, seen)
+
+    def evidence(self) -> Evidence | None:
+        """The bytes, with whose they are; None where none were kept."""
+        at = min(self.at, len(self.content))
+        return Evidence(self.content, at, _owners(self.content, at)) if self.content else None
 
 
-def classify(content: bytes, text: str, size: int) -> Evidence:
-    """What a reader saw; ``text`` is what was noted with it, ``size`` how many bytes it saw (-1: not known)."""
-    if not content:
-        if size > 0 or "were not kept" in text:
-            return Evidence("torn-read", f"{max(size, 0):,} bytes that are no document (they were not kept)", 9)
-        if text:
-            return Evidence("torn-read", f"something that its reader could make no document of ({text[:300]})", 8)
-        return Evidence("torn-read", "an empty file: the document had been emptied", 3)
+def diagnose(note: Note | None, size: int) -> Diagnosis:
+    """What is wrong with what a reader saw; ``note`` was noted with it, ``size`` is how many bytes it saw (-1: not
+    known).
+    """
+    content = data_of(note)
+    if content:
+        return replace(_diagnose(content), content=content)
+    dropped = 0 if note is None or isinstance(note, ErrorNote) else note.dropped
+    if size > 0 or dropped:
+        return Diagnosis(TORN_READ, f"{max(size, dropped):,} bytes that are no document (they were not kept)", 9)
+    error = note.text if isinstance(note, ErrorNote) else note.error if isinstance(note, SeenBytes) else ""
+    if error:
+        return Diagnosis(TORN_READ, f"something that its reader could make no document of ({error[:300]})", 8)
+    return Diagnosis(TORN_READ, "an empty file: the document had been emptied", 3)
+
+
+def _owners(content: bytes, at: int) -> tuple[Owner, ...]:
+    """Whose the bytes are: a version's from where its name first shows to where another's does. The break ``at``
+    divides what is between two of them.
+    """
+    runs: list[Owner] = []
+    for match in _UNIT.finditer(content, 0, _EXAMINED_BYTES):
+        version = parse_version(match[1].decode("ascii"))
+        if runs and runs[-1].version == version:
+            runs[-1] = Owner(version, runs[-1].start, match.end())
+        elif len(runs) < _OWNERS_MAX:
+            runs.append(Owner(version, match.start(), match.end()))
+    if not runs:
+        return (Owner(NO_VERSION, 0, len(content)),)
+    borders = [0]
+    for one, two in pairwise(runs):
+        name_bytes = len(format_version(two.version))
+        borders.append(at if one.stop <= at <= two.start + name_bytes else two.start)
+    borders.append(len(content))
+    return tuple(Owner(run.version, a, b) for run, (a, b) in zip(runs, pairwise(borders), strict=True))
+
+
+def _diagnose(content: bytes) -> Diagnosis:
     if not content.strip():
-        return Evidence("torn-read", f"an emptied file, with nothing in it but {repr(content[:20])[1:]}", 3)
+        return Diagnosis(TORN_READ, f"an emptied file, with nothing in it but {repr(content[:20])[1:]}", 3)
     source = content.decode("latin-1")  # a character for each byte, so that offsets are those of the file
     start = len(source) - len(source.lstrip())
     names = [name for name, _, _ in writers_in(content)]
@@ -58,12 +101,12 @@ def classify(content: bytes, text: str, size: int) -> Evidence:
     if source[end:].strip():
         return _followed(content, names, end)
     if any(document == nothing and type(document) is type(nothing) for nothing in _NOTHING):
-        return Evidence("missing-read", f"{content[:40].decode('latin-1')}, a default in place of the document", 5)
+        return Diagnosis(MISSING_READ, f"{content[:40].decode('latin-1')}, a default in place of the document", 5)
     if len(names) > 1:
         return _mixed(content, names)
     if names or b'"stress' in content:
-        return Evidence("torn-read", "JSON that holds a part of a document, and not the whole of it", 4, end)
-    return Evidence("garbage-read", "JSON that is no document of this run", 5, start)
+        return Diagnosis(TORN_READ, "JSON that holds a part of a document, and not the whole of it", 4, end)
+    return Diagnosis(GARBAGE_READ, "JSON that is no document of this run", 5, start)
 
 
 def versions_named(content: bytes) -> list[str]:
@@ -73,7 +116,7 @@ def versions_named(content: bytes) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _broken(content: bytes, names: list[str], at: int, why: str) -> Evidence:
+def _broken(content: bytes, names: list[str], at: int, why: str) -> Diagnosis:
     if len(names) > 1:
         return _mixed(content, names)
     length = len(content.rstrip())
@@ -81,25 +124,25 @@ def _broken(content: bytes, names: list[str], at: int, why: str) -> Evidence:
     if runs_off and content.lstrip()[:1] in (b"{", b"["):
         whose = versions_named(content)
         of = f"{whose[0]}" if whose else "a document"
-        return Evidence("torn-read", f"only the first {len(content):,} bytes of {of}: it is cut off", 1, len(content))
+        return Diagnosis(TORN_READ, f"only the first {len(content):,} bytes of {of}: it is cut off", 1, len(content))
     if names or b'"stress' in content:
-        return Evidence("torn-read", f"a part of {versions_named(content)[0] if names else 'a document'}", 2, at)
+        return Diagnosis(TORN_READ, f"a part of {versions_named(content)[0] if names else 'a document'}", 2, at)
     zeros = content.count(0)
     if zeros == len(content):
-        return Evidence("garbage-read", f"{zeros:,} zero bytes", 5)
-    return Evidence("garbage-read", f"{len(content):,} bytes that are no part of any document of this run", 6, at)
+        return Diagnosis(GARBAGE_READ, f"{zeros:,} zero bytes", 5)
+    return Diagnosis(GARBAGE_READ, f"{len(content):,} bytes that are no part of any document of this run", 6, at)
 
 
-def _followed(content: bytes, names: list[str], end: int) -> Evidence:
+def _followed(content: bytes, names: list[str], end: int) -> Diagnosis:
     whole, rest = versions_named(content[:end]), versions_named(content[end:])
     first = f"the whole of {whole[0]}" if whole else "a whole JSON value"
     of = f" of {rest[0]}" if rest else ""
     if not names and b'"stress' not in content:
-        return Evidence("garbage-read", "JSON that is no document of this run, with more behind it", 5, end)
-    return Evidence("torn-read", f"{first}, followed by {len(content) - end:,} bytes more{of}", 1, end)
+        return Diagnosis(GARBAGE_READ, "JSON that is no document of this run, with more behind it", 5, end)
+    return Diagnosis(TORN_READ, f"{first}, followed by {len(content) - end:,} bytes more{of}", 1, end)
 
 
-def _mixed(content: bytes, names: list[str]) -> Evidence:
+def _mixed(content: bytes, names: list[str]) -> Diagnosis:
     where = writers_in(content)[1][1]
     said = " and ".join(names[:2]) if len(names) == 2 else f"{', '.join(names[:3])} and others"
-    return Evidence("torn-read", f"a mixture of {said}", 0, where)
+    return Diagnosis(TORN_READ, f"a mixture of {said}", 0, where)

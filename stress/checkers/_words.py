@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
+from stress.anomalies import Anomaly
 from stress.history.history import FileFacts, History
 from stress.history.record import NO_VERSION, Kind, Operation, Outcome, format_version
-from stress.payload import writers_in
-from stress.result import Finding, Verdict, witness
+from stress.result import Details, Evidence, Finding, Verdict, witness
+from stress.workload.payload import writers_in
 
 __all__ = ["WITNESS_MAX", "counted", "did", "excerpt", "finding", "moment", "parts", "pick", "span", "who"]
 
@@ -79,13 +80,14 @@ def pick(rows: Iterable[int | None]) -> list[int]:
 def finding(
     history: History,
     checker: str,
-    anomaly: str,
+    anomaly: Anomaly,
     facts: FileFacts | None,
     message: str,
     rows: Iterable[int | None] = (),
-    detail: Sequence[str] = (),
+    detail: Details = (),
     count: int = 1,
     verdict: Verdict = Verdict.FAIL,
+    evidence: Evidence | None = None,
 ) -> Finding:
     """A finding on a file; the first of ``rows`` is what it is about. Its scenario is that row's, else the file's."""
     chosen = pick(rows)
@@ -101,8 +103,9 @@ def finding(
         file=facts.path if facts is not None else "",
         message=message,
         witness=witness(history, chosen),
-        detail=tuple(detail),
+        detail=detail,
         count=int(count),
         verdict=verdict,
         focus=history.operation(chosen[0]) if chosen else None,
+        evidence=evidence,
     )

@@ -12,15 +12,25 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from stress.checkers._appended import Log, Rows, log_of, overtaken
-from stress.checkers._clusters import LAST
-from stress.checkers._looks import Strange, strange_looks
+from stress.anomalies import (
+    DUPLICATE_APPEND,
+    FUTURE_READ,
+    INCOMPATIBLE_ORDERS,
+    LOST_APPEND,
+    PHANTOM_APPEND,
+    REORDERED_APPEND,
+    STALE_READ,
+    TORN_APPEND,
+)
+from stress.checkers._log.append_order import Log, Rows, log_of, overtaken
+from stress.checkers._log.non_prefix_reads import NonPrefixReads, find_non_prefix_reads
+from stress.checkers._register.clusters import LAST
 from stress.checkers._words import counted, did, excerpt, finding, moment, parts, span, who
 from stress.checkers.registry import checker
 from stress.checkers.torn import Garbled, garbled
 from stress.history.history import FileFacts, History
-from stress.history.record import INITIAL, Kind, Outcome, format_version
-from stress.result import Finding
+from stress.history.record import INITIAL, Format, Kind, Outcome, format_version
+from stress.result import Details, Finding
 
 __all__ = ["appends"]
 
@@ -29,11 +39,11 @@ __all__ = ["appends"]
 def appends(history: History) -> Iterable[Finding]:
     """Lost, duplicate, reordered, torn and phantom appends, and looks at a log that do not fit its end."""
     for index, facts in history.files_for("appends"):
-        if facts.form != "log":
+        if facts.form is not Format.LOG:
             continue
         log = log_of(history, index)
         if log is not None:
-            strange = strange_looks(history, log, index)
+            strange = find_non_prefix_reads(history, log, index)
             yield from _lost(history, log, strange)
             yield from _doubled(history, log, strange)
             yield from _phantom(history, log, strange)
@@ -46,7 +56,7 @@ def _end(history: History, log: Log) -> str:
     return "when all had ended" if log.at == LAST else f"at {moment(history, log.at)}"
 
 
-def _lost(history: History, log: Log, strange: Strange) -> Iterator[Finding]:
+def _lost(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Finding]:
     acknowledged = np.flatnonzero((log.outcome == Outcome.OK) & (log.place < 0) & (log.ret < log.at))
     seen = [append for append in strange.vanished if log.outcome[append] != Outcome.OK or log.ret[append] >= log.at]
     head = log.facts.initial == INITIAL and INITIAL not in log.tokens[:1]
@@ -55,7 +65,7 @@ def _lost(history: History, log: Log, strange: Strange) -> Iterator[Finding]:
         return
     if not len(acknowledged) and not seen:
         message = f"The record that the log held before the run was not at its beginning {_end(history, log)}."
-        yield finding(history, "appends", "lost-append", log.facts, message)
+        yield finding(history, "appends", LOST_APPEND, log.facts, message)
         return
     # The one that shows the most: seen by somebody, and then gone; else the first.
     first = next((a for a in acknowledged.tolist() if a in strange.vanished), None)
@@ -70,12 +80,12 @@ def _lost(history: History, log: Log, strange: Strange) -> Iterator[Finding]:
     if len(acknowledged) > 1:
         message += f" Of {counted(total, 'acknowledged append')}, {len(acknowledged):,} are not there."
     rivals = _rivals(log, lost)
-    detail = [f"expected: {format_version(op.version)} once in the log", "seen:     nothing of it"]
+    detail: Details = (("expected", f"{format_version(op.version)} once in the log"), ("seen", "nothing of it"))
     if len(rivals):
         rival = history.operation(int(log.rows[rivals[0]]))
-        detail.append(f"meanwhile {did(history, rival)}, and that is there")
+        detail += (("meanwhile", f"{did(history, rival)}, and that is there"),)
     rows = [log.rows[lost], look, *log.rows[rivals]]
-    yield finding(history, "appends", "lost-append", log.facts, message, rows, detail, count)
+    yield finding(history, "appends", LOST_APPEND, log.facts, message, rows, detail, count)
 
 
 def _rivals(log: Log, lost: int) -> Rows:
@@ -85,7 +95,7 @@ def _rivals(log: Log, lost: int) -> Rows:
     return found[np.argsort(np.abs(log.ret[found] - log.ret[lost]), kind="stable")][:2]
 
 
-def _doubled(history: History, log: Log, strange: Strange) -> Iterator[Finding]:
+def _doubled(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Finding]:
     values, counts = np.unique(log.tokens, return_counts=True)
     doubled = values[counts > 1].tolist()
     versions = list(dict.fromkeys([*doubled, *strange.doubled]))
@@ -105,10 +115,10 @@ def _doubled(history: History, log: Log, strange: Strange) -> Iterator[Finding]:
         rows.append(look)
         op = history.operation(look)
         message = f"{made}{who(op)} read the log at {span(history, op)} and saw {format_version(version)} in it twice."
-    yield finding(history, "appends", "duplicate-append", log.facts, message, rows, count=len(versions))
+    yield finding(history, "appends", DUPLICATE_APPEND, log.facts, message, rows, count=len(versions))
 
 
-def _phantom(history: History, log: Log, strange: Strange) -> Iterator[Finding]:
+def _phantom(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Finding]:
     failed = log.version[(log.outcome == Outcome.FAIL) & (log.place >= 0)].tolist()
     # While a run is under way, the append may be one that is not in the history yet.
     nobodys = log.tokens[(log.append < 0) & ~log.pre_made(log.tokens)].tolist() if log.at == LAST else []
@@ -129,10 +139,10 @@ def _phantom(history: History, log: Log, strange: Strange) -> Iterator[Finding]:
     else:
         message = f"{where}, a record that nobody appended to it in this run."
     message = message[0].upper() + message[1:] if message.startswith("when") else message
-    yield finding(history, "appends", "phantom-append", log.facts, message, [*rows, look], count=len(versions))
+    yield finding(history, "appends", PHANTOM_APPEND, log.facts, message, [*rows, look], count=len(versions))
 
 
-def _late(history: History, log: Log, strange: Strange) -> Iterator[Finding]:
+def _late(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Finding]:
     """Pairs that stand in an order which real time forbids."""
     pairs = overtaken(history, log)
     kinds = history.ops["kind"]
@@ -147,7 +157,7 @@ def _late(history: History, log: Log, strange: Strange) -> Iterator[Finding]:
         name = format_version(history.operation(first).version) if first >= 0 else "it"
         message = f"{one}; then {did(history, two)}; but in the log {name} stands behind {format_version(two.version)}."
         yield finding(
-            history, "appends", "reordered-append", log.facts, message, [first, second], count=len(reordered)
+            history, "appends", REORDERED_APPEND, log.facts, message, [first, second], count=len(reordered)
         )  # fmt: skip
     future = np.flatnonzero(behind & ~began)
     if len(future):
@@ -157,13 +167,13 @@ def _late(history: History, log: Log, strange: Strange) -> Iterator[Finding]:
             f"{who(append)} had begun to append it at {moment(history, append.invoke)}."
         )
         rows = [pairs.first[future[0]], pairs.second[future[0]]]
-        yield finding(history, "appends", "future-read", log.facts, message, rows, count=len(future))
+        yield finding(history, "appends", FUTURE_READ, log.facts, message, rows, count=len(future))
     stale = np.flatnonzero(~behind)
     if len(stale) or strange.stale:
         yield _stale(history, log, strange, pairs.first[stale], pairs.second[stale])
 
 
-def _stale(history: History, log: Log, strange: Strange, firsts: Rows, looks: Rows) -> Finding:
+def _stale(history: History, log: Log, strange: NonPrefixReads, firsts: Rows, looks: Rows) -> Finding:
     if len(looks):
         first, row = int(firsts[0]), int(looks[0])
     else:
@@ -178,11 +188,11 @@ def _stale(history: History, log: Log, strange: Strange, firsts: Rows, looks: Ro
         had = f"records that {who(before)} had found there before, at {span(history, before)}"
     message = f"{who(op)} read the log at {span(history, op)} and did not see {had}."
     return finding(
-        history, "appends", "stale-read", log.facts, message, [row, first], count=len(looks) + len(strange.stale)
+        history, "appends", STALE_READ, log.facts, message, [row, first], count=len(looks) + len(strange.stale)
     )  # fmt: skip
 
 
-def _crossed(history: History, log: Log, strange: Strange) -> Iterator[Finding]:
+def _crossed(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Finding]:
     if not strange.crossed:
         return
     row, late, early = strange.crossed[0]
@@ -197,7 +207,7 @@ def _crossed(history: History, log: Log, strange: Strange) -> Iterator[Finding]:
     rows = [row, *(log.rows[at] for at in (late, early) if at >= 0)]
     message = f"{who(op)} read the log at {span(history, op)} and {saw}."
     yield finding(
-        history, "appends", "incompatible-orders", log.facts, message, rows, count=len(strange.crossed)
+        history, "appends", INCOMPATIBLE_ORDERS, log.facts, message, rows, count=len(strange.crossed)
     )  # fmt: skip
 
 
@@ -207,7 +217,8 @@ def _torn(history: History, index: int, facts: FileFacts, log: Log | None) -> It
     rows = garbled(history, index) if log is None else log.garbled
     if not spans and not len(rows):
         return
-    message, witness, detail = "", list[int](), list[str]()
+    message, witness = "", list[int]()
+    detail: Details = ()
     if len(rows):
         first = Garbled(history, index, rows)
         message, witness, detail = first.message, first.rows, first.detail
@@ -218,9 +229,9 @@ def _torn(history: History, index: int, facts: FileFacts, log: Log | None) -> It
             f"record, the first at offset {start:,}"
         )
         whose = parts(log.content[start:stop])
-        shown = [f"at end:   {excerpt(log.content, start)}", *([f"parts:    {whose}"] if whose else [])]
+        shown = (("at end", excerpt(log.content, start)), *((("parts", whose),) if whose else ()))
         message = f"{message} {left[0].upper()}{left[1:]}." if message else f"{left[0].upper()}{left[1:]}."
         detail += shown
     yield finding(
-        history, "appends", "torn-append", facts, message, witness, detail, len(rows) + len(spans)
+        history, "appends", TORN_APPEND, facts, message, witness, detail, len(rows) + len(spans)
     )  # fmt: skip

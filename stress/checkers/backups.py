@@ -9,19 +9,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stress.checkers._clusters import clusters_of
-from stress.checkers._evidence import classify
-from stress.checkers._judged import Judged
+from stress.anomalies import BAD_BACKUP, LOST_BACKUP
+from stress.checkers._evidence import diagnose
+from stress.checkers._register.clusters import clusters_of
+from stress.checkers._register.read_analysis import ReadAnalysis
 from stress.checkers._words import did, finding, moment, span, who
 from stress.checkers.registry import checker
 from stress.checkers.torn import meanwhile
 from stress.history.history import FileFacts, History
+from stress.history.notes import BackupNote
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Outcome, format_version
-from stress.result import Finding
+from stress.result import Details, Finding
 
 __all__ = ["backups"]
 
 Rows = NDArray[np.intp]
+_NOWHERE = BackupNote("")
 
 
 @checker("backups")
@@ -30,7 +33,7 @@ def backups(history: History) -> Iterable[Finding]:
     for index, facts in history.files_for("backups"):
         rows = history.rows(index, Kind.BACKUP, outcome=Outcome.OK)
         paths, digests = _named(history, rows)
-        if facts.form in ("object", "list"):
+        if facts.form.is_document:
             yield from _bad(history, index, facts, rows)
         yield from _lost(history, facts, rows, paths, digests)
 
@@ -38,10 +41,10 @@ def backups(history: History) -> Iterable[Finding]:
 def _named(history: History, rows: Rows) -> tuple[list[str], list[str]]:
     """The paths of backups, and the checksums that they had right after they were made; empty where not known."""
     paths, digests = list[str](), list[str]()
-    for text, _ in history.notes_of(rows):
-        path, _, rest = text.partition("\n")
-        paths.append(posixpath.normpath(path) if path else "")
-        digests.append(rest.partition("\n")[0])
+    for note in history.notes_of(rows):
+        made = note if isinstance(note, BackupNote) else _NOWHERE
+        paths.append(posixpath.normpath(made.path) if made.path else "")
+        digests.append(made.digest)
     return paths, digests
 
 
@@ -58,22 +61,33 @@ def _bad(history: History, index: int, facts: FileFacts, rows: Rows) -> Iterator
     if len(broken) or len(looks):
         row = int(broken[0]) if len(broken) else int(looks[0])
         op = history.operation(row)
-        evidence = classify(op.data, op.text if not op.text.count(".bak") else "", op.size)
-        name = op.text.split("\n")[0] or "a backup"
+        diagnosis = diagnose(op.note, op.size)
+        path = op.note.path if isinstance(op.note, BackupNote) else ""
         if op.kind is Kind.BACKUP:
-            message = f"{who(op)} made the backup {name} at {span(history, op)}, and right after that it was "
+            name = f"the backup {path}" if path else "a backup"
+            message = f"{who(op)} made {name} at {span(history, op)}, and right after that it was "
         else:
-            message = f"{who(op)} read the newest backup, {name}, at {span(history, op)}, and saw "
-        detail = evidence.detail(op.data)
-        message += f"{evidence.what}."
+            name = f"the newest backup, {path}," if path else "the newest backup"
+            message = f"{who(op)} read {name} at {span(history, op)}, and saw "
+        message += f"{diagnosis.what}."
         others = meanwhile(history, index, row, at_most=3)
-        yield finding(history, "backups", "bad-backup", facts, message, [row, *others], detail, count)
+        yield finding(
+            history,
+            "backups",
+            BAD_BACKUP,
+            facts,
+            message,
+            [row, *others],
+            diagnosis.details(),
+            count,
+            evidence=diagnosis.evidence(),
+        )
         return
     assert past.tell is not None
     row, why, others = past.tell()
     op = history.operation(row)
     message = f"{who(op)} made a backup at {span(history, op)} that holds {format_version(op.version)}: {why}."
-    yield finding(history, "backups", "bad-backup", facts, message, [row, *others], count=count)
+    yield finding(history, "backups", BAD_BACKUP, facts, message, [row, *others], count=count)
 
 
 @dataclass
@@ -88,10 +102,10 @@ def _not_current(history: History, index: int) -> _Past:
     """Backups that hold a version which can't have been current while they were made: as reads, they are late."""
     if not len(history.rows(index, Kind.BACKUP)):
         return _Past(0, None)
-    judged = Judged(clusters_of(history, index, Kind.BACKUP))
-    made, kinds = judged.made, history.ops["kind"]
+    reads = ReadAnalysis(clusters_of(history, index, Kind.BACKUP))
+    made, kinds = reads.made, history.ops["kind"]
     backup = (made.read_rows >= 0) & (kinds[made.read_rows] == Kind.BACKUP)
-    late = np.flatnonzero(backup & (judged.stale | judged.early))
+    late = np.flatnonzero(backup & (reads.stale | reads.early))
     aborted = made.aborted[kinds[made.aborted] == Kind.BACKUP]
     phantom = made.phantom[kinds[made.phantom] == Kind.BACKUP] if history.final else made.phantom[:0]
     count = len(late) + len(aborted) + len(phantom)
@@ -103,21 +117,21 @@ def _not_current(history: History, index: int) -> _Past:
     if row in phantom:
         return _Past(count, lambda: (row, "a version nobody wrote", []))
     read = int(late[np.argmin(made.read_rows[late])])
-    return _Past(count, lambda: (row, *_why_late(history, judged, read)))
+    return _Past(count, lambda: (row, *_why_late(history, reads, read)))
 
 
-def _why_late(history: History, judged: Judged, read: int) -> tuple[str, list[int]]:
-    made = judged.made
+def _why_late(history: History, reads: ReadAnalysis, read: int) -> tuple[str, list[int]]:
+    made = reads.made
     old = int(made.read_of[read])
-    write = judged.row_of(old)
-    if judged.early[read]:
+    write = reads.row_of(old)
+    if reads.early[read]:
         return f"its write began at {moment(history, int(made.invoke[old]))} only", [write]
-    new = int(judged.heir[old]) if judged.outlived[read] else int(judged.replaced_by[old])
-    if judged.undecided[read] or new < 0:
+    new = int(reads.child[old]) if reads.stale_by_descendant[read] else int(reads.replaced_by[old])
+    if reads.stale_mutual[read] or new < 0:
         return "other versions had been seen in between", [write]
-    proof = history.operation(judged.first_sight(new))
+    proof = history.operation(reads.first_observation(new))
     why = f"{format_version(int(made.version[new]))} was in its place by {moment(history, proof.ret)} already"
-    return f"{why} ({did(history, proof)})", [judged.first_sight(new), judged.row_of(new), write]
+    return f"{why} ({did(history, proof)})", [reads.first_observation(new), reads.row_of(new), write]
 
 
 @dataclass
@@ -156,7 +170,7 @@ def _lost(history: History, facts: FileFacts, rows: Rows, paths: list[str], dige
     count = len(found.overwritten) + len(found.nothing) + len(found.changed)
     if not count:
         return
-    detail = list[str]()
+    detail: Details = ()
     if found.overwritten:
         witness = list(found.overwritten[0])
         other, op = (history.operation(row) for row in witness)
@@ -165,8 +179,8 @@ def _lost(history: History, facts: FileFacts, rows: Rows, paths: list[str], dige
             f"{who(other)} made the backup {path} at {span(history, other)}, and {who(op)} made one of the same "
             f"name at {span(history, op)}: the second has overwritten the first."
         )
-        held = [f"{format_version(each.version)} right after {who(each)} had made it" for each in (other, op)]
-        detail = [f"it held  {words}" for words in held]
+        held = (f"{format_version(each.version)} right after {who(each)} had made it" for each in (other, op))
+        detail = tuple(("it held", words) for words in held)
     else:
         witness = (found.nothing or found.changed)[:1]
         op = history.operation(witness[0])
@@ -184,4 +198,4 @@ def _lost(history: History, facts: FileFacts, rows: Rows, paths: list[str], dige
                 f"{made}, and it held {format_version(op.version)}; when all had ended it held other bytes "
                 f"({format_version(kept[0])})."
             )
-    yield finding(history, "backups", "lost-backup", facts, message, witness, detail, count)
+    yield finding(history, "backups", LOST_BACKUP, facts, message, witness, detail, count)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable
 
+from stress.anomalies import LEFTOVER_TEMP
 from stress.checkers._words import counted, finding
 from stress.checkers.registry import checker
 from stress.history.history import History
+from stress.history.record import End
 from stress.result import Finding
 
 __all__ = ["leftovers"]
@@ -24,13 +26,13 @@ def leftovers(history: History) -> Iterable[Finding]:
     first = history.leftovers[0]
     # A temp file bears its file's name, as a rule, and stands beside it.
     facts = min(watched, key=lambda facts: _strangeness(first, facts.path))
-    killed = sum(process.end in ("killed", "hung") for process in history.processes)
+    killed = sum(process.end in (End.KILLED, End.HUNG) for process in history.processes)
     after = f"after {counted(killed, 'process', 'processes')} had been killed" if killed else "though nobody was killed"
-    shown = [f"left: {path}" for path in history.leftovers[:5]]
+    shown = tuple(("left", path) for path in history.leftovers[:5])
     if len(history.leftovers) > len(shown):
-        shown.append(f"and {len(history.leftovers) - len(shown):,} more")
+        shown += (("left", f"{len(history.leftovers) - len(shown):,} more"),)
     message = f"Left behind, {after}: {counted(len(history.leftovers), 'file')}, such as {first}."
-    yield finding(history, "leftovers", "leftover-temp", facts, message, detail=shown, count=len(history.leftovers))
+    yield finding(history, "leftovers", LEFTOVER_TEMP, facts, message, detail=shown, count=len(history.leftovers))
 
 
 def _strangeness(leftover: str, path: str) -> tuple[bool, bool]:

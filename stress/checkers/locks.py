@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from stress.anomalies import LOCK_OVERLAP
 from stress.checkers._columns import running_argmax
 from stress.checkers._words import finding, moment, who
 from stress.checkers.registry import checker
@@ -40,7 +41,7 @@ def locks(history: History) -> Iterable[Finding]:
             f"{who(one)} held the lock from {moment(history, one.held_from)} to {moment(history, one.held_to)}, and "
             f"{who(two)} got it at {moment(history, two.held_from)}: for {both / 1e6:.3f} ms both held it."
         )
-        detail = ["expected: one holder at a time", f"seen:     two at {moment(history, two.held_from)}"]
+        detail = (("expected", "one holder at a time"), ("seen", f"two at {moment(history, two.held_from)}"))
         yield finding(
-            history, "locks", "lock-overlap", facts, message, [first, second], detail, len(overlapping)
+            history, "locks", LOCK_OVERLAP, facts, message, [first, second], detail, len(overlapping)
         )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from stress.anomalies import METADATA_LOST
 from stress.checkers._words import finding
 from stress.checkers.registry import checker
 from stress.history.history import FileFacts, FinalFile, History
@@ -20,8 +21,9 @@ def metadata(history: History) -> Iterable[Finding]:
         lost = _lost(facts, history.final[index]) if history.final else []
         if lost:
             changes = history.rows(index, Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.RECOVER, outcome=Outcome.OK)
+            detail = tuple(("lost", each) for each in lost)
             message = f"After {len(changes):,} changes the file is not what it was: {'; '.join(lost)}."
-            yield finding(history, "metadata", "metadata-lost", facts, message, changes[:1].tolist(), lost, len(lost))
+            yield finding(history, "metadata", METADATA_LOST, facts, message, changes[:1].tolist(), detail, len(lost))
 
 
 def _lost(facts: FileFacts, final: FinalFile) -> list[str]:

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from stress.anomalies import HANG, STARVATION
 from stress.checkers._words import counted, did, finding
 from stress.checkers.registry import checker
 from stress.history.history import History, ProcessFacts
+from stress.history.record import End
 from stress.result import Finding
 
 __all__ = ["progress"]
@@ -29,7 +31,7 @@ def progress(history: History) -> Iterable[Finding]:
 
 def _hangs(history: History) -> Iterator[Finding]:
     ops = history.ops
-    hung = [facts.process for facts in history.processes if facts.end == "hung"]
+    hung = [facts.process for facts in history.processes if facts.end is End.HUNG]
     took = ops["return"] - ops["invoke"]
     late = took > history.limit if history.limit else np.zeros(len(ops), np.bool_)
     if hung:  # the last operation of each, which is what it hung in
@@ -40,7 +42,7 @@ def _hangs(history: History) -> Iterator[Finding]:
         late |= last
         if without := sorted(set(hung) - set(ops["process"][rows].tolist())):
             message = f"p{without[0]} had to be killed at the end, and had not begun a single operation."
-            yield finding(history, "progress", "hang", None, message, count=len(without))
+            yield finding(history, "progress", HANG, None, message, count=len(without))
     rows = np.flatnonzero(late)
     for file in np.unique(ops["file"][rows]).tolist():
         own = rows[ops["file"][rows] == file]
@@ -49,13 +51,13 @@ def _hangs(history: History) -> Iterator[Finding]:
         allowed = f"; {history.limit / 1e9:g} s are allowed" if history.limit else ""
         ended = " and had to be killed" if op.process in hung else ""
         message = f"{did(history, op)}: it took {took[worst] / 1e9:.1f} s{ended}{allowed}."
-        yield finding(history, "progress", "hang", history.files[file], message, [worst], count=len(own))
+        yield finding(history, "progress", HANG, history.files[file], message, [worst], count=len(own))
 
 
 def _starvation(history: History) -> Iterator[Finding]:
     peers: dict[tuple[int, str], list[ProcessFacts]] = {}
     for facts in history.processes:
-        if facts.end == "finished" and facts.started <= history.began and facts.ended >= history.ended > 0:
+        if facts.end is End.FINISHED and facts.started <= history.began and facts.ended >= history.ended > 0:
             peers.setdefault((int(facts.language), facts.role), []).append(facts)
     if not any(len(those) >= PEERS_MIN for those in peers.values()):
         return
@@ -82,4 +84,4 @@ def _starvation(history: History) -> Iterator[Finding]:
             f"{len(known)} like it {median:,.0f} and more; its longest: {did(history, history.operation(longest))}."
         )
         file = history.files[int(ops["file"][longest])]
-        yield finding(history, "progress", "starvation", file, message, [longest])
+        yield finding(history, "progress", STARVATION, file, message, [longest])

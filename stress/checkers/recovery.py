@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from stress.anomalies import BAD_RECOVERY, LOST_EVIDENCE
 from stress.checkers._words import did, finding, moment, span, who
 from stress.checkers.registry import checker
 from stress.history.history import FileFacts, History
-from stress.history.record import ABSENT, GARBAGE, Kind, Operation, Outcome, format_version
+from stress.history.notes import words_of
+from stress.history.record import ABSENT, GARBAGE, End, Kind, Operation, Outcome, Recovery, format_version
 from stress.result import Finding
 
 __all__ = ["recovery"]
@@ -23,7 +25,7 @@ Wrong = tuple[str, list[int]]
 @checker("recovery")
 def recovery(history: History) -> Iterable[Finding]:
     """Recoveries to the wrong version, of what was valid, or of what can't be recovered; evidence that is gone."""
-    judges = {"restore": _restore, "keep": _keep, "refuse": _refuse}
+    judges = {Recovery.RESTORE: _restore, Recovery.KEEP: _keep, Recovery.REFUSE: _refuse}
     for index, facts in history.files_for("recovery"):
         if facts.recovery is None:
             continue
@@ -31,12 +33,12 @@ def recovery(history: History) -> Iterable[Finding]:
         if wrong:
             message, rows = wrong[0]
             wanted = {
-                "restore": f"expected: {format_version(facts.recovered)}, the newest valid backup",
-                "keep": f"expected: {format_version(facts.initial)}, as it was: it is valid",
-                "refuse": "expected: a refusal, and the file as it was: no backup of it is valid",
+                Recovery.RESTORE: f"{format_version(facts.recovered)}, the newest valid backup",
+                Recovery.KEEP: f"{format_version(facts.initial)}, as it was: it is valid",
+                Recovery.REFUSE: "a refusal, and the file as it was: no backup of it is valid",
             }[facts.recovery]
-            detail = [wanted, *(f"also:     {other}" for other, _ in wrong[1:4])]
-            yield finding(history, "recovery", "bad-recovery", facts, message, rows, detail, len(wrong))
+            detail = (("expected", wanted), *(("also", other) for other, _ in wrong[1:4]))
+            yield finding(history, "recovery", BAD_RECOVERY, facts, message, rows, detail, len(wrong))
         if history.final and not history.final[index].evidence_kept:
             rows = history.rows(index, Kind.RECOVER)[:1].tolist()
             by = f"; first, {did(history, history.operation(rows[0]))}" if rows else ""
@@ -44,7 +46,7 @@ def recovery(history: History) -> Iterable[Finding]:
                 f"The {len(facts.corrupt):,} corrupt bytes that the file held before the run are in no file beside it "
                 f"any more: what could still be saved of them is lost{by}."
             )
-            yield finding(history, "recovery", "lost-evidence", facts, message, rows)
+            yield finding(history, "recovery", LOST_EVIDENCE, facts, message, rows)
 
 
 def _saw(op: Operation) -> str:
@@ -59,7 +61,7 @@ def _left(history: History, index: int) -> str:
     return "the file held " + ("no document" if final.version == GARBAGE else format_version(final.version))
 
 
-def _looks(history: History, index: int, written: tuple[int, ...]) -> tuple[Rows, NDArray[np.bool_]]:
+def _reads(history: History, index: int, written: tuple[int, ...]) -> tuple[Rows, NDArray[np.bool_]]:
     """What was seen of the file, by readers and by recoverers when they were done; and which of it is none of
     ``written``, nor what somebody wrote in the run.
     """
@@ -73,7 +75,7 @@ def _looks(history: History, index: int, written: tuple[int, ...]) -> tuple[Rows
 def _restore(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
     ops = history.ops
     done = history.rows(index, Kind.RECOVER, outcome=Outcome.OK)
-    rows, other = _looks(history, index, (facts.recovered,))
+    rows, other = _reads(history, index, (facts.recovered,))
     first = int(done[np.argmin(ops["return"][done])]) if len(done) else -1
     own = ops["kind"][rows] == Kind.RECOVER
     since = own | (ops["invoke"][rows] > ops["return"][first]) if first >= 0 else np.zeros(len(rows), np.bool_)
@@ -106,11 +108,11 @@ def _refused(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
     """Nobody recovered what could be; those that were killed in it are excused."""
     ops = history.ops
     rows = history.rows(index, Kind.RECOVER)
-    excused = [process.process for process in history.processes if process.end in ("killed", "hung", "died")]
+    excused = [process.process for process in history.processes if process.end in (End.KILLED, End.HUNG, End.DIED)]
     tried = rows[(ops["outcome"][rows] == Outcome.FAIL) | ~np.isin(ops["process"][rows], excused)]
     if len(tried):
         op = history.operation(int(tried[0]))
-        why = f" ({op.text.splitlines()[0][:200]})" if op.text else ""
+        why = f" ({said.splitlines()[0][:200]})" if (said := words_of(op.note)) else ""
         yield (
             f"{who(op)} was to recover the file at {span(history, op)} and could not{why}, although a valid backup of "
             f"{format_version(facts.recovered)} lies beside it; nobody else recovered it either.",
@@ -119,7 +121,7 @@ def _refused(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
 
 
 def _keep(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
-    rows, other = _looks(history, index, (facts.initial,))
+    rows, other = _reads(history, index, (facts.initial,))
     for row in rows[other].tolist():
         op = history.operation(row)
         yield (
@@ -138,7 +140,7 @@ def _refuse(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
         op = history.operation(row)
         said = f"{who(op)} recovered the file at {span(history, op)} and was told that it was done"
         yield f"{said}, but there is nothing valid to recover it from; then it held {_saw(op)}.", [row]
-    rows, other = _looks(history, index, (ABSENT, GARBAGE, facts.initial))
+    rows, other = _reads(history, index, (ABSENT, GARBAGE, facts.initial))
     for row in rows[other & (ops["kind"][rows] != Kind.RECOVER)].tolist():
         op = history.operation(row)
         yield f"{did(history, op)}, although there is nothing valid that the file can hold.", [row]

@@ -1,4 +1,4 @@
-"""``register``: each document is a linearizable register (see `stress.checkers._clusters` for the theory and sources).
+"""``register``: each document is a linearizable register. Theory and sources: `stress.checkers._register.clusters`.
 
 That an update is atomic, with nothing between the version it read and the one it wrote, is checked by ``updates``,
 which shares the clusters. Together the two are exact: they find something iff no order of the operations explains the
@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from stress.checkers._clusters import FINAL, Clusters
-from stress.checkers._judged import Judged, judge
+from stress.anomalies import ABORTED_READ, FUTURE_READ, LOST_WRITE, PHANTOM_READ, STALE_READ
+from stress.checkers._register.clusters import FINAL, Clusters
+from stress.checkers._register.read_analysis import ReadAnalysis, analyse_reads
 from stress.checkers._words import did, finding, moment, span, who
 from stress.checkers.registry import checker
 from stress.history.history import History
@@ -26,62 +27,60 @@ __all__ = ["register"]
 def register(history: History) -> Iterable[Finding]:
     """Stale, future, aborted and phantom reads of documents, and acknowledged writes that are gone at the end."""
     for index, facts in history.files_for("register"):
-        if facts.form not in ("object", "list"):
+        if not facts.form.is_document:
             continue
-        judged = judge(history, index)
-        yield from _stale(history, judged)
-        yield from _lost(history, judged)
-        yield from _early(history, judged)
-        yield from _aborted(history, judged.made, index)
-        yield from _phantom(history, judged.made, index)
+        reads = analyse_reads(history, index)
+        yield from _stale(history, reads)
+        yield from _lost(history, reads)
+        yield from _early(history, reads)
+        yield from _aborted(history, reads.made, index)
+        yield from _phantom(history, reads.made, index)
 
 
-def _stale(history: History, judged: Judged) -> Iterator[Finding]:
-    made = judged.made
-    stale = np.flatnonzero(judged.stale)
+def _stale(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
+    made = reads.made
+    stale = np.flatnonzero(reads.stale)
     if not len(stale):
         return
-    certain = stale[(judged.replaced | judged.outlived)[stale]]
+    certain = stale[(reads.stale_by_write | reads.stale_by_descendant)[stale]]
     chosen = certain if len(certain) else stale
     # The earliest: what comes after it may be no more than its consequence. Of undecided ones, the last seen: the
     # others were not wrong yet.
     at = np.argmin(made.read_invoke[chosen]) if len(certain) else np.argmax(made.read_invoke[chosen])
     read = int(chosen[at])
     old, row = int(made.read_of[read]), int(made.read_rows[read])
-    if judged.outlived[read]:
-        new, why = int(judged.heir[old]), "was made from it"
-    elif judged.replaced[read]:
-        new, why = int(judged.replaced_by[old]), "was written after it was there"
+    if reads.stale_by_descendant[read]:
+        new, why = int(reads.child[old]), "was made from it"
+    elif reads.stale_by_write[read]:
+        new, why = int(reads.replaced_by[old]), "was written after it was there"
     else:
-        new, why = _other(judged, old, int(made.read_invoke[read])), "had been seen after it"
-    op, proof = history.operation(row), history.operation(judged.first_sight(new))
+        new, why = _other(reads, old, int(made.read_invoke[read])), "had been seen after it"
+    op, proof = history.operation(row), history.operation(reads.first_observation(new))
     saw = "no file, as at the start" if op.version == ABSENT else format_version(op.version)
     newer = format_version(int(made.version[new]))
     message = (
         f"{who(op)} read {saw} at {span(history, op)}, but {newer}, which {why}, was in its place by "
         f"{moment(history, proof.ret)}: {did(history, proof)}."
     )
-    rows = [row, judged.first_sight(new), made.rows[new], made.rows[old], judged.first_sight(old)]
-    if not (judged.replaced[read] or judged.outlived[read]):
-        rows.append(judged.last_sight(new))
-    detail = [f"expected: {newer} or a newer version", f"seen:     {saw}"]
-    yield finding(
-        history, "register", "stale-read", made.facts, message, judged.proven(history, rows), detail, len(stale)
-    )
+    rows = [row, reads.first_observation(new), made.rows[new], made.rows[old], reads.first_observation(old)]
+    if not (reads.stale_by_write[read] or reads.stale_by_descendant[read]):
+        rows.append(reads.last_observation(new))
+    detail = (("expected", f"{newer} or a newer version"), ("seen", saw))
+    yield finding(history, "register", STALE_READ, made.facts, message, reads.proven(history, rows), detail, len(stale))
 
 
-def _other(judged: Judged, old: int, invoke: int) -> int:
+def _other(reads: ReadAnalysis, old: int, invoke: int) -> int:
     """The cluster with which ``old`` can't be put in an order."""
-    behind = (judged.s > judged.f[old]) & (judged.f < invoke)
+    behind = (reads.s > reads.f[old]) & (reads.f < invoke)
     behind[[0, old]] = False
     found = np.flatnonzero(behind)
-    return int(found[np.argmin(judged.f[found])]) if len(found) else old
+    return int(found[np.argmin(reads.f[found])]) if len(found) else old
 
 
-def _lost(history: History, judged: Judged) -> Iterator[Finding]:
+def _lost(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
     """The final state is older than a blind write; of updates that are gone, ``updates`` tells."""
-    made = judged.made
-    old, newer = judged.after_the_end()
+    made = reads.made
+    old, newer = reads.after_the_end()
     newer = newer[made.parent[newer] < 0]
     if not len(newer):
         return
@@ -91,19 +90,17 @@ def _lost(history: History, judged: Judged) -> Iterator[Finding]:
     op = history.operation(int(made.rows[last]))
     name = format_version(int(made.version[old]))
     left = "there was no file" if made.version[old] == ABSENT else f"the file held {name}"
-    since = "as before the run" if old == 0 else f"which was there by {moment(history, int(judged.f[old]))} already"
+    since = "as before the run" if old == 0 else f"which was there by {moment(history, int(reads.f[old]))} already"
     known = "and it was acknowledged" if op.outcome is Outcome.OK else "and it was seen"
     message = f"{did(history, op)} {known}, but when all had ended {left}, {since}."
-    detail = [f"expected: {format_version(op.version)} or a newer version", f"seen:     {left}"]
-    rows = [made.rows[last], made.rows[old], judged.first_sight(old), judged.last_sight(last)]
-    yield finding(
-        history, "register", "lost-write", made.facts, message, judged.proven(history, rows), detail, len(newer)
-    )
+    detail = (("expected", f"{format_version(op.version)} or a newer version"), ("seen", left))
+    rows = [made.rows[last], made.rows[old], reads.first_observation(old), reads.last_observation(last)]
+    yield finding(history, "register", LOST_WRITE, made.facts, message, reads.proven(history, rows), detail, len(newer))
 
 
-def _early(history: History, judged: Judged) -> Iterator[Finding]:
-    made = judged.made
-    early = np.flatnonzero(judged.early)
+def _early(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
+    made = reads.made
+    early = np.flatnonzero(reads.early)
     if not len(early):
         return
     read = int(early[np.argmin(made.read_invoke[early])])
@@ -113,8 +110,8 @@ def _early(history: History, judged: Judged) -> Iterator[Finding]:
         f"{who(op)} read {format_version(op.version)} at {span(history, op)}, before {who(writing)} had begun to write "
         f"it at {moment(history, writing.invoke)}."
     )
-    shown = judged.proven(history, [row, write])
-    yield finding(history, "register", "future-read", made.facts, message, shown, count=len(early))
+    shown = reads.proven(history, [row, write])
+    yield finding(history, "register", FUTURE_READ, made.facts, message, shown, count=len(early))
 
 
 def _aborted(history: History, made: Clusters, index: int) -> Iterator[Finding]:
@@ -132,7 +129,7 @@ def _aborted(history: History, made: Clusters, index: int) -> Iterator[Finding]:
         said = f"When all had ended the file held {format_version(made.final_state)}"
     message = f"{said}, but that write had failed for certain: {did(history, history.operation(failed[0]))}."
     count = len(made.aborted) + ends
-    yield finding(history, "register", "aborted-read", made.facts, message, rows, count=count)
+    yield finding(history, "register", ABORTED_READ, made.facts, message, rows, count=count)
 
 
 def _failed(history: History, index: int, version: int) -> list[int]:
@@ -152,4 +149,4 @@ def _phantom(history: History, made: Clusters, index: int) -> Iterator[Finding]:
     else:
         return
     message = f"{said}, but of a version that nobody wrote to this file in this run."
-    yield finding(history, "register", "phantom-read", made.facts, message, reads[:1], count=len(reads) + ends)
+    yield finding(history, "register", PHANTOM_READ, made.facts, message, reads[:1], count=len(reads) + ends)

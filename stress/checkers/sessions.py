@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stress.checkers._chains import Chains, chains
-from stress.checkers._clusters import FIRST, Clusters, clusters_of
+from stress.anomalies import NON_MONOTONIC_READ, STALE_READ, Anomaly
 from stress.checkers._columns import Flags, Ints, grouping, segment_starts, segmented_max_before
+from stress.checkers._register.chains import Chains, chains
+from stress.checkers._register.clusters import FIRST, Clusters, clusters_of
 from stress.checkers._words import finding, span, who
 from stress.checkers.registry import checker
 from stress.history.history import History
@@ -41,7 +42,7 @@ class _Sessions:
 def sessions(history: History) -> Iterable[Finding]:
     """Reads of what the same process knew to be over."""
     for index, facts in history.files_for("sessions"):
-        if facts.form not in ("object", "list"):
+        if not facts.form.is_document:
             continue
         known = _sessions(history, clusters_of(history, index))
         if len(known.rows):
@@ -75,7 +76,7 @@ def _backwards(history: History, known: _Sessions) -> Iterator[Finding]:
     older &= ~known.own & ~known.starts
     before = np.where(stale, at, np.arange(len(cluster)) - 1)
     wrong = np.flatnonzero(stale | older)
-    for own, anomaly in ((False, "non-monotonic-read"), (True, "stale-read")):
+    for own, anomaly in ((False, NON_MONOTONIC_READ), (True, STALE_READ)):
         those = wrong[known.own[before[wrong]] == own]
         if len(those):
             first = int(those[np.argmin(known.rows[those])])
@@ -83,7 +84,7 @@ def _backwards(history: History, known: _Sessions) -> Iterator[Finding]:
 
 
 def _told(
-    history: History, known: _Sessions, late: int, before: int, anomaly: str, timed: bool, count: int
+    history: History, known: _Sessions, late: int, before: int, anomaly: Anomaly, timed: bool, count: int
 ) -> Finding:  # fmt: skip
     made = known.made
     old, new = int(known.cluster[late]), int(known.cluster[before])
@@ -99,6 +100,6 @@ def _told(
         f"{who(op)} {'wrote' if known.own[before] else 'read'} {names[1]} at {span(history, earlier)}, and then read "
         f"the older {names[0]} at {span(history, op)}, {why}."
     )
-    detail = [f"expected: {names[1]} or a newer version", f"seen:     {names[0]}"]
+    detail = (("expected", f"{names[1]} or a newer version"), ("seen", names[0]))
     rows = [known.rows[late], known.rows[before], made.rows[new], made.rows[old]]
     return finding(history, "sessions", anomaly, made.facts, message, rows, detail, count)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stress.checkers._evidence import Evidence, classify, versions_named
-from stress.checkers._logs import views
+from stress.anomalies import GARBAGE_READ, MISSING_READ, TORN_READ, Anomaly
+from stress.checkers._evidence import Diagnosis, diagnose, versions_named
 from stress.checkers._words import counted, did, excerpt, finding, parts, span, who
 from stress.checkers.registry import checker
 from stress.history.history import FileFacts, History
-from stress.history.record import ABSENT, GARBAGE, Kind, Outcome, format_version, parse_version
-from stress.payload import parse_log
-from stress.result import Finding
+from stress.history.notes import ReturnedDocument, SeenBytes, words_of
+from stress.history.record import ABSENT, GARBAGE, Format, Kind, Outcome, Recovery, format_version, parse_version
+from stress.result import Details, Finding
+from stress.workload.log_replay import replay_log
+from stress.workload.payload import parse_log
 
 __all__ = ["Garbled", "garbled", "meanwhile", "torn"]
 
@@ -29,12 +32,12 @@ Rows = NDArray[np.intp]
 def torn(history: History) -> Iterable[Finding]:
     """Torn, garbage and missing reads; files that are left torn."""
     for index, facts in history.files_for("torn"):
-        if facts.recovery in ("restore", "refuse"):
+        if facts.recovery in (Recovery.RESTORE, Recovery.REFUSE):
             continue  # broken on purpose: `recovery` judges those
-        if facts.form == "log":
+        if facts.form is Format.LOG:
             yield from _logs(history, index, facts)
             yield from _missing(history, index, facts, [])
-        elif facts.form == "other":
+        elif facts.form is Format.OTHER:
             yield from _invented(history, index, facts)
         else:
             yield from _documents(history, index, facts)
@@ -43,47 +46,57 @@ def torn(history: History) -> Iterable[Finding]:
 def _documents(history: History, index: int, facts: FileFacts) -> Iterator[Finding]:
     rows = history.rows(index, Kind.READ, Kind.OBSERVE, outcome=Outcome.OK)
     rows = rows[history.ops["version"][rows] == GARBAGE]
-    found: dict[str, list[tuple[Evidence, int]]] = {}
+    found: dict[Anomaly, list[tuple[Diagnosis, int]]] = {}
     for row in rows[:EXAMINED_MAX].tolist():
         op = history.operation(row)
-        evidence = classify(op.data, op.text, op.size)
-        if evidence.anomaly == "missing-read" and op.kind is Kind.OBSERVE:  # not a reader's default: what was there
-            evidence = Evidence("garbage-read", evidence.what, evidence.rank, evidence.at)
-        found.setdefault(evidence.anomaly, []).append((evidence, row))
+        diagnosis = diagnose(op.note, op.size)
+        if diagnosis.anomaly is MISSING_READ and op.kind is Kind.OBSERVE:  # not a reader's default: what was there
+            diagnosis = replace(diagnosis, anomaly=GARBAGE_READ)
+        found.setdefault(diagnosis.anomaly, []).append((diagnosis, row))
     counts = Counter({anomaly: len(those) for anomaly, those in found.items()})
     if len(rows) > EXAMINED_MAX:
         counts[counts.most_common(1)[0][0]] += len(rows) - EXAMINED_MAX
     left = _left_broken(history, index, facts)
-    for anomaly in ("torn-read", "garbage-read"):
+    for anomaly in (TORN_READ, GARBAGE_READ):
         if anomaly in found:
             yield _shown(history, index, facts, found[anomaly], counts[anomaly], left)
             left = None
     if left is not None:
-        evidence, content = left
-        message = f"When all had ended the file held {evidence.what}. Nobody happened to read it so."
-        yield finding(history, "torn", evidence.anomaly, facts, message, detail=evidence.detail(content))
-    yield from _missing(history, index, facts, [row for _, row in found.get("missing-read", ())])
+        message = f"When all had ended the file held {left.what}. Nobody happened to read it so."
+        yield finding(history, "torn", left.anomaly, facts, message, detail=left.details(), evidence=left.evidence())
+    yield from _missing(history, index, facts, [row for _, row in found.get(MISSING_READ, ())])
 
 
 def _shown(
     history: History,
     index: int,
     facts: FileFacts,
-    those: list[tuple[Evidence, int]],
+    those: list[tuple[Diagnosis, int]],
     count: int,
-    left: tuple[Evidence, bytes] | None,
+    left: Diagnosis | None,
 ) -> Finding:
-    evidence, row = min(those, key=lambda each: (each[0].rank, each[1]))
+    diagnosis, row = min(those, key=lambda each: (each[0].rank, each[1]))
     op = history.operation(row)
-    said = "had its document read" if op.text.startswith("the reader returned") else "read the file"
-    message = f"{who(op)} {said} at {span(history, op)} and saw {evidence.what}."
-    detail = evidence.detail(op.data)
-    if op.text and op.text not in message:
-        detail.append(f"noted:    {op.text[:300]}")
+    said = "had its document read" if isinstance(op.note, ReturnedDocument) else "read the file"
+    message = f"{who(op)} {said} at {span(history, op)} and saw {diagnosis.what}."
+    detail = diagnosis.details()
+    noted = words_of(op.note)
+    if noted and noted not in message:
+        detail += (("noted", noted[:300]),)
     if left is not None:
-        detail.append(f"left so:  when all had ended the file held {left[0].what}")
-    writers = _writes(history, index, versions_named(op.data)[:4]) or meanwhile(history, index, row)
-    return finding(history, "torn", evidence.anomaly, facts, message, [row, *writers], detail, count)
+        detail += (("left so", f"when all had ended the file held {left.what}"),)
+    writers = _writes(history, index, versions_named(diagnosis.content)[:4]) or meanwhile(history, index, row)
+    return finding(
+        history,
+        "torn",
+        diagnosis.anomaly,
+        facts,
+        message,
+        [row, *writers],
+        detail,
+        count,
+        evidence=diagnosis.evidence(),
+    )
 
 
 def _writes(history: History, index: int, names: list[str]) -> list[int]:
@@ -102,14 +115,12 @@ def meanwhile(history: History, index: int, row: int, at_most: int = 2) -> list[
     return [int(each) for each in found[np.argsort(ops["return"][found], kind="stable")][:at_most]]
 
 
-def _left_broken(history: History, index: int, facts: FileFacts) -> tuple[Evidence, bytes] | None:
+def _left_broken(history: History, index: int, facts: FileFacts) -> Diagnosis | None:
     if not history.final or history.final[index].version != GARBAGE or facts.initial == GARBAGE:
         return None
     content = history.final[index].content
-    evidence = classify(content, "", len(content))
-    if evidence.anomaly == "missing-read":
-        evidence = Evidence("garbage-read", evidence.what, evidence.rank, evidence.at)
-    return evidence, content
+    diagnosis = diagnose(SeenBytes(content), len(content))
+    return replace(diagnosis, anomaly=GARBAGE_READ) if diagnosis.anomaly is MISSING_READ else diagnosis
 
 
 def _missing(history: History, index: int, facts: FileFacts, defaults: list[int]) -> Iterator[Finding]:
@@ -131,11 +142,11 @@ def _missing(history: History, index: int, facts: FileFacts, defaults: list[int]
         op = history.operation(int(rows[0]))
         how = "no file" if op.kind is Kind.OBSERVE else "no document: there was no file, or its reader fell back"
         message = f"{who(op)} read the file at {span(history, op)} and found {how}, although {had}."
-        detail = ["left so:  when all had ended there was no file"] if gone else []
+        detail = (("left so", "when all had ended there was no file"),) if gone else ()
         witness = [int(rows[0]), first, *meanwhile(history, index, int(rows[0]))]
-        yield finding(history, "torn", "missing-read", facts, message, witness, detail, len(rows))
+        yield finding(history, "torn", MISSING_READ, facts, message, witness, detail, len(rows))
     elif gone:
-        yield finding(history, "torn", "missing-read", facts, f"When all had ended there was no file, although {had}.")
+        yield finding(history, "torn", MISSING_READ, facts, f"When all had ended there was no file, although {had}.")
 
 
 def _invented(history: History, index: int, facts: FileFacts) -> Iterator[Finding]:
@@ -151,7 +162,7 @@ def _invented(history: History, index: int, facts: FileFacts) -> Iterator[Findin
             f"{who(op)} read the file at {span(history, op)} and got the document {format_version(op.version)}, but "
             "the file never held one."
         )
-        yield finding(history, "torn", "garbage-read", facts, message, rows[:1], count=len(rows))
+        yield finding(history, "torn", GARBAGE_READ, facts, message, rows[:1], count=len(rows))
 
 
 class Garbled:
@@ -164,15 +175,15 @@ class Garbled:
         looks = history.rows(index, Kind.READ, Kind.OBSERVE, Kind.RECOVER, outcome=Outcome.OK)
         own = looks[ops["process"][looks] == self.op.process]
         content, known = b"", False
-        for view in views(history, own[own <= self.row].tolist()):
+        for view in replay_log(history, own[own <= self.row].tolist()):
             if view.row == self.row:
                 content, known = bytes(view.content), view.known
         self.at = parse_log(content)[1]
-        self.detail = ["expected: whole records to the end of the log"]
+        self.detail: Details = (("expected", "whole records to the end of the log"),)
         if known:
             self.what = f"bytes from offset {self.at:,} of {counted(len(content), 'byte')} on that belong to no record"
             whose = parts(content[self.at : self.at + (128 << 10)])
-            self.detail += [f"seen:     {excerpt(content, self.at)}", *([f"parts:    {whose}"] if whose else [])]
+            self.detail += (("seen", excerpt(content, self.at)), *((("parts", whose),) if whose else ()))
         else:
             self.what = f"bytes that belong to no record among {counted(self.op.size, 'byte')} (they were not kept)"
         named = versions_named(content[self.at : self.at + (128 << 10)]) if known else []
@@ -193,4 +204,4 @@ def _logs(history: History, index: int, facts: FileFacts) -> Iterator[Finding]:
     rows = garbled(history, index)
     if len(rows):
         first = Garbled(history, index, rows)
-        yield finding(history, "torn", "torn-read", facts, first.message, first.rows, first.detail, len(rows))
+        yield finding(history, "torn", TORN_READ, facts, first.message, first.rows, first.detail, len(rows))

@@ -2,7 +2,9 @@
 
 Each update says which version it started from. Two that took effect and started from one version: one of them
 overwrote the other. Where no version has two heirs, the updates form chains, and nothing may come between the links of
-a chain: the block of its versions has to find a place among the others as one (see `stress.checkers._clusters`).
+a chain: the block of its versions has to find a place among the others as one.
+
+Theory and sources: `stress.checkers._register.clusters`.
 """
 
 from __future__ import annotations
@@ -12,15 +14,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stress.checkers._blocks import Crossing, crossings
-from stress.checkers._clusters import FAILED, PHANTOM, WITHOUT
+from stress.anomalies import ABORTED_READ, FUTURE_READ, LOST_UPDATE, PHANTOM_READ, TORN_READ
 from stress.checkers._columns import Ints
-from stress.checkers._judged import Judged, judge
+from stress.checkers._register.clusters import FAILED, PHANTOM, WITHOUT
+from stress.checkers._register.interleaving import Interleaving, interleavings
+from stress.checkers._register.read_analysis import ReadAnalysis, analyse_reads
 from stress.checkers._words import counted, did, finding, moment, span, who
 from stress.checkers.registry import checker
 from stress.history.history import History
 from stress.history.record import ABSENT, GARBAGE, Kind, format_version
-from stress.result import Finding
+from stress.result import Details, Finding
 
 __all__ = ["updates"]
 
@@ -29,19 +32,19 @@ __all__ = ["updates"]
 def updates(history: History) -> Iterable[Finding]:
     """Lost updates, and updates that started from what was not there."""
     for index, facts in history.files_for("updates"):
-        if facts.form not in ("object", "list") or not len(history.rows(index, Kind.UPDATE)):
+        if not facts.form.is_document or not len(history.rows(index, Kind.UPDATE)):
             continue
-        judged = judge(history, index)
-        from_nothing, from_garbage = _without(judged)
-        yield from _lost(history, judged, from_nothing)
-        yield from _torn(history, judged, from_garbage)
-        yield from _future(history, judged)
-        yield from _strange(history, judged)
+        reads = analyse_reads(history, index)
+        from_nothing, from_garbage = _without(reads)
+        yield from _lost(history, reads, from_nothing)
+        yield from _torn(history, reads, from_garbage)
+        yield from _future(history, reads)
+        yield from _strange(history, reads)
 
 
-def _without(judged: Judged) -> tuple[Ints, Ints]:
+def _without(reads: ReadAnalysis) -> tuple[Ints, Ints]:
     """The updates that started from nothing though there was something, and those that read what was no document."""
-    made = judged.made
+    made = reads.made
     initial = made.facts.initial
     from_absent = (made.parent == 0) & (made.parent_version == ABSENT)
     without = made.parent == WITHOUT
@@ -60,40 +63,40 @@ class _Case:
     count: int
     message: str
     rows: list[int]
-    detail: list[str]
+    detail: Details = ()
 
 
-def _lost(history: History, judged: Judged, from_nothing: Ints) -> Iterator[Finding]:
-    made = judged.made
+def _lost(history: History, reads: ReadAnalysis, from_nothing: Ints) -> Iterator[Finding]:
+    made = reads.made
     tried = (
-        _one_parent(history, judged),
-        _nothing(history, judged, from_nothing),
-        _between(history, judged, crossings(judged, from_nothing)),
-        _gone(history, judged),
+        _one_parent(history, reads),
+        _nothing(history, reads, from_nothing),
+        _between(history, reads, interleavings(reads, from_nothing)),
+        _gone(history, reads),
     )
     cases = [case for case in tried if case is not None]
     if not cases:
         return
     first = cases[0]
-    count, message, descent = sum(case.count for case in cases), first.message, _descent(judged)
+    count, message, descent = sum(case.count for case in cases), first.message, _descent(reads)
     if descent is not None and descent[1] < descent[0]:
         count = descent[0] - descent[1]
         message += (
             f" {counted(descent[0], 'update was', 'updates were')} acknowledged; the final document descends from only "
             f"{descent[1]:,} of them."
         )
-    rows = judged.proven(history, first.rows)
-    yield finding(history, "updates", "lost-update", made.facts, message, rows, first.detail, count)
+    rows = reads.proven(history, first.rows)
+    yield finding(history, "updates", LOST_UPDATE, made.facts, message, rows, first.detail, count)
 
 
-def _descent(judged: Judged) -> tuple[int, int] | None:
+def _descent(reads: ReadAnalysis) -> tuple[int, int] | None:
     """How many updates were acknowledged, and how many of these the final document comes from; None where blind
     writes make the two differ anyhow, or where the end is not known.
     """
-    made = judged.made
-    if not made.update[1:].all() or not judged.final.any():
+    made = reads.made
+    if not made.update[1:].all() or not reads.final.any():
         return None
-    at, line = int(made.read_of[judged.final][0]), set[int]()
+    at, line = int(made.read_of[reads.final][0]), set[int]()
     while at > 0 and at not in line:
         line.add(at)
         at = int(made.parent[at])
@@ -101,10 +104,10 @@ def _descent(judged: Judged) -> tuple[int, int] | None:
     return len(acknowledged), int(made.ok[list(line)].sum())
 
 
-def _one_parent(history: History, judged: Judged) -> _Case | None:
+def _one_parent(history: History, reads: ReadAnalysis) -> _Case | None:
     """Two or more updates from one version."""
-    made = judged.made
-    branching = judged.chains.branching
+    made = reads.made
+    branching = reads.chains.branching
     heirs = np.flatnonzero((made.parent >= 0) & branching[np.maximum(made.parent, 0)])
     if not len(heirs):
         return None
@@ -122,15 +125,15 @@ def _one_parent(history: History, judged: Judged) -> _Case | None:
         f"{who(second)} updated the same {parent} to {format_version(second.version)} at {span(history, second)}: "
         "neither saw the other's change, so the one that was written last destroyed the other."
     )
-    detail = ["expected: the second update to start from the first", f"seen:     both started from {parent}"]
+    detail = (("expected", "the second update to start from the first"), ("seen", f"both started from {parent}"))
     rows = [made.rows[one], made.rows[two], made.rows[made.parent[one]]]
-    rows += [judged.last_sight(one), judged.last_sight(two)]
+    rows += [reads.last_observation(one), reads.last_observation(two)]
     return _Case(count, message, rows, detail)
 
 
-def _nothing(history: History, judged: Judged, from_nothing: Ints) -> _Case | None:
+def _nothing(history: History, reads: ReadAnalysis, from_nothing: Ints) -> _Case | None:
     """An update that did not find the document that was there."""
-    made = judged.made
+    made = reads.made
     if not len(from_nothing):
         return None
     update = int(from_nothing[np.argmin(made.invoke[from_nothing])])
@@ -147,50 +150,50 @@ def _nothing(history: History, judged: Judged, from_nothing: Ints) -> _Case | No
         f"{who(op)} started an update from nothing at {span(history, op)}: it found {what}, although {had}. What the "
         f"document held is lost in {format_version(op.version)}."
     )
-    return _Case(len(from_nothing), message, [made.rows[update], made.rows[last]], [f"seen:     {what}"])
+    return _Case(len(from_nothing), message, [made.rows[update], made.rows[last]], (("seen", what),))
 
 
-def _between(history: History, judged: Judged, found: Crossing | None) -> _Case | None:
+def _between(history: History, reads: ReadAnalysis, found: Interleaving | None) -> _Case | None:
     """A version that came after the one an update started from, and before the one that it wrote."""
     if found is None:
         return None
-    made = judged.made
+    made = reads.made
     lost = format_version(int(made.version[found.lost]))
-    rows = [judged.row_of(found.lost), judged.last_sight(found.lost), judged.first_sight(found.lost)]
-    rows += [judged.first_sight(found.first), judged.last_sight(found.last)]
+    rows = [reads.row_of(found.lost), reads.last_observation(found.lost), reads.first_observation(found.lost)]
+    rows += [reads.first_observation(found.first), reads.last_observation(found.last)]
     if found.update < 0:
         first, last = found.sides[::2], found.sides[1::2]
-        rows = [judged.first_sight(side) for side in first] + [judged.last_sight(side) for side in last]
-        rows += [judged.row_of(side) for side in found.sides]
+        rows = [reads.first_observation(side) for side in first] + [reads.last_observation(side) for side in last]
+        rows += [reads.row_of(side) for side in found.sides]
         other = format_version(int(made.version[found.first]))
         message = (
             f"The updates that led to {lost} and those that led to {other} overwrote each other: each was there before "
             "the other was made, and neither was made from the other."
         )
-        return _Case(found.count, message, rows, [])
-    op = history.operation(judged.row_of(found.update))
+        return _Case(found.count, message, rows)
+    op = history.operation(reads.row_of(found.update))
     parent = format_version(int(made.parent_version[found.update]))
     message = (
         f"{who(op)} updated {parent} to {format_version(op.version)} at {span(history, op)} and overwrote {lost}, "
-        f"which it had not seen: {_sight(history, judged.row_of(found.lost))}, after "
-        f"{_sight(history, judged.first_sight(found.first))}, and it was there before "
-        f"{_sight(history, judged.last_sight(found.last))}."
+        f"which it had not seen: {_sight(history, reads.row_of(found.lost))}, after "
+        f"{_sight(history, reads.first_observation(found.first))}, and it was there before "
+        f"{_sight(history, reads.last_observation(found.last))}."
     )
-    detail = [
-        f"expected: {format_version(op.version)} made from {lost} or something newer",
-        f"seen:     {format_version(op.version)} made from {parent}",
-    ]
-    return _Case(found.count, message, [judged.row_of(found.update), *rows], detail)
+    detail = (
+        ("expected", f"{format_version(op.version)} made from {lost} or something newer"),
+        ("seen", f"{format_version(op.version)} made from {parent}"),
+    )
+    return _Case(found.count, message, [reads.row_of(found.update), *rows], detail)
 
 
 def _sight(history: History, row: int) -> str:
     return did(history, history.operation(row)) if row >= 0 else "the run began"
 
 
-def _gone(history: History, judged: Judged) -> _Case | None:
+def _gone(history: History, reads: ReadAnalysis) -> _Case | None:
     """Updates that the final state is older than."""
-    made = judged.made
-    last, newer = judged.after_the_end()
+    made = reads.made
+    last, newer = reads.after_the_end()
     newer = newer[made.parent[newer] >= 0]
     if not len(newer):
         return None
@@ -202,56 +205,56 @@ def _gone(history: History, judged: Judged) -> _Case | None:
     message = (
         f"{did(history, op)}, but when all had ended the file held {left}, which was there before: the update is gone."
     )
-    detail = [f"expected: {format_version(op.version)} or what was made of it", f"seen:     {left}"]
-    return _Case(len(newer), message, [made.rows[update], made.rows[last], judged.last_sight(update)], detail)
+    detail = (("expected", f"{format_version(op.version)} or what was made of it"), ("seen", left))
+    return _Case(len(newer), message, [made.rows[update], made.rows[last], reads.last_observation(update)], detail)
 
 
-def _torn(history: History, judged: Judged, torn: Ints) -> Iterator[Finding]:
+def _torn(history: History, reads: ReadAnalysis, torn: Ints) -> Iterator[Finding]:
     if len(torn):
-        made = judged.made
+        made = reads.made
         update = int(torn[np.argmin(made.invoke[torn])])
         op = history.operation(int(made.rows[update]))
         message = (
             f"{who(op)} started an update at {span(history, op)} and found something that is no document: a part of a "
             "write that was under way."
         )
-        shown = judged.proven(history, [made.rows[update]])
-        yield finding(history, "updates", "torn-read", made.facts, message, shown, count=len(torn))
+        shown = reads.proven(history, [made.rows[update]])
+        yield finding(history, "updates", TORN_READ, made.facts, message, shown, count=len(torn))
 
 
-def _future(history: History, judged: Judged) -> Iterator[Finding]:
+def _future(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
     """Versions that had heirs before they were written."""
-    made = judged.made
-    wrong = np.flatnonzero((made.invoke > judged.heir_bound) | judged.chains.cyclic)
+    made = reads.made
+    wrong = np.flatnonzero((made.invoke > reads.child_bound) | reads.chains.cyclic)
     if not len(wrong):
         return
     at = int(wrong[0])
-    heir = int(judged.heir[at]) if not judged.chains.cyclic[at] else int(made.parent[at])
-    writing, proof = history.operation(int(made.rows[at])), history.operation(judged.first_sight(heir))
+    heir = int(reads.child[at]) if not reads.chains.cyclic[at] else int(made.parent[at])
+    writing, proof = history.operation(int(made.rows[at])), history.operation(reads.first_observation(heir))
     message = (
         f"{did(history, writing)}; but {format_version(int(made.version[heir]))}, which comes from it, was there by "
         f"{moment(history, proof.ret)} already ({did(history, proof)})."
     )
-    rows = [made.rows[at], made.rows[heir], judged.first_sight(heir)]
-    rows = judged.proven(history, rows)
-    yield finding(history, "updates", "future-read", made.facts, message, rows, count=len(wrong))
+    rows = [made.rows[at], made.rows[heir], reads.first_observation(heir)]
+    rows = reads.proven(history, rows)
+    yield finding(history, "updates", FUTURE_READ, made.facts, message, rows, count=len(wrong))
 
 
-def _strange(history: History, judged: Judged) -> Iterator[Finding]:
+def _strange(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
     """Updates that started from a version that no write can have put there."""
-    made = judged.made
+    made = reads.made
     for mark, anomaly, why in (
-        (FAILED, "aborted-read", "whose write had certainly failed"),
-        (PHANTOM, "phantom-read", "a version that nobody wrote to this file in this run"),
+        (FAILED, ABORTED_READ, "whose write had certainly failed"),
+        (PHANTOM, PHANTOM_READ, "a version that nobody wrote to this file in this run"),
     ):
         wrong = np.flatnonzero(made.parent == mark)
         if not len(wrong) or (mark == PHANTOM and not history.final):
             continue
-        row, parent = judged.row_of(int(wrong[0])), int(made.parent_version[wrong[0]])
+        row, parent = reads.row_of(int(wrong[0])), int(made.parent_version[wrong[0]])
         op = history.operation(row)
         rows, ops = history.rows(history.files.index(made.facts)), history.ops
         written = rows[ops["version"][rows] == parent][:1]
         start = f"{who(op)} updated {format_version(parent)}, {why},"
         message = f"{start} to {format_version(op.version)} at {span(history, op)}."
-        shown = judged.proven(history, [row, *written])
+        shown = reads.proven(history, [row, *written])
         yield finding(history, "updates", anomaly, made.facts, message, shown, count=len(wrong))

@@ -12,12 +12,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from stress.anomalies import NO_OVERLAP, TOO_FEW_OPERATIONS, UNACCOUNTED, WORKER_DIED, Anomaly
 from stress.checkers._columns import Flags, Ints, among, grouping, segment_starts
 from stress.checkers._words import counted, did, finding
 from stress.checkers.registry import checker
 from stress.history.history import History
-from stress.history.record import Kind, Outcome
-from stress.result import Finding, Verdict
+from stress.history.notes import words_of
+from stress.history.record import End, Kind, Outcome
+from stress.result import Details, Finding, Verdict
 
 __all__ = ["vacuity"]
 
@@ -34,28 +36,28 @@ def vacuity(history: History) -> Iterable[Finding]:
     yield from _deaths(history)
     yield from _unaccounted(history)
     if not len(history.ops):
-        yield _doubt(history, "too-few-operations", "Nobody did anything: nothing was tested.")
+        yield _doubt(history, TOO_FEW_OPERATIONS, "Nobody did anything: nothing was tested.")
         return
     yield from _too_few(history)
     yield from _alone(history)
 
 
 def _doubt(
-    history: History, anomaly: str, message: str, rows: Iterable[int] = (), detail: Iterable[str] = (), count: int = 1
+    history: History, anomaly: Anomaly, message: str, rows: Iterable[int] = (), detail: Details = (), count: int = 1
 ) -> Finding:
-    return finding(history, "vacuity", anomaly, None, message, rows, tuple(detail), count, Verdict.UNKNOWN)
+    return finding(history, "vacuity", anomaly, None, message, rows, detail, count, Verdict.UNKNOWN)
 
 
 def _deaths(history: History) -> Iterator[Finding]:
-    dead = [facts for facts in history.processes if facts.end == "died"]
+    dead = [facts for facts in history.processes if facts.end is End.DIED]
     if dead:
         first = min(dead, key=lambda facts: facts.ended)
         rows = np.flatnonzero(history.ops["process"] == first.process)[-1:].tolist()
         name = f"p{first.process} ({first.language.label}, a {first.role})"
         doing = f"; the last that it did: {did(history, history.operation(rows[0]))}" if rows else ""
         message = f"{name} ended by itself, and nobody had killed it: {first.status or 'without a word'}{doing}."
-        detail = [f"p{facts.process}: {facts.status or 'without a word'}" for facts in dead[1:5]]
-        yield _doubt(history, "worker-died", message, rows, detail, len(dead))
+        detail = tuple((f"p{facts.process}", facts.status or "without a word") for facts in dead[1:5])
+        yield _doubt(history, WORKER_DIED, message, rows, detail, len(dead))
 
 
 def _unaccounted(history: History) -> Iterator[Finding]:
@@ -64,7 +66,7 @@ def _unaccounted(history: History) -> Iterator[Finding]:
     if len(unended):
         op = history.operation(int(unended[0]))
         message = f"p{op.process} came to its end by itself, but its {op.kind.label} number {op.seq} has no end."
-        yield _doubt(history, "unaccounted", message, unended[:1].tolist(), count=len(unended))
+        yield _doubt(history, UNACCOUNTED, message, unended[:1].tolist(), count=len(unended))
     order = grouping(ops["process"])
     gaps, first, process, seq = _gaps(history, order)
     if len(gaps):  # or operations of one process whose times have them in another order
@@ -74,12 +76,12 @@ def _unaccounted(history: History) -> Iterator[Finding]:
         at = int(gaps[0])
         before = 0 if first[at] else int(seq[at - 1])
         message = f"The journal of p{process[at]} goes from operation {before} to {seq[at]}: what is between is lost."
-        yield _doubt(history, "unaccounted", message, [int(order[at])], count=len(gaps))
+        yield _doubt(history, UNACCOUNTED, message, [int(order[at])], count=len(gaps))
     if history.processes:
         strangers = np.flatnonzero(~np.isin(ops["process"], [facts.process for facts in history.processes]))
         if len(strangers):
             message = f"p{ops['process'][strangers[0]]} did operations, but nobody had started such a process."
-            yield _doubt(history, "unaccounted", message, strangers[:1].tolist(), count=len(strangers))
+            yield _doubt(history, UNACCOUNTED, message, strangers[:1].tolist(), count=len(strangers))
 
 
 def _gaps(history: History, order: NDArray[np.intp]) -> tuple[NDArray[np.intp], Flags, NDArray[np.int32], Ints]:
@@ -96,11 +98,11 @@ def _too_few(history: History) -> Iterator[Finding]:
     if not (looks & ok).any():
         tried = "" if not looks.any() else f" ({counted(int(looks.sum()), 'read')} failed)"
         message = f"Nobody read anything{tried}: whether what was written can be seen whole was not tested."
-        yield _doubt(history, "too-few-operations", message)
+        yield _doubt(history, TOO_FEW_OPERATIONS, message)
     if changes.any() and not (changes & ok).any():
         why = _why(history, np.flatnonzero(changes))
         message = f"Of {counted(int(changes.sum()), 'change')} not one succeeded: {why}."
-        yield _doubt(history, "too-few-operations", message, np.flatnonzero(changes)[:1].tolist())
+        yield _doubt(history, TOO_FEW_OPERATIONS, message, np.flatnonzero(changes)[:1].tolist())
     for index, required in enumerate(history.required):
         own = ops["scenario"] == index
         lacking = [kind for kind in sorted(required) if not (own & ok & (kinds == kind)).any()]
@@ -110,13 +112,13 @@ def _too_few(history: History) -> Iterator[Finding]:
             names = " and no ".join(kind.label for kind in lacking)
             name = history.scenarios[index] if index < len(history.scenarios) else str(index)
             message = f"In scenario {name} no {names} succeeded ({counted(len(tried_rows), 'was', 'were')} tried){why}."
-            doubt = _doubt(history, "too-few-operations", message, tried_rows[:1].tolist())
+            doubt = _doubt(history, TOO_FEW_OPERATIONS, message, tried_rows[:1].tolist())
             yield replace(doubt, scenario=name)
 
 
 def _why(history: History, rows: NDArray[np.intp]) -> str:
     """What most of these were told."""
-    words = Counter(history.note(row)[0].split("\n")[0][:200] for row in rows[:200].tolist())
+    words = Counter(words_of(history.note(row)).split("\n")[0][:200] for row in rows[:200].tolist())
     text, _ = words.most_common(1)[0] if words else ("", 0)
     return text or "no reason was given"
 
@@ -128,7 +130,7 @@ def _alone(history: History) -> Iterator[Finding]:
             f"None of {counted(len(ops), 'operation')} overlapped a change that another process made to the same file: "
             "nothing about concurrency was shown."
         )
-        yield _doubt(history, "no-overlap", message)
+        yield _doubt(history, NO_OVERLAP, message)
         return
     changes = among(ops["kind"], CHANGES)
     for index, name in enumerate(history.scenarios):
@@ -140,7 +142,7 @@ def _alone(history: History) -> Iterator[Finding]:
                 f"In scenario {name} none of {counted(made, 'change')} overlapped anything that another process did to "
                 "the same file: nothing about concurrency was shown."
             )
-            yield replace(_doubt(history, "no-overlap", message), scenario=name)
+            yield replace(_doubt(history, NO_OVERLAP, message), scenario=name)
 
 
 def _overlap(history: History, files: NDArray[np.int32]) -> bool:

@@ -10,7 +10,7 @@ import click
 
 from stress.cli._github import tell_github
 from stress.plan import UsageError
-from stress.reporters.files import Destination, write_report
+from stress.reporters.destinations import Destination, write_report
 from stress.reporters.terminal import Terminal
 from stress.result import Result
 
@@ -58,7 +58,7 @@ def keep_record(result: Result, name: str | None) -> None:
     """Do what ``--save-regression`` says, and tell what was kept. Raises `stress.engine.HarnessError`."""
     if name is None:
         return
-    from stress import regressions
+    from stress.campaigns import regressions
     from stress.engine import HarnessError
 
     try:

@@ -17,12 +17,13 @@ from typing import Any
 
 import click
 
-from stress import bench
-from stress.machine import file_system
+from stress.bench import measure
+from stress.files import write_text
+from stress.host.machine import file_system
 from stress.plan import UsageError
 from stress.registry import close_names
 from stress.reporters.bench import BenchTerminal, as_json
-from stress.reporters.files import Destination, destinations, write_text
+from stress.reporters.destinations import Destination, destinations
 
 __all__ = ["command"]
 
@@ -45,7 +46,7 @@ Exit code 0: it was measured; whether that is fast enough is for you to say.
 
 
 def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    return [name for name in bench.load() if name.startswith(incomplete)]
+    return [name for name in measure.load() if name.startswith(incomplete)]
 
 
 @click.command("bench", epilog=_EPILOG, short_help="Measure how fast the helpers are, and the harness.")
@@ -71,7 +72,7 @@ def command(
     BENCHMARK: what to measure. helpers: all that atomicops has, beside bare system calls and other libraries.
     harness: what recording costs and how fast histories are checked, as figures of this machine.
     """
-    known = list(bench.load())
+    known = list(measure.load())
     if name is None or name not in known:
         hint = f"is no benchmark{close_names(name or '', known)}"
         raise UsageError("BENCHMARK", name or "", hint)
@@ -79,12 +80,12 @@ def command(
     wanted = _json_only(destinations(report))
     where = directory if directory is not None else tempfile.gettempdir()
     with _place(where) as place:
-        return _measure(name, bench.Setting(place, quick), times, only, _machine(where), wanted)
+        return _measure(name, measure.Setting(place, quick), times, only, _machine(where), wanted)
 
 
 def _measure(
     name: str,
-    setting: bench.Setting,
+    setting: measure.Setting,
     rounds: int,
     only: str | None,
     machine: dict[str, Any],
@@ -93,24 +94,24 @@ def _measure(
     from stress.engine import HarnessError
 
     terminal = BenchTerminal()
-    came: list[bench.Measured | bench.Figured] = []
-    left_out: list[bench.LeftOut] = []
+    came: list[measure.Measured | measure.Figured] = []
+    left_out: list[measure.LeftOut] = []
     names: list[str] = []
-    for item in bench.BENCHMARKS.get(name)(setting):
-        if isinstance(item, bench.LeftOut):
+    for item in measure.BENCHMARKS.get(name)(setting):
+        if isinstance(item, measure.LeftOut):
             left_out.append(item)
             continue
         names.append(item.name)
         if only is not None and only.lower() not in item.name.lower():
             continue
-        if only is None and isinstance(item, bench.Sheet) and item.takes:
+        if only is None and isinstance(item, measure.Sheet) and item.takes:
             left_out.append(
-                bench.LeftOut(f"{item.name}: not measured, it takes {item.takes}; --only {shlex.quote(item.name)}")
+                measure.LeftOut(f"{item.name}: not measured, it takes {item.takes}; --only {shlex.quote(item.name)}")
             )
             continue
         if not came:
             terminal.begin(machine)
-        if isinstance(item, bench.Case) and not any(isinstance(each, bench.Measured) for each in came):
+        if isinstance(item, measure.Case) and not any(isinstance(each, measure.Measured) for each in came):
             terminal.explain(rounds)
         came.append(_made(item, rounds, setting.quick))
         terminal.show(came[-1])
@@ -128,13 +129,13 @@ def _measure(
     return 0
 
 
-def _made(item: bench.Case | bench.Sheet, rounds: int, quick: bool) -> bench.Measured | bench.Figured:
+def _made(item: measure.Case | measure.Sheet, rounds: int, quick: bool) -> measure.Measured | measure.Figured:
     from stress.engine import HarnessError
 
     try:
-        if isinstance(item, bench.Sheet):
-            return bench.figure(item)
-        return bench.measure(item, rounds, sample_s=SAMPLE_S_QUICK if quick else bench.SAMPLE_S)
+        if isinstance(item, measure.Sheet):
+            return measure.figure(item)
+        return measure.measure(item, rounds, sample_s=SAMPLE_S_QUICK if quick else measure.SAMPLE_S)
     except HarnessError as error:
         raise HarnessError(f"{item.name}: {error}") from error
     except Exception as error:

@@ -7,7 +7,7 @@ import click
 from stress.cli._options import check_run, finish, keep_record, report_options, save_option
 from stress.history.history import History
 from stress.plan import UsageError
-from stress.reporters.files import destinations
+from stress.reporters.destinations import destinations
 from stress.reporters.terminal import Terminal
 
 __all__ = ["command"]
@@ -48,14 +48,15 @@ def command(run: str, report: tuple[str, ...], quiet: bool, save_regression: str
         check_run(run)
     if export is not None and not export.endswith(".npz"):
         raise UsageError("--export", export, "is no .npz file; give a name that ends so")
-    from stress import engine, scenarios
-    from stress.regressions import check_name
+    from stress import engine
+    from stress.campaigns.regressions import check_name
+    from stress.workload import catalog
 
     wanted = destinations(report)
     if save_regression is not None:
         check_name(save_regression)
 
-    scenarios.load()  # the reports tell what each is judged by
+    catalog.load()  # the reports tell what each is judged by
     result = engine.check_history(run) if theirs else engine.check(run)
     if export is not None and result.history is not None:
         _export(export, result.history)
@@ -66,7 +67,7 @@ def command(run: str, report: tuple[str, ...], quiet: bool, save_regression: str
 
 def _export(path: str, history: History) -> None:
     from stress.engine import HarnessError
-    from stress.history.columns import save_columns
+    from stress.history.npz import save_columns
 
     try:
         save_columns(path, history)

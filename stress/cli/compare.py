@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from stress.files import write_text
 from stress.plan import UsageError
-from stress.reporters.files import destinations, write_text
+from stress.reporters.destinations import destinations
 
 __all__ = ["command"]
 
@@ -67,7 +68,7 @@ def command(
         check_names(plan)
     from dataclasses import replace
 
-    from stress.compare import compare
+    from stress.campaigns.compare import compare
     from stress.engine import HarnessError
     from stress.reporters.compare import as_json, lines
     from stress.result import Verdict
@@ -90,7 +91,7 @@ def command(
 
 def _common_mix(targets: tuple[str, ...], given: dict[str, Any]) -> str | None:
     """Python alone, where a target has nothing else: what is compared must be done in the same languages."""
-    from stress import target
+    from stress.workload import target
 
     try:
         loaded = [target.load(name) for name in targets]

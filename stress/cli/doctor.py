@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import click
 
-from stress import machine
+from stress.host import machine
 from stress.plan import UsageError
 from stress.result import Verdict
 
@@ -69,7 +69,7 @@ def command(directory: str | None) -> int:
 
 
 def _tool(name: str) -> Answer:
-    from stress.workers.tools import version_of_tool
+    from stress.host.tools import version_of_tool
 
     package, enables, needed = _TOOLS[name]
     version = version_of_tool(name)

@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from stress.cli._github import append_summary
+from stress.files import write_text
 from stress.plan import UsageError
-from stress.reporters.files import destinations, write_text
+from stress.reporters.destinations import destinations
 
 __all__ = ["command"]
 
@@ -101,7 +102,7 @@ def command(config: str, budget: str | None, only: str | None, seed: str, report
         raise UsageError("--seed", seed, "is not a seed; give 0 or more, such as --seed 7")
     from dataclasses import replace
 
-    from stress import gate
+    from stress.campaigns import gate
     from stress.reporters.gate import REPORTS, gate_lines, gate_verdict
 
     wanted = destinations(report, REPORTS)

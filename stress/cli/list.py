@@ -14,14 +14,14 @@ __all__ = ["command"]
 
 
 def _scenarios() -> dict[str, str]:
-    from stress import scenarios
+    from stress.workload import catalog
 
-    scenarios.load()
-    return {name: scenarios.SCENARIOS.get(name).about for name in scenarios.SCENARIOS}
+    catalog.load()
+    return {name: catalog.SCENARIOS.get(name).about for name in catalog.SCENARIOS}
 
 
 def _targets() -> dict[str, str]:
-    from stress import target
+    from stress.workload import target
 
     made = {}
     for name in [*target.names(), *target.libraries()]:
@@ -47,9 +47,9 @@ def _first_line(function: Callable[..., object]) -> str:
 
 
 def _anomalies() -> dict[str, str]:
-    from stress.anomalies import ABOUT
+    from stress.anomalies import ANOMALIES
 
-    return dict(sorted(ABOUT.items()))
+    return {name: ANOMALIES.get(name).about for name in ANOMALIES}
 
 
 _LISTS: dict[str, Callable[[], dict[str, str]]] = {

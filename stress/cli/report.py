@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from stress.cli._options import check_run, report_option, write_all
-from stress.reporters.files import destinations
+from stress.reporters.destinations import destinations
 
 __all__ = ["command"]
 
@@ -34,9 +34,10 @@ def command(run: str, report: tuple[str, ...]) -> int:
     """
     check_run(run)
     wanted = destinations(report or [f"html={Path(run, 'report.html')}"])
-    from stress import engine, scenarios
+    from stress import engine
+    from stress.workload import catalog
 
-    scenarios.load()  # the reports tell what each is judged by
+    catalog.load()  # the reports tell what each is judged by
     failed = write_all(engine.check(run), wanted)
     if failed:
         raise failed

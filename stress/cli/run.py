@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import click
 
 from stress.cli._options import finish, keep_record, report_options, save_option
+from stress.files import write_text
 from stress.plan import OPTIONS, Plan, UsageError, read_toml
 from stress.registry import close_names
-from stress.reporters.files import destinations, write_text
+from stress.reporters.destinations import destinations
 from stress.reporters.json import as_json
 from stress.reporters.terminal import Terminal
 from stress.result import Result
@@ -49,16 +50,16 @@ Exit codes: 0 pass, 1 violation, 2 usage, 3 unknown, 4 error of the harness,
 
 
 def _complete_scenario(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    from stress import scenarios
+    from stress.workload import catalog
 
-    scenarios.load()
-    return [name for name in scenarios.SCENARIOS if name.startswith(incomplete)]
+    catalog.load()
+    return [name for name in catalog.SCENARIOS if name.startswith(incomplete)]
 
 
 def _complete_target(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
     from click.shell_completion import CompletionItem
 
-    from stress import target
+    from stress.workload import target
 
     names = [name for name in target.names() if name.startswith(incomplete)]
     return names or [CompletionItem(incomplete, type="file")]
@@ -130,8 +131,8 @@ def command(
     SCENARIO: which files and which operations; `stress list scenarios` has the names, and none means bridge, which is
     all of it at once.
     """
-    from stress import engine
-    from stress.regressions import check_name
+    from stress.campaigns import stages
+    from stress.campaigns.regressions import check_name
 
     chosen = plan_of(scenarios, given, plan)
     check_names(chosen)
@@ -140,7 +141,7 @@ def command(
         check_name(save_regression)
     terminal = Terminal(quiet=quiet)
     with terminal.view(chosen) as view:
-        result = engine.run(chosen, view.watch)
+        result = stages.run(chosen, view.watch)
     _keep(result)
     code = finish(result, wanted, terminal)
     keep_record(result, save_regression)
@@ -163,12 +164,12 @@ def plan_of(scenarios: tuple[str, ...], given: dict[str, Any], file: str | None 
 
 def check_names(plan: Plan) -> None:
     """See that the scenarios and the target are there, before anything else is looked at."""
-    from stress import scenarios, target
+    from stress.workload import catalog, target
 
-    scenarios.load()
+    catalog.load()
     for name in plan.scenarios:
-        if name not in scenarios.SCENARIOS:
-            raise UsageError("SCENARIO", name, f"is no scenario{close_names(name, list(scenarios.SCENARIOS))}")
+        if name not in catalog.SCENARIOS:
+            raise UsageError("SCENARIO", name, f"is no scenario{close_names(name, list(catalog.SCENARIOS))}")
     try:
         target.load(plan.target)
     except target.TargetError as error:

@@ -11,9 +11,22 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from stress.history.record import INITIAL, NO_VERSION, RECORD, Kind, Language, Operation, Outcome
+from stress.history.notes import Note
+from stress.history.record import (
+    INITIAL,
+    NO_VERSION,
+    RECORD,
+    End,
+    Format,
+    Kind,
+    Language,
+    Operation,
+    Outcome,
+    Recovery,
+    WorkerRole,
+)
 
-__all__ = ["Columns", "FileFacts", "FinalFile", "History", "Note", "ProcessFacts", "columns_of"]
+__all__ = ["Columns", "FileFacts", "FinalFile", "History", "ProcessFacts", "columns_of"]
 
 Columns = NDArray[np.void]
 """A structured array of `RECORD`, one row an operation."""
@@ -25,38 +38,39 @@ class FileFacts:
 
     path: str
     scenario: str
-    form: str = "object"
-    """``object`` or ``list`` (JSON documents), ``log`` (records), ``other`` (never a document)."""
+    form: Format = Format.OBJECT
     initial: int = INITIAL
     """The version it held at the start, or ``ABSENT``."""
     checkers: frozenset[str] = frozenset()
     mode: int = 0o644
     link: str | None = None
     """Where it is a symbolic link: what it says."""
-    recovery: str | None = None
-    """For a file that is to be recovered: what a recovery must do. ``restore``: put ``recovered`` there;
-    ``keep``: leave it as it is, it is valid; ``refuse``: fail, no backup is valid."""
+    recovery: Recovery | None = None
+    """For a file that is to be recovered: what a recovery must do; `Recovery.RESTORE` puts ``recovered`` there."""
     recovered: int = NO_VERSION
     """The version that it must hold after a recovery that was acknowledged."""
     corrupt: bytes = b""
     """The bytes that were injected; where they are not empty, some file beside it must still hold them at the end."""
 
+    def __post_init__(self) -> None:
+        # From a file they come as text; what is none of them raises ValueError.
+        object.__setattr__(self, "form", Format(self.form))
+        object.__setattr__(self, "recovery", None if self.recovery is None else Recovery(self.recovery))
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessFacts:
-    """One process of the run: its worker (a seat that a replacement takes again), language, and how it ended."""
+    """One process of the run: its worker (a replacement is the same one), language, and how it ended."""
 
     process: int
     worker: int
     language: Language
-    role: str
-    """``writer`` or ``reader``."""
+    role: WorkerRole
     started: int = 0
     """ns, when it was let through the gate."""
     ended: int = 0
     """ns, when its whole process tree had been reaped."""
-    end: str = "finished"
-    """``finished``, ``killed`` (by the nemesis), ``hung`` (killed past its limit at the end), ``died`` (by itself)."""
+    end: End = End.FINISHED
     status: str = ""
     """For one that died: its exit status and its last words."""
 
@@ -77,10 +91,6 @@ class FinalFile:
     owner_changed: bool = False
     evidence_kept: bool = True
     """For a file that was corrupted on purpose: whether the corrupt bytes were found beside it."""
-
-
-Note = tuple[str, bytes]
-"""What was noted with an operation: words, and bytes."""
 
 
 @dataclass(frozen=True)
@@ -106,27 +116,24 @@ class History:
     """ns that one operation may take; past that it hangs. 0: no limit."""
     required: tuple[frozenset[Kind], ...] = ()
     """For each of ``scenarios``: the kinds of operation without which it has proved nothing."""
-    notes: Callable[[int, int, int], Note] = lambda process, at, size: ("", b"")
-    """(process, offset, size) → the note's words and bytes."""
+    notes: Callable[[int, int, int], Note | None] = lambda process, at, size: None
+    """(process, offset, size) → the note that is there."""
 
-    def note(self, row: int) -> Note:
-        """The words and the bytes that were noted with row ``row``; empty where there are none."""
+    def note(self, row: int) -> Note | None:
+        """What was noted with row ``row``."""
         op = self.ops[row]
         if op["note_at"] < 0:
-            return "", b""
+            return None
         return self.notes(int(op["process"]), int(op["note_at"]), int(op["note_size"]))
 
-    def notes_of(self, rows: NDArray[np.intp]) -> list[Note]:
+    def notes_of(self, rows: NDArray[np.intp]) -> list[Note | None]:
         """`note` for each of ``rows``."""
         columns = (self.ops[name][rows].tolist() for name in ("process", "note_at", "note_size"))
-        return [
-            ("", b"") if at < 0 else self.notes(process, at, size) for process, at, size in zip(*columns, strict=True)
-        ]
+        return [None if at < 0 else self.notes(process, at, size) for process, at, size in zip(*columns, strict=True)]
 
     def operation(self, row: int) -> Operation:
         """Row ``row``, unpacked, with its note."""
         op = self.ops[row]
-        text, data = self.note(row)
         return Operation(
             process=int(op["process"]),
             kind=Kind(int(op["kind"])),
@@ -143,8 +150,7 @@ class History:
             held_to=int(op["held_to"]),
             size=int(op["size"]),
             digest=int(op["digest"]),
-            text=text,
-            data=data,
+            note=self.note(row),
         )
 
     def files_for(self, checker: str) -> Iterable[tuple[int, FileFacts]]:
@@ -220,9 +226,9 @@ def columns_of(operations: Sequence[Operation]) -> tuple[Columns, list[Note]]:
     for row, op in enumerate(ordered):
         counts[op.process] = op.seq or counts.get(op.process, 0) + 1
         at = -1
-        if op.text or op.data:
+        if op.note is not None:
             at = len(notes)
-            notes.append((op.text, op.data))
+            notes.append(op.note)
         outcome = Outcome.INFO if op.outcome is Outcome.OPEN else op.outcome
         ops[row] = (
             op.process, counts[op.process], op.kind, outcome, op.language, op.scenario, op.file,

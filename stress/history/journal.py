@@ -5,7 +5,8 @@ One process, three files. ``pNNNNNN.ops`` is a page of header and then a row of 
 memory-mapped, so that a row costs two stores and no system call, and outlives its writer in the page cache. What few
 operations have (when a lock was held, a digest, where a note is) is in rows of ``pNNNNNN.extra``, mapped as well, which
 is there from the first such row on. ``pNNNNNN.notes`` holds what has no fixed size: messages, and the bytes that a
-reader saw. Blocks are allocated before they are mapped, so a full disk is an error here (ENOSPC) and never a SIGBUS.
+reader saw, as `stress.history.notes` encodes them. Blocks are allocated before they are mapped, so a full disk is an
+error here (ENOSPC) and never a SIGBUS.
 
 A row is there from before the call, as open; it counts from when the header's count of rows says so, and is done when
 its return time, the last of it to be written and by one store, is there. Whenever a kill comes, it leaves one open row
@@ -28,7 +29,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from stress.history.history import Columns, Note
+from stress.history.history import Columns
+from stress.history.notes import Note, decode, encode, without_data
 from stress.history.record import NO_VERSION, RECORD, Kind, Language, Outcome, version_of
 
 __all__ = [
@@ -51,7 +53,7 @@ T = TypeVar("T")
 
 _HEADER = struct.Struct("<8s4i7q")
 _FAMILY = b"STRESSJ"
-_MAGIC = _FAMILY + b"3"
+_MAGIC = _FAMILY + b"4"
 _HEADER_SIZE = 4096
 _ROWS_AT = 32
 
@@ -119,7 +121,7 @@ class Header:
     woken_ns: int
     """When the gate let it through; 0: not yet."""
     unrecorded: int
-    """Operations of which nothing was recorded; see `stress.workers.python_worker.Unwatched`."""
+    """Operations of which nothing was recorded; see `stress.execution.drivers.python.Unwatched`."""
 
 
 class OldJournal(ValueError):
@@ -186,25 +188,24 @@ class Journal:
         self._counted[0] = self.rows = self.rows + 1  # only now does the row count
         return now
 
-    def know_parent(self, parent: int) -> None:
+    def record_parent(self, parent: int) -> None:
         """Store what an update started from as soon as it is known: it must survive a kill in the write."""
         at = self._at + _PARENT_AT
         self._map[at : at + 8] = _PACK_ONE.pack(parent)  # one store: packing into the map would first put zeros there
 
-    def tell(
+    def attach(
         self,
         *,
         size: int = -1,
         digest: int = -1,
         held_from: int = 0,
         held_to: int = 0,
-        text: str = "",
-        data: bytes = b"",
+        note: Note | None = None,
     ) -> None:
         """Store what few operations have, of the open row, before it is completed. Fields as in `RECORD`; a change's
         ``size`` is its row's, and the length of a whole document is not kept.
         """
-        note_at, note_size = self._note(text, data) if text or data else (-1, 0)
+        note_at, note_size = (-1, 0) if note is None else self._note(note)
         at = self._extras * _EXTRA_BYTES
         if self._extra is None or at + _EXTRA_BYTES > self._extra_size:
             self._extra = self._grow_extra()
@@ -215,7 +216,7 @@ class Journal:
     def complete(self, ret: int, outcome: Outcome, value: int, parent: int = NO_VERSION, /) -> None:
         """Close the open row; ``ret`` is the time just after the call, ns.
 
-        ``value`` is what was seen, or the length of a change's padding; without a ``parent`` what `know_parent` said
+        ``value`` is what was seen, or the length of a change's padding; without a ``parent`` what `record_parent` said
         stands.
         """
         if outcome is not _OK:
@@ -260,10 +261,10 @@ class Journal:
         self._extra_size += by
         return mmap.mmap(self._extra_fd, self._extra_size)
 
-    def _note(self, text: str, data: bytes) -> tuple[int, int]:
-        if self._notes_size + len(data) > NOTES_BUDGET_BYTES:
-            text, data = f"{text}\nthe bytes seen ({len(data)}) were not kept: too many already", b""
-        blob = text.encode("utf-8", "backslashreplace").replace(b"\0", b"?") + b"\0" + data
+    def _note(self, note: Note) -> tuple[int, int]:
+        blob = encode(note)
+        if self._notes_size + len(blob) > NOTES_BUDGET_BYTES:
+            blob = encode(without_data(note))
         at, done = self._notes_size, 0
         while done < len(blob):
             rest = blob[done:]
@@ -401,11 +402,10 @@ def pack_rows(ops: Columns) -> tuple[bytes, bytes]:
 
 
 def read_note(folder: Path, process: int, at: int, size: int) -> Note:
-    """The words and the bytes of one note."""
+    """One note of a journal."""
     # One read and no buffer: a long run's backups and looks at logs have a million notes.
     fd = os.open(folder / f"p{process:06}.notes", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        text, _, data = os.pread(fd, size, at).partition(b"\0")
+        return decode(os.pread(fd, size, at))
     finally:
         os.close(fd)
-    return text.decode("utf-8"), data

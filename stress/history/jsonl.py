@@ -6,14 +6,15 @@ One operation a line, in any order::
     {"process": 2, "does": "update", "file": "a.json", "version": "x2", "from": "x1", "start": 0.15, "end": 0.30}
     {"process": 3, "does": "read",   "file": "a.json", "version": "x2", "start": 0.40, "end": 0.41}
 
-- ``process``: a number from 1, or any text; one process does one thing at a time.
+- ``process``: a whole number, or any text; one process does one thing at a time.
 - ``does``: ``write`` (blindly), ``update`` (read, change and write as one) or ``read``.
 - ``file``: whose register it is; ``register`` where it is not there.
 - ``version``: what was written or seen, any JSON value. What is written to a file must differ each time: that is what
   makes the check fast. ``null`` is a file that is not there, and what a file held before the first write.
 - ``from``: what an update started from; without it that is not known.
-- ``start``, ``end``: seconds, or with ``"unit": "ns"`` nanoseconds, of one clock that never goes back.
-- ``outcome``: ``ok`` (the default), ``fail`` (it certainly did not happen) or ``info`` (unknown).
+- ``start``, ``end``: in ``unit`` (``s``, the default, ``ms``, ``us`` or ``ns``), of one clock that never goes back.
+- ``outcome``: ``ok`` (the default), ``fail`` (it certainly did not happen) or ``info`` (unknown: it may take effect at
+  any time after its start, also after its end).
 
 Or Jepsen's events, an invocation and a completion each a line, times in nanoseconds::
 
@@ -21,7 +22,7 @@ Or Jepsen's events, an invocation and a completion each a line, times in nanosec
     {"process": 0, "type": "ok",     "f": "write", "value": 3, "time": 200}
 
 ``f`` is ``read``, ``write`` or ``cas`` (value ``[old, new]``); ``key``, where there is one, is the register. An
-operation that never completes is ``info``. From EDN, in Clojure::
+operation that never completes is ``info``; and ``info`` has no end, as in Jepsen. From EDN, in Clojure::
 
     (doseq [op history] (println (json/generate-string (select-keys op [:process :type :f :key :value :time]))))
 
@@ -34,76 +35,101 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 from stress.history.history import FileFacts, FinalFile, History
-from stress.history.record import ABSENT, Kind, Operation, Outcome, version_of
+from stress.history.record import ABSENT, NO_VERSION, Kind, Operation, Outcome, version_of
 
 __all__ = ["HistoryError", "read_history"]
 
+Json = object
+"""A JSON value, as `json.loads` gives it."""
+
 _KINDS = {"write": Kind.WRITE, "update": Kind.UPDATE, "cas": Kind.UPDATE, "read": Kind.READ}
+_OUTCOMES = {"ok": Outcome.OK, "fail": Outcome.FAIL, "info": Outcome.INFO}
+_UNITS_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _CHECKERS = frozenset({"register", "sessions", "torn", "updates"})
-_FIELDS = {"process", "does", "file", "version", "from", "start", "end", "unit", "outcome"}
+_FIELDS = ("process", "does", "file", "version", "from", "start", "end", "unit", "outcome")
+_TIME_NS_MAX = 1 << 62
+_STRANGERS = 1 << 30
+"""The process of versions that nobody wrote: no process has that number."""
 
 
 class HistoryError(ValueError):
-    """A line that is no operation; the message names it and says what would do."""
+    """A line that is no operation; the message begins with its number and says what would do."""
+
+    def __init__(self, line: int, why: str) -> None:
+        super().__init__(f"line {line}: {why}")
+
+
+class _Unknown:
+    """What an update started from, where nobody says."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One operation, from either kind of line. Times in ns."""
+
+    number: int
+    process: str
+    kind: Kind
+    file: Json
+    version: Json
+    parent: Json | _Unknown
+    start: int
+    end: int
+    outcome: Outcome
 
 
 @dataclass
 class _Names:
-    """Gives each text its number, in order of appearance."""
+    """Gives each value its number, in order of appearance."""
 
     numbers: dict[str, int] = field(default_factory=dict)
 
-    def of(self, value: Any) -> int:
-        return self.numbers.setdefault(json.dumps(value, sort_keys=True), len(self.numbers))
+    def of(self, value: Json) -> int:
+        return self.numbers.setdefault(_text(value), len(self.numbers))
 
 
 def read_history(path: str) -> History:
     """The history in the file ``path``; raises OSError and `HistoryError`."""
-    processes, files = _Names(), _Names()
-    versions: dict[tuple[int, str], int] = {}
-    writers: dict[int, int] = {}
+    lines = list(_operations(path))
+    _refuse_overlaps(lines)
+    last = max((line.end for line in lines), default=0)
+    processes, files, strangers = _Names(), _Names(), _Names()
+    versions: dict[tuple[int, str], tuple[int, int]] = {}  # (file, value) → version, line
     seqs: dict[int, int] = {}
     operations: list[Operation] = []
-    seen: list[tuple[Any, Any]] = []  # what was seen or started from: a version when all writes are known
-    for number, plain in _operations(path):
-        process = processes.of(plain["process"]) + 1
-        file = files.of(plain["file"])
+    for line in lines:
+        process, file = processes.of(line.process) + 1, files.of(line.file)
         seqs[process] = seqs.get(process, 0) + 1
-        op = Operation(
-            process=process, kind=plain["kind"], file=file, invoke=plain["start"], ret=plain["end"],
-            outcome=plain["outcome"], seq=seqs[process],
-        )  # fmt: skip
-        if op.kind is not Kind.READ:
-            key = (file, json.dumps(plain["version"], sort_keys=True))
-            if plain["version"] is None or key in versions:
-                before = "" if plain["version"] is None else f", as in line {writers[versions[key]]}"
-                raise HistoryError(
-                    f"line {number} writes {json.dumps(plain['version'])[:60]} to {plain['file']}{before}: "
-                    "each write needs a value of its own"
-                )
-            versions[key] = written = version_of(process, op.seq)
-            writers[written] = number
-            op = replace(op, version=written)
-        operations.append(op)
-        seen.append((plain["version"], plain["from"]))
-    strangers = _Names()
+        version = NO_VERSION
+        if line.kind is not Kind.READ:
+            version = version_of(process, seqs[process])
+            key = (file, _text(line.version))
+            if line.version is None or key in versions:
+                again = "" if line.version is None else f", as line {versions[key][1]} does"
+                why = f"writes {_shown(line.version)} to {_shown(line.file)}{again}; give each write a value of its own"
+                raise HistoryError(line.number, why)
+            versions[key] = version, line.number
+        end = last + 1 if line.outcome is Outcome.INFO else line.end
+        operations.append(
+            Operation(
+                process, line.kind, file, version, invoke=line.start, ret=end, outcome=line.outcome, seq=seqs[process]
+            )
+        )
 
-    def version(file: int, value: Any) -> int:
+    def seen(file: int, value: Json) -> int:
         if value is None:
             return ABSENT
-        key = (file, json.dumps(value, sort_keys=True))
-        # What nobody wrote keeps a version that no process has.
-        return versions[key] if key in versions else version_of((1 << 30) + strangers.of([file, value]), 1)
+        known = versions.get((file, _text(value)))
+        return known[0] if known else version_of(_STRANGERS + strangers.of([file, value]), 1)
 
-    for at, (value, parent) in enumerate(seen):
-        op = operations[at]
+    for at, (line, op) in enumerate(zip(lines, operations, strict=True)):  # now all that was written is known
         if op.kind is Kind.READ:
-            operations[at] = replace(op, version=version(op.file, value))
-        elif op.kind is Kind.UPDATE and parent is not _UNKNOWN:
-            operations[at] = replace(op, parent=version(op.file, parent))
+            operations[at] = replace(op, version=seen(op.file, line.version))
+        elif op.kind is Kind.UPDATE and not isinstance(line.parent, _Unknown):
+            operations[at] = replace(op, parent=seen(op.file, line.parent))
     names = [json.loads(name) for name in files.numbers]
     return History.of(
         operations,
@@ -112,112 +138,166 @@ def read_history(path: str) -> History:
         final=[FinalFile(exists=True) for _ in names],  # it is over, and nobody looked: what is phantom stays so
         required=[frozenset({Kind.READ})],
         began=min((op.invoke for op in operations), default=0),
-        ended=max((op.ret for op in operations), default=0),
+        ended=last,
     )
 
 
-_UNKNOWN = object()
+def _refuse_overlaps(lines: list[_Line]) -> None:
+    """Raise where a process begins one operation before it has ended another."""
+    before: dict[str, _Line] = {}
+    for line in sorted(lines, key=lambda line: (line.start, line.end)):
+        earlier = before.get(line.process)
+        if earlier is not None and line.start < earlier.end:
+            first, second = sorted((earlier.number, line.number))
+            why = f"process {line.process} does this while it does what line {first} says; give each its own process"
+            raise HistoryError(second, why)
+        before[line.process] = line
 
 
-def _operations(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line, its fields in one form), of either kind of line."""
-    open_: dict[str, tuple[int, dict[str, Any]]] = {}
+# Lines
+
+
+def _operations(path: str) -> Iterator[_Line]:
+    open_: dict[str, _Line] = {}
     last = 0
-    with Path(path).open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
+    with Path(path).open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            if not raw.strip():
                 continue
-            try:
-                plain = json.loads(line)
-            except ValueError as error:
-                raise HistoryError(f"line {number} is not JSON: {error}") from error
-            if not isinstance(plain, dict):
-                raise HistoryError(f"line {number} is not an object; write one operation a line")
+            plain = _parse(number, raw)
             if "type" not in plain:
-                yield number, _own(number, plain)
+                yield _own(number, plain)
                 continue
-            process, event = json.dumps(plain.get("process")), _event(number, plain)
-            last = max(last, event["time"])
-            if event["kind"] is None:
-                continue  # of Jepsen's nemesis, which does nothing to a register
+            event = _event(number, plain)
+            if event is None:
+                continue
+            last = max(last, event.start)
             if plain["type"] == "invoke":
-                if process in open_:
-                    first = open_[process][0]
-                    raise HistoryError(f"line {number}: process {process} invokes again before line {first} is over")
-                open_[process] = number, event
-            elif process in open_:
-                begun, invoked = open_.pop(process)
-                yield begun, _completed(invoked, event, Outcome[plain["type"].upper()])
+                if event.process in open_:
+                    why = f"process {event.process} invokes again before what line {open_[event.process].number} began"
+                    raise HistoryError(number, f"{why} is over")
+                open_[event.process] = event
+            elif event.process in open_:
+                yield _completed(open_.pop(event.process), event)
             else:
-                raise HistoryError(f"line {number}: process {process} completes what it did not invoke")
-    for begun, invoked in open_.values():
-        yield begun, _completed(invoked, invoked | {"time": last + 1}, Outcome.INFO)
+                raise HistoryError(number, f"process {event.process} completes what it did not invoke")
+    for invoked in open_.values():
+        yield _completed(invoked, replace(invoked, start=last + 1, outcome=Outcome.INFO))
 
 
-def _own(number: int, plain: Mapping[str, Any]) -> dict[str, Any]:
+def _parse(number: int, raw: bytes) -> Mapping[str, Json]:
+    try:
+        plain = json.loads(str(raw, "utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_once)
+    except UnicodeDecodeError as error:
+        raise HistoryError(number, f"not UTF-8: {error.reason} at byte {error.start}") from error
+    except RecursionError as error:
+        raise HistoryError(number, "nested too deeply; write one operation a line") from error
+    except ValueError as error:
+        raise HistoryError(number, f"not JSON: {str(error).partition('; use sys')[0]}") from error
+    if not isinstance(plain, dict):
+        raise HistoryError(number, "not an object; write one operation a line")
+    return plain
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    plain = dict(pairs)
+    if len(plain) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is given twice")
+    return plain
+
+
+def _process(number: int, plain: Mapping[str, Json]) -> str:
+    process = plain.get("process")
+    if isinstance(process, bool) or not isinstance(process, (int, str)):
+        raise HistoryError(number, f"the process {_shown(process)} is neither a whole number nor text")
+    return str(process)
+
+
+def _time(number: int, name: str, value: Json, scale: int) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        time = value * scale
+    elif isinstance(value, float) and abs(value) < _TIME_NS_MAX:
+        time = round(value * scale)
+    else:
+        raise HistoryError(number, f"{name} is {_shown(value)}; give a number")
+    if abs(time) >= _TIME_NS_MAX:
+        raise HistoryError(number, f"{name} is {_shown(value)}; give a time within 146 years of the clock's zero")
+    return time
+
+
+def _own(number: int, plain: Mapping[str, Json]) -> _Line:
     for name in ("process", "does", "start", "end"):
         if name not in plain:
-            raise HistoryError(f"line {number} has no {name!r}; write {sorted(_FIELDS - {'unit'})}")
+            raise HistoryError(number, f"no {name!r}; the fields are {', '.join(_FIELDS)}")
     for name in plain:
         if name not in _FIELDS:
-            raise HistoryError(f"line {number} has an unknown field {name!r}; there are {', '.join(sorted(_FIELDS))}")
-    if plain["does"] not in ("write", "update", "read"):
-        raise HistoryError(f"line {number} does {plain['does']!r}; there are write, update and read")
-    scale = 1 if plain.get("unit") == "ns" else 1e9
-    times = [plain["start"], plain["end"]]
-    if any(isinstance(time, bool) or not isinstance(time, (int, float)) for time in times) or times[1] < times[0]:
-        raise HistoryError(f"line {number}: start and end must be numbers, the end not before the start")
-    try:
-        outcome = Outcome[str(plain.get("outcome", "ok")).upper()]
-    except KeyError:
-        outcome = Outcome.OPEN
-    if outcome is Outcome.OPEN:
-        raise HistoryError(f"line {number} has the outcome {plain['outcome']!r}; there are ok, fail and info")
-    start, end = (round(time * scale) for time in times)
-    return {
-        "process": plain["process"],
-        "kind": _KINDS[plain["does"]],
-        "file": plain.get("file", "register"),
-        "version": plain.get("version"),
-        "from": plain.get("from", _UNKNOWN),
-        "start": start,
-        "end": end,
-        "outcome": outcome,
-    }
+            raise HistoryError(number, f"unknown field {name!r}; there are {', '.join(_FIELDS)}")
+    does, outcome, unit = plain["does"], plain.get("outcome", "ok"), plain.get("unit", "s")
+    if does not in ("write", "update", "read"):
+        raise HistoryError(number, f"does {_shown(does)}; there are write, update and read")
+    if outcome not in _OUTCOMES:
+        raise HistoryError(number, f"the outcome {_shown(outcome)}; there are {', '.join(_OUTCOMES)}")
+    if unit not in _UNITS_NS:
+        raise HistoryError(number, f"the unit {_shown(unit)}; there are {', '.join(_UNITS_NS)}")
+    start, end = (_time(number, name, plain[name], _UNITS_NS[str(unit)]) for name in ("start", "end"))
+    if end < start:
+        raise HistoryError(number, f"ends at {_shown(plain['end'])}, before its start at {_shown(plain['start'])}")
+    return _Line(
+        number, _process(number, plain), _KINDS[str(does)], plain.get("file", "register"), plain.get("version"),
+        plain.get("from", _Unknown()), start, end, _OUTCOMES[str(outcome)],
+    )  # fmt: skip
 
 
-def _event(number: int, plain: Mapping[str, Any]) -> dict[str, Any]:
-    if plain["type"] not in ("invoke", "ok", "fail", "info"):
-        raise HistoryError(f"line {number} has the type {plain['type']!r}; there are invoke, ok, fail and info")
-    if isinstance(plain.get("time"), bool) or not isinstance(plain.get("time"), int):
-        raise HistoryError(f"line {number} has no time in nanoseconds")
-    kind = _KINDS.get(str(plain.get("f"))) if plain.get("f") != "update" else None
-    if kind is None and isinstance(plain.get("process"), int):
-        raise HistoryError(f"line {number} has f {plain.get('f')!r}; there are read, write and cas")
-    return {
-        "process": plain.get("process"),
-        "kind": kind,
-        "file": plain.get("key", "register"),
-        "value": plain.get("value"),
-        "time": plain["time"],
-    }
+def _event(number: int, plain: Mapping[str, Json]) -> _Line | None:
+    """One event of Jepsen's, as an operation that begins and ends at its time; None for one of its nemesis."""
+    if plain["type"] not in ("invoke", *_OUTCOMES):
+        raise HistoryError(number, f"the type {_shown(plain['type'])}; there are invoke, {', '.join(_OUTCOMES)}")
+    if isinstance(plain.get("time"), float) or "time" not in plain:
+        raise HistoryError(number, "no time in nanoseconds; give a whole number")
+    time = _time(number, "time", plain["time"], 1)
+    f = plain.get("f")
+    if plain.get("process") in ("nemesis", ":nemesis"):
+        return None
+    process = _process(number, plain)
+    if f == "update" or f not in _KINDS:
+        raise HistoryError(number, f"f is {_shown(f)}; there are read, write and cas")
+    outcome = _OUTCOMES.get(str(plain["type"]), Outcome.OPEN)
+    file = plain.get("key", "register")
+    return _Line(number, process, _KINDS[str(f)], file, plain.get("value"), _Unknown(), time, time, outcome)
 
 
-def _completed(invoked: Mapping[str, Any], completed: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
-    kind = invoked["kind"]
-    value = completed["value"] if kind is Kind.READ else invoked["value"]
-    parent: Any = _UNKNOWN
-    if kind is Kind.UPDATE:
+def _completed(invoked: _Line, completed: _Line) -> _Line:
+    """The operation that ``invoked`` began and ``completed`` ended; raises where the two are not of one."""
+    number = completed.number
+    if (completed.kind, completed.file) != (invoked.kind, invoked.file):
+        raise HistoryError(number, f"completes another operation than line {invoked.number} invoked")
+    if completed.start < invoked.start:
+        raise HistoryError(number, f"completes before line {invoked.number} invoked it")
+    value, parent = completed.version, invoked.parent
+    if invoked.kind is not Kind.READ:
+        if completed.version not in (None, invoked.version):
+            why = f"completes with {_shown(completed.version)}, but line {invoked.number} invoked it with "
+            raise HistoryError(number, why + _shown(invoked.version))
+        value = invoked.version
+    if invoked.kind is Kind.UPDATE:
         if not isinstance(value, list) or len(value) != 2:
-            raise HistoryError(f"a cas has the value {json.dumps(value)[:60]}; write [old, new]")
+            raise HistoryError(invoked.number, f"a cas has the value {_shown(value)}; write [old, new]")
         parent, value = value
-    return {
-        "process": invoked["process"],
-        "kind": kind,
-        "file": invoked["file"],
-        "version": value,
-        "from": parent,
-        "start": invoked["time"],
-        "end": max(invoked["time"], completed["time"]),
-        "outcome": outcome,
-    }
+    return replace(invoked, version=value, parent=parent, end=completed.start, outcome=completed.outcome)
+
+
+def _text(value: Json) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _shown(value: Json) -> str:
+    try:
+        text = _text(value)
+    except ValueError:  # an integer of thousands of digits
+        text = "a number of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:57]}…"

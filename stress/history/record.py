@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 import numpy as np
+
+from stress.history.notes import Note
 
 __all__ = [
     "ABSENT",
@@ -19,10 +21,15 @@ __all__ = [
     "INITIAL",
     "NO_VERSION",
     "RECORD",
+    "End",
+    "FaultKind",
+    "Format",
     "Kind",
     "Language",
     "Operation",
     "Outcome",
+    "Recovery",
+    "WorkerRole",
     "format_version",
     "parse_version",
     "version_of",
@@ -72,6 +79,64 @@ class Language(IntEnum):
     def label(self) -> str:
         """The name used in reports and in ``--mix``."""
         return self.name.lower()
+
+
+class WorkerRole(StrEnum):
+    """What a worker is for."""
+
+    WRITER = "writer"
+    READER = "reader"
+
+
+class End(StrEnum):
+    """How a process ended."""
+
+    FINISHED = "finished"
+    KILLED = "killed"
+    """By the nemesis."""
+    HUNG = "hung"
+    """Killed at the end, past the limit of an operation."""
+    DIED = "died"
+    """By itself, before its time."""
+    RUNNING = "running"
+    """It has not ended yet."""
+
+
+class FaultKind(StrEnum):
+    """What the nemesis does to a process."""
+
+    KILL = "kill"
+    PAUSE = "pause"
+    FILL = "fill"
+
+
+class Format(StrEnum):
+    """What a shared file holds."""
+
+    OBJECT = "object"
+    """A JSON document that is an object."""
+    LIST = "list"
+    """A JSON document that is a list of objects."""
+    LOG = "log"
+    """Records, one behind the other."""
+    OTHER = "other"
+    """Never a document."""
+
+    @property
+    def is_document(self) -> bool:
+        """Whether it holds one JSON document."""
+        return self in (Format.OBJECT, Format.LIST)
+
+
+class Recovery(StrEnum):
+    """What a recovery must do with a file."""
+
+    RESTORE = "restore"
+    """Put the newest valid backup in place."""
+    KEEP = "keep"
+    """Leave it as it is: it is valid."""
+    REFUSE = "refuse"
+    """Fail and leave it as it is: no backup is valid."""
 
 
 # A version is one 64-bit number: process << 32 | sequence. Processes count from 1, so 0 is free for what the
@@ -151,7 +216,5 @@ class Operation:
     held_to: int = 0
     size: int = -1
     digest: int = -1
-    text: str = ""
-    """The note's words: an error's message, a backup's path, ``keep=N`` for a log."""
-    data: bytes = b""
-    """The note's bytes: what was seen where that is no known version; for a log, what follows the kept prefix."""
+    note: Note | None = None
+    """What was noted with it: an error, a backup's path, what was seen where that is no known version."""

@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from stress.bench import Figured, LeftOut, Measured, Series, Spread
+from stress.bench.measure import Figured, LeftOut, Measured, Series, Spread
 from stress.units import format_latency
 
 __all__ = ["SCHEMA", "BenchTerminal", "as_json"]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from stress.compare import Compared
+from stress.campaigns.compare import Compared
 from stress.reporters.aligned import aligned
 from stress.units import format_latency
 

@@ -2,40 +2,46 @@
 
 ::
 
-    schema        1; it goes up when a field changes its meaning or goes away, not when one is added
+    schema        2; it goes up when a field changes its meaning or goes away, not when one is added
     verdict       "pass", "fail" or "unknown"
     exit_code     0 pass, 1 fail, 3 unknown, 130 interrupted
     interrupted   whether the run was cut short
     message       the verdict line
-    findings      [{anomaly, checker, scenario, file, verdict, count, message, detail: [text],
+    findings      [{anomaly, checker, scenario, file, verdict, count, message,
+                    detail: [{label, text}], evidence: null or {bytes, bytes_total, offset,
+                                                                owners: [{version, start, stop}]},
                     witness: [{process, sequence, language, operation, file, from, version, outcome,
                                start_s, end_s, held_from_s, held_to_s, size_bytes, note, bytes, bytes_total}]}]
     operations    kind → language → outcome → count
     stats         {duration_s, operations, processes, rates_per_s: kind → language → operations a second,
                    latency: kind → language → {p50_s, p99_s}, overlap, kills, pauses, fills, cpu}
-    skipped       [text]: what was left out, why, and what would bring it back
+    checkers      scenario → [checker]: those that judged it
+    skipped       [{part: "scenario", "workers" or "checker", name, operations, why, cure}]: what was left out
     plan          the plan, see `stress.plan.Plan`
     run           the run directory, or ""
 
 Times of a witness are seconds since the gate was opened; ``held_…`` are null where no lock was claimed. ``from`` and
 ``version`` are versions as text (``p3.12``: operation 12 of process 3), or ``initial``, ``absent``, ``garbage``, or
-null. ``bytes`` are what was seen where that is no known version: text with the escapes of
-`stress.reporters.words.escape_bytes`, the first 16 KiB of ``bytes_total``.
+null. ``note`` is null or {kind, …}: an ``error`` with its text, a ``backup`` with path and digest, how a ``log``
+differs from what the process saw of it before (the first ``keep`` bytes are the same), bytes that were ``seen``, or a
+document that the target's reader ``returned``. ``bytes`` are those of the note, or of the evidence, which from
+``offset`` on are wrong: text with the escapes of `stress.reporters.words.escape_bytes`, the first 16 KiB of
+``bytes_total``.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
 
+from stress.history.notes import data_of, to_plain
 from stress.history.record import NO_VERSION, Operation, format_version
 from stress.reporters.registry import reporter
 from stress.reporters.words import escape_bytes, verdict_line
-from stress.result import Finding, Result
+from stress.result import Evidence, Finding, Result
 
 __all__ = ["SCHEMA", "as_json", "as_plain"]
 
-SCHEMA = 1
+SCHEMA = 2
 BYTES_MAX = 16 << 10
 
 
@@ -45,7 +51,7 @@ def as_json(result: Result) -> str:
     return json.dumps(as_plain(result), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
 
-def as_plain(result: Result) -> dict[str, Any]:
+def as_plain(result: Result) -> dict[str, object]:
     """The report as plain values."""
     return {
         "schema": SCHEMA,
@@ -55,14 +61,15 @@ def as_plain(result: Result) -> dict[str, Any]:
         "message": verdict_line(result),
         "findings": [_finding(finding, result.began) for finding in result.findings],
         "operations": result.operations,
-        "stats": result.stats,
-        "skipped": list(result.skipped),
+        "stats": result.stats.to_plain(),
+        "checkers": {scenario: sorted(names) for scenario, names in result.checkers.items()},
+        "skipped": [each.to_plain() for each in result.skipped],
         "plan": result.plan,
         "run": result.run,
     }
 
 
-def _finding(finding: Finding, began: int) -> dict[str, Any]:
+def _finding(finding: Finding, began: int) -> dict[str, object]:
     return {
         "anomaly": finding.anomaly,
         "checker": finding.checker,
@@ -71,12 +78,27 @@ def _finding(finding: Finding, began: int) -> dict[str, Any]:
         "verdict": finding.verdict.label,
         "count": finding.count,
         "message": finding.message,
-        "detail": list(finding.detail),
+        "detail": [{"label": label, "text": text} for label, text in finding.detail],
+        "evidence": None if finding.evidence is None else _evidence(finding.evidence),
         "witness": [_operation(op, finding.file, began) for op in finding.witness],
     }
 
 
-def _operation(op: Operation, file: str, began: int) -> dict[str, Any]:
+def _evidence(evidence: Evidence) -> dict[str, object]:
+    return {
+        **_bytes(evidence.content),
+        "offset": evidence.offset,
+        "owners": [
+            {"version": _version(owner.version), "start": owner.start, "stop": owner.stop} for owner in evidence.owners
+        ],
+    }
+
+
+def _bytes(data: bytes) -> dict[str, object]:
+    return {"bytes": escape_bytes(data[:BYTES_MAX]) if data else None, "bytes_total": len(data)}
+
+
+def _operation(op: Operation, file: str, began: int) -> dict[str, object]:
     held = op.held_from > 0
     return {
         "process": op.process,
@@ -92,9 +114,8 @@ def _operation(op: Operation, file: str, began: int) -> dict[str, Any]:
         "held_from_s": (op.held_from - began) / 1e9 if held else None,
         "held_to_s": (op.held_to - began) / 1e9 if held else None,
         "size_bytes": op.size if op.size >= 0 else None,
-        "note": op.text,
-        "bytes": escape_bytes(op.data[:BYTES_MAX]) if op.data else None,
-        "bytes_total": len(op.data),
+        "note": None if op.note is None else {k: v for k, v in to_plain(op.note).items() if k != "data"},
+        **_bytes(data_of(op.note)),
     }
 
 

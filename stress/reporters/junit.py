@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 from stress.reporters.registry import reporter
 from stress.reporters.witness import finding_lines
-from stress.reporters.words import checkers_of, one_line, verdict_line
+from stress.reporters.words import one_line, verdict_line
 from stress.result import Finding, Result, Verdict
 
 __all__ = ["as_junit"]
@@ -26,7 +26,7 @@ def as_junit(result: Result) -> str:
     suite = ElementTree.Element(
         "testsuite",
         name=f"stress {_safe(target)}",
-        time=f"{result.stats.get('duration_s', 0.0):.3f}",
+        time=f"{result.stats.duration_s:.3f}",
     )
     failures = errors = 0
     for (scenario, checker), findings in cases.items():
@@ -43,9 +43,10 @@ def as_junit(result: Result) -> str:
             case, tag, type=_safe(worst.anomaly), message=_safe(f"{worst.file}: {one_line(worst.message)}")
         )
         element.text = _safe("\n\n".join("\n".join(finding_lines(finding, result.began)) for finding in findings))
-    for reason in result.skipped:
+    for skipped in result.skipped:
+        reason = str(skipped)
         case = ElementTree.SubElement(
-            suite, "testcase", classname=_safe(f"stress.{target}"), name=_safe(reason), time="0"
+            suite, "testcase", classname=_safe(f"stress.{target}"), name=_safe(skipped.what), time="0"
         )
         ElementTree.SubElement(case, "skipped", message=_safe(reason))
     ElementTree.SubElement(suite, "system-out").text = _safe(verdict_line(result))
@@ -60,7 +61,7 @@ def as_junit(result: Result) -> str:
 
 def _cases(result: Result) -> dict[tuple[str, str], list[Finding]]:
     cases: dict[tuple[str, str], list[Finding]] = {
-        (scenario, checker): [] for scenario, checkers in checkers_of(result).items() for checker in sorted(checkers)
+        (scenario, checker): [] for scenario, checkers in result.checkers.items() for checker in sorted(checkers)
     }
     for finding in result.findings:
         cases.setdefault((finding.scenario or "run", finding.checker), []).append(finding)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from stress.anomalies import LOST_APPEND
+from stress.history.notes import data_of
 from stress.history.record import GARBAGE, INITIAL, Kind, Operation, format_version
-from stress.payload import writers_in
 from stress.result import Finding
+from stress.workload.payload import writers_in
 
 __all__ = ["CHANGES", "links", "version_shown"]
 
@@ -17,7 +19,7 @@ def version_shown(op: Operation, finding: Finding) -> int:
     """The version that an operation made or saw. A look at a log has none of its own; that beside an append which was
     lost is there as it saw that one.
     """
-    if finding.anomaly == "lost-append" and finding.focus is not None and op.kind in (Kind.READ, Kind.OBSERVE):
+    if finding.anomaly is LOST_APPEND and finding.focus is not None and op.kind in (Kind.READ, Kind.OBSERVE):
         return finding.focus.version
     return op.version
 
@@ -31,7 +33,7 @@ def links(finding: Finding) -> list[tuple[Operation, Operation]]:
         if op.kind in CHANGES:
             sources = [makers[op.parent]] if op.parent in makers else []
         elif op.version == GARBAGE and op == finding.focus:
-            sources = [names[name] for name, _, _ in writers_in(op.data[:_EXAMINED]) if name in names]
+            sources = [names[name] for name, _, _ in writers_in(data_of(op.note)[:_EXAMINED]) if name in names]
         else:
             version = version_shown(op, finding)
             sources = [makers[version]] if version in makers else []

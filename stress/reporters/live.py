@@ -11,10 +11,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from stress.execution.progress import Phase, Progress
 from stress.plan import Plan
-from stress.reporters.table import rows_of_counts, table
+from stress.reporters.table import rows_of_progress, table
 from stress.reporters.words import counted
-from stress.tail import Progress
 from stress.units import format_duration, format_rate
 
 __all__ = ["LineView", "LiveView", "SilentView", "View", "frame", "progress_line"]
@@ -80,7 +80,7 @@ class LiveView:
             )
             self._live.start()
         # While the checkers work there are no new figures: the last ones stay.
-        self._last = progress if progress.counts or self._last is None else self._last
+        self._last = progress if progress.kinds or self._last is None else self._last
         self._live.update(frame(self._plan, self._last, progress.phase, self._console.width), refresh=True)
 
 
@@ -90,7 +90,7 @@ class LineView:
     def __init__(self, write: Callable[[str], None], plan: Plan, every_s: float = 10.0) -> None:
         self._write, self._plan, self._every_s = write, plan, every_s
         self._next_s = every_s
-        self._phase = ""
+        self._phase: Phase | None = None
 
     def __enter__(self) -> View:
         """Begin."""
@@ -103,9 +103,9 @@ class LineView:
         """Write a line, if it is time for one."""
         if not self._phase:
             self._write(headline(self._plan, progress))
-        if progress.phase == "checking" != self._phase:
+        if progress.phase is Phase.CHECKING is not self._phase:
             self._write("checking what was done")
-        elif progress.elapsed_s >= self._next_s and progress.phase == "running":
+        elif progress.elapsed_s >= self._next_s and progress.phase is Phase.RUNNING:
             self._next_s = progress.elapsed_s + self._every_s
             self._write(progress_line(progress))
         self._phase = progress.phase
@@ -130,11 +130,10 @@ def _until(plan: Plan) -> str:
 
 def progress_line(progress: Progress) -> str:
     """How far it has come, on one line."""
-    total = sum(count.total for count in progress.counts.values())
-    rate = sum(count.per_s for count in progress.counts.values())
+    rate = sum(progress.per_s.values())
     return (
-        f"{progress.elapsed_s:.1f} s: {counted(total, 'operation')}, {format_rate(rate)}/s, "
-        f"{progress.overlap:.1f} in flight, {counted(progress.kills, 'kill')}, {_violations(progress)}"
+        f"{progress.elapsed_s:.1f} s: {counted(progress.total, 'operation')}, {format_rate(rate)}/s, "
+        f"{progress.mean_in_flight:.1f} in flight, {counted(progress.kills, 'kill')}, {_violations(progress)}"
     )
 
 
@@ -143,10 +142,10 @@ def _violations(progress: Progress) -> str:
     return found or "no violation seen so far"
 
 
-def frame(plan: Plan, progress: Progress, phase: str, width: int) -> RenderableType:
+def frame(plan: Plan, progress: Progress, phase: Phase, width: int) -> RenderableType:
     """One picture of the live view."""
     one_line: dict[str, Any] = {"overflow": "ellipsis", "no_wrap": True}
-    flight = f"{progress.overlap:.1f} operations in flight on average · {counted(progress.kills, 'kill')}"
+    flight = f"{progress.mean_in_flight:.1f} operations in flight on average · {counted(progress.kills, 'kill')}"
     # What matters most is on top: a table that is longer than the screen is cut off below.
     parts: list[RenderableType] = [
         Text(headline(plan, progress), style="bold", **one_line),
@@ -155,29 +154,30 @@ def frame(plan: Plan, progress: Progress, phase: str, width: int) -> RenderableT
         Text(_violations(progress), style="bold red" if progress.violations else "green", **one_line),
         Text("Ctrl-C ends it early, with a report", style="dim", **one_line),
     ]
-    if rows := rows_of_counts(progress.counts):
+    if rows := rows_of_progress(progress):
         parts += [Text(), table(rows)]
     return Group(*parts)
 
 
-def _bar(progress: Progress, phase: str, width: int) -> RenderableType:
-    total = sum(count.total for count in progress.counts.values())
+def _bar(progress: Progress, phase: Phase, width: int) -> RenderableType:
     shares = []
     if progress.duration_s:
         shares.append(progress.elapsed_s / progress.duration_s)
     if progress.ops:
-        shares.append(total / progress.ops)
+        shares.append(progress.total / progress.ops)
     words = {
-        "starting": "starting the workers",
-        "stopping": "letting operations under way end",
-        "checking": "checking what was done",
+        Phase.STARTING: "starting the workers",
+        Phase.STOPPING: "letting operations under way end",
+        Phase.CHECKING: "checking what was done",
     }.get(phase)
     if words is None:
         of = f" of {progress.duration_s:.1f}" if progress.duration_s else ""
-        words = f"{progress.elapsed_s:.1f}{of} s" + (f", {total:,} of {progress.ops:,}" if progress.ops else "")
+        words = f"{progress.elapsed_s:.1f}{of} s" + (
+            f", {progress.total:,} of {progress.ops:,}" if progress.ops else ""
+        )
     line = Table.grid(padding=(0, 1))
     line.add_column(no_wrap=True)
     line.add_column(no_wrap=True)
-    done = 1.0 if phase == "checking" else min(1.0, max(shares, default=0.0))
+    done = 1.0 if phase is Phase.CHECKING else min(1.0, max(shares, default=0.0))
     line.add_row(ProgressBar(total=1.0, completed=done, width=max(10, min(40, width - len(words) - 2))), words)
     return line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stress.history.history import ProcessFacts
+from stress.history.record import End
 
 __all__ = ["about_process", "process_name"]
 
@@ -14,5 +15,5 @@ def process_name(process: int) -> str:
 
 def about_process(facts: ProcessFacts) -> str:
     """``python writer``, and how it ended where it did not end as it should."""
-    ended = {"killed": ", killed", "hung": ", hung", "died": ", died"}.get(facts.end, "")
+    ended = f", {facts.end}" if facts.end in (End.KILLED, End.HUNG, End.DIED) else ""
     return f"{facts.language.label} {facts.role}{ended}"

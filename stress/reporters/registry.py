@@ -1,6 +1,6 @@
 """The registry of reports that go to files. A reporter says its own kind; adding one is adding a file to this package.
 
-A reporter is a pure function from a result to the text of its file. Where that goes is `stress.reporters.files`.
+A reporter is a pure function from a result to the text of its file. Where that goes is `stress.reporters.destinations`.
 """
 
 from __future__ import annotations

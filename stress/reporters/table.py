@@ -9,17 +9,16 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from stress.history.record import Kind
+from stress.execution.progress import Progress
+from stress.history.record import Kind, Language
 from stress.result import Result
-from stress.tail import Count
+from stress.stats import KindStats
 from stress.units import format_latency, format_rate
 
-__all__ = ["NAMES", "Row", "rows_of_counts", "rows_of_result", "table"]
+__all__ = ["NAMES", "Row", "rows_of_progress", "rows_of_result", "table"]
 
 NAMES = {"observe_backup": "see backup"}
 """Of kinds of operation, where they differ from what is shown."""
-
-_ORDER = {kind.label: place for place, kind in enumerate(Kind)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,38 +35,25 @@ class Row:
     unknown: int
 
 
-def rows_of_counts(counts: Mapping[tuple[str, str], Count]) -> list[Row]:
+def rows_of_progress(progress: Progress) -> list[Row]:
     """The rows of a run under way."""
-    return _sorted(
-        Row(kind, language, c.total, c.per_s, c.p50_s or None, c.p99_s or None, c.failed, c.unknown)
-        for (kind, language), c in counts.items()
-    )
+    return _rows(progress.kinds, progress.per_s)
 
 
 def rows_of_result(result: Result) -> list[Row]:
     """The rows of a run that is over."""
-    rates, latency = result.stats.get("rates_per_s", {}), result.stats.get("latency", {})
-    made = []
-    for kind, by_language in result.operations.items():
-        for language, outcomes in by_language.items():
-            spans = latency.get(kind, {}).get(language, {})
-            made.append(
-                Row(
-                    kind,
-                    language,
-                    sum(outcomes.values()),
-                    rates.get(kind, {}).get(language, 0.0),
-                    spans.get("p50_s"),
-                    spans.get("p99_s"),
-                    outcomes.get("fail", 0),
-                    outcomes.get("info", 0) + outcomes.get("open", 0),
-                )
-            )
-    return _sorted(made)
+    kinds = result.stats.kinds
+    return _rows(kinds, {key: result.stats.per_s(*key) for key in kinds})
 
 
-def _sorted(rows: Iterable[Row]) -> list[Row]:
-    return sorted(rows, key=lambda row: (_ORDER.get(row.kind, len(_ORDER)), row.language))
+def _rows(kinds: Mapping[tuple[Kind, Language], KindStats], per_s: Mapping[tuple[Kind, Language], float]) -> list[Row]:
+    return [
+        Row(
+            kind.label, language.label, each.total, per_s.get((kind, language), 0.0), each.p50_s, each.p99_s,
+            each.failed, each.unknown,
+        )
+        for (kind, language), each in sorted(kinds.items(), key=lambda item: (item[0][0], item[0][1].label))
+    ]  # fmt: skip
 
 
 def table(rows: Iterable[Row]) -> Table:

@@ -77,10 +77,10 @@ class Terminal:
             self._console.print(table(rows), crop=False)
             self._line("")
         stats = result.stats
-        parts = [f"{stats.get('overlap', 0.0):.1f} operations in flight on average"]
-        parts += [counted(stats[f"{fault}s"], fault) for fault in ("kill", "pause", "fill") if stats.get(f"{fault}s")]
-        if share := stats.get("cpu", {}).get("harness_share"):
-            parts.append(f"the harness itself took {share:.0%} of the CPU time")
+        parts = [f"{stats.mean_in_flight:.1f} operations in flight on average"]
+        parts += [counted(count, fault) for fault, count in stats.faults.items() if count]
+        if stats.cpu is not None and stats.cpu.harness_share:
+            parts.append(f"the harness itself took {stats.cpu.harness_share:.0%} of the CPU time")
         self._line(Text(" · ".join(parts) + "\n", style="dim" if self._fancy else ""))
 
     def _show_finding(self, finding: Finding, began: int) -> None:

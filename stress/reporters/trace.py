@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stress.history.events import FaultInjected
 from stress.history.history import History
 from stress.history.record import INITIAL, NO_VERSION, Kind, Language, Operation, Outcome, format_version
 from stress.reporters.links import links
@@ -89,10 +90,9 @@ def _events(result: Result, rows: NDArray[np.intp], every: int) -> Iterator[dict
         return
     yield from _processes(history)
     for event in result.events:
-        if event.get("event") in ("kill", "pause", "fill"):
-            lasts = {"lasts_ms": event["lasts_s"] * 1e3} if event.get("lasts_s") else {}
-            process = int(event["process"])
-            yield _instant(str(event["event"]), process, event["at"] - result.began, "p", "nemesis", lasts)
+        if isinstance(event, FaultInjected):
+            lasts = {"lasts_ms": event.lasts_s * 1e3} if event.lasts_s else {}
+            yield _instant(event.kind, event.process, event.at - result.began, "p", "nemesis", lasts)
     for finding in result.findings:
         yield from _of_finding(finding, result.began)
     proves = _witnesses(result.findings[:WITNESSES_MAX])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from stress.history.notes import data_of, words_of
 from stress.history.record import GARBAGE, NO_VERSION, Operation, format_version
 from stress.reporters.table import NAMES
 from stress.reporters.words import counted, escape_bytes, one_line, plain_text
@@ -54,8 +55,8 @@ def body(finding: Finding, began: int, width: int = WIDTH) -> list[str]:
         lines += _seen(ops[:_ROWS_MAX], finding, width)
     if finding.detail:
         lines.append("")
-        for line in finding.detail:
-            lines += _wrapped(line, width)
+        for label, text in finding.detail:
+            lines += _wrapped(f"{label + ':':<9} {text}", width)
     return lines
 
 
@@ -112,15 +113,15 @@ def diagram(ops: Sequence[Operation], width: int = WIDTH) -> list[str]:
 
 def _seen(ops: Sequence[Operation], finding: Finding, width: int) -> list[str]:
     """What was noted with the operations: errors and bytes, where the details don't tell them."""
-    told = "\n".join(finding.detail)
+    told = "\n".join(text for _, text in finding.detail)
     lines: list[str] = []
     for op in ops:
         who = f"p{op.process} {_verb(op)}"
-        note = one_line(op.text)[:_NOTE_SHOWN]
-        if note and note not in told and not note.startswith("keep="):
+        note, data = one_line(words_of(op.note))[:_NOTE_SHOWN], data_of(op.note)
+        if note and note not in told:
             lines += _wrapped(f"{who} noted: {note}", width)
-        if op.data and not told:
-            lines += _wrapped(f"{who} saw {counted(len(op.data), 'byte')}: {_excerpt(op.data)}", width)
+        if data and not told:
+            lines += _wrapped(f"{who} saw {counted(len(data), 'byte')}: {_excerpt(data)}", width)
         if op.version == GARBAGE and op.size == 0 and not told:
             lines.append(f"{who} saw an empty file")
     return ["", *lines] if lines else []

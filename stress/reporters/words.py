@@ -6,12 +6,11 @@ import shlex
 from collections.abc import Iterable
 from typing import Any
 
+from stress.history.record import Kind
 from stress.result import Finding, Result, Verdict
-from stress.scenarios import SCENARIOS
 
 __all__ = [
     "again",
-    "checkers_of",
     "counted",
     "escape_bytes",
     "one_line",
@@ -24,8 +23,8 @@ __all__ = [
 
 _CLAIMS = (
     # operations that must have been done, checkers that must have looked, and what is then true of a clean run
-    ({"read", "observe", "observe_backup"}, {"torn"}, "no reader saw a partial document"),
-    ({"write", "update", "append"}, {"register", "updates", "appends"}, "nothing acknowledged was lost"),
+    ({Kind.READ, Kind.OBSERVE, Kind.OBSERVE_BACKUP}, {"torn"}, "no reader saw a partial document"),
+    ({Kind.WRITE, Kind.UPDATE, Kind.APPEND}, {"register", "updates", "appends"}, "nothing acknowledged was lost"),
 )
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -68,7 +67,7 @@ def _parts(result: Result) -> Iterable[str]:
     if result.interrupted and result.verdict is not Verdict.PASS:
         yield "interrupted before its end"
     if result.skipped:
-        yield "left out: " + "; ".join(result.skipped)
+        yield "left out: " + "; ".join(map(str, result.skipped))
 
 
 def _deeds(result: Result) -> str:
@@ -76,34 +75,18 @@ def _deeds(result: Result) -> str:
     writers, readers = int(plan.get("writers", 0)), readers_of(plan)
     who = counted(writers, "writer") + (f" and {counted(readers, 'reader')}" if readers else "")
     scenarios = ", ".join(plan.get("scenarios", ())) or "no scenario"
-    done = counted(int(stats.get("operations", 0)), "operation")
-    stages = f" and {counted(stats['stages'], 'stage')}" if "stages" in stats else ""
-    took = f"{stats.get('duration_s', 0.0):.1f} s{stages}"
+    done = counted(stats.total, "operation")
+    stages = f" and {counted(stats.stages, 'stage')}" if stats.stages else ""
+    took = f"{stats.duration_s:.1f} s{stages}"
     return f"{who} did {done} in {took} on {scenarios} with {plan.get('target', '?')}"
 
 
 def _claims(result: Result) -> list[str]:
-    done = {
-        kind
-        for kind, by_language in result.operations.items()
-        if any(by_outcome.get("ok") for by_outcome in by_language.values())
-    }
-    looked = frozenset().union(*checkers_of(result).values())
+    done = {kind for (kind, _), each in result.stats.kinds.items() if each.ok}
+    looked = frozenset().union(*result.checkers.values())
     return [claim for kinds, checkers, claim in _CLAIMS if done & kinds and looked & checkers] or [
         "nothing wrong was found"
     ]
-
-
-def checkers_of(result: Result) -> dict[str, frozenset[str]]:
-    """Scenario → the checkers that judged it, for the scenarios of the plan that took part and that are known here."""
-    made: dict[str, frozenset[str]] = {}
-    for name in result.plan.get("scenarios", ()):
-        for part in (SCENARIOS.get(name).parts if name in SCENARIOS else ()) or (name,):
-            left_out = any(reason.startswith(f"scenario {part}:") for reason in result.skipped)
-            if part in SCENARIOS and not left_out:
-                scenario = SCENARIOS.get(part)
-                made[part] = scenario.checkers.union(*(file.checkers or () for file in scenario.files))
-    return made
 
 
 def _anomalies(findings: Iterable[Finding]) -> str:

@@ -12,7 +12,6 @@ import pytest
 
 from scenarios.completion import SIGNALS, monitor, wait
 from scenarios.resume import FILES
-from stress import scenarios
 from stress.api import (
     ABSENT,
     GARBAGE,
@@ -33,11 +32,12 @@ from stress.api import (
     version_of,
 )
 from stress.checkers import registry
-from stress.payload import apply_edits
-from stress.world import compose, lay_out
+from stress.workload import catalog
+from stress.workload.layout import compose, lay_out
+from stress.workload.payload import apply_edits
 
-scenarios.load()
-SCENARIOS = {name: scenarios.SCENARIOS.get(name) for name in scenarios.SCENARIOS}
+catalog.load()
+SCENARIOS = {name: catalog.SCENARIOS.get(name) for name in catalog.SCENARIOS}
 NAMES = ("handoff", "session_count", "progress_log", "feature_list", "completion", "backups", "resume", "config")
 ALL = frozenset({"write", "read", "update", "append", "backup", "recover", "lock", "sweep"})
 NEEDS = {

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from stress import scenarios, target
 from stress.anomalies import ABOUT
 from stress.api import (
     INITIAL,
@@ -22,13 +21,14 @@ from stress.api import (
     parse_log,
     version_of,
 )
-from stress.payload import Edit, apply_edits, jq_program, parent_in
-from stress.target import Target
-from stress.workers.nemesis import FAULTS
-from stress.workers.shell import environment, probe
-from stress.world import compose, lay_out
+from stress.execution.drivers.shell import environment, probe
+from stress.execution.nemesis import FAULTS
+from stress.workload import catalog, target
+from stress.workload.layout import compose, lay_out
+from stress.workload.payload import Edit, apply_edits, jq_program, parent_in
+from stress.workload.target import Target
 
-scenarios.load()
+catalog.load()
 TARGETS = {name: target.load(name) for name in target.names()}
 ALL = frozenset({"write", "read", "update", "append", "backup", "recover", "lock", "sweep"})
 CONTEXT, LIST, LOG = ".claude/handoff-context.json", "feature_list.json", "claude-progress.txt"
@@ -93,7 +93,7 @@ def test_there_are_ours_the_guides_the_naive_one_and_the_zoo() -> None:
 def test_a_target_says_what_must_be_found_in_it(made: Target) -> None:
     assert bool(made.expects) is (made.name != "atomicops")
     assert set(made.expects) <= set(ABOUT)
-    assert set(made.scenarios) <= set(scenarios.SCENARIOS)
+    assert set(made.scenarios) <= set(catalog.SCENARIOS)
     assert set(made.faults) <= {f"{fault}_every" for fault in FAULTS}
     assert made.about
     world, skipped = compose(made.scenarios or ["bridge"], made.operations)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from stress import engine
-from stress.history.store import load_history, read_events
+from stress.history.run_directory import load_history, read_events
 from stress.plan import Plan, UsageError
 from stress.result import Result, Verdict
 

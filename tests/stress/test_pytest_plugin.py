@@ -162,7 +162,7 @@ def test_loading_it_loads_nothing_of_the_harness() -> None:
 
 
 def test_a_target_is_found_by_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stress.target import TargetError, adopt, load
+    from stress.workload.target import TargetError, adopt, load
 
     (tmp_path / "stores_of_mine.py").write_text("class Store:\n    def write(self, path, document): pass\n")
     monkeypatch.syspath_prepend(str(tmp_path))

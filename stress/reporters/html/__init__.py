@@ -38,7 +38,7 @@ from stress.reporters.html._charts import (
     rate_panels,
     spread_panels,
 )
-from stress.reporters.html._figures import BUCKETS_PER_DECADE, figures
+from stress.reporters.html._figures import PER_OCTAVE, figures
 from stress.reporters.html._index import index_of
 from stress.reporters.html._shown import Shown, shown_of
 from stress.reporters.registry import reporter
@@ -69,7 +69,7 @@ def as_html(result: Result) -> str:
     shown, sections, timelines = _sections(environment, result, findings[:SHOWN_MAX])
     findings_shown, rest = findings[: len(shown)], findings[len(shown) :]
     drawn = None if result.history is None else figures(result.history, result.events)
-    length_s = drawn["slice_s"] * len(drawn["times"]) if drawn else float(result.stats.get("duration_s", 0.0))
+    length_s = drawn["slice_s"] * len(drawn["times"]) if drawn else result.stats.duration_s
     latency, latency_scale = latency_panels(drawn) if drawn else ([], "")
     spread, decades = spread_panels(drawn) if drawn else ([], [])
     lines, faults_left_out = chronicle(findings_shown, result.events, result.began)
@@ -80,7 +80,7 @@ def as_html(result: Result) -> str:
         words=verdict_words(result)[:_VALUE_SHOWN],
         command=_command(result),
         again=again(result),
-        skipped=[reason[:_VALUE_SHOWN] for reason in result.skipped[:_REASONS_MAX]],
+        skipped=[str(reason)[:_VALUE_SHOWN] for reason in result.skipped[:_REASONS_MAX]],
         index=index_of(findings, len(shown)),
         sections=sections,
         rest=rest[:_NAMED_MAX],
@@ -102,7 +102,7 @@ def as_html(result: Result) -> str:
         names=NAMES,
         plan={str(key): str(value)[:_VALUE_SHOWN] for key, value in result.plan.items()},
         data=_data(timelines),
-        bucket_percent=round((10 ** (1 / BUCKETS_PER_DECADE) - 1) * 100),
+        bucket_percent=round((2 ** (1 / PER_OCTAVE) - 1) * 100),
         style=Markup(_text("page.css")),
         script=Markup(script),
         hash=_hash(script),

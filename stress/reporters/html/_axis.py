@@ -6,10 +6,11 @@ Places are percent of the axis's width, so that the same page serves a telephone
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from stress.history.events import Event, FaultInjected
+from stress.history.record import FaultKind
 from stress.reporters.processes import process_name
 from stress.reporters.words import one_line
 from stress.result import Finding, Verdict
@@ -136,7 +137,7 @@ def clock(seconds: float) -> str:
 
 
 def chronicle(
-    findings: Sequence[Finding], events: Sequence[Mapping[str, Any]], began: int
+    findings: Sequence[Finding], events: Sequence[Event], began: int
 ) -> tuple[list[Entry], int]:  # fmt: skip
     """The run as text, in order of time: every finding, and as many faults as `CHRONICLE_MAX` lines have room for.
 
@@ -148,18 +149,17 @@ def chronicle(
         for place, finding in enumerate(findings, 1)
         if finding.focus is not None
     ]  # fmt: skip
-    strokes = [event for event in events if event.get("event") in _FAULTS]
+    faults = [event for event in events if isinstance(event, FaultInjected)]
     room = max(0, CHRONICLE_MAX - len(lines))
-    every = -(-len(strokes) // room) if room else len(strokes) + 1
-    shown = strokes[:: max(1, every)] if room else []
-    lines += [(int(event["at"]), Entry(clock((event["at"] - began) / 1e9), _fault(event), 0)) for event in shown]
-    return [entry for _, entry in sorted(lines, key=lambda line: line[0])], len(strokes) - len(shown)
+    every = -(-len(faults) // room) if room else len(faults) + 1
+    shown = faults[:: max(1, every)] if room else []
+    lines += [(event.at, Entry(clock((event.at - began) / 1e9), _fault(event), 0)) for event in shown]
+    return [entry for _, entry in sorted(lines, key=lambda line: line[0])], len(faults) - len(shown)
 
 
-_FAULTS = {"kill": "was killed", "pause": "was stopped", "fill": "found the disk full"}
+_FAULTS = {FaultKind.KILL: "was killed", FaultKind.PAUSE: "was stopped", FaultKind.FILL: "found the disk full"}
 
 
-def _fault(event: Mapping[str, Any]) -> str:
-    lasts = float(event.get("lasts_s", 0.0))
-    who = process_name(int(event.get("process", 0)))
-    return f"{who} {_FAULTS[str(event['event'])]}" + (f" for {clock(lasts)}" if lasts else "")
+def _fault(event: FaultInjected) -> str:
+    lasts = f" for {clock(event.lasts_s)}" if event.lasts_s else ""
+    return f"{process_name(event.process)} {_FAULTS[event.kind]}{lasts}"

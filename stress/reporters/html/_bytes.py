@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,29 +10,16 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from stress.history.history import History
-from stress.history.record import GARBAGE, Kind, Operation, format_version
-from stress.payload import document_of
+from stress.history.record import NO_VERSION, Kind, Operation, format_version
 from stress.reporters.html._palette import CHANGES, Palette
 from stress.reporters.words import counted, escape_bytes
-from stress.result import Finding
+from stress.result import Finding, Owner
+from stress.workload.payload import document_of
 
 __all__ = ["BytesShown", "bytes_shown"]
 
 AROUND = 160
 """Bytes that are shown on each side of the place where it goes wrong."""
-_EXAMINED = 4 << 20
-_PARTS_MAX = 60
-_UNIT = re.compile(rb"(p\d+\.\d+)[;\"]")
-_BREAK = re.compile(r"⟨byte ([\d,]+)⟩")
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Bytes ``start`` to ``stop`` are ``owner``'s: a version, or "" where they show nobody's name."""
-
-    owner: str
-    start: int
-    stop: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +45,21 @@ class BytesShown:
 
 def bytes_shown(finding: Finding, palette: Palette, history: History | None = None) -> BytesShown | None:
     """What was seen, and what the whole documents would have been, whose lengths ``history`` may tell. None where no
-    bytes were kept, or where they are those of a log that was looked at.
+    bytes were kept.
     """
-    focus = finding.focus
-    if focus is None or focus.version != GARBAGE or not focus.data or focus.text.startswith("keep="):
+    if finding.evidence is None:
         return None
-    content = focus.data
-    at = _break(finding, content)
-    parts = _parts_of(content[:_EXAMINED], len(content), at)
+    content, at, parts = finding.evidence.content, finding.evidence.offset, finding.evidence.owners
     writes = _writers(finding, parts)
     lengths = [_length(op, history, parts) for op in writes]
     longest = max([len(content), *(length for length, _ in lengths)])
     seen = Strip(
         f"seen: {counted(len(content), 'byte')}",
-        [(palette.colour(part.owner), _percent(part.stop - part.start, longest), _what(part)) for part in parts],
-        None if at is None else _percent(at, longest),
+        [
+            (palette.colour(_name(part.version)), _percent(part.stop - part.start, longest), _what(part))
+            for part in parts
+        ],
+        _percent(at, longest),
     )
     expected = []
     for op, (length, exact) in zip(writes, lengths, strict=True):
@@ -84,12 +70,12 @@ def bytes_shown(finding: Finding, palette: Palette, history: History | None = No
     return BytesShown(
         seen=seen,
         expected=expected,
-        text=_around(content, parts, at if at is not None else 0, palette),
+        text=_around(content, parts, at, palette),
         wanted=[(name, f'{{"stress": {{"version": "{name}", … , "stress_end": "{name}"}}') for name in names],
     )
 
 
-def _length(op: Operation, history: History | None, parts: Sequence[Part]) -> tuple[int, bool]:
+def _length(op: Operation, history: History | None, parts: Sequence[Owner]) -> tuple[int, bool]:
     """How many bytes the document of a write has, and whether that is exact: somebody saw it whole. Else the least that
     it can be, as what a write notes is the length of the padding alone.
     """
@@ -98,7 +84,7 @@ def _length(op: Operation, history: History | None, parts: Sequence[Part]) -> tu
         sizes = ops["size"][rows[ops["version"][rows] == op.version]]
         if (sizes > 0).any():
             return int(sizes.max()), True
-    shown = [part.stop - part.start for part in parts if part.owner == format_version(op.version)]
+    shown = [part.stop - part.start for part in parts if part.version == op.version]
     return max([len(json.dumps(document_of(op.version, max(0, op.size), {}))), *shown]), False
 
 
@@ -106,64 +92,40 @@ def _percent(part: int, whole: int) -> float:
     return round(100 * part / max(1, whole), 3)
 
 
-def _what(part: Part) -> str:
-    return f"{part.owner or 'nobody’s name'}: bytes {part.start:,}–{part.stop:,}"
+def _name(version: int) -> str:
+    return "" if version == NO_VERSION else format_version(version)
 
 
-def _break(finding: Finding, content: bytes) -> int | None:
-    """The offset where the checker found that it goes wrong: its excerpt says it."""
-    for line in finding.detail:
-        if match := _BREAK.search(line):
-            return min(len(content), int(match[1].replace(",", "")))
-    return None
+def _what(part: Owner) -> str:
+    return f"{_name(part.version) or 'nobody’s name'}: bytes {part.start:,}–{part.stop:,}"
 
 
-def _parts_of(content: bytes, length: int, at: int | None) -> list[Part]:
-    """Whose bytes they are: a version's from where its name first shows to where another's does. The break divides
-    what is between two of them.
-    """
-    runs: list[Part] = []
-    for match in _UNIT.finditer(content):
-        owner = match[1].decode("ascii")
-        if runs and runs[-1].owner == owner:
-            runs[-1] = Part(owner, runs[-1].start, match.end())
-        elif len(runs) < _PARTS_MAX:
-            runs.append(Part(owner, match.start(), match.end()))
-    if not runs:
-        return [Part("", 0, length)]
-    borders = [0]
-    for one, two in pairwise(runs):
-        borders.append(at if at is not None and one.stop <= at <= two.start + len(two.owner) else two.start)
-    borders.append(length)
-    return [Part(run.owner, a, b) for run, (a, b) in zip(runs, pairwise(borders), strict=True)]
-
-
-def _writers(finding: Finding, parts: Sequence[Part]) -> list[Operation]:
+def _writers(finding: Finding, parts: Sequence[Owner]) -> list[Operation]:
     """The writes of the witness whose bytes were seen, or all of them where none show."""
     writes = [op for op in finding.witness if op.kind in CHANGES and op.version > 0]
-    owners = {part.owner for part in parts}
-    return [op for op in writes if format_version(op.version) in owners] or writes
+    owners = {part.version for part in parts}
+    return [op for op in writes if op.version in owners] or writes
 
 
-def _around(content: bytes, parts: Sequence[Part], at: int, palette: Palette) -> Markup:
+def _around(content: bytes, parts: Sequence[Owner], at: int, palette: Palette) -> Markup:
     start, stop = max(0, at - AROUND), min(len(content), at + AROUND)
     made = Markup("… ") if start else Markup("")
     borders = sorted({start, stop, at, *(part.start for part in parts if start < part.start < stop)})
     for a, b in pairwise(borders):
         if a == at:
             made += _mark(at, _says(content, parts, at))
-        owner = next((part.owner for part in parts if part.start <= a < part.stop), "")
+        owner = next((_name(part.version) for part in parts if part.start <= a < part.stop), "")
         made += Markup('<span class="version {}">{}</span>').format(palette.colour(owner), escape_bytes(content[a:b]))
     if at == stop:
         made += _mark(at, _says(content, parts, at))
     return made + (Markup(" …") if stop < len(content) else Markup(""))
 
 
-def _says(content: bytes, parts: Sequence[Part], at: int) -> str:
+def _says(content: bytes, parts: Sequence[Owner], at: int) -> str:
     """What is wrong from there on."""
     if at == len(content):
         return "it ends here"
-    before, after = (next((p.owner for p in parts if p.start <= x < p.stop), "") for x in (at - 1, at))
+    before, after = (next((_name(p.version) for p in parts if p.start <= x < p.stop), "") for x in (at - 1, at))
     return f"from here on it is {after}" if after and after != before else "wrong from here on"
 
 

@@ -151,15 +151,15 @@ def fault_panels(figures: Mapping[str, Any], length_s: float) -> list[Panel]:
     """A panel for each kind of fault that was injected: a bar from its start to its end."""
     panels = []
     for fault, (sign, name) in _FAULTS.items():
-        those = [stroke for stroke in figures["strokes"] if stroke["fault"] == fault]
+        those = [each for each in figures["faults"] if each["fault"] == fault]
         if not those or not length_s > 0:
             continue
         path = ""
-        for stroke in those:
-            x = _clip(WIDTH * stroke["at_s"] / length_s)
-            wide = min(max(1.5, WIDTH * stroke["lasts_s"] / length_s), WIDTH - x)
+        for each in those:
+            x = _clip(WIDTH * each["at_s"] / length_s)
+            wide = min(max(1.5, WIDTH * each["lasts_s"] / length_s), WIDTH - x)
             path += f"M{x:.1f},0h{wide:.1f}v{HEIGHT}h{-wide:.1f}z"
-        every = "" if figures["strokes_total"] == len(figures["strokes"]) else " that are drawn"
+        every = "" if figures["faults_total"] == len(figures["faults"]) else " that are drawn"
         says = f"{len(those):,}{every}"
         panels.append(Panel(f"{sign} {name}", says, [Line("", f"fault {fault}", path)], f"{name}: {says}"))
     return panels

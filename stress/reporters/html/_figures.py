@@ -1,34 +1,37 @@
 """What the charts show: rates, latencies and shares, from the columns in one pass, a piece at a time.
 
-Latencies go into a histogram whose buckets are 10 % wide (`BUCKETS_PER_DECADE`), for each series and each slice of
-time: its size does not depend on the number of operations, and percentiles are as exact as the buckets are wide.
+Latencies go into a histogram (`stress.latency`) for each series and each slice of time, in buckets 9 % wide: its size
+does not depend on the number of operations, and percentiles are as exact as the buckets are wide.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stress.history.history import History
-from stress.history.record import Kind, Language, Outcome
+from stress import latency
+from stress.history.events import Event, FaultInjected
+from stress.history.history import Columns, History
+from stress.history.record import Kind, Language, Outcome, WorkerRole
 from stress.reporters.processes import process_name
 
-__all__ = ["BUCKETS_PER_DECADE", "SHARES_MAX", "SLICES", "STROKES_MAX", "figures"]
+__all__ = ["FAULTS_MAX", "PER_OCTAVE", "SHARES_MAX", "SLICES", "figures"]
 
 SLICES = 150
 """Slices of time that a run is divided into, at most."""
-BUCKETS_PER_DECADE = 24
-STROKES_MAX = 400
-"""Strokes of the nemesis that are drawn."""
+PER_OCTAVE = 8
+"""Buckets of latency to a doubling."""
+FAULTS_MAX = 400
+"""Faults that are drawn."""
 SHARES_MAX = 64
 """Writers whose share is shown."""
 
-_DECADES = (2, 13)  # from 100 ns to 10⁴ s
-_BUCKETS = (_DECADES[1] - _DECADES[0]) * BUCKETS_PER_DECADE
+_FINER = latency.PER_OCTAVE // PER_OCTAVE
+_BUCKETS = latency.BUCKETS // _FINER
 _NAMES_MAX = 4  # processes that had one place
 _PIECE = 1 << 20  # rows
 _PER_SLICE = 60  # operations; fewer would show chance
@@ -47,11 +50,11 @@ class _Tally:
     slice_s: float
 
 
-def figures(history: History, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def figures(history: History, events: Sequence[Event]) -> dict[str, Any]:
     """The charts' data as plain values; times in seconds since the gate was opened, latencies in milliseconds."""
     tally = _tally(history)
     times = [round((number + 0.5) * tally.slice_s, 6) for number in range(tally.counts.shape[1])]
-    edges_ms = 10 ** (_DECADES[0] - 6 + np.arange(_BUCKETS + 1) / BUCKETS_PER_DECADE)
+    edges_ms = 2 ** (np.arange(_BUCKETS + 1) / PER_OCTAVE) / 1e6
     series = []
     for (kind, language), counts in zip(tally.series, tally.counts, strict=True):
         whole = counts.sum(axis=0)
@@ -76,7 +79,7 @@ def figures(history: History, events: Sequence[Mapping[str, Any]]) -> dict[str, 
         "times": times,
         "series": series,
         **_shares(history, tally.done),
-        **_strokes(history, events),
+        **_faults(history, events),
     }
 
 
@@ -96,8 +99,7 @@ def _tally(history: History) -> _Tally:
     processes = max(processes, int(ops["process"].max()) + 1 if len(ops) else 0)
     done = np.zeros(processes, np.int64)
     for piece in _pieces(history):
-        spans = np.maximum(piece["return"] - piece["invoke"], 1)
-        bucket = ((np.log10(spans) - _DECADES[0]) * BUCKETS_PER_DECADE).astype(np.int64).clip(0, _BUCKETS - 1)
+        bucket = latency.buckets_of(piece["return"] - piece["invoke"]) // _FINER
         # Divided first: a product of nanoseconds and slices may leave 64 bits behind after some years.
         when = ((piece["return"] - history.began) / length_ns * slices).astype(np.int64).clip(0, slices - 1)
         counts += np.bincount((place[_key(piece)] * slices + when) * _BUCKETS + bucket, minlength=len(counts))
@@ -106,14 +108,14 @@ def _tally(history: History) -> _Tally:
     return _Tally(series, counts.reshape(len(found), slices, _BUCKETS), done, length_ns / slices / 1e9)
 
 
-def _pieces(history: History) -> Any:
+def _pieces(history: History) -> Iterator[Columns]:
     """The acknowledged operations, a bounded number at a time."""
     for start in range(0, len(history.ops), _PIECE):
         piece = history.ops[start : start + _PIECE]
         yield piece[piece["outcome"] == Outcome.OK]
 
 
-def _key(piece: Any) -> Counts:
+def _key(piece: Columns) -> Counts:
     key: Counts = piece["kind"].astype(np.int64) << 6 | piece["language"]
     return key
 
@@ -123,7 +125,7 @@ def _percentile(counts: Counts, share: float) -> list[float | None]:
     running = counts.cumsum(axis=1)
     total = running[:, -1]
     bucket = (running < np.maximum(1, np.ceil(total * share))[:, None]).sum(axis=1)
-    middle = 10 ** (_DECADES[0] - 6 + (bucket + 0.5) / BUCKETS_PER_DECADE)
+    middle = 2 ** ((bucket + 0.5) / PER_OCTAVE) / 1e6
     return [float(f"{at:.4g}") if some else None for at, some in zip(middle.tolist(), total.tolist(), strict=True)]
 
 
@@ -134,7 +136,7 @@ def _shares(history: History, done: Counts) -> dict[str, Any]:
     """
     seats: dict[int, dict[str, Any]] = {}
     for facts in history.processes:
-        if facts.role == "writer":
+        if facts.role is WorkerRole.WRITER:
             seat = seats.setdefault(facts.worker, {"language": facts.language.label, "done": 0, "processes": []})
             seat["done"] += int(done[facts.process])
             seat["processes"].append(facts.process)
@@ -149,18 +151,18 @@ def _shares(history: History, done: Counts) -> dict[str, Any]:
     return {"shares_total": len(shares), "shares": shown}
 
 
-def _strokes(history: History, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    strokes = [event for event in events if event.get("event") in ("kill", "pause", "fill")]
-    every = -(-len(strokes) // STROKES_MAX) or 1
+def _faults(history: History, events: Sequence[Event]) -> dict[str, Any]:
+    faults = [event for event in events if isinstance(event, FaultInjected)]
+    every = -(-len(faults) // FAULTS_MAX) or 1
     return {
-        "strokes_total": len(strokes),
-        "strokes": [
+        "faults_total": len(faults),
+        "faults": [
             {
-                "fault": str(stroke["event"]),
-                "at_s": round((stroke["at"] - history.began) / 1e9, 6),
-                "lasts_s": round(float(stroke.get("lasts_s", 0.0)), 6),
-                "process": int(stroke.get("process", 0)),
+                "fault": str(fault.kind),
+                "at_s": round((fault.at - history.began) / 1e9, 6),
+                "lasts_s": round(fault.lasts_s, 6),
+                "process": fault.process,
             }
-            for stroke in strokes[::every]
+            for fault in faults[::every]
         ],
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stress.anomalies import ABOUT
 from stress.result import Finding
 
 __all__ = ["IndexEntry", "index_of"]
@@ -35,7 +34,7 @@ def index_of(findings: Sequence[Finding], shown: int) -> list[IndexEntry]:
     return [
         IndexEntry(
             anomaly[:80],
-            ABOUT.get(anomaly, ""),
+            group[0][1].anomaly.about,
             sum(finding.count for _, finding in group),
             [(place, finding.file[:200]) for place, finding in group if place <= shown],
             sum(place > shown for place, _ in group),

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from stress.history.notes import data_of
 from stress.history.record import INITIAL, Operation, format_version
-from stress.payload import writers_in
 from stress.reporters.links import CHANGES
 from stress.reporters.words import plain_text
 from stress.result import Finding
+from stress.workload.payload import writers_in
 
 __all__ = ["BAD", "CHANGES", "COLOURS", "NEUTRAL", "Palette", "palette_of"]
 
@@ -63,7 +64,7 @@ def palette_of(finding: Finding) -> Palette:
 def _told(finding: Finding) -> Iterable[str]:
     yield from (format_version(op.version) for op in finding.witness if op.kind in CHANGES and op.version >= INITIAL)
     for op in _focus_first(finding):
-        yield from (name for name, _, _ in writers_in(op.data[: 1 << 20]))
+        yield from (name for name, _, _ in writers_in(data_of(op.note)[: 1 << 20]))
     yield from (format_version(op.version) for op in finding.witness if op.version > INITIAL)
     yield from (format_version(op.parent) for op in finding.witness if op.parent > INITIAL)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stress.checkers._logs import records_of, views
 from stress.history.history import History
-from stress.history.record import INITIAL, Kind, Operation, Outcome, format_version
+from stress.history.record import INITIAL, Format, Kind, Operation, Outcome, format_version
 from stress.reporters.html._palette import BAD, Palette
 from stress.reporters.processes import process_name
 from stress.result import Finding
+from stress.workload.log_replay import records_of, replay_log
 
 __all__ = ["Records", "records_shown"]
 
@@ -31,7 +31,7 @@ class Records:
 
 def records_shown(finding: Finding, palette: Palette, history: History | None) -> list[Records]:
     """Empty where the finding is not about records that were appended to a log."""
-    if history is None or not finding.witness or history.files[finding.witness[0].file].form != "log":
+    if history is None or not finding.witness or history.files[finding.witness[0].file].form is not Format.LOG:
         return []
     wanted = [op for op in finding.witness if op.kind is Kind.APPEND and op.version > INITIAL]
     if not wanted:
@@ -56,7 +56,7 @@ def _seen(look: Operation, history: History) -> list[int] | None:
     rows = rows[(ops["process"][rows] == look.process) & (ops["invoke"][rows] <= look.invoke)]
     if len(rows) > LOOKS_MAX:
         return None
-    for view in views(history, rows.tolist()):
+    for view in replay_log(history, rows.tolist()):
         if int(ops["invoke"][view.row]) == look.invoke:
             return records_of(bytes(view.content)).versions if view.known else None
     return None

@@ -7,8 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from stress.anomalies import ABOUT
-from stress.reporters.causes import CAUSES
+from stress.history.notes import data_of, words_of
 from stress.reporters.html._axis import clock
 from stress.reporters.html._bytes import BytesShown, bytes_shown
 from stress.reporters.html._chain import Chain, chains_shown
@@ -27,8 +26,6 @@ OPERATIONS_MAX = 60
 _DETAIL_SHOWN = 1000  # characters of a line
 _DETAILS_MAX = 12  # lines
 _NOTE_SHOWN = 400
-
-_WORDS = ("expected", "seen", "parts", "noted", "left so", "at end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +58,10 @@ def shown_of(result: Result, finding: Finding, place: int) -> Shown:
         place=place,
         palette=palette,
         at=clock((focus.ret - result.began) / 1e9) if focus is not None else "",
-        about=ABOUT.get(finding.anomaly, ""),
-        cause=CAUSES.get(finding.anomaly, ""),
+        about=finding.anomaly.about,
+        cause=finding.anomaly.cause,
         message=palette.words(finding.message[:_DETAIL_SHOWN]),
-        details=[_detail(palette, line[:_DETAIL_SHOWN]) for line in finding.detail[:_DETAILS_MAX]],
+        details=[(label, palette.words(text[:_DETAIL_SHOWN])) for label, text in finding.detail[:_DETAILS_MAX]],
         bytes=bytes_shown(finding, palette, result.history),
         records=records_shown(finding, palette, result.history),
         chains=chains_shown(finding, palette),
@@ -75,17 +72,9 @@ def shown_of(result: Result, finding: Finding, place: int) -> Shown:
         noted=[
             (
                 process_name(op.process),
-                f"{one_line(op.text)[:_NOTE_SHOWN]} {escape_bytes(op.data[:_NOTE_SHOWN])}".strip(),
+                f"{one_line(words_of(op.note))[:_NOTE_SHOWN]} {escape_bytes(data_of(op.note)[:_NOTE_SHOWN])}".strip(),
             )
             for op in ops
-            if op.text or op.data
+            if op.note is not None
         ],
     )
-
-
-def _detail(palette: Palette, line: str) -> tuple[str, Markup]:
-    """``expected: …`` as its word and the rest; other lines have no word."""
-    word, colon, rest = line.partition(":")
-    if colon and word in _WORDS:
-        return word, palette.words(rest.strip())
-    return "", palette.words(line)

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stress.history.events import Event, FaultInjected
 from stress.history.history import History
+from stress.history.notes import words_of
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language, Operation, Outcome
 from stress.history.record import format_version as version_text
 from stress.reporters.html._palette import BAD, CHANGES, Palette
@@ -36,7 +38,7 @@ _OUTCOMES = {Outcome.OK: "ok", Outcome.FAIL: "failed", Outcome.INFO: "unknown", 
 
 
 def timeline(
-    finding: Finding, palette: Palette, history: History | None, events: Sequence[Mapping[str, Any]]
+    finding: Finding, palette: Palette, history: History | None, events: Sequence[Event]
 ) -> dict[str, Any] | None:
     """What the page's ``timeline.js`` draws; None where the finding has no witness."""
     witness = list(finding.witness[:WITNESS_MAX])
@@ -138,7 +140,7 @@ def _drawn(op: Operation, focus: bool, palette: Palette, lanes: Mapping[int, int
         "outcome": _OUTCOMES[op.outcome],
         "size": op.size if op.kind not in CHANGES else -1,  # a change notes the length of its padding alone
         "held": held,
-        "note": one_line(op.text)[:_NOTE_SHOWN] if not op.text.startswith("keep=") else "",
+        "note": one_line(words_of(op.note))[:_NOTE_SHOWN],
     }
 
 
@@ -165,18 +167,14 @@ def _links(finding: Finding, witness: Sequence[Operation]) -> list[list[int]]:
     return [[places[one], places[two]] for one, two in pairs if one in places and two in places]
 
 
-def _marks(
-    events: Sequence[Mapping[str, Any]], lanes: Mapping[int, int], start: int, stop: int
-) -> list[dict[str, Any]]:  # fmt: skip
+def _marks(events: Sequence[Event], lanes: Mapping[int, int], start: int, stop: int) -> list[dict[str, Any]]:
     return [
         {
-            "fault": str(event["event"]),
-            "lane": lanes[int(event["process"])],
-            "a": int(event["at"]) - start,
-            "b": int(event["at"] + float(event.get("lasts_s", 0)) * 1e9) - start,
+            "fault": str(event.kind),
+            "lane": lanes[event.process],
+            "a": event.at - start,
+            "b": event.at + int(event.lasts_s * 1e9) - start,
         }
         for event in events
-        if event.get("event") in ("kill", "pause", "fill")
-        and event.get("process") in lanes
-        and start <= event["at"] <= stop
+        if isinstance(event, FaultInjected) and event.process in lanes and start <= event.at <= stop
     ][:NEIGHBOURS_MAX]

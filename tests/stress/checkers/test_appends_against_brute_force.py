@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stress.checkers.appends import appends
 from stress.history.history import FileFacts, FinalFile, History
 from stress.history.record import ABSENT, INITIAL, Kind, Operation, Outcome, version_of
-from stress.payload import log_record
+from stress.workload.payload import log_record
 
 Content = tuple[int, ...]
 """The versions of a log's records."""
@@ -32,7 +32,7 @@ def _history(case: Case) -> History:
         op = replace(op, process=number + 1, seq=1)
         if number in seen:
             content = _bytes(seen[number])
-            op = replace(op, size=len(content), digest=zlib.crc32(content), text="keep=0", data=content)
+            op = replace(op, size=len(content), digest=zlib.crc32(content), note=LogDelta(0, content))
         numbered.append(op)
     facts = FileFacts("log", "drill", "log", INITIAL if before else ABSENT, frozenset({"appends"}))
     return History.of(numbered, [facts], final=[FinalFile(exists=True, content=_bytes(final))])

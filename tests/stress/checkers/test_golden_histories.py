@@ -1,7 +1,7 @@
 """Golden histories, good and bad: what the checkers must say of each, and that a person understands it.
 
-A history is a JSON file in ``tests/stress/histories``, as `stress.history.saved` tells. ``expected`` lists all that is
-to be found.
+A history is a JSON file in ``tests/stress/histories``, as `stress.campaigns.golden` tells. ``expected`` lists all that
+is to be found.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from stress.campaigns.golden import read_saved
 from stress.checkers.registry import load
 from stress.history.history import History
-from stress.history.saved import read_saved
 from stress.result import Finding, Verdict
 
 FOLDER = Path(__file__).parents[1] / "histories"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stress.benchmarks import _histories
+from stress.bench.harness import histories
 from stress.checkers.registry import load
 from stress.history.history import History, Note
 from stress.history.record import Kind
@@ -16,14 +16,14 @@ from stress.history.record import Kind
 
 @pytest.mark.parametrize("updates", [0.0, 0.5, 1.0])
 def test_a_large_clean_history_is_clean(updates: float) -> None:
-    history = _histories.documents(200_000, updates=updates, files=1)
+    history = histories.documents(200_000, updates=updates, files=1)
     for name in load():
         assert list(load().get(name)(history)) == []
 
 
 @pytest.mark.parametrize(("updates", "broken"), [(0.0, "version"), (1.0, "parent")])
 def test_one_wrong_operation_among_many_is_found(updates: float, broken: str) -> None:
-    history = _histories.documents(200_000, updates=updates, files=1)
+    history = histories.documents(200_000, updates=updates, files=1)
     kind = Kind.READ if broken == "version" else Kind.UPDATE
     rows = np.flatnonzero(history.ops["kind"] == kind)
     history.ops[broken][rows[len(rows) // 2]] = history.ops[broken][rows[len(rows) // 2 - 500]]
@@ -35,14 +35,14 @@ def test_one_wrong_operation_among_many_is_found(updates: float, broken: str) ->
 @pytest.mark.parametrize(
     ("make", "caught"),
     [
-        (_histories.documents, {"stale-read", "lost-update", "non-monotonic-read", "torn-read", "lock-overlap"}),
-        (_histories.logs, {"lost-append", "incompatible-orders"}),
-        (_histories.backups, {"bad-backup", "lost-backup"}),
-        (_histories.recoveries, {"bad-recovery"}),
+        (histories.documents, {"stale-read", "lost-update", "non-monotonic-read", "torn-read", "lock-overlap"}),
+        (histories.logs, {"lost-append", "incompatible-orders"}),
+        (histories.backups, {"bad-backup", "lost-backup"}),
+        (histories.recoveries, {"bad-recovery"}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_synthetic_histories_are_what_they_say(make: _histories.Maker, caught: set[str]) -> None:
+def test_synthetic_histories_are_what_they_say(make: histories.Maker, caught: set[str]) -> None:
     clean, broken = make(40_000), make(40_000, broken=True)
     assert [found for name in load() for found in load().get(name)(clean)] == []
     assert {found.anomaly for name in load() for found in load().get(name)(broken)} == caught
@@ -53,7 +53,7 @@ def test_synthetic_histories_are_what_they_say(make: _histories.Maker, caught: s
 
 
 def test_strange_looks_at_a_log_do_not_make_all_others_be_gone_through() -> None:
-    history = _histories.logs(40_000, broken=True)
+    history = histories.logs(40_000, broken=True)
     asked = 0
 
     def notes(process: int, at: int, size: int) -> Note:

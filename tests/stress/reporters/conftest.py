@@ -5,30 +5,30 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from stress.engine import judge
+from stress.anomalies import STALE_READ
+from stress.engine import checkers_of, run_checkers
+from stress.history.events import Event, FaultInjected
 from stress.history.history import FileFacts, History, ProcessFacts
-from stress.history.record import RECORD, Language
+from stress.history.record import RECORD, FaultKind, Language, WorkerRole
 from stress.plan import Plan
 from stress.result import Finding, Result, Verdict, witness
-from stress.stats import operation_counts, run_stats
+from stress.stats import run_stats
 
 GOLDEN = Path(__file__).parents[1] / "checkers" / "test_golden_histories.py"
 BEGAN = 10**9
 
 
-def result_of(history: History, findings: list[Finding], events: tuple[dict[str, Any], ...] = ()) -> Result:
+def result_of(history: History, findings: list[Finding], events: tuple[Event, ...] = ()) -> Result:
     """What the engine makes of these."""
     return Result(
         verdict=max((finding.verdict for finding in findings), default=Verdict.PASS),
         findings=tuple(findings),
-        operations=operation_counts(history),
-        stats=run_stats(history, list(events)),
-        skipped=(),
+        stats=run_stats(history, events),
+        checkers=checkers_of(history),
         plan=Plan(scenarios=("drill",), target="guide", seed=7).to_json(),
         run=".stress/20260131-120000-guide-1a2b3c",
         began=history.began,
@@ -48,7 +48,7 @@ def golden() -> Callable[[str], Result]:
 
     def load(name: str) -> Result:
         history: History = module.golden(name)[0]
-        return result_of(history, [found for found in judge(history) if found.checker != "vacuity"])
+        return result_of(history, [found for found in run_checkers(history) if found.checker != "vacuity"])
 
     return load
 
@@ -70,7 +70,9 @@ def busy() -> Callable[[int], Result]:
         ops["invoke"] = np.sort(source.integers(BEGAN, BEGAN + length, count))
         ops["return"] = ops["invoke"] + source.lognormal(12, 1.5, count).astype(np.int64)
         processes = tuple(
-            ProcessFacts(number, number, Language(2 - number % 2), "writer" if number < 17 else "reader")
+            ProcessFacts(
+                number, number, Language(2 - number % 2), WorkerRole.WRITER if number < 17 else WorkerRole.READER
+            )
             for number in range(1, 21)
         )
         history = History(
@@ -78,12 +80,10 @@ def busy() -> Callable[[int], Result]:
         )
         rows = [count // 2, count // 2 + 3]
         found = Finding(
-            "stale-read", "register", "drill", "state.json", "It was old.", witness(history, rows),
+            STALE_READ, "register", "drill", "state.json", "It was old.", witness(history, rows),
             focus=history.operation(rows[1]),
         )  # fmt: skip
-        events = tuple(
-            {"event": "kill", "at": BEGAN + second * 10**9, "process": 1 + second % 20} for second in range(600)
-        )
+        events = tuple(FaultInjected(BEGAN + second * 10**9, FaultKind.KILL, 1 + second % 20) for second in range(600))
         return result_of(history, [found], events)
 
     return make

@@ -1,0 +1,57 @@
+"""What the broken targets share: the parts that are right, so that each file holds its one bug and little else."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+Change = Callable[[Any], Any]
+
+
+def read(path: str) -> Any:
+    """The document in the file."""
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def encode(document: Any) -> bytes:
+    """The document as bytes."""
+    return json.dumps(document).encode()
+
+
+@contextlib.contextmanager
+def locked(path: str) -> Iterator[None]:
+    """Hold flock(2) on a file beside the real one. Who has it can't take it again."""
+    with open(os.path.realpath(path) + ".lock", "ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def temp_with(path: str, data: bytes) -> str:
+    """A synced temporary file with this content, beside the real file and with its attributes."""
+    path = os.path.realpath(path)
+    fd, temp = tempfile.mkstemp(prefix=".tmp.", dir=os.path.dirname(path))
+    try:
+        with open(fd, "wb") as file:
+            file.write(data)
+            if os.path.exists(path):
+                shutil.copystat(path, temp)
+            else:
+                os.chmod(temp, 0o644)
+            file.flush()
+            os.fsync(fd)
+    except BaseException:
+        os.unlink(temp)
+        raise
+    return temp
+
+
+def replace(path: str, data: bytes) -> None:
+    """Temporary file, sync, rename: readers see the old content or the new one."""
+    os.replace(temp_with(path, data), os.path.realpath(path))

@@ -1,0 +1,33 @@
+"""The backup is a hard link.
+
+It is made in no time and takes no room. But a writer that writes in place writes into the backup as well.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from scenarios.targets._correct import encode, locked, read
+
+ABOUT = "backs up by hard link a file that is written in place"
+EXPECTS = ("bad-backup",)
+SCENARIOS = ("backups",)
+
+
+def write(path: str, document: Any) -> None:
+    data = encode(document)
+    with locked(path), open(path, "r+b", buffering=0) as file:
+        file.write(data)
+        file.truncate()
+
+
+def backup(path: str) -> str:
+    with locked(path):
+        made = f"{path}.{time.time_ns()}.bak"
+        os.link(path, made)  # the bug: two names of one file
+    return made
+
+
+__all__ = ["backup", "read", "write"]

@@ -1,0 +1,175 @@
+"""How fast histories are checked, how much memory that takes, and how both grow."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import math
+import time
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+from stress.bench.harness import histories
+from stress.bench.measure import Figure, Setting, Sheet
+from stress.checkers.registry import Checker, load
+from stress.history.history import History
+from stress.history.journal import FINISHED, Journal, pack_rows
+from stress.history.record import Language
+from stress.history.run_directory import load_history, save_world
+
+SIZES = (10_000, 100_000, 1_000_000)
+SIZES_QUICK = (1_000, 10_000)
+LARGE = 10_000_000
+RUNS, RUNS_LARGE, RUNS_SMALL = 3, 2, 20
+KINDS: dict[str, tuple[histories.Maker, tuple[str, ...]]] = {
+    "documents": (histories.documents, ("register", "updates", "sessions", "torn", "locks", "progress", "vacuity")),
+    "logs": (histories.logs, ("appends", "torn")),
+    "backups": (histories.backups, ("backups",)),
+    "recoveries": (histories.recoveries, ("recovery",)),
+}
+"""What histories there are of, how they are made, and who checks them. ``leftovers`` and ``metadata`` look at what was
+there in the end, and at no operation.
+"""
+PORCUPINE_S = (1.7, 3.6)
+"""Seconds that porcupine, a general checker of linearizability in Go (github.com/anishathalye/porcupine), took for
+100,000 operations of a register when it was measured for this project: the fastest and the slowest.
+"""
+PORCUPINE_OPERATIONS = 100_000
+
+
+def sheets(setting: Setting) -> Iterator[Sheet]:
+    """Each kind of history at several sizes, correct and broken; then loading, and a general checker beside ours."""
+    sizes, runs = (SIZES_QUICK, 1) if setting.quick else (SIZES, RUNS)
+    for kind in KINDS:
+        yield Sheet(f"checking {kind}", functools.partial(_checked, kind, sizes, runs))
+    yield Sheet("loading", functools.partial(_loaded, setting, sizes[-1]))
+    yield Sheet("beside a general checker", _beside)
+    if setting.quick:
+        return
+    for kind in KINDS:
+        yield Sheet(
+            f"{LARGE:,} operations: {kind}",
+            functools.partial(_checked, kind, (SIZES[1], LARGE), RUNS_LARGE),
+            takes="some minutes and 3 GB of memory",
+        )
+    yield Sheet(
+        f"{LARGE:,} operations: loaded",
+        functools.partial(_loaded, setting, LARGE),
+        takes="a minute, 3 GB of memory and 1 GB of disk",
+    )
+
+
+def _checked(kind: str, sizes: tuple[int, ...], runs: int) -> Iterator[Figure]:
+    make, checkers = KINDS[kind]
+    for state, broken in (("correct", False), ("broken", True)):
+        took: dict[str, list[float]] = {name: [] for name in checkers}
+        for size in sizes:
+            history = make(size, broken=broken)
+            for name in checkers:
+                took[name].append(_seconds(load().get(name), history, runs))
+                yield Figure(
+                    f"{name}, {size:,}, {state}", size / took[name][-1], "operations/s", f"fastest of {runs}, CPU time"
+                )
+        for name in checkers:
+            yield Figure(
+                f"{name}, {sizes[-1]:,}, {state}: peak",
+                _peak_bytes(load().get(name), history) / sizes[-1],
+                "bytes/operation",
+                f"beyond the history's own {_own_bytes(history) / sizes[-1]:.0f}",
+            )
+            yield Figure(
+                f"{name}, {state}: growth",
+                math.log(took[name][-1] / took[name][-2]) / math.log(sizes[-1] / sizes[-2]),
+                "exponent",
+                f"of time in size, from {sizes[-2]:,} to {sizes[-1]:,}; 1 is linear",
+            )
+
+
+def _seconds(check: Checker, history: History, runs: int) -> float:
+    """CPU seconds of the fastest run: what else the machine does is no matter of ours, and checkers have one thread."""
+    least = math.inf
+    for _ in range(runs):
+        gc.collect()
+        began = time.process_time_ns()
+        list(check(history))
+        least = min(least, (time.process_time_ns() - began) / 1e9)
+    return max(least, 1e-9)
+
+
+def _peak_bytes(check: Checker, history: History) -> int:
+    gc.collect()
+    tracemalloc.start()
+    try:
+        list(check(history))
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def _own_bytes(history: History) -> int:
+    return history.ops.nbytes + sum(array.nbytes for array in (history._rows_by_file, history._files_sorted))
+
+
+def _loaded(setting: Setting, size: int) -> Iterator[Figure]:
+    history = histories.documents(size)
+    run = setting.directory / f"run-{size}"
+    save(history, run)
+    del history
+    gc.collect()
+    began = time.process_time_ns()
+    loaded = load_history(run)
+    took_s = max((time.process_time_ns() - began) / 1e9, 1e-9)
+    parts = f"from {histories.CHANGING + histories.READING} journals, in order of time"
+    yield Figure(f"loading, {size:,}", size / took_s, "operations/s", f"{parts}; CPU time")
+    yield Figure(f"loading, {size:,}: time", took_s, "s", "CPU time")
+    own = _own_bytes(loaded)
+    del loaded
+    gc.collect()
+    tracemalloc.start()
+    try:
+        load_history(run)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    yield Figure(f"loading, {size:,}: peak", peak / size, "bytes/operation", f"the history itself is {own / size:.0f}")
+
+
+def save(history: History, run: Path) -> None:
+    """A run directory as the workers of a run leave it."""
+    folder = run / "journal"
+    folder.mkdir(parents=True)
+    checkers = dict.fromkeys(history.scenarios, history.files[0].checkers)
+    save_world(run, history.files, checkers, (), (), history.limit)
+    for facts in history.processes:
+        rows = history.ops[history.ops["process"] == facts.process]
+        journal = Journal(str(folder), facts.process, facts.worker, Language.PYTHON, writer=facts.role == "writer")
+        journal.rows = len(rows)
+        journal.write_header(state=FINISHED)
+        journal.close()
+        path = folder / f"p{facts.process:06}.ops"
+        packed, extras = pack_rows(rows)
+        with path.open("r+b") as file:
+            file.seek(path.stat().st_size - len(packed))
+            file.write(packed)
+        if extras:
+            path.with_suffix(".extra").write_bytes(extras)
+
+
+def _beside() -> Iterator[Figure]:
+    size = PORCUPINE_OPERATIONS
+    history = histories.documents(size, updates=0, files=1)
+    rate = size / _seconds(load().get("register"), history, RUNS_SMALL)
+    yield Figure(
+        f"register, {size:,}",
+        rate,
+        "operations/s",
+        f"writes and reads of one document; fastest of {RUNS_SMALL}, CPU time",
+    )
+    for name, took_s in zip(("fastest", "slowest"), PORCUPINE_S, strict=True):
+        yield Figure(
+            f"in porcupine's rate, its {name}",
+            rate / (size / took_s),
+            "times",
+            f"porcupine took {took_s} s for a register's {size:,} operations, measured for this project elsewhere",
+        )

@@ -1,0 +1,174 @@
+"""What recording an operation costs, and how fast what was recorded is loaded."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from stress import engine
+from stress.bench.measure import Figure, Setting, Sheet
+from stress.execution.progress import Progress
+from stress.history.events import GateOpened, Started, read_events
+from stress.history.history import History
+from stress.history.journal import ROW_BYTES, Header, Journal, read_header, read_rows, row_of
+from stress.history.npz import save_columns
+from stress.history.record import INITIAL, Kind, Language, Outcome, version_of
+from stress.plan import Plan
+from stress.workload.payload import document_of, examine_document
+
+__all__ = ["sheets"]
+
+_ROWS, _QUICK = 200_000, 2000
+
+
+def sheets(setting: Setting) -> Iterator[Sheet]:
+    """Recording, loading, verifying; then the start of many workers, and the harness's share of a run."""
+    rows = _QUICK if setting.quick else _ROWS
+    yield Sheet("recording", lambda: _recording(setting.directory, rows))
+    yield Sheet("verifying a document", lambda: _verifying(rows // 20))
+    yield Sheet("recording and verifying", lambda: _watching(setting))
+    for workers in (16,) if setting.quick else (16, 128, 512):
+        yield Sheet(f"starting {workers} workers", lambda workers=workers: _starting(setting, workers))  # type: ignore[misc]
+
+
+def _recording(folder: Path, rows: int) -> Iterator[Figure]:
+    journal = Journal(str(folder), 1, 1, Language.PYTHON, writer=True)
+    per_op = min(_record(journal, rows) for _ in range(5)) / rows
+    journal.close()
+    yield Figure("an operation", per_op * 1e9, "ns", f"invoked and completed, the best of five times {rows:,}")
+    yield Figure(
+        "an operation, on disk", float(ROW_BYTES), "bytes", "besides what few have: notes, digests, locks held"
+    )
+    ops = read_rows(folder / "p000001.ops")
+    path = folder / "columns.npz"
+    began = time.perf_counter()
+    save_columns(str(path), History(ops=ops[:rows], files=()))
+    seconds = time.perf_counter() - began
+    yield Figure("exporting", rows / seconds, "operations/s", f"as compressed columns, {rows:,}, once")
+    yield Figure("an operation, exported", path.stat().st_size / rows, "bytes", "as compressed columns")
+    for made in (*folder.glob("p*"), path):
+        made.unlink()
+
+
+def _record(journal: Journal, rows: int) -> float:
+    invoke, complete, row, ok, version = (
+        journal.invoke,
+        journal.complete,
+        row_of(Kind.READ, 0, 0),
+        Outcome.OK,
+        version_of(1, 1),
+    )
+    began = time.perf_counter()
+    for _ in range(rows):
+        complete(invoke(row), ok, version, INITIAL)
+    return time.perf_counter() - began
+
+
+def _verifying(times: int) -> Iterator[Figure]:
+    for size in (300, 64 << 10):
+        documents = [document_of(version_of(1, number), size, {"status": "running"}) for number in range(1, 65)]
+        texts = [json.dumps(document) for document in documents]
+        parse = min(_each(json.loads, texts, times) for _ in range(3))
+        verify = min(_each(examine_document, documents, times) for _ in range(3))
+        yield Figure(f"parsing, {size:,} bytes", parse * 1e6, "µs", "json.loads, the best of three")
+        yield Figure(f"verifying, {size:,} bytes", verify * 1e6, "µs", "of the parsed document, the best of three")
+
+
+def _each(call: object, values: list[object] | list[str], times: int) -> float:
+    assert callable(call)
+    rounds = max(1, times // len(values))
+    began = time.perf_counter()
+    for _ in range(rounds):
+        for value in values:
+            call(value)
+    return (time.perf_counter() - began) / (rounds * len(values))
+
+
+def _watching(setting: Setting) -> Iterator[Figure]:
+    """Operations per second of 16 Python workers and their readers, watched and not, in turns."""
+    rates: dict[bool, list[float]] = {False: [], True: []}
+    seconds = 0.5 if setting.quick else 2.0
+    for turn in range(1 if setting.quick else 7):
+        for unwatched, made in rates.items():
+            runs = setting.directory / f"runs-{turn}-{unwatched}"
+            plan = Plan(
+                mix=(("python", 16),), duration_s=seconds, seed=turn + 1, directory=str(setting.directory),
+                runs=str(runs),
+            )  # fmt: skip
+            headers = _headers(Path(engine.run(plan, unwatched=unwatched).run))
+            made.append(sum(header.rows + header.unrecorded for header in headers) / seconds)
+    ratios = [watched / not_watched for watched, not_watched in zip(*rates.values(), strict=True)]
+    how = f"16 Python workers and their readers, {len(ratios)} times {seconds:g} s of the bridge, the median"
+    yield Figure("recorded and verified", float(np.median(rates[False])), "operations/s", how)
+    yield Figure("neither", float(np.median(rates[True])), "operations/s", "the same in turns")
+    yield Figure("of the one by the other", float(np.median(ratios)), "×", "the median of the pairs")
+
+
+def _headers(run: Path) -> list[Header]:
+    """Those of the journals of a run that is over."""
+    headers = []
+    for path in sorted((run / "journal").glob("p*.ops")):
+        with path.open("rb") as file:
+            header = read_header(file.fileno())
+        assert header is not None, "the run is over"
+        headers.append(header)
+    return headers
+
+
+def _starting(setting: Setting, workers: int) -> Iterator[Figure]:
+    runs = setting.directory / f"runs-{workers}"
+    seconds = 2 + workers // 128  # many take long over their first operations
+    plan = Plan(
+        scenarios=("handoff",), writers=workers, readers=0, mix=(("python", workers),), duration_s=seconds, seed=1,
+        directory=str(setting.directory), runs=str(runs),
+    )  # fmt: skip
+    sizes: list[int] = []
+
+    def weigh(progress: Progress) -> None:
+        if progress.phase == "running" and not sizes:
+            there = _workers_of(next(runs.iterdir()))
+            sizes.extend(map(_own_bytes, there[:: len(there) // 8]))  # a look at all would take the run's time
+
+    result = engine.run(plan, weigh)
+    run = Path(result.run)
+    events = read_events(run)
+    gate = next(event.began for event in events if isinstance(event, GateOpened))
+    first = min(event.at for event in events if isinstance(event, Started))
+    headers = _headers(run)
+    woken = [header.woken_ns for header in headers]
+    ops = read_rows(*(run / "journal").glob("p*.ops"))
+    last = int(ops["invoke"][ops["seq"] == 1].max())
+    how = f"{workers} Python workers, once"
+    yield Figure("until the gate opens", (gate - first) / 1e9, "s", f"from the first one's start, {how}")
+    yield Figure("skew at the gate", (max(woken) - min(woken)) / 1e6, "ms", f"from the first woken to the last, {how}")
+    yield Figure("first operations within", (last - gate) / 1e6, "ms", "of the gate: each is work for a processor")
+    yield Figure(
+        "CPU time to get ready",
+        float(np.median([header.cpu_before_ns for header in headers])) / 1e6,
+        "ms",
+        "of a worker, the median",
+    )
+    if sizes:
+        yield Figure(
+            "memory of a worker's own",
+            float(np.median(sizes)) / 1e6,
+            "MB",
+            "proportional set size, the median of eight",
+        )
+    yield Figure("operations", result.stats.total / seconds, "operations/s", f"{how}, {seconds} s of handoff")
+    if result.stats.cpu is not None:
+        yield Figure("the harness's share", result.stats.cpu.harness_share, "of CPU time", "of the same")
+
+
+def _workers_of(run: Path) -> list[int]:
+    return [event.pid for event in read_events(run) if isinstance(event, Started)]
+
+
+def _own_bytes(pid: int) -> int:
+    """Proportional set size (proc_pid_smaps(5))."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024

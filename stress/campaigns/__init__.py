@@ -1,0 +1,1 @@
+"""Many runs: in stages, over several targets, as a gate; and the record of what they found."""

@@ -1,0 +1,101 @@
+"""The same plan over several targets, in turns, so that what slows the machine down for a while slows all of them."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from stress.campaigns import stages
+from stress.execution.sync_count import count_syncs
+from stress.plan import Plan
+from stress.result import Result, Verdict
+from stress.workload.target import load
+
+__all__ = ["ROUNDS", "Compared", "compare"]
+
+ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One target, over all rounds."""
+
+    target: str
+    verdict: Verdict
+    """The worst of its rounds."""
+    anomalies: dict[str, dict[str, int]]
+    """Checker → anomaly → in how many rounds it was found. A checker that found nothing is not there."""
+    per_s: float
+    """Acknowledged operations a second, the median of the rounds."""
+    write_s: float | None
+    """Half of the writes, updates and appends take no longer, the median of the rounds."""
+    speed: float
+    """``per_s`` as a ratio to the first target's, the median of the ratios within each round."""
+    latency: float | None
+    syncs: int | None
+    """Calls that sync, in one write; None: not known."""
+    results: tuple[Result, ...]
+
+    @property
+    def leftovers(self) -> bool:
+        """Whether temporary files stayed."""
+        return any("leftover-temp" in found for found in self.anomalies.values())
+
+    @property
+    def mode_kept(self) -> bool:
+        """Whether mode, owner and attributes stayed."""
+        return not any("metadata-lost" in found for found in self.anomalies.values())
+
+
+def compare(
+    plans: Sequence[Plan], rounds: int = ROUNDS, watch: Callable[[str], None] = lambda line: None
+) -> list[Compared]:
+    """Run the plans, one for each target, ``rounds`` times in turns; each round in a new order.
+
+    Raises what a run raises. An interrupted run ends it: KeyboardInterrupt.
+    """
+    order = random.Random(plans[0].seed)
+    results: list[list[Result]] = [[] for _ in plans]
+    for number in range(rounds):
+        for place in order.sample(range(len(plans)), len(plans)):
+            watch(f"round {number + 1} of {rounds}: {plans[place].target}")
+            result = stages.run(replace(plans[place], seed=plans[place].seed + number))
+            if result.interrupted:
+                raise KeyboardInterrupt
+            results[place].append(result)
+    return [_compared(plan, own, results[0]) for plan, own in zip(plans, results, strict=True)]
+
+
+def _compared(plan: Plan, results: list[Result], first: list[Result]) -> Compared:
+    anomalies: dict[str, dict[str, int]] = {}
+    for result in results:
+        for checker, anomaly in {(finding.checker, finding.anomaly) for finding in result.findings}:
+            found = anomalies.setdefault(checker, {})
+            found[anomaly] = found.get(anomaly, 0) + 1
+    latencies = [result.stats.change_p50_s for result in results]
+    ratios = [
+        one / other
+        for one, other in zip(latencies, (result.stats.change_p50_s for result in first), strict=True)
+        if one is not None and other is not None
+    ]
+    return Compared(
+        target=plan.target,
+        verdict=max(result.verdict for result in results),
+        anomalies=anomalies,
+        per_s=statistics.median(result.stats.changes_per_s for result in results),
+        write_s=_median(latencies),
+        speed=statistics.median(
+            one.stats.changes_per_s / max(other.stats.changes_per_s, 1e-9)
+            for one, other in zip(results, first, strict=True)
+        ),
+        latency=_median(ratios),
+        syncs=count_syncs(load(plan.target)),
+        results=tuple(results),
+    )
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None

@@ -1,0 +1,416 @@
+"""The gate: what ``[tool.stress]`` of a project names is run within one budget, and all must come out as expected.
+
+Four things are looked at, the one likeliest to fail first: campaigns; canaries, targets that are broken on purpose
+and must be caught, or the gate no longer sees; the track record, histories whose violations must be found again;
+and, where a campaign asks for it, the pace, against a plain loop of writes measured in the same run.
+
+How likely a campaign is to fail is told from its last results, by Laplace's rule of succession: (failures + 1) /
+(runs + 2). A campaign that was never run so comes before one that has passed, and after one that has failed.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import tomllib
+
+from stress.anomalies import ANOMALIES
+from stress.campaigns import regressions, stages
+from stress.files import write_text
+from stress.plan import OPTIONS, Plan, UsageError
+from stress.registry import close_names
+from stress.result import EXIT_INTERRUPTED, Result, Verdict
+from stress.units import parse_duration
+from stress.workload import catalog, target
+
+__all__ = ["Campaign", "Config", "GateResult", "Outcome", "canaries_of", "read_config", "run"]
+
+CANARY_S = 10.0
+"""What a canary is given at the most; it ends at the first violation, mostly within two or three seconds."""
+RUNS = ".stress"
+OVERHEAD_S = 2.0
+"""What a run takes besides: starting the workers, and judging."""
+LEAST_S = 1.0
+"""With less than that left of the budget, nothing is begun."""
+_MODES = ("run", "explore", "crash")
+_OWN = ("scenarios", "mode", "seeds", "expect", "throughput-floor")
+_NOT_A_CAMPAIGNS = ("runs", "stop-on-first")
+_KEPT = "gate.json"
+_FLOOR_S = 0.1
+_DOCUMENT = b'{"status": "running", "pad": "' + b"x" * 990 + b'"}'
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """One entry of ``[tool.stress.campaigns]``. ``expect``: ``pass``, ``fail``, or an anomaly that must be found."""
+
+    name: str
+    plans: tuple[Plan, ...]
+    """One for each seed."""
+    expect: str = "pass"
+    throughput_floor: float | None = None
+    """The least changes a second that will do, as a share of those of a plain loop of writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """``[tool.stress]``, read."""
+
+    campaigns: tuple[Campaign, ...]
+    budget_s: float = 60.0
+    canaries: int = 2
+    """How many of the targets that are broken on purpose are run each time."""
+    regressions: str = regressions.FOLDER
+    runs: str = RUNS
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one thing that the gate looked at."""
+
+    kind: str
+    """``campaign``, ``canary`` or ``record``."""
+    name: str
+    verdict: Verdict
+    """Of the gate: PASS where it came out as expected."""
+    said: str
+    """In words: what was expected and what was seen."""
+    seconds: float = 0.0
+    operations: int = 0
+    ratio: float | None = None
+    """Changes a second, as a share of those of a plain loop of writes."""
+    result: Result | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """What the gate comes to; ``kept`` is the directory of the worst run, which no later run prunes."""
+
+    outcomes: tuple[Outcome, ...]
+    seconds: float
+    budget_s: float
+    kept: str = ""
+    interrupted: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst; without anything looked at, unknown."""
+        return max((outcome.verdict for outcome in self.outcomes), default=Verdict.UNKNOWN)
+
+    @property
+    def exit_code(self) -> int:
+        """0 pass, 1 fail, 3 unknown, 130 interrupted before anything failed."""
+        return EXIT_INTERRUPTED if self.interrupted and self.verdict is not Verdict.FAIL else self.verdict.exit_code
+
+
+# What is to be done
+
+
+def read_config(path: str) -> Config:
+    """``[tool.stress]`` of the file ``path``; raises `UsageError`, which names the key and its likely meaning."""
+    try:
+        content = tomllib.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        advice = f"could not be read: {error.strerror}; `stress gate --init` writes one"
+        raise UsageError("--config", path, advice) from error
+    except ValueError as error:
+        raise UsageError("--config", path, f"is not TOML: {error}") from error
+    table = content.get("tool", {}).get("stress")
+    if not isinstance(table, dict):
+        raise UsageError("--config", path, "has no [tool.stress]; `stress gate --init` writes one")
+    known = {"budget", "canaries", "regressions", "runs", "campaigns"}
+    _only_known(table, known, "[tool.stress]")
+    made: dict[str, Any] = {}
+    if "budget" in table:
+        made["budget_s"] = read_budget("[tool.stress] budget", table["budget"])
+    if "canaries" in table:
+        if type(table["canaries"]) is not int or not 0 <= table["canaries"] <= 100:
+            advice = "is no number of targets; give 0 or more, such as 2"
+            raise UsageError("[tool.stress] canaries", str(table["canaries"]), advice)
+        made["canaries"] = table["canaries"]
+    for name in ("regressions", "runs"):
+        if name in table:
+            if not isinstance(table[name], str) or not table[name]:
+                raise UsageError(f"[tool.stress] {name}", str(table[name]), "is not a path; give a directory")
+            made[name] = table[name]
+    campaigns = table.get("campaigns", {})
+    if not isinstance(campaigns, dict) or not all(isinstance(each, dict) for each in campaigns.values()):
+        raise UsageError("[tool.stress] campaigns", "are tables: write [tool.stress.campaigns.NAME]")
+    runs = made.get("runs", RUNS)
+    return Config(tuple(_campaign(name, fields, runs) for name, fields in campaigns.items()), **made)
+
+
+def read_budget(option: str, value: object) -> float:
+    """Seconds; raises `UsageError`."""
+    try:
+        seconds = parse_duration(value)  # type: ignore[arg-type]
+    except (ValueError, OverflowError, TypeError):
+        seconds = 0.0
+    if not 0 < seconds <= 86400:
+        raise UsageError(option, str(value), "is not a duration above zero; give one up to a day, such as 60s")
+    return seconds
+
+
+def _only_known(table: Mapping[str, Any], known: set[str], where: str) -> None:
+    for key in table:
+        if key not in known:
+            raise UsageError(where, f"has an unknown key {key!r}{close_names(key, sorted(known))}")
+
+
+def _campaign(name: str, table: Mapping[str, Any], runs: str) -> Campaign:
+    where = f"[tool.stress.campaigns.{name}]"
+    options = {option for option in OPTIONS if option not in _NOT_A_CAMPAIGNS and option != "seed"}
+    _only_known(table, {*options, *_OWN}, where)
+    mode = table.get("mode", "run")
+    if mode != "run":
+        hint = "is not there yet; give run" if mode in _MODES else f"is no mode{close_names(str(mode), list(_MODES))}"
+        raise UsageError(f"{where} mode", str(mode), hint)
+    names = table.get("scenarios", [])
+    names = [names] if isinstance(names, str) else names
+    if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
+        raise UsageError(f"{where} scenarios", str(names), 'is no list of names; write ["bridge"]')
+    seeds = table.get("seeds", [None])
+    if not isinstance(seeds, list) or not seeds:
+        raise UsageError(f"{where} seeds", str(seeds), "is no list of numbers; write [1, 2]")
+    expect = table.get("expect", "pass")
+    if expect not in ("pass", "fail") and expect not in ANOMALIES:
+        raise UsageError(
+            f"{where} expect", str(expect), f"is no outcome{close_names(str(expect), ['pass', 'fail', *ANOMALIES])}"
+        )
+    floor = table.get("throughput-floor")
+    if floor is not None and (isinstance(floor, bool) or not isinstance(floor, (int, float)) or not 0 < floor <= 100):
+        raise UsageError(f"{where} throughput-floor", str(floor), "is no ratio; give a number above 0, such as 0.01")
+    given = {key: value for key, value in table.items() if key in options} | {"runs": runs}
+    plans = []
+    for seed in seeds:
+        try:
+            plans.append(Plan.from_options(given | ({} if seed is None else {"seed": seed}), tuple(names)))
+        except UsageError as error:
+            raise UsageError(f"{where} {error.option.removeprefix('--')}", error.value, error.advice) from error
+    for plan in plans[:1]:
+        _look_up(plan, where)
+    return Campaign(name, tuple(plans), expect, floor)
+
+
+def _look_up(plan: Plan, where: str) -> None:
+    catalog.load()
+    for name in plan.scenarios:
+        if name not in catalog.SCENARIOS:
+            advice = f"is no scenario{close_names(name, list(catalog.SCENARIOS))}"
+            raise UsageError(f"{where} scenarios", name, advice)
+    try:
+        target.load(plan.target)
+    except target.TargetError as error:
+        raise UsageError(f"{where} target", str(error)) from error
+
+
+def canaries_of(number: int, seed: int, today: datetime.date) -> list[str]:
+    """The canaries of a day: as many as asked for, in turn, so that all have theirs."""
+    zoo = [name for name in target.names() if target.load(name).expects]
+    if not zoo:
+        return []
+    first = today.toordinal() * number + seed
+    return [zoo[(first + place) % len(zoo)] for place in range(min(number, len(zoo)))]
+
+
+# Doing it
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One thing to do, the seconds that it wants at the most, and how likely it is to fail."""
+
+    key: str
+    seconds: float
+    risk: float
+    do: Callable[[float], Outcome]
+
+
+def allot(wanted: float, left: float, all_wanted: float) -> float:
+    """Seconds for a task that wants ``wanted``, where ``left`` are left for tasks that together want ``all_wanted``."""
+    return min(wanted, left * wanted / all_wanted) if all_wanted > 0 else 0.0
+
+
+def run(
+    config: Config,
+    *,
+    seed: int = 0,
+    only: str | None = None,
+    watch: Callable[[str], None] = lambda line: None,
+    today: datetime.date | None = None,
+) -> GateResult:
+    """Do all that ``config`` asks for, or the campaign ``only``; ``watch`` is told what begins.
+
+    Raises `stress.plan.UsageError` and `stress.engine.HarnessError`, as a run does.
+    """
+    began = time.monotonic()
+    outcomes = [] if only else [_record_outcome(record) for record in regressions.check_records(config.regressions)]
+    past = _past(config.runs)
+    tasks = [_campaign_task(campaign, plan, past) for campaign in config.campaigns for plan in campaign.plans
+             if only in (None, campaign.name)]  # fmt: skip
+    if only is None:
+        day = today if today is not None else datetime.datetime.now(datetime.timezone.utc).date()
+        tasks += [_canary_task(name, config, seed, past) for name in canaries_of(config.canaries, seed, day)]
+    tasks.sort(key=lambda task: -task.risk)
+    interrupted = False
+    for place, task in enumerate(tasks):
+        left = config.budget_s - (time.monotonic() - began)
+        all_wanted = sum(other.seconds + OVERHEAD_S for other in tasks[place:])
+        seconds = allot(task.seconds + OVERHEAD_S, left, all_wanted) - OVERHEAD_S
+        if interrupted or seconds < min(LEAST_S, task.seconds):
+            why = "interrupted" if interrupted else "the budget is used up; give more with budget or --budget"
+            kind, _, name = task.key.partition(" ")
+            outcomes.append(Outcome(kind, name, Verdict.UNKNOWN, f"not run: {why}"))
+            continue
+        watch(task.key)
+        outcome = task.do(seconds)
+        interrupted = outcome.result is not None and outcome.result.interrupted
+        outcomes.append(outcome)
+        if not interrupted:
+            fails, runs = past.get(task.key, (0, 0))
+            past[task.key] = (fails + (outcome.verdict is not Verdict.PASS), runs + 1)
+    _keep_past(config.runs, past)
+    return GateResult(
+        tuple(outcomes), time.monotonic() - began, config.budget_s, _keep_worst(outcomes, config.runs), interrupted
+    )
+
+
+def _record_outcome(record: regressions.Record) -> Outcome:
+    name = Path(record.path).stem
+    if record.broken:
+        return Outcome("record", name, Verdict.FAIL, f"{record.path} could not be judged: {record.broken}")
+    if record.missing:
+        return Outcome("record", name, Verdict.FAIL, f"no longer found: {', '.join(record.missing)}")
+    return Outcome("record", name, Verdict.PASS, f"found again: {', '.join(record.expected)}")
+
+
+def _risk(past: Mapping[str, tuple[int, int]], key: str) -> float:
+    fails, runs = past.get(key, (0, 0))
+    return (fails + 1) / (runs + 2)
+
+
+def _campaign_task(campaign: Campaign, plan: Plan, past: Mapping[str, tuple[int, int]]) -> _Task:
+    several = len(campaign.plans) > 1
+    name = f"{campaign.name} (seed {plan.seed})" if several else campaign.name
+    wanted = plan.duration_s if plan.duration_s is not None else CANARY_S
+
+    def do(seconds: float) -> Outcome:
+        before = _floor_per_s(plan.directory)
+        result = stages.run(replace(plan, duration_s=seconds, stop_on_first=True))
+        floor = statistics.median([before, _floor_per_s(plan.directory)])
+        return _judge_campaign(campaign, name, result, floor)
+
+    return _Task(f"campaign {name}", wanted, _risk(past, f"campaign {name}"), do)
+
+
+def _judge_campaign(campaign: Campaign, name: str, result: Result, floor_per_s: float) -> Outcome:
+    found = sorted({finding.anomaly for finding in result.findings if finding.verdict is Verdict.FAIL})
+    seen = f"{result.verdict.label}{': ' + ', '.join(found) if found else ''}"
+    ratio = result.stats.changes_per_s / floor_per_s
+    verdict, said = result.verdict, seen
+    if campaign.expect == "fail":
+        verdict = {Verdict.FAIL: Verdict.PASS, Verdict.PASS: Verdict.FAIL}.get(verdict, verdict)
+        said = f"{seen}; a violation was expected"
+    elif campaign.expect != "pass":
+        verdict = Verdict.PASS if campaign.expect in found else Verdict.FAIL
+        said = f"{seen}; {campaign.expect} was expected"
+    elif verdict is Verdict.UNKNOWN and result.findings:
+        said = f"unknown: {result.findings[0].message}"
+    if campaign.throughput_floor is not None and ratio < campaign.throughput_floor and not result.interrupted:
+        verdict = Verdict.FAIL
+        said += f"; too slow: {ratio:.3f} of a plain loop of writes, and {campaign.throughput_floor:g} was asked for"
+    return Outcome(
+        "campaign", name, verdict, said, result.stats.duration_s, result.stats.total,
+        ratio, result,
+    )  # fmt: skip
+
+
+def _canary_task(name: str, config: Config, seed: int, past: Mapping[str, tuple[int, int]]) -> _Task:
+    broken = target.load(name)
+    where = broken.scenarios or ("bridge",)
+
+    def do(seconds: float) -> Outcome:
+        spent, operations, seen, result = 0.0, 0, "", None
+        # Scheduling is chance: a canary that gets away is given its time once more before the gate is called blind.
+        for attempt in range(2):
+            plan = Plan(
+                scenarios=where, target=name, duration_s=seconds, seed=seed + attempt, stop_on_first=True,
+                runs=config.runs,
+            )  # fmt: skip
+            result = stages.run(plan)
+            spent += result.stats.duration_s
+            operations += result.stats.total
+            found = {finding.anomaly for finding in result.findings if finding.verdict is Verdict.FAIL}
+            if caught := sorted(found & set(broken.expects)):
+                return Outcome("canary", name, Verdict.PASS, f"caught: {', '.join(caught)}", spent, operations,
+                               None, result)  # fmt: skip
+            seen = f"{result.verdict.label}{': ' + ', '.join(sorted(found)) if found else ''}"
+            if result.interrupted:
+                return Outcome("canary", name, Verdict.UNKNOWN, "interrupted", spent, operations, None, result)
+        said = f"this gate no longer sees {' or '.join(broken.expects)}: {name} came out as {seen}, twice"
+        return Outcome("canary", name, Verdict.FAIL, said, spent, operations, None, result)
+
+    return _Task(f"canary {name}", CANARY_S, _risk(past, f"canary {name}"), do)
+
+
+def _floor_per_s(directory: str | None) -> float:
+    """Writes a second of a plain loop, one process, temporary file and rename: how fast this machine is just now."""
+    with tempfile.TemporaryDirectory(prefix="stress-floor-", dir=directory) as folder:
+        path, temp = os.path.join(folder, "state.json"), os.path.join(folder, "temp")
+        began, count = time.monotonic(), 0
+        while (spent := time.monotonic() - began) < _FLOOR_S or not count:
+            fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+            os.write(fd, _DOCUMENT)
+            os.close(fd)
+            os.rename(temp, path)
+            count += 1
+        return count / max(spent, 1e-9)
+
+
+# What is kept
+
+
+def _past(runs: str) -> dict[str, tuple[int, int]]:
+    """Task → (times that it failed, times that it was run), over the last runs of this gate."""
+    try:
+        plain = json.loads(Path(runs, _KEPT).read_text("utf-8"))
+        return {str(key): (int(fails), int(count)) for key, (fails, count) in plain.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}  # nothing is lost but the order
+
+
+def _keep_past(runs: str, past: Mapping[str, tuple[int, int]]) -> None:
+    try:
+        Path(runs).mkdir(parents=True, exist_ok=True)
+        write_text(str(Path(runs, _KEPT)), json.dumps(past, indent=1, sort_keys=True) + "\n")
+    except OSError:
+        pass
+
+
+def _keep_worst(outcomes: Sequence[Outcome], runs: str) -> str:
+    """Copy the worst failed campaign's run directory to a name that is not pruned; returns it, or where it is."""
+    worst = next(_worst_first(outcomes), None)
+    if worst is None or worst.result is None or not worst.result.run:
+        return ""
+    run = Path(worst.result.run)
+    kept = run.with_name(f"gate-{run.name}")
+    try:
+        shutil.copytree(run, kept)
+    except (OSError, shutil.Error):
+        return str(run)
+    return str(kept)
+
+
+def _worst_first(outcomes: Sequence[Outcome]) -> Iterator[Outcome]:
+    bad = [outcome for outcome in outcomes if outcome.verdict is not Verdict.PASS and outcome.result is not None]
+    return iter(sorted(bad, key=lambda outcome: -outcome.verdict))

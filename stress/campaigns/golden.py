@@ -1,0 +1,237 @@
+"""A small history as one JSON file: golden data of tests, and violations that are kept for good.
+
+::
+
+    about        what it shows, in a sentence
+    expected     ["checker: anomaly"]: what must be found in it
+    files        [{path, checkers, and any other field of `stress.history.history.FileFacts`}]
+    operations   [{by: "p3 bash", does: "update", at: [start, end], version, from, outcome, held: [from, to],
+                   file: index, seq, size, digest, note: {kind, …}}]
+    final        [{version, from, exists, mode, link, content, …}], one for each file; not there: not looked at
+    processes    [["p3 bash", role, end, status]]
+    backups      path → [version, SHA-256]
+    leftovers    [path]
+    required     [[kind]], for each scenario
+    limit_ms     how long an operation may take
+
+Times are milliseconds since the gate was opened. Versions are text: ``p3.12``, ``initial``, ``absent``, ``garbage``,
+``-``. Bytes are text in Latin-1. Notes are those of `stress.history.notes`, as `to_plain` gives them.
+``log`` and ``log_after`` instead of ``note`` or ``content`` are a log's records by their versions, with ``log_tail``
+between the two. What is not there has its default.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from stress.history.history import FileFacts, FinalFile, History, ProcessFacts
+from stress.history.notes import LogDelta, data_of, from_plain, to_plain
+from stress.history.record import (
+    ABSENT,
+    GARBAGE,
+    NO_VERSION,
+    End,
+    Kind,
+    Language,
+    Operation,
+    Outcome,
+    WorkerRole,
+    format_version,
+    parse_version,
+)
+from stress.workload.payload import log_record
+
+__all__ = ["Saved", "plain_history", "read_saved"]
+
+SCENARIO = "saved"
+_WORDS = {"absent": ABSENT, "garbage": GARBAGE, "-": NO_VERSION}
+_BEGAN = 3_600_000_000_000  # an hour after the machine was started: times are never near zero
+_ENDED_MS = 1000
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A history from a file, and what must be found in it."""
+
+    history: History
+    expected: tuple[str, ...]
+    """``checker: anomaly``, each."""
+    about: str = ""
+    as_run: bool = False
+    """Whether it is judged as a whole run, by the checker ``vacuity`` too."""
+
+
+def read_saved(path: Path, scenario: str = SCENARIO) -> Saved:
+    """The history in the file ``path``; raises OSError, and ValueError or KeyError for what is none."""
+    plain = json.loads(path.read_text("utf-8"))
+    files = [_facts(each, scenario) for each in plain["files"]]
+    processes = []
+    for by, role, end, *status in plain.get("processes", ()):
+        number, language = _by(by)
+        processes.append(
+            ProcessFacts(number, number, language, WorkerRole(role), _BEGAN, _at(_ENDED_MS), End(end), *status)
+        )
+    history = History.of(
+        [_operation(each) for each in plain["operations"]],
+        files,
+        processes=processes,
+        scenarios=[scenario],
+        final=[_final(each, facts) for each, facts in zip(plain.get("final", ()), files, strict=False)],
+        backups={path: (_version(version), digest) for path, (version, digest) in plain.get("backups", {}).items()},
+        leftovers=plain.get("leftovers", ()),
+        began=_BEGAN,
+        ended=_at(_ENDED_MS),
+        limit=round(plain.get("limit_ms", 0) * 1e6),
+        required=[frozenset(Kind[kind.upper()] for kind in kinds) for kinds in plain.get("required", ())],
+    )
+    return Saved(history, tuple(plain["expected"]), plain.get("about", ""), plain.get("vacuity", False))
+
+
+def plain_history(
+    operations: Sequence[Operation],
+    facts: FileFacts,
+    *,
+    final: FinalFile | None,
+    backups: Mapping[str, tuple[int, str]],
+    leftovers: Sequence[str],
+    began: int,
+) -> dict[str, Any]:
+    """The plain values of a history of one file, whatever ``file`` its operations say; `read_saved` is the inverse."""
+    ordered = sorted(operations, key=lambda op: op.invoke)
+    plain: dict[str, Any] = {"files": [_plain_facts(facts)]}
+    if final is not None:
+        plain["final"] = [_plain_final(final)]
+    if backups:
+        plain["backups"] = {path: [format_version(version), digest] for path, (version, digest) in backups.items()}
+    if leftovers:
+        plain["leftovers"] = list(leftovers)
+    return plain | {"operations": [_plain_operation(op, began) for op in ordered]}
+
+
+def _version(text: str) -> int:
+    return _WORDS[text] if text in _WORDS else parse_version(text)
+
+
+def _at(ms: float) -> int:
+    return _BEGAN + round(ms * 1e6)
+
+
+def _by(text: str) -> tuple[int, Language]:
+    process, language = text.split()
+    return int(process[1:]), Language[language.upper()]
+
+
+def _log(plain: Mapping[str, Any]) -> bytes:
+    before, after = ("".join(log_record(_version(v), 40) for v in plain.get(part, ())) for part in ("log", "log_after"))
+    tail: str = plain.get("log_tail", "")
+    return (before + tail + after).encode("ascii")
+
+
+def _operation(plain: Mapping[str, Any]) -> Operation:
+    process, language = _by(plain["by"])
+    if isinstance(plain.get("note"), str) or "data" in plain:
+        raise ValueError("its notes are of an older stress, which this one does not read; save it again")
+    note = from_plain(plain["note"]) if "note" in plain else None
+    seen = data_of(note)
+    size, digest, version = len(seen) if seen else -1, -1, plain.get("version", "-")
+    if "log" in plain:
+        seen = _log(plain)
+        size, digest, note = len(seen), zlib.crc32(seen), LogDelta(0, seen)
+        version = "garbage" if "log_tail" in plain else "-"
+    return Operation(
+        process=process,
+        kind=Kind[plain["does"].upper()],
+        file=plain.get("file", 0),
+        version=_version(version),
+        parent=_version(plain.get("from", "-")),
+        invoke=_at(plain["at"][0]),
+        ret=_at(plain["at"][1]),
+        outcome=Outcome[plain.get("outcome", "ok").upper()],
+        seq=plain.get("seq", 0),
+        language=language,
+        held_from=_at(plain["held"][0]) if "held" in plain else 0,
+        held_to=_at(plain["held"][1]) if "held" in plain else 0,
+        size=plain.get("size", size),
+        digest=plain.get("digest", digest),
+        note=note,
+    )
+
+
+def _facts(plain: Mapping[str, Any], scenario: str) -> FileFacts:
+    made = {**plain, "scenario": scenario, "checkers": frozenset(plain["checkers"])}
+    for name in ("initial", "recovered"):
+        if name in plain:
+            made[name] = _version(plain[name])
+    made["corrupt"] = plain.get("corrupt", "").encode("latin-1")
+    return FileFacts(**made)
+
+
+def _final(plain: Mapping[str, Any], facts: FileFacts) -> FinalFile:
+    content: bytes = _log(plain) if "log" in plain else plain.get("content", "").encode("latin-1")
+    return FinalFile(
+        exists=plain.get("exists", True),
+        version=_version(plain.get("version", "-")),
+        parent=_version(plain.get("from", "-")),
+        content=content,
+        mode=plain.get("mode", facts.mode),
+        link=plain.get("link", facts.link),
+        xattrs_lost=tuple(plain.get("xattrs_lost", ())),
+        owner_changed=plain.get("owner_changed", False),
+        evidence_kept=plain.get("evidence_kept", True),
+    )
+
+
+def _plain_operation(op: Operation, began: int) -> dict[str, Any]:
+    def ms(at: int) -> float:
+        return (at - began) / 1e6
+
+    plain: dict[str, Any] = {
+        "by": f"p{op.process} {op.language.label}",
+        "does": op.kind.label,
+        "at": [ms(op.invoke), ms(op.ret)],
+        "version": format_version(op.version),
+    }
+    optional = {
+        "from": (format_version(op.parent), "-"),
+        "outcome": (op.outcome.label, "ok"),
+        "seq": (op.seq, 0),
+        "size": (op.size, -1),
+        "digest": (op.digest, -1),
+        "note": (None if op.note is None else to_plain(op.note), None),
+    }
+    plain |= {name: value for name, (value, default) in optional.items() if value != default}
+    if op.held_from:
+        plain["held"] = [ms(op.held_from), ms(op.held_to)]
+    return plain
+
+
+def _plain_facts(facts: FileFacts) -> dict[str, Any]:
+    plain: dict[str, Any] = {"path": facts.path, "checkers": sorted(facts.checkers)}
+    for known in fields(FileFacts):
+        value = getattr(facts, known.name)
+        if known.name in ("path", "checkers", "scenario") or value == known.default:
+            continue
+        if known.name in ("initial", "recovered"):
+            value = format_version(value)
+        plain[known.name] = value.decode("latin-1") if isinstance(value, bytes) else value
+    return plain
+
+
+def _plain_final(final: FinalFile) -> dict[str, Any]:
+    # The mode and the link are told also where they are the default: `_final` takes those from the file's facts.
+    return {
+        "exists": final.exists,
+        "version": format_version(final.version),
+        "from": format_version(final.parent),
+        "mode": final.mode,
+        "link": final.link,
+        **({"content": final.content.decode("latin-1")} if final.content else {}),
+        **({"xattrs_lost": list(final.xattrs_lost)} if final.xattrs_lost else {}),
+        **({"owner_changed": True} if final.owner_changed else {}),
+        **({} if final.evidence_kept else {"evidence_kept": False}),
+    }

@@ -1,0 +1,182 @@
+"""The track record: violations that were found once, kept as small histories that must always be found again.
+
+A record is made of one finding: its witness alone where that is a violation by itself, else as little of what was done
+to the file as still is one. It is judged by the finding's checker, and takes milliseconds.
+
+Source: A. Zeller and R. Hildebrandt, Simplifying and Isolating Failure-Inducing Input (IEEE TSE 2002), on removing
+ever smaller parts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stress.campaigns.golden import plain_history, read_saved
+from stress.checkers import registry
+from stress.files import write_text
+from stress.history.history import FileFacts, FinalFile, History
+from stress.history.notes import words_of
+from stress.history.record import Operation
+from stress.plan import UsageError
+from stress.result import Finding, Result, Verdict
+
+__all__ = ["FOLDER", "Record", "check_name", "check_records", "save"]
+
+FOLDER = "stress-regressions"
+"""Where records are kept, unless the gate's table says otherwise."""
+_TRIES_MAX = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What became of one record: ``missing`` are those of ``expected`` that were not found; ``broken``: why it could
+    not be judged.
+    """
+
+    path: str
+    expected: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    broken: str = ""
+
+    @property
+    def found(self) -> bool:
+        """Whether it is still reported as what it was."""
+        return not self.missing and not self.broken
+
+
+def check_name(name: str) -> str:
+    """``name``, which must do for a file; raises `UsageError`."""
+    if not re.fullmatch(r"[\w][\w.-]{0,99}", name):
+        raise UsageError(
+            "--save-regression", name, "is no name for a record; give letters, digits and -, such as lost-update-1"
+        )
+    return name
+
+
+def save(result: Result, name: str, folder: str = FOLDER) -> list[str]:
+    """Keep the violations of ``result``, one of each anomaly; returns the files.
+
+    They are ``NAME.json``, or ``NAME-ANOMALY.json`` where there are several. A finding of which nothing small could be
+    made is left out. Raises OSError.
+    """
+    if result.history is None:
+        return []
+    chosen: dict[str, Finding] = {}
+    for finding in result.findings:
+        if finding.verdict is Verdict.FAIL:
+            chosen.setdefault(finding.anomaly, finding)
+    written: list[str] = []
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for anomaly, finding in chosen.items():
+        text = _record(result.history, finding)
+        if text:
+            path = Path(folder, f"{name}.json" if len(chosen) == 1 else f"{name}-{anomaly}.json")
+            write_text(str(path), text)
+            written.append(str(path))
+    return written
+
+
+def check_records(folder: str = FOLDER) -> list[Record]:
+    """Judge every record in ``folder``; none if there is no such folder."""
+    return [_check(path) for path in sorted(Path(folder).glob("*.json"))]
+
+
+def _check(path: Path) -> Record:
+    try:
+        saved = read_saved(path)
+        names = list(registry.load())
+        found = {
+            f"{finding.checker}: {finding.anomaly}"
+            for name in sorted({expected.partition(":")[0] for expected in saved.expected} & set(names))
+            for finding in registry.CHECKERS.get(name)(saved.history)
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        return Record(str(path), (), broken=f"{type(error).__name__}: {error}")
+    return Record(str(path), saved.expected, tuple(each for each in saved.expected if each not in found))
+
+
+def _record(history: History, finding: Finding) -> str:
+    files = [
+        number
+        for number, facts in enumerate(history.files)
+        if facts.path == finding.file and finding.checker in facts.checkers
+    ]
+    if not files:
+        return ""
+    number = files[0]
+    facts = dataclasses.replace(history.files[number], checkers=frozenset({finding.checker}), scenario="saved")
+    small = _Small(history, finding, facts, history.final[number] if history.final else None)
+    operations = small.shrink([dataclasses.replace(op, file=0, scenario=0) for op in finding.witness])
+    if operations is None:
+        rows = history.rows(number)
+        operations = small.shrink([dataclasses.replace(history.operation(row), file=0, scenario=0) for row in rows])
+    if operations is None:
+        return ""
+    plain = {
+        "about": f"{finding.message}",
+        "expected": [f"{finding.checker}: {finding.anomaly}"],
+        **small.plain(operations),
+    }
+    return json.dumps(plain, indent=1, ensure_ascii=True) + "\n"
+
+
+class _Small:
+    """Tries out what of a history is enough for a finding."""
+
+    def __init__(self, history: History, finding: Finding, facts: FileFacts, final: FinalFile | None) -> None:
+        self._finding, self._facts, self._final, self._began = finding, facts, final, history.began
+        self._backups = {
+            path: kept
+            for path, kept in history.backups.items()
+            if finding.checker == "backups" and path in _all(finding)
+        }
+        self._leftovers = tuple(history.leftovers) if finding.checker == "leftovers" else ()
+        self._tries = 0
+
+    def shrink(self, operations: Sequence[Operation]) -> list[Operation] | None:
+        """As few of ``operations`` as will do; None if all of them will not."""
+        kept = list(operations)
+        if not self._found(kept):
+            return None
+        size = len(kept) // 2
+        while size and self._tries < _TRIES_MAX:
+            at = 0
+            while at < len(kept) and self._tries < _TRIES_MAX:
+                fewer = kept[:at] + kept[at + size :]
+                if self._found(fewer):
+                    kept = fewer
+                else:
+                    at += size
+            size //= 2
+        return kept
+
+    def plain(self, operations: Sequence[Operation]) -> dict[str, object]:
+        return plain_history(
+            operations, self._facts, final=self._final, backups=self._backups, leftovers=self._leftovers,
+            began=self._began,
+        )  # fmt: skip
+
+    def _found(self, operations: Sequence[Operation]) -> bool:
+        self._tries += 1
+        history = History.of(
+            operations,
+            [self._facts],
+            scenarios=["saved"],
+            final=[] if self._final is None else [self._final],
+            backups=self._backups,
+            leftovers=self._leftovers,
+            began=self._began,
+        )
+        found = registry.CHECKERS.get(self._finding.checker)(history)
+        return any(each.anomaly == self._finding.anomaly and each.verdict is Verdict.FAIL for each in found)
+
+
+def _all(finding: Finding) -> str:
+    return "\n".join(
+        [finding.message, *(text for _, text in finding.detail), *(words_of(op.note) for op in finding.witness)]
+    )

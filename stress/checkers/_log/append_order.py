@@ -1,0 +1,163 @@
+"""A log's appends and looks, with the places that its final content gives them."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stress.checkers._columns import Flags, Ints, VersionIndex, running_argmax
+from stress.checkers._register.clusters import FINAL, FIRST, LAST
+from stress.history.history import FileFacts, History
+from stress.history.record import ABSENT, GARBAGE, Kind, Outcome
+from stress.workload.log_replay import records_of, replay_log
+
+__all__ = ["Log", "log_of", "overtaken"]
+
+Rows = NDArray[np.intp]
+_PRE_MADE = 1 << 32
+"""Versions below this are of no process of the run: they were in the log before it."""
+
+
+@dataclass(frozen=True)
+class Log:
+    """The truth is the final content, or, while a run is under way, the longest look that there is."""
+
+    facts: FileFacts
+    content: bytes
+    torn: list[tuple[int, int]]
+    """Spans of the content that belong to no record."""
+    ends: Ints
+    """The offsets at which the records before the first such span end."""
+    at: int
+    """When the truth was looked at, ns."""
+    tokens: Ints
+    """The versions of its records, in order."""
+    append: Ints
+    """For each of these, which of ``rows`` appended it; -1: none."""
+    rows: Rows
+    """The appends, in order of invocation."""
+    version: Ints
+    invoke: Ints
+    ret: Ints
+    outcome: NDArray[np.uint8]
+    place: Ints
+    """Of each append, where its record stands in the truth (the first of several); -1: not there."""
+    prefix_reads: Rows
+    """Reads that found a prefix of the truth."""
+    length: Ints
+    """How many records each of them found."""
+    non_prefix: Rows
+    """Reads of whole records that are no prefix of the truth."""
+    garbled: Rows
+    """Reads that found bytes which belong to no whole record."""
+
+    def pre_made(self, tokens: Ints) -> Flags:
+        """Which versions were in the log before the run."""
+        return (tokens >= 0) & (tokens < _PRE_MADE) & (self.facts.initial != ABSENT)
+
+
+def log_of(history: History, index: int) -> Log | None:
+    """The log ``index`` with everything in its place; None where there is no truth to measure it by."""
+    facts, ops = history.files[index], history.ops
+    seen = history.rows(index, Kind.READ, Kind.OBSERVE, outcome=Outcome.OK)
+    saw = ops["version"][seen]
+    missing = saw == ABSENT
+    looks = seen[(saw != GARBAGE) & ~missing]
+    if history.final:
+        content, at = history.final[index].content, LAST
+    else:
+        longest = _longest(history, index, looks)
+        if longest is None:
+            return None
+        content, at = longest
+    records = records_of(content)
+    tokens = np.array(records.versions, np.int64)
+    rows = history.rows(index, Kind.APPEND)
+    version = ops["version"][rows]
+    append = VersionIndex(version).find(tokens)
+    place = np.full(len(rows), -1, np.int64)
+    appended = np.flatnonzero(append >= 0)[::-1]
+    place[append[appended]] = appended
+    ends = np.array(records.ends, np.int64)
+    if records.torn:
+        ends = ends[ends <= records.torn[0][0]]
+    length = _lengths(content, ends, ops["size"][looks], ops["digest"][looks])
+    known, none = length >= 0, np.zeros(0, np.intp)
+    empty = seen[missing] if facts.initial == ABSENT else none  # where a log had to be, `torn` misses it
+    return Log(
+        facts=facts, content=content, torn=records.torn, ends=ends, at=at, tokens=tokens, append=append,
+        rows=rows, version=version, invoke=ops["invoke"][rows], ret=ops["return"][rows], outcome=ops["outcome"][rows],
+        place=place,
+        prefix_reads=np.append(looks[known], empty),
+        length=np.append(length[known], np.zeros(len(empty), np.int64)),
+        non_prefix=looks[~known],
+        garbled=seen[saw == GARBAGE],
+    )  # fmt: skip
+
+
+def _longest(history: History, index: int, looks: Rows) -> tuple[bytes, int] | None:
+    ops = history.ops
+    if not len(looks):
+        return None
+    row = int(looks[np.argmax(ops["size"][looks])])
+    own = history.rows(index, Kind.READ, Kind.OBSERVE, Kind.RECOVER, outcome=Outcome.OK)
+    own = own[(ops["process"][own] == ops["process"][row]) & (own <= row)]
+    for view in replay_log(history, own.tolist()):
+        if view.row == row:
+            return (bytes(view.content), int(ops["invoke"][row])) if view.known else None
+    return None
+
+
+def _lengths(content: bytes, ends: Ints, sizes: Ints, digests: Ints) -> Ints:
+    """For each look, by size and checksum, how many records of ``content`` it found; -1: it is no beginning of it.
+
+    ``ends``: of the records before the first torn one. One sweep over the content for all looks.
+    """
+    edges = np.append(0, ends)
+    crcs = np.zeros(len(edges), np.int64)
+    view, before, crc = memoryview(content), 0, 0
+    for number, end in enumerate(ends.tolist(), 1):
+        crcs[number] = crc = zlib.crc32(view[before:end], crc)
+        before = end
+    at = np.minimum(np.searchsorted(edges, sizes), len(edges) - 1)
+    return np.where((edges[at] == sizes) & (crcs[at] == digests), at, -1)
+
+
+@dataclass(frozen=True)
+class Overtaken:
+    """Pairs of operations, as rows (`FINAL` for what was there before the run): ``first`` had ended when ``second``
+    began, and stands behind it all the same.
+    """
+
+    first: Rows
+    second: Rows
+
+
+def overtaken(history: History, log: Log) -> Overtaken:
+    """What real time forbids in the order that the truth gives."""
+    ops = history.ops
+    inside = np.flatnonzero(log.place >= 0)
+    before = np.flatnonzero(log.pre_made(log.tokens) & (log.append < 0))
+    # Record i is appended at 2 i + 1; a look at k records stands at 2 k, between its last and the one that follows.
+    keys = np.concatenate([2 * log.place[inside] + 1, 2 * before + 1, 2 * log.length])
+    edge = np.full(len(before), FIRST)
+    invoke = np.concatenate([log.invoke[inside], edge, ops["invoke"][log.prefix_reads]])
+    ret = np.concatenate([log.ret[inside], edge, ops["return"][log.prefix_reads]])
+    rows = np.concatenate([log.rows[inside], np.full(len(before), FINAL, np.intp), log.prefix_reads])
+    if not len(rows):
+        return Overtaken(rows, rows)
+    order = np.argsort(ret, kind="stable")
+    top = order[running_argmax(keys[order])]
+    ended = np.searchsorted(ret[order], invoke, side="left")
+    ahead = top[np.maximum(ended - 1, 0)]
+    bad = np.flatnonzero((ended > 0) & (keys[ahead] > keys))
+    first, second = rows[ahead[bad]], rows[bad]
+    # A process does one thing after the other, even where its clock says that they touch.
+    own = np.lexsort((ops["seq"][log.rows[inside]], ops["process"][log.rows[inside]]))
+    mine, places = log.rows[inside][own], log.place[inside][own]
+    back = np.flatnonzero((ops["process"][mine[1:]] == ops["process"][mine[:-1]]) & (places[1:] < places[:-1]))
+    fresh = ~np.isin(mine[back + 1], second)
+    return Overtaken(np.append(first, mine[back][fresh]), np.append(second, mine[back + 1][fresh]))

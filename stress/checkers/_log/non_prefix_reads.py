@@ -1,0 +1,129 @@
+"""Looks at a log that are no beginning of what it held in the end: what about each of them can't be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from stress.checkers._columns import Ints, VersionIndex, grouping
+from stress.checkers._log.append_order import Log, Rows
+from stress.checkers._log.replay import ReplayedRead, replay_reads
+from stress.checkers._register.clusters import FIRST
+from stress.history.history import History
+from stress.history.record import Outcome
+from stress.workload.payload import parse_log
+
+__all__ = ["NonPrefixReads", "find_non_prefix_reads"]
+
+EXAMINED_MAX = 300
+"""Different contents of one log that are taken apart."""
+
+
+@dataclass
+class NonPrefixReads:
+    """What was found. Rows of looks; appends by their place in `Log.rows`."""
+
+    vanished: dict[int, int] = field(default_factory=dict)
+    """Append → the first look that found a record which was gone later."""
+    phantom: dict[int, int] = field(default_factory=dict)
+    """Version → the first look that found a record that nobody appended, or whose append had failed."""
+    doubled: dict[int, int] = field(default_factory=dict)
+    """Version → the first look that found its record twice."""
+    stale: list[tuple[int, int]] = field(default_factory=list)
+    """(look, an append that had been acknowledged before, and whose record it did not find)."""
+    crossed: list[tuple[int, int, int]] = field(default_factory=list)
+    """(look, an append, another that stands before it in the look and after it in the end; -1: not seen at all)."""
+
+
+def find_non_prefix_reads(history: History, log: Log, index: int) -> NonPrefixReads:
+    """Take the reads apart that are no prefix of the final log."""
+    found = NonPrefixReads()
+    if not len(log.non_prefix):
+        return found
+    truth = _Truth(history, log)
+    for look in replay_reads(history, log, index, _different(history, log.non_prefix)):
+        if look.known:
+            _take_apart(truth, look, found)
+        else:
+            found.crossed.append((look.row, -1, -1))
+    return found
+
+
+def _different(history: History, strange: Rows) -> Rows:
+    """Of reads with different contents, one each, process by process; no more than are to be examined."""
+    ops = history.ops
+    strange = strange[grouping(ops["process"][strange])]
+    what = ops["size"][strange] << 32 | ops["digest"][strange] & 0xFFFFFFFF
+    firsts = np.sort(np.unique(what, return_index=True)[1])
+    chosen: Rows = strange[firsts[:EXAMINED_MAX]]
+    return chosen
+
+
+class _Truth:
+    """What looks are compared with; each of them costs what is different in it, and not the whole log."""
+
+    def __init__(self, history: History, log: Log) -> None:
+        self.history, self.log = history, log
+        self.appends = VersionIndex(log.version)
+        ret = np.where(log.append >= 0, log.ret[log.append] if len(log.ret) else 0, FIRST)
+        self.ret: Ints = ret
+        """By when each record of the log had been acknowledged."""
+        self.least: Ints = np.minimum.accumulate(ret[::-1])[::-1]
+        """Of each record and all behind it, the least of those."""
+        order = np.argsort(log.tokens, kind="stable")
+        again = order[1:][log.tokens[order[1:]] == log.tokens[order[:-1]]]
+        self.doubled = int(again.min()) if len(again) else len(log.tokens)
+        """Which record is the first that was there before."""
+
+
+def _take_apart(truth: _Truth, look: ReplayedRead, found: NonPrefixReads) -> None:
+    log = truth.log
+    skipped, behind = _behind(log, look)
+    tail = np.array(parse_log(behind)[0], np.int64)
+    append = truth.appends.find(tail)
+    written = (append >= 0) & (log.outcome[append] != Outcome.FAIL if len(log.outcome) else False)
+    flaws = 0
+    for version in tail[~written & ~log.pre_made(tail)].tolist():
+        found.phantom.setdefault(version, look.row)
+        flaws += 1
+    places = np.where(append >= 0, log.place[append] if len(log.place) else -1, -1)
+    for gone in append[written & (places < 0)].tolist():
+        found.vanished.setdefault(gone, look.row)
+        flaws += 1
+    values, counts = np.unique(tail, return_counts=True)
+    twice = values[counts > 1].tolist()
+    twice += tail[(places >= 0) & (places < skipped)].tolist()
+    if (strangers := tail[append < 0]).size:
+        twice += strangers[np.isin(strangers, log.tokens[:skipped])].tolist()
+    for version in twice:
+        found.doubled.setdefault(version, look.row)
+        flaws += 1
+    flaws += truth.doubled < skipped
+    invoke = int(truth.history.ops["invoke"][look.row])
+    # What is behind the last record that had been acknowledged by then need not be looked at.
+    last = int(np.searchsorted(truth.least, invoke, side="left"))
+    missing = np.flatnonzero((truth.ret[skipped:last] < invoke) & ~np.isin(log.tokens[skipped:last], tail)) + skipped
+    if len(missing):
+        found.stale.append((look.row, int(log.append[missing[0]])))
+        flaws += 1
+    shared = np.flatnonzero(places >= 0)
+    back = np.flatnonzero(places[shared[1:]] < places[shared[:-1]])
+    if len(back):
+        found.crossed.append((look.row, int(append[shared[back[0] + 1]]), int(append[shared[back[0]]])))
+    elif not flaws:
+        skip = int(log.append[skipped]) if skipped < len(log.append) else -1
+        found.crossed.append((look.row, skip, -1))
+
+
+def _behind(log: Log, look: ReplayedRead) -> tuple[int, bytes]:
+    """How many records at its beginning a look shares with the truth, and the bytes that it saw behind them."""
+    there = log.content[look.shared : look.shared + len(look.rest)]
+    length = len(there)
+    differ = np.flatnonzero(np.frombuffer(there, np.uint8) != np.frombuffer(look.rest, np.uint8, length))
+    common = look.shared + (int(differ[0]) if len(differ) else length)
+    skipped = int(np.searchsorted(log.ends, common, side="right"))
+    start = int(log.ends[skipped - 1]) if skipped else 0
+    if start >= look.shared:
+        return skipped, bytes(look.rest[start - look.shared :])
+    return skipped, log.content[start : look.shared] + look.rest

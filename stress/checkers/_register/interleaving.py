@@ -1,0 +1,105 @@
+"""Chains of updates as blocks that must stand together, and what nevertheless stands inside of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stress.checkers._columns import Ints
+from stress.checkers._register.chains import chains
+from stress.checkers._register.clusters import LAST, conflict_after, conflicting
+from stress.checkers._register.read_analysis import ReadAnalysis
+
+__all__ = ["Interleaving", "interleavings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Interleaving:
+    """A cluster ``lost`` that has to stand between an update and what the update started from."""
+
+    update: int
+    """A cluster; -1 where several stand in several, and no single one can be blamed."""
+    lost: int
+    first: int
+    """The cluster on the one side of the update's chain that shows that ``lost`` came after it."""
+    last: int
+    """The cluster on the other side that shows that ``lost`` came before it."""
+    count: int
+    sides: tuple[int, ...] = ()
+    """Where no update is to blame: of the one chain the cluster that was there first and the one that was seen or made
+    last, and the same two of the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    members: Ints
+    """Clusters, block by block, each from root to end."""
+    block: Ints
+    f: Ints
+    s: Ints
+
+
+def interleavings(reads: ReadAnalysis, unlinked: Ints) -> Interleaving | None:
+    """The earliest version that an update overwrote without having seen it; ``unlinked``: updates that are
+    known to have started from nothing. None if there is none.
+
+    Impossible reads are left out before: they have been reported, and would be blamed on an update here.
+    """
+    blocks, f, s = _blocks(reads, unlinked)
+    bound = conflict_after(blocks.f, blocks.s)
+    wrong = np.flatnonzero(blocks.s > bound)
+    if not len(wrong):
+        return None
+    count = max(1, len(wrong) - 1)
+    for a in wrong[np.argsort(bound[wrong], kind="stable")][:100].tolist():
+        b = conflicting(blocks.f, blocks.s, a)
+        for chain, rival in ((a, b), (b, a)):
+            crossing = _crossing(blocks, f, s, chain, rival, count)
+            if crossing is not None:
+                return crossing
+    a = int(wrong[0])
+    b = conflicting(blocks.f, blocks.s, a)
+    one, two = (blocks.members[blocks.block == each] for each in (a, b))
+    # Each of the two was there (the least f) before the other was seen or made for the last time (the greatest s).
+    sides = tuple(
+        int(each) for block in (one, two) for each in (block[np.argmin(f[block])], block[np.argmax(s[block])])
+    )
+    return Interleaving(-1, int(two[-1]), int(one[-1]), int(two[0]), count, sides)
+
+
+def _blocks(reads: ReadAnalysis, unlinked: Ints) -> tuple[_Blocks, Ints, Ints]:
+    made, line = reads.made, reads.chains
+    if len(unlinked):
+        parent = line.parent.copy()
+        parent[unlinked] = -1
+        line = chains(parent, made.ret)
+    f, s = reads.clean_f, reads.clean_s.copy()
+    last, newer = reads.after_the_end()
+    if last >= 0 and not len(newer):
+        s[last] = LAST
+    members = np.lexsort((line.depth, line.root))
+    starts = np.flatnonzero(line.depth[members] == 0)
+    block = np.cumsum(line.depth[members] == 0) - 1
+    return (
+        _Blocks(members, block, np.minimum.reduceat(f[members], starts), np.maximum.reduceat(s[members], starts)),
+        f,
+        s,
+    )
+
+
+def _crossing(blocks: _Blocks, f: Ints, s: Ints, chain: int, rival: int, count: int) -> Interleaving | None:
+    """A single version of ``rival`` inside of a single link of ``chain``."""
+    links = blocks.members[blocks.block == chain]
+    if len(links) < 2:
+        return None
+    before = np.minimum.accumulate(f[links])[:-1]
+    behind = np.maximum.accumulate(s[links][::-1])[::-1][1:]
+    for lost in blocks.members[blocks.block == rival][:1000].tolist():
+        found = np.flatnonzero((before < s[lost]) & (behind > f[lost]))
+        if len(found):
+            at = int(found[0]) + 1
+            first, last = links[:at], links[at:]
+            first_at, last_at = first[np.argmin(f[first])], last[np.argmax(s[last])]
+            return Interleaving(int(links[at]), lost, int(first_at), int(last_at), count)
+    return None

@@ -1,0 +1,55 @@
+"""Which workers a run has: how many of which language and part, and which roles each can take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from stress.history.record import Language
+from stress.workload.layout import World
+from stress.workload.scenario import Role
+
+__all__ = ["WorkerSpec", "assign_workers"]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """One worker, before it is started. A process that replaces a killed one has the same."""
+
+    worker: int
+    language: Language
+    part: str
+    """``writer`` or ``reader``."""
+    writers: int
+    """How many writers there are in all."""
+    able: frozenset[str]
+    """The operations that its language's side has, and that can be done here."""
+    roles: tuple[tuple[int, Role], ...]
+
+
+def assign_workers(
+    world: World,
+    able: Mapping[Language, frozenset[str]],
+    *,
+    writers: int,
+    readers: int,
+    mix: Mapping[Language, int] | None,
+) -> list[WorkerSpec]:
+    """``writers`` and ``readers``, shared out evenly among the languages that have something to do.
+
+    ``able``: the operations that each language's side has. ``mix`` fixes how many writers each language gets; readers
+    are of the languages that have writers.
+    """
+    specs: list[WorkerSpec] = []
+    for part, count in (("writer", writers), ("reader", readers)):
+        roles = {language: tuple(world.roles(part, operations)) for language, operations in able.items()}
+        fit = [language for language in able if roles[language] and (mix is None or mix.get(language))]
+        if part == "writer" and mix is not None:
+            chosen: Sequence[Language] = [
+                language for language, share in mix.items() for _ in range(share) if language in fit
+            ]
+        else:
+            chosen = [fit[number % len(fit)] for number in range(count)] if fit else []
+        for language in chosen:
+            specs.append(WorkerSpec(len(specs), language, part, writers, able[language], roles[language]))
+    return specs

@@ -1,0 +1,145 @@
+"""Following the journals of a run under way, for the live view: counts, latencies and violations that show at once.
+
+What is seen here is never the verdict: that is the checkers', when all is over.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stress.anomalies import LOST_UPDATE, TORN_READ, Anomaly
+from stress.history.history import Columns, FileFacts
+from stress.history.journal import read_more_rows
+from stress.history.record import GARBAGE, Kind, Language, Outcome
+from stress.latency import BUCKETS, buckets_of
+from stress.stats import KindStats
+
+__all__ = ["JournalFollower", "Phase", "Progress"]
+
+_KINDS, _LANGUAGES = max(Kind) + 1, max(Language) + 1
+
+
+class Phase(StrEnum):
+    """Where a run is."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    CHECKING = "checking"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run has come. Times in seconds."""
+
+    phase: Phase
+    elapsed_s: float = 0.0
+    duration_s: float | None = None
+    ops: int | None = None
+    kinds: Mapping[tuple[Kind, Language], KindStats] = field(default_factory=dict)
+    """Operations so far."""
+    per_s: Mapping[tuple[Kind, Language], float] = field(default_factory=dict)
+    """How many a second there were of each in the last two seconds."""
+    mean_in_flight: float = 0.0
+    kills: int = 0
+    violations: Mapping[Anomaly, int] = field(default_factory=dict)
+    """How many of each were seen, of those that can be told before the end."""
+    writers: int = 0
+    readers: int = 0
+
+    @property
+    def total(self) -> int:
+        """Operations of all kinds."""
+        return sum(kind.total for kind in self.kinds.values())
+
+
+class JournalFollower:
+    """Reads what has been added to the journals of a run since the last look."""
+
+    def __init__(self, run: Path, files: tuple[FileFacts, ...]) -> None:
+        self._folder = run / "journal"
+        self._torn = np.array(["torn" in facts.checkers for facts in files])
+        self._fds: dict[str, tuple[int, int]] = {}  # name → descriptor, rows taken
+        # By kind and language.
+        self._spans = np.zeros((_KINDS * _LANGUAGES, BUCKETS), np.int64)
+        self._outcomes = np.zeros((_KINDS * _LANGUAGES, len(Outcome)), np.int64)
+        self._recent: deque[tuple[float, NDArray[np.int64]]] = deque()
+        self._busy_ns = 0
+        self._parents: set[tuple[int, int]] = set()
+        self.violations: dict[Anomaly, int] = {}
+
+    def poll(self, now_s: float) -> None:
+        """Take in what is new; ``now_s`` is the time since the gate opened."""
+        for name in os.listdir(self._folder):
+            if name.endswith(".ops") and name not in self._fds:
+                self._fds[name] = (os.open(self._folder / name, os.O_RDONLY | os.O_CLOEXEC), 0)
+        # All at once: numpy's calls cost more than so few rows do.
+        rows, counts = read_more_rows(list(self._fds.values()))
+        # A process has one open row at most, its last.
+        is_open = rows["outcome"] == Outcome.OPEN
+        ends = np.cumsum(counts)
+        for (name, (fd, known)), count, end in zip(list(self._fds.items()), counts, ends, strict=True):
+            if count:
+                self._fds[name] = fd, known + count - int(is_open[end - 1])
+        if not is_open.all():
+            self._add(rows[~is_open], now_s)
+
+    def close(self) -> None:
+        """Let go of the journals."""
+        for fd, _ in self._fds.values():
+            os.close(fd)
+        self._fds.clear()
+
+    def kinds(self) -> dict[tuple[Kind, Language], KindStats]:
+        """The figures so far."""
+        made = {}
+        for key in np.flatnonzero(self._outcomes.sum(axis=1)).tolist():
+            outcomes = {Outcome(outcome): int(count) for outcome, count in enumerate(self._outcomes[key]) if count}
+            made[_key(key)] = KindStats(outcomes, self._spans[key].copy())
+        return made
+
+    def per_s(self, now_s: float) -> dict[tuple[Kind, Language], float]:
+        """How many operations a second there were in the last two seconds."""
+        while self._recent and self._recent[0][0] <= now_s - 2:
+            self._recent.popleft()
+        recent = sum((more for _, more in self._recent), np.zeros(_KINDS * _LANGUAGES, np.int64))
+        span_s = max(min(now_s, 2.0), 0.25)
+        return {_key(key): int(recent[key]) / span_s for key in np.flatnonzero(recent).tolist()}
+
+    def mean_in_flight(self, now_s: float) -> float:
+        """Mean number of operations in flight."""
+        return self._busy_ns / (now_s * 1e9) if now_s > 0 else 0.0
+
+    def _add(self, rows: Columns, now_s: float) -> None:
+        spans = np.maximum(rows["return"] - rows["invoke"], 1)
+        self._busy_ns += int(spans.sum())
+        keys = rows["kind"].astype(np.int64) * _LANGUAGES + rows["language"]
+        acknowledged = rows["outcome"] == Outcome.OK
+        np.add.at(self._spans, (keys[acknowledged], buckets_of(spans[acknowledged])), 1)
+        np.add.at(self._outcomes, (keys, rows["outcome"]), 1)
+        self._recent.append((now_s, np.bincount(keys, minlength=_KINDS * _LANGUAGES)))
+        kinds = rows["kind"]
+        looks = acknowledged & ((kinds == Kind.READ) | (kinds == Kind.OBSERVE)) & (rows["version"] == GARBAGE)
+        self._count(TORN_READ, int(self._torn[rows["file"][looks]].sum()))
+        updates = rows[acknowledged & (kinds == Kind.UPDATE) & (rows["parent"] >= 0)]
+        for parent in zip(updates["file"].tolist(), updates["parent"].tolist(), strict=True):
+            if parent in self._parents:
+                self._count(LOST_UPDATE, 1)
+            self._parents.add(parent)
+
+    def _count(self, anomaly: Anomaly, more: int) -> None:
+        if more:
+            self.violations[anomaly] = self.violations.get(anomaly, 0) + more
+
+
+def _key(number: int) -> tuple[Kind, Language]:
+    kind, language = divmod(number, _LANGUAGES)
+    return Kind(kind), Language(language)

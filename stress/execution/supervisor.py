@@ -1,0 +1,416 @@
+"""The supervisor: the parent of all workers. It starts them, drives those that speak the line protocol, lets the
+nemesis at them, and sees that none outlives the run, however the run ends.
+
+It is a process of its own, with one thread, so that a SIGKILL of the tool leaves somebody to clean up: a pipe whose
+other end only the tool has tells it. What it knows goes into ``events.jsonl`` of the run directory.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import gc
+import os
+import random
+import resource
+import selectors
+import shutil
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import multiprocess
+
+from stress.execution import nemesis
+from stress.execution.assignment import WorkerSpec
+from stress.execution.barrier import StartBarrier
+from stress.execution.drivers.python import EXIT_JOURNAL, PythonSide, Unwatched, last_words, quieten, work
+from stress.execution.drivers.shell import ShellWorker, environment, start_shell
+from stress.execution.operations import OperationStream
+from stress.history.events import (
+    Ended,
+    Event,
+    FaultInjected,
+    GateOpened,
+    Reaped,
+    Started,
+    Stopped,
+    Swept,
+    event_line,
+)
+from stress.history.journal import READY, Journal, read_header
+from stress.history.record import End, FaultKind, Language, WorkerRole
+from stress.host import process_tree
+from stress.workload.scenario import Agent
+from stress.workload.target import Target
+
+__all__ = ["RunSpec", "supervise"]
+
+READER_REST_S = 0.04
+"""The longest that a Python reader waits after a burst of reads, for each reader there is: so many of them look no more
+often than a few do, and leave the processor to the writers.
+"""
+_POLL_S = 0.02
+_FORK = multiprocess.get_context("fork")
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run, as the supervisor is told of it."""
+
+    run: Path
+    """The run directory, which has a folder ``journal``."""
+    directory: Path
+    """The directory under test."""
+    scratch: Path
+    """For the pipes' files; not under test."""
+    specs: tuple[WorkerSpec, ...]
+    files: Mapping[str, tuple[int, str]]
+    """Path → (index, form)."""
+    target: Target
+    bash: Path | None
+    seed: int
+    duration_ns: int | None
+    ops: int | None
+    op_limit_s: float
+    faults: Mapping[str, float]
+    """Nemesis name → mean seconds between its faults."""
+    clean: tuple[Path, ...]
+    """Directories made for this run, to be removed if the tool is no more."""
+    unwatched: bool = False
+    """Python workers neither record nor examine: for a benchmark."""
+
+
+@dataclass
+class _Worker:
+    spec: WorkerSpec
+    process: int
+    pid: int
+    handle: Any
+    shell: ShellWorker | None
+    fd: int = -1
+    """Of its journal, to look at its header; -1 until it is there."""
+    through: bool = False
+
+
+def supervise(run_spec: RunSpec, barrier: StartBarrier, lifeline: int) -> None:
+    """Run the workers until the barrier says stop; returns when not one process of theirs is left.
+
+    ``lifeline``: the reading end of a pipe that only the tool holds open.
+    """
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: barrier.stop())
+    process_tree.become_subreaper()
+    os.chdir(run_spec.directory)
+    with (run_spec.run / "events.jsonl").open("a", encoding="utf-8", buffering=1) as events:
+        supervisor = Supervisor(run_spec, barrier, lifeline, events)
+        try:
+            supervisor.run()
+        except OSError as error:
+            barrier.broken = error.errno or errno.EIO
+            barrier.stop()
+            raise SystemExit(1) from None
+        finally:
+            supervisor.end_all()
+            if supervisor.orphaned:
+                for folder in run_spec.clean:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+class Supervisor:
+    """State of one run: the workers there are, and what is due."""
+
+    def __init__(self, run_spec: RunSpec, barrier: StartBarrier, lifeline: int, events: IO[str]) -> None:
+        self._run_spec = run_spec
+        self._barrier = barrier
+        self._lifeline = lifeline
+        self._events = events
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(lifeline, selectors.EVENT_READ)
+        self._workers: dict[int, _Worker] = {}
+        self._next_process = 1
+        self._random = random.Random(f"nemesis {run_spec.seed}")
+        self._nemesis = nemesis.Nemesis(run_spec.faults, self._random)
+        self._environment = environment()
+        self._rows_gone = 0
+        # For the workers to know without looking through all the others, of whom each would get copies of its own.
+        self._readers = sum(spec.part == "reader" for spec in run_spec.specs)
+        self._pipes: set[int] = set()
+        self.orphaned = False
+
+    def note(self, event: Event) -> None:
+        """Write one line of evidence."""
+        self._events.write(event_line(event))
+
+    def run(self) -> None:
+        """Start all, open the barrier, and carry on until everybody has ended."""
+        gc.freeze()  # what there is now is not looked through, and so not copied, in each worker
+        for spec in self._run_spec.specs:
+            self._start(spec)
+        while not self._barrier.stopped and not all(self._ready(worker) for worker in self._workers.values()):
+            self._turn()
+        self._barrier.open(self._run_spec.duration_ns, len(self._workers))
+        cpu = time.process_time()
+        self.note(GateOpened(_now(), self._barrier.began))
+        self._nemesis.begin(time.monotonic())
+        for worker in list(self._workers.values()):
+            self._let_through(worker)
+        while self._workers and not self._barrier.stopped:
+            self._turn()
+            if self._run_spec.ops is not None and self._done() >= self._run_spec.ops:
+                self._barrier.stop()
+            self._inject()
+        self._barrier.stop()
+        self.note(Stopped(_now(), self._barrier.ends, time.process_time() - cpu))
+        self._wind_down()
+        # Of the workers and all that they started: they have been reaped, every one.
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.note(Reaped(_now(), children.ru_utime + children.ru_stime))
+        self._sweep()
+
+    # Starting
+
+    def _start(self, spec: WorkerSpec) -> None:
+        number = self._next_process
+        self._next_process += 1
+        journals = str(self._run_spec.run / "journal")
+        source = random.Random(f"{self._run_spec.seed} {spec.worker} {number}")
+        stream = OperationStream(Agent(worker=spec.worker, writers=spec.writers, source=source), spec.roles)
+        writer = spec.part == "writer"
+        scratch = self._run_spec.scratch / f"p{number}"
+        scratch.mkdir()
+        if spec.language is Language.PYTHON:
+            handle = _FORK.Process(
+                target=self._be_python_worker,
+                args=(spec, number, journals, stream, str(scratch)),
+                name=f"stress-p{number}",
+            )
+            handle.start()
+            worker = _Worker(spec, number, handle.pid, handle, None)
+        else:
+            journal = Journal(journals, number, spec.worker, spec.language, writer=writer)
+            assert self._run_spec.bash is not None
+            marked = self._environment | {"STRESS_PROCESS": _mark(self._run_spec.run, number)}
+            popen = start_shell(self._run_spec.bash, self._run_spec.directory, scratch, marked)
+            shell = ShellWorker(popen, journal, dict(self._run_spec.files), scratch, spec.able)
+            shell.stream = stream
+            worker = _Worker(spec, number, popen.pid, popen, shell)
+            self._selector.register(shell.fd, selectors.EVENT_READ, worker)
+            self._pipes.update(shell.pipes())
+        self._workers[number] = worker
+        role = WorkerRole.WRITER if writer else WorkerRole.READER
+        self.note(Started(_now(), number, spec.worker, spec.language, role, worker.pid))
+
+    def _be_python_worker(
+        self, spec: WorkerSpec, number: int, journals: str, stream: OperationStream, scratch: str
+    ) -> None:
+        """In the child: shed what is the supervisor's, then work."""
+        os.setsid()
+        process_tree.die_with_parent(os.getppid())
+        quieten()
+        self._selector.close()
+        for fd in self._pipes:
+            os.close(fd)
+        os.close(self._lifeline)
+        self._barrier.leave_to_others()
+        words = os.open(f"{scratch}/stderr", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.dup2(words, 2)
+        os.environ["STRESS_PROCESS"] = _mark(self._run_spec.run, number)
+        try:
+            writer = spec.part == "writer"
+            journal = Journal(journals, number, spec.worker, spec.language, writer=writer)
+            side = (Unwatched if self._run_spec.unwatched else PythonSide)(
+                self._run_spec.target, journal, dict(self._run_spec.files)
+            )
+            rest = functools.partial(random.Random(number).uniform, 0, 0 if writer else READER_REST_S * self._readers)
+            work(side, journal, stream, self._barrier, rest)
+        except OSError as error:  # nothing of the target comes out of a worker: this is the journal's
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                os._exit(EXIT_JOURNAL)
+            raise
+
+    def _ready(self, worker: _Worker) -> bool:
+        if worker.shell is not None:
+            return worker.shell.journal.state >= READY
+        if worker.fd < 0:
+            try:
+                path = self._run_spec.run / "journal" / f"p{worker.process:06}.ops"
+                worker.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return False
+        header = read_header(worker.fd)
+        return header is not None and header.state >= READY
+
+    def _let_through(self, worker: _Worker) -> None:
+        worker.through = True
+        if worker.shell is not None:
+            worker.shell.journal.woken_ns = self._barrier.wait()
+            self._next(worker, worker.shell)
+
+    # Turning
+
+    def _turn(self) -> None:
+        """Handle what has come in, and who has gone; waits a little where there is nothing."""
+        for key, _ in self._selector.select(_POLL_S):
+            if key.fd == self._lifeline:
+                if not os.read(self._lifeline, 1):
+                    self.orphaned = True
+                    self._barrier.stop()
+                    self.end_all()
+                    raise SystemExit(0)
+            elif key.data.process in self._workers:
+                self._hear(key.data)
+        for worker in list(self._workers.values()):
+            if not worker.through and self._barrier.began and self._ready(worker):
+                self._let_through(worker)
+            if worker.shell is None and not worker.handle.is_alive():
+                self._gone(worker, End.FINISHED if worker.handle.exitcode == 0 else End.DIED)
+
+    def _hear(self, worker: _Worker) -> None:
+        shell = worker.shell
+        assert shell is not None
+        lines = shell.lines()
+        if lines is None:
+            self._gone(worker, End.DIED if shell.busy or not self._barrier.stopped else End.FINISHED)
+            return
+        for line in lines:
+            if shell.journal.state < READY:
+                shell.hello(line)
+            elif shell.busy:
+                try:
+                    shell.finish(line, self._run_spec.target.exclusive)
+                except ValueError as error:
+                    self._gone(worker, End.DIED, str(error))
+                    return
+                self._next(worker, shell)
+
+    def _next(self, worker: _Worker, shell: ShellWorker) -> None:
+        """Give a shell worker its next operation, or let it end."""
+        assert shell.stream is not None
+        while not shell.busy:
+            turn = None if self._barrier.stopped else shell.stream.next()
+            if turn is None:
+                self._gone(worker, End.FINISHED)
+                return
+            try:
+                shell.begin(*turn)
+            except BrokenPipeError:
+                self._gone(worker, End.DIED)
+                return
+
+    def _done(self) -> int:
+        rows = 0
+        for worker in self._workers.values():
+            if worker.shell is not None:
+                rows += worker.shell.journal.rows
+            elif worker.fd >= 0 and (header := read_header(worker.fd)) is not None:
+                rows += header.rows
+        return rows + self._rows_gone
+
+    # Ending
+
+    def _gone(self, worker: _Worker, end: End, status: str = "") -> None:
+        """See one worker off: its tree is killed, if anything of it is left, and reaped; then it is written down."""
+        del self._workers[worker.process]
+        if worker.shell is not None:
+            self._selector.unregister(worker.shell.fd)
+            self._pipes.difference_update(worker.shell.pipes())
+            if end is End.FINISHED:
+                worker.shell.process.stdin.close()  # type: ignore[union-attr]
+            process_tree.end_group(worker.pid, worker.handle.wait)
+        elif end in (End.KILLED, End.HUNG):
+            process_tree.end_group(worker.pid, worker.handle.join)
+        else:
+            worker.handle.join()
+            process_tree.end_remains(worker.pid)
+        process_tree.end_orphans(
+            {other.pid for other in self._workers.values()}, _mark(self._run_spec.run, worker.process).encode()
+        )
+        reaped = time.monotonic_ns()
+        code = worker.handle.exitcode if worker.shell is None else worker.handle.returncode
+        if worker.shell is None and code == EXIT_JOURNAL:
+            raise OSError(errno.ENOSPC, "no space left for the journal")
+        if end is End.DIED:
+            words = last_words(str(self._run_spec.scratch / f"p{worker.process}" / "stderr"))
+            status = status or f"exit status {code}" + (f": {words}" if words else "")
+        if worker.shell is not None:
+            self._rows_gone += worker.shell.journal.rows
+            worker.shell.lost(reaped, f"{end} while it did this")
+            worker.shell.close(finished=end is End.FINISHED)
+        elif worker.fd >= 0:
+            header = read_header(worker.fd)
+            self._rows_gone += header.rows if header else 0
+            os.close(worker.fd)
+        shutil.rmtree(self._run_spec.scratch / f"p{worker.process}", ignore_errors=True)
+        self.note(Ended(_now(), worker.process, end, reaped, status))
+
+    def _wind_down(self) -> None:
+        """Wait for everybody to finish what they do; who takes longer than an operation may is hung, and killed."""
+        for worker in self._workers.values():
+            self._nemesis.lift(worker.pid)
+        deadline = time.monotonic() + self._run_spec.op_limit_s
+        for worker in list(self._workers.values()):
+            if worker.shell is not None and not worker.shell.busy:
+                self._gone(worker, End.FINISHED)
+        while self._workers and time.monotonic() < deadline:
+            self._turn()
+        for worker in list(self._workers.values()):
+            self._gone(worker, End.HUNG)
+
+    def end_all(self) -> None:
+        """Kill and reap whatever is left."""
+        for worker in list(self._workers.values()):
+            try:
+                self._gone(worker, End.KILLED)
+            except OSError:
+                continue  # the disk is full: the process is gone, and only writing it down failed
+        process_tree.end_orphans(set())
+
+    # The nemesis
+
+    def _inject(self) -> None:
+        for fault in self._nemesis.due(
+            time.monotonic(), [worker.pid for worker in self._workers.values() if worker.through]
+        ):
+            worker = next(worker for worker in self._workers.values() if worker.pid == fault.pid)
+            if fault.kind == "kill":
+                self._gone(worker, End.KILLED)
+                self._start(worker.spec)
+            else:
+                self._nemesis.apply(fault)
+            self.note(FaultInjected(_now(), FaultKind(fault.kind), worker.process, fault.lasts_s))
+
+    def _sweep(self) -> None:
+        """Where the target can sweep, have it do so after kills, in a process of its own."""
+        sweep = self._run_spec.target.call("sweep")
+        if sweep is None or not self._nemesis.count("kill"):
+            return
+        # A file that is reached through a link has its temp files beside what the link leads to.
+        paths = {path for given in self._run_spec.files for path in (given, os.path.relpath(os.path.realpath(given)))}
+        folders = sorted({os.path.dirname(path) or "." for path in paths})
+
+        def body() -> None:
+            quieten()
+            for folder in folders:
+                if os.path.isdir(folder):
+                    sweep(folder)
+
+        handle = _FORK.Process(target=body)
+        handle.start()
+        handle.join(self._run_spec.op_limit_s)
+        if handle.is_alive():
+            handle.kill()
+            handle.join()
+        self.note(Swept(_now(), handle.exitcode))
+
+
+def _now() -> int:
+    return time.monotonic_ns()
+
+
+def _mark(run: Path, process: int) -> str:
+    return f"{run}:{process}:"

@@ -1,0 +1,173 @@
+"""What happened in a run besides its operations: processes that start and end, the start barrier, faults.
+
+A line of JSON for each, in ``events.jsonl`` of the run directory: ``{"event": NAME, "at": NS, …}``, the other fields
+those of its class. Times are ``CLOCK_MONOTONIC`` ns.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TypeAlias
+
+from stress.history.record import End, FaultKind, Language, WorkerRole
+
+__all__ = [
+    "Ended",
+    "Event",
+    "EventFollower",
+    "FaultInjected",
+    "GateOpened",
+    "Interrupted",
+    "Reaped",
+    "Started",
+    "Stopped",
+    "Swept",
+    "event_line",
+    "read_events",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A process was started."""
+
+    at: int
+    process: int
+    worker: int
+    language: Language
+    role: WorkerRole
+    pid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A process, and all that it had started, had been reaped."""
+
+    at: int
+    process: int
+    end: End
+    reaped: int
+    status: str = ""
+    """Of one that died: its exit status and its last words."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateOpened:
+    """The start barrier let the first workers through, at ``began``."""
+
+    at: int
+    began: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The workers were told to stop, at ``ended``."""
+
+    at: int
+    ended: int
+    cpu_s: float = 0.0
+    """CPU time of the supervisor since the barrier was opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reaped:
+    """The last worker was gone."""
+
+    at: int
+    children_cpu_s: float
+    """CPU time of all workers and of what they had started."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultInjected:
+    """The nemesis injected a fault into a process."""
+
+    at: int
+    kind: FaultKind
+    process: int
+    lasts_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """The target's sweep was called."""
+
+    at: int
+    status: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The run was cut short by a signal to the tool."""
+
+    at: int
+
+
+Event: TypeAlias = Started | Ended | GateOpened | Stopped | Reaped | FaultInjected | Swept | Interrupted
+
+_NAMES: dict[type[Event], str] = {
+    Started: "started",
+    Ended: "ended",
+    GateOpened: "gate",
+    Stopped: "stop",
+    Reaped: "reaped",
+    Swept: "swept",
+    Interrupted: "interrupted",
+}
+_FAULTS = frozenset(map(str, FaultKind))
+_CLASSES = {name: kind for kind, name in _NAMES.items()}
+
+
+def event_line(event: Event) -> str:
+    """The line of ``events.jsonl`` for an event, with its newline."""
+    plain: dict[str, object] = {"event": str(event.kind) if isinstance(event, FaultInjected) else _NAMES[type(event)]}
+    for field in fields(event):
+        value = getattr(event, field.name)
+        if field.name != "kind":
+            plain[field.name] = value.label if isinstance(value, Language) else value
+    return json.dumps(plain) + "\n"
+
+
+def _event(plain: Mapping[str, object]) -> Event:
+    values: dict[str, object] = dict(plain)
+    name = str(values.pop("event"))
+    if name in _FAULTS:
+        return FaultInjected(kind=FaultKind(name), **values)  # type: ignore[arg-type]
+    for field, kind in (("role", WorkerRole), ("end", End)):
+        if field in values:
+            values[field] = kind(str(values[field]))
+    if "language" in values:
+        values["language"] = Language[str(values["language"]).upper()]
+    return _CLASSES[name](**values)  # type: ignore[arg-type]
+
+
+class EventFollower:
+    """Reads ``events.jsonl`` of a run under way: each line once."""
+
+    def __init__(self, run: Path) -> None:
+        self._path = run / "events.jsonl"
+        self._at = 0
+
+    def poll(self) -> Iterator[Event]:
+        """The events that were added since the last time; a line that is not whole yet waits for the next."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._at)
+                lines = file.read().splitlines(keepends=True)
+        except FileNotFoundError:
+            return
+        for line in lines:
+            if not line.endswith(b"\n"):
+                return
+            self._at += len(line)
+            yield _event(json.loads(line))
+
+
+def read_events(run: Path) -> list[Event]:
+    """All events of a run; raises OSError but for a file that is not there, and ValueError or KeyError for one that is
+    none.
+    """
+    return list(EventFollower(run).poll())

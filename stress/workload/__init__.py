@@ -1,0 +1,1 @@
+"""What is done, to which files, by which implementation."""

@@ -1,0 +1,210 @@
+"""The world of a run: the chosen scenarios as one, their files laid out in a directory, and looked at when all is
+over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from stress.history.history import FileFacts, FinalFile
+from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Format, Kind, Recovery
+from stress.history.skipped import Part, Skipped
+from stress.workload.catalog import SCENARIOS
+from stress.workload.payload import document_of, examine_bytes, log_record
+from stress.workload.scenario import Role, Scenario, SharedFile
+from stress.workload.target import Target
+
+__all__ = ["World", "compose", "inspect", "lay_out"]
+
+XATTR, XATTR_VALUE = "user.stress", b"kept"
+"""Set on every shared file where the file system has extended attributes; helpers must keep it."""
+
+_BACKUP = re.compile(r"\.bak$")
+
+
+@dataclass(frozen=True)
+class World:
+    """Scenarios put together. Files of one path are one file; their checkers are united."""
+
+    scenarios: tuple[Scenario, ...]
+    files: tuple[SharedFile, ...]
+    facts: tuple[FileFacts, ...]
+    """One for each of ``files``."""
+
+    @property
+    def checkers(self) -> dict[str, frozenset[str]]:
+        """Scenario → the checkers that judge its files."""
+        return {
+            scenario.name: scenario.checkers.union(*(file.checkers or () for file in scenario.files))
+            for scenario in self.scenarios
+        }
+
+    def roles(self, part: str, able: frozenset[str]) -> list[tuple[int, Role]]:
+        """The roles of ``part`` that need no more than the operations ``able``, each with its scenario's index."""
+        return [
+            (index, role)
+            for index, scenario in enumerate(self.scenarios)
+            for role in scenario.roles
+            if role.part == part and role.needs <= able
+        ]
+
+
+def compose(names: Sequence[str], able: frozenset[str]) -> tuple[World, list[Skipped]]:
+    """The world of these scenarios for a target that has the operations ``able``, and what had to be left out."""
+    scenarios: list[Scenario] = []
+    skipped: list[Skipped] = []
+    wanted = [part for name in names for part in (SCENARIOS.get(name).parts or (name,))]
+    for name in dict.fromkeys(wanted):
+        scenario = SCENARIOS.get(name)
+        if missing := sorted(scenario.needs - able):
+            skipped.append(Skipped(Part.SCENARIO, name, f"the target has no {' and no '.join(missing)}"))
+        else:
+            if "read" not in able:  # then readers open the file themselves
+                kinds = {Kind.OBSERVE if kind is Kind.READ else kind for kind in scenario.kinds}
+                scenario = replace(scenario, kinds=frozenset(kinds))
+            scenarios.append(scenario)
+    files: dict[str, SharedFile] = {}
+    facts: dict[str, FileFacts] = {}
+    for scenario in scenarios:
+        for file in scenario.files:
+            checkers = scenario.checkers if file.checkers is None else file.checkers
+            if file.path not in files:
+                files[file.path] = file
+                facts[file.path] = _facts(file, scenario.name, checkers)
+            elif replace(files[file.path], checkers=None) != replace(file, checkers=None):
+                raise ValueError(
+                    f"scenario {scenario.name} describes {file.path} otherwise than {facts[file.path].scenario}"
+                )
+            else:
+                facts[file.path] = replace(facts[file.path], checkers=facts[file.path].checkers | checkers)
+    return World(tuple(scenarios), tuple(files.values()), tuple(facts.values())), skipped
+
+
+def _facts(file: SharedFile, scenario: str, checkers: frozenset[str]) -> FileFacts:
+    if file.absent:
+        initial = ABSENT
+    elif file.content is None:
+        initial = INITIAL
+    else:
+        initial = examine_bytes(file.content).version
+    return FileFacts(
+        path=file.path,
+        scenario=scenario,
+        form=Format(file.form),
+        initial=initial,
+        checkers=checkers,
+        mode=file.mode,
+        link=file.link,
+        recovery=None if file.recovery is None else Recovery(file.recovery),
+        recovered=file.recovered,
+        corrupt=file.corrupt,
+    )
+
+
+def lay_out(world: World, directory: Path) -> None:
+    """Make every shared file as it has to be at the start; ``directory`` is empty."""
+    for file in world.files:
+        path = directory / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if file.link is not None:
+            path.symlink_to(file.link)
+            path = path.parent / file.link
+            path.parent.mkdir(parents=True, exist_ok=True)
+        for other in file.beside:
+            (directory / other.path).write_bytes(other.content)
+            os.utime(directory / other.path, (other.mtime_s, other.mtime_s))
+        if file.absent:
+            continue
+        path.write_bytes(_first_bytes(file))
+        path.chmod(file.mode)
+        if hasattr(os, "setxattr") and "metadata" in world.facts[world.files.index(file)].checkers:
+            try:
+                os.setxattr(path, XATTR, XATTR_VALUE)
+            except OSError:
+                pass  # no extended attributes here; `inspect` then asks for none
+
+
+def _first_bytes(file: SharedFile) -> bytes:
+    if file.content is not None:
+        return file.content
+    if file.form == "log":
+        return log_record(INITIAL, 40).encode("ascii")
+    import json
+
+    return json.dumps(document_of(INITIAL, 64, file.shape)).encode("utf-8")
+
+
+def inspect(
+    world: World, directory: Path, target: Target, had_xattrs: frozenset[str]
+) -> tuple[tuple[FinalFile, ...], dict[str, tuple[int, str]], tuple[str, ...]]:
+    """What is there when every process has ended: the shared files, the backups (path → version, SHA-256), the
+    leftovers.
+    """
+    ours = {"" if not file.link else str(Path(file.path).parent / file.link) for file in world.files}
+    ours |= {file.path for file in world.files} | {other.path for file in world.files for other in file.beside}
+    backups: dict[str, tuple[int, str]] = {}
+    leftovers: list[str] = []
+    neighbours: dict[str, list[Path]] = {}
+    for folder, _, base_names in os.walk(directory):
+        for base_name in base_names:
+            path = Path(folder, base_name)
+            relative = str(path.relative_to(directory))
+            neighbours.setdefault(os.path.relpath(folder, directory), []).append(path)
+            if _BACKUP.search(base_name) and path.is_file():
+                content = path.read_bytes()
+                backups[relative] = (examine_bytes(content).version, hashlib.sha256(content).hexdigest())
+            elif relative not in ours and not target.is_residue(base_name):
+                leftovers.append(relative)
+    final = tuple(
+        _final(directory, file, facts, neighbours.get(str(Path(file.path).parent), []), file.path in had_xattrs)
+        for file, facts in zip(world.files, world.facts, strict=True)
+    )
+    return final, backups, tuple(sorted(leftovers))
+
+
+def xattrs_on(world: World, directory: Path) -> frozenset[str]:
+    """The files on which the extended attribute could be set."""
+    if not hasattr(os, "getxattr"):
+        return frozenset()
+    return frozenset(file.path for file in world.files if _xattr(directory / file.path) == XATTR_VALUE)
+
+
+def _xattr(path: Path) -> bytes | None:
+    try:
+        return os.getxattr(path, XATTR)
+    except OSError:
+        return None
+
+
+def _final(directory: Path, file: SharedFile, facts: FileFacts, neighbours: list[Path], had_xattr: bool) -> FinalFile:
+    path = directory / file.path
+    kept = not facts.corrupt or any(facts.corrupt == other.read_bytes() for other in neighbours if other.is_file())
+    link = str(path.readlink()) if path.is_symlink() else None
+    if not path.exists():
+        return FinalFile(exists=False, version=ABSENT, link=link, evidence_kept=kept)
+    content = path.read_bytes()
+    status = path.stat()
+    seen = examine_bytes(content) if file.form in ("object", "list") else None
+    version = NO_VERSION if seen is None else seen.version
+    return FinalFile(
+        exists=True,
+        version=version,
+        parent=NO_VERSION if seen is None else seen.parent,
+        content=content if file.form == "log" or version == GARBAGE else b"",
+        mode=stat.S_IMODE(status.st_mode),
+        link=link,
+        xattrs_lost=(XATTR,) if had_xattr and _xattr(path) != XATTR_VALUE else (),
+        owner_changed=(status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()),
+        evidence_kept=kept,
+    )
+
+
+def required_kinds(world: World) -> tuple[frozenset[Kind], ...]:
+    """For each scenario: the kinds of operation without which it has proved nothing."""
+    return tuple(scenario.kinds for scenario in world.scenarios)

@@ -1,0 +1,75 @@
+"""What each process saw of a log, replayed from the differences that were noted with its reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from stress.history.history import History
+from stress.history.notes import LogDelta
+from stress.history.record import ABSENT
+from stress.workload.payload import parse_records
+
+__all__ = ["LogView", "Records", "records_of", "replay_log"]
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """A log's content: the versions of its whole records in order, and the spans of bytes that belong to none."""
+
+    versions: list[int]
+    ends: list[int]
+    """The offsets at which these records end."""
+    torn: list[tuple[int, int]]
+
+
+def records_of(content: bytes) -> Records:
+    """All whole records, also those behind a torn one."""
+    versions, ends = parse_records(content)
+    torn: list[tuple[int, int]] = []
+    at = ends[-1] if ends else 0
+    while at < len(content):
+        start = at
+        while (at := content.find(b"=== p", at + 1)) >= 0:
+            more, there = parse_records(content, at)
+            if more:
+                versions += more
+                ends += there
+                torn.append((start, at))
+                at = there[-1]
+                break
+        else:
+            torn.append((start, len(content)))
+            break
+    return Records(versions, ends, torn)
+
+
+@dataclass(slots=True)
+class LogView:
+    """What one process saw last. ``content`` goes on being changed: take a copy of what is to be kept."""
+
+    row: int
+    content: bytearray
+    known: bool = True
+    """False once bytes were seen that were not kept."""
+    kept: int = 0
+    """How many first bytes are the same as in the look before."""
+
+
+def replay_log(history: History, rows: Iterable[int]) -> Iterator[LogView]:
+    """The looks of one process at one log, in order; ``rows`` are all of its reads of it that were ok."""
+    view = LogView(-1, bytearray())
+    ops = history.ops
+    for row in rows:
+        view.row = int(row)
+        if ops["version"][row] == ABSENT:
+            continue
+        delta = history.note(view.row)
+        view.kept = len(view.content)
+        if isinstance(delta, LogDelta):
+            view.kept = delta.keep
+            view.known = (view.known or view.kept == 0) and not delta.dropped
+            del view.content[view.kept :]
+            view.content += delta.data
+            view.known = view.known and len(view.content) == ops["size"][row]
+        yield view

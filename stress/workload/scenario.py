@@ -1,0 +1,158 @@
+"""What a scenario is made of: shared files, roles that do operations on them, and the checkers that judge.
+
+A role is a generator of requests, sent back an answer for each. It is the same for every language and every target:
+a Python worker carries its requests out by calls, a Bash worker is told them over its pipe.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from stress.history.record import NO_VERSION, Kind, Outcome
+from stress.workload.payload import Edit, draw_size
+
+# Bound once: before Python 3.12 each look-up of an enumeration's member is a call, and every operation asks for one.
+_WRITE, _UPDATE, _APPEND, _READ, _OBSERVE = Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.READ, Kind.OBSERVE
+_BACKUP, _OBSERVE_BACKUP, _RECOVER = Kind.BACKUP, Kind.OBSERVE_BACKUP, Kind.RECOVER
+
+__all__ = ["Agent", "Answer", "Beside", "Request", "Role", "Scenario", "SharedFile", "Steps"]
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A file laid beside a shared one before the run, such as a backup. ``path`` is relative to the directory."""
+
+    path: str
+    content: bytes
+    mtime_s: int
+    """Seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedFile:
+    """A file that the workers share, and how it is before the run. Frozen and plain: the same in every process."""
+
+    path: str
+    """Relative to the directory under test."""
+    form: str = "object"
+    """``object`` or ``list`` (JSON documents), ``log`` (records), or ``other`` (never a document)."""
+    shape: Any = field(default_factory=dict)
+    """The fields (or entries) of the initial document, and of every document written after it."""
+    content: bytes | None = None
+    """The first bytes, where they are not a document or a log of the harness's making."""
+    absent: bool = False
+    """Not there at the start."""
+    mode: int = 0o644
+    link: str | None = None
+    """Make ``path`` a symbolic link with this text; the file itself is where it points to."""
+    beside: tuple[Beside, ...] = ()
+    recovery: str | None = None
+    """See `stress.history.history.FileFacts`."""
+    recovered: int = NO_VERSION
+    corrupt: bytes = b""
+    checkers: frozenset[str] | None = None
+    """Instead of the scenario's checkers, where they differ."""
+
+
+class Request(NamedTuple):
+    """One operation to do. The worker gives it version, sequence and times."""
+
+    kind: Kind
+    path: str
+    size: int = 0
+    """Length of the padding, bytes."""
+    edits: tuple[Edit, ...] = ()
+    shape: Any = None
+    locked: bool = False
+    """For an update: done as read, change, write inside the target's lock, where it has one."""
+
+
+class Answer(NamedTuple):
+    """How a request ended, and the version that was seen or written."""
+
+    outcome: Outcome
+    version: int
+
+
+Steps = Generator[Request, Answer, None]
+
+
+class Agent:
+    """What a role knows: who it is, a source of randomness of its own, and the requests it can make."""
+
+    def __init__(self, *, worker: int, writers: int, source: random.Random) -> None:
+        self.worker = worker
+        """Its number, from 0; the replacement of a killed process has the same."""
+        self.writers = writers
+        self.random = source
+
+    def write(self, file: SharedFile, **fields: Any) -> Request:
+        """Replace the document by a new one, blindly; ``fields`` replace those of the file's shape."""
+        shape = {**file.shape, **fields} if isinstance(file.shape, Mapping) else file.shape
+        return Request(_WRITE, file.path, size=draw_size(self.random), shape=shape)
+
+    def update(self, file: SharedFile, *edits: Edit, locked: bool = False) -> Request:
+        """Read, change, write: one operation on a target that has it."""
+        return Request(_UPDATE, file.path, size=draw_size(self.random), edits=edits, locked=locked)
+
+    def append(self, file: SharedFile) -> Request:
+        """Append one record to a log; most are short, as lines of logs are."""
+        draw = self.random.random() * 8
+        size = draw_size(self.random) if draw < 1 else int(16 + draw % 1 * 144)
+        return Request(_APPEND, file.path, size=size)
+
+    def read(self, file: SharedFile) -> Request:
+        """Read with the target's own reader (with `observe`'s, where it has none)."""
+        return Request(_READ, file.path)
+
+    def observe(self, file: SharedFile) -> Request:
+        """Read as an outsider: open, read to the end, close."""
+        return Request(_OBSERVE, file.path)
+
+    def backup(self, file: SharedFile) -> Request:
+        """Make a backup with the target, and look at what it made."""
+        return Request(_BACKUP, file.path)
+
+    def observe_backup(self, file: SharedFile) -> Request:
+        """Read the newest backup that a listing shows, as an outsider."""
+        return Request(_OBSERVE_BACKUP, file.path)
+
+    def recover(self, file: SharedFile) -> Request:
+        """Have the target recover the file."""
+        return Request(_RECOVER, file.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One duty of an agent. ``part`` is ``writer`` or ``reader``; ``needs`` are operations the target must have."""
+
+    name: str
+    part: str
+    steps: Callable[[Agent], Steps]
+    needs: frozenset[str] = frozenset()
+    weight: int = 1
+    """How often an agent with several duties turns to this one, against the others."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Which files, which roles, which checkers."""
+
+    name: str
+    about: str
+    """One line for ``stress list``."""
+    files: tuple[SharedFile, ...]
+    roles: tuple[Role, ...]
+    checkers: frozenset[str]
+    kinds: frozenset[Kind] = frozenset()
+    """The kinds of operation without which a run of it has proved nothing."""
+    parts: Sequence[str] = ()
+    """For a scenario that is several at once: their names; it has no files and roles of its own."""
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The operations that a target must have for this scenario."""
+        return frozenset().union(*(role.needs for role in self.roles))

@@ -1,0 +1,271 @@
+"""Targets: what is tested. A Python module that defines operations, a Bash file beside it, or commands in a TOML file.
+
+A target that ships with scenarios is the same kind of file as a user's own; `load` takes either. The operations
+and constants that a module may define are listed in `Target`.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import tomllib
+
+from stress.registry import close_names
+from stress.workload.catalog import target_folders
+
+__all__ = ["OPERATIONS", "DefiniteFailure", "Target", "TargetError", "adopt", "libraries", "load", "names"]
+
+OPERATIONS = ("write", "read", "update", "append", "backup", "recover", "lock", "sweep")
+"""What a target can do. ``lock`` and ``sweep`` are not operations of a scenario, but help to judge: see `Target`."""
+
+_RESIDUE = (".*.lock", "*.lock", "*.bak", "*.corrupt")
+
+
+class DefiniteFailure(Exception):
+    """Raised by a target's operation that certainly changed nothing. Any other exception means: unknown."""
+
+
+class TargetError(ValueError):
+    """A target that can't be used; the message is one line that says why and what would do."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A target, loaded. In a Python module ``mine.py`` it is made of, each of them optional:
+
+    - ``write(path, document)``, ``read(path) -> document`` (None or FileNotFoundError: there is none),
+      ``update(path, change)`` with ``change(document) -> document``, ``append(path, text)``, ``backup(path) ->
+      path``, ``recover(path)``;
+    - ``lock(path)``, a context manager that excludes every other writer of ``path``: hold intervals are then checked;
+    - ``sweep(directory)``, which removes what killed writers left behind;
+    - constants ``ABOUT``, ``EXPECTS``, ``FAULTS``, ``RESIDUE``, ``EXCLUSIVE``, ``SCENARIOS``, as the fields below;
+    - ``mine.bash`` beside it, with ``target_write PATH CONTENTFILE`` and so on.
+
+    Paths are `str`, relative to the current directory; documents are JSON values.
+    """
+
+    name: str
+    path: Path
+    about: str = ""
+    expects: tuple[str, ...] = ()
+    """Anomalies that must be found in it: it is broken on purpose."""
+    faults: Mapping[str, str] = field(default_factory=dict)
+    """Nemesis options without which they do not show, such as ``{"fill_every": "200ms"}``."""
+    scenarios: tuple[str, ...] = ()
+    """Where they show best; none: ``bridge``."""
+    residue: tuple[str, ...] = _RESIDUE
+    """Patterns (`fnmatch`) of base names that may stay after a clean run."""
+    exclusive: bool = False
+    """Whether ``update`` claims to hold a lock while its ``change`` runs."""
+    module: Any = None
+    """The Python module, or the object, whose attributes are the operations; None: there is no Python side."""
+    bash: Path | None = None
+    """The file of Bash functions, where there is one."""
+    commands: Mapping[str, str] = field(default_factory=dict)
+    """Operation → command line, from a TOML file."""
+
+    @property
+    def operations(self) -> frozenset[str]:
+        """The operations of the Python side."""
+        return frozenset(name for name in OPERATIONS if callable(getattr(self.module, name, None)))
+
+    def call(self, operation: str) -> Callable[..., Any] | None:
+        """The Python function for ``operation``, or None."""
+        return getattr(self.module, operation, None) if operation in self.operations else None
+
+    def is_residue(self, base_name: str) -> bool:
+        """Whether a file of that name may stay behind."""
+        return any(fnmatch.fnmatchcase(base_name, pattern) for pattern in self.residue)
+
+    def bash_source(self) -> str:
+        """For a target of commands: the same as Bash functions, which is what a command worker runs."""
+        operands = {"write": '<"$2"', "append": '<"$2"'}
+        lines = [f"TARGET_DEFINITE=({' '.join(self.commands.get('definite_failures', '').split())})"]
+        for operation in OPERATIONS:
+            if operation in self.commands and operation != "lock":
+                command = self.commands[operation].replace("{path}", '"$1"').replace("{filter}", '"$(<"$2")"')
+                # Braces: the content is for the whole line, however many commands it has.
+                lines.append(f"target_{operation}() {{\n{{ {command}\n}} {operands.get(operation, '</dev/null')}\n}}")
+        return "\n".join(lines) + "\n"
+
+
+def names() -> list[str]:
+    """The names of the targets that ship with scenarios."""
+    return sorted(path.stem.replace("_", "-") for folder in target_folders() for path in folder.glob("[!_]*.py"))
+
+
+def libraries() -> list[str]:
+    """The names of other people's libraries that are there as targets; each needs its package."""
+    return sorted(path.stem for folder in target_folders() for path in (folder / "libraries").glob("[!_]*.py"))
+
+
+_adopted: dict[str, Target] = {}
+
+
+def adopt(thing: object) -> str:
+    """Make a target of an object, a class (which is called, without arguments) or a module that has the operations of
+    one as attributes; returns the name by which `load` finds it in this process. Raises `TargetError`.
+
+    The name is ``module:qualname`` where there is one, and `load` finds it by that in other processes too, if it can be
+    imported there.
+    """
+    qualname = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", None) or type(thing).__qualname__
+    if isinstance(thing, ModuleType):
+        name = f"{thing.__name__}:"
+    else:
+        name = f"{getattr(thing, '__module__', None) or '?'}:{qualname}"
+    _adopted[name] = _from_object(name, thing)
+    return name
+
+
+def load(name: str) -> Target:
+    """The target of that name, in the file of that path (``.py`` or ``.toml``), or at that place (``module:Class``);
+    raises `TargetError`.
+    """
+    if name in _adopted:
+        return _adopted[name]
+    if name.endswith((".py", ".toml")) or "/" in name:
+        path = Path(name)
+        if not path.is_file():
+            raise TargetError(f"{name!r}: there is no such file")
+        if path.suffix == ".toml":
+            return _from_toml(path)
+        if path.suffix != ".py":
+            raise TargetError(f"{name!r} is neither a Python module (.py) nor a file of commands (.toml)")
+        return _from_module(path.stem, path)
+    if ":" in name:
+        return _from_object(name, _imported(name))
+    for folder in target_folders():
+        for path in (folder / f"{name.replace('-', '_')}.py", folder / "libraries" / f"{name}.py"):
+            if "_" not in name and path.is_file():
+                return _from_module(name, path)
+    raise TargetError(
+        f"{name!r} is no target{close_names(name, names() + libraries())}; or give a path to your own .py or .toml file"
+    )
+
+
+def _from_module(name: str, path: Path) -> Target:
+    spec = importlib.util.spec_from_file_location(f"stress_target_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    folder = path.resolve().parent
+    # As for a script, its neighbours can be imported; those of the targets that ship with scenarios are other targets.
+    if str(folder) not in sys.path and not {folder, folder.parent} & set(target_folders()):
+        sys.path.insert(0, str(folder))
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        where = _line_in(error, path)
+        raise TargetError(
+            f"{str(path)!r} could not be imported: {type(error).__name__}: {_one_line(error)}{where}"
+        ) from error
+    bash = path.with_suffix(".bash")
+    return _of(module, name, path.resolve(), bash.resolve() if bash.is_file() else None, str(path))
+
+
+def _of(thing: Any, name: str, path: Path, bash: Path | None, called: str) -> Target:
+    target = Target(
+        name=name,
+        path=path,
+        about=_one_line(getattr(thing, "ABOUT", "") or (thing.__doc__ or "").strip().partition("\n")[0]),
+        expects=tuple(getattr(thing, "EXPECTS", ())),
+        faults=dict(getattr(thing, "FAULTS", {})),
+        scenarios=tuple(getattr(thing, "SCENARIOS", ())),
+        residue=(*_RESIDUE, *getattr(thing, "RESIDUE", ())),
+        exclusive=bool(getattr(thing, "EXCLUSIVE", False)),
+        module=thing,
+        bash=bash,
+    )
+    if not target.operations:
+        raise TargetError(
+            f"{called!r} defines none of the operations {', '.join(OPERATIONS[:6])}; see `stress run --help`"
+        )
+    return target
+
+
+def _from_object(name: str, thing: Any) -> Target:
+    if isinstance(thing, type):
+        try:
+            thing = thing()
+        except Exception as error:
+            raise TargetError(f"{name!r} could not be made: {type(error).__name__}: {_one_line(error)}") from error
+    source = getattr(sys.modules.get(getattr(thing, "__module__", "") or ""), "__file__", None)
+    return _of(thing, name, Path(source or name), None, name)
+
+
+def _imported(name: str) -> Any:
+    module, _, qualname = name.partition(":")
+    try:
+        thing: Any = importlib.import_module(module)
+        for part in filter(None, qualname.split(".")):
+            thing = getattr(thing, part)
+    except Exception as error:
+        raise TargetError(
+            f"{name!r} could not be imported: {type(error).__name__}: {_one_line(error)}; give module:Class"
+        ) from error
+    return thing
+
+
+def _from_toml(path: Path) -> Target:
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TargetError(f"{str(path)!r} is not TOML: {_one_line(error)}") from error
+    known = {*OPERATIONS, "about", "residue", "definite_failures"} - {"lock"}
+    for key, value in content.items():
+        if key not in known:
+            raise TargetError(f"{str(path)!r} has an unknown key {key!r}; there are: {', '.join(sorted(known))}")
+        if key in OPERATIONS and not isinstance(value, str):
+            raise TargetError(
+                f'{str(path)!r}: {key} must be a command line in quotes, such as {key} = "mytool {{path}}"'
+            )
+    commands = {key: value for key, value in content.items() if key in OPERATIONS}
+    if not commands:
+        raise TargetError(f"{str(path)!r} has no command; give one for any of {', '.join(OPERATIONS[:6])}")
+    for operation, command in commands.items():
+        if "{path}" not in command:
+            raise TargetError(
+                f"{str(path)!r}: {operation} = {command!r} has no {{path}}; say where the file's path goes"
+            )
+    if "update" in commands and "{filter}" not in commands["update"]:
+        raise TargetError(
+            f"{str(path)!r}: update = {commands['update']!r} has no {{filter}}; say where the jq filter goes"
+        )
+    codes = content.get("definite_failures", [])
+    if not isinstance(codes, list) or not all(isinstance(code, int) and 0 < code < 256 for code in codes):
+        raise TargetError(f"{str(path)!r}: definite_failures must be a list of exit codes from 1 to 255")
+    residue = content.get("residue", [])
+    if not isinstance(residue, list) or not all(isinstance(pattern, str) for pattern in residue):
+        raise TargetError(f"{str(path)!r}: residue must be a list of file name patterns")
+    return Target(
+        name=path.stem,
+        path=path.resolve(),
+        about=_one_line(content.get("about", "")),
+        residue=(*_RESIDUE, *residue),
+        commands={**commands, "definite_failures": " ".join(map(str, codes))},
+    )
+
+
+def _one_line(what: object) -> str:
+    return re.sub(r"\s+", " ", str(what)).strip()
+
+
+def _line_in(error: BaseException, path: Path) -> str:
+    line = 0
+    trace = error.__traceback__
+    while trace is not None:
+        if Path(trace.tb_frame.f_code.co_filename) == path:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return f" (line {line})" if line else ""

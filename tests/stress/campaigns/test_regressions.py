@@ -1,0 +1,99 @@
+"""A violation that was seen once is kept small, and is found again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stress import Plan, run
+from stress.campaigns.golden import read_saved
+from stress.campaigns.regressions import check_name, check_records, save
+from stress.checkers.registry import load
+from stress.cli._entry import run_command
+from stress.history.history import History
+from stress.history.record import NO_VERSION, Kind, Language, Operation, Outcome
+from stress.plan import UsageError
+from stress.result import Result, Verdict
+
+HISTORIES = Path(__file__).parents[1] / "histories"
+BAD = sorted(path for path in HISTORIES.glob("*.json") if json.loads(path.read_text())["expected"])
+
+
+def _result_of(history: History) -> Result:
+    findings = tuple(finding for name in load() if name != "vacuity" for finding in load().get(name)(history))
+    return Result(Verdict.FAIL, findings, {}, {}, (), {}, history=history, began=history.began)
+
+
+@pytest.mark.parametrize("path", BAD, ids=[path.stem for path in BAD])
+def test_what_is_kept_of_a_violation_is_found_again(path: Path, tmp_path: Path) -> None:
+    saved = read_saved(path, "drill")
+    result = _result_of(saved.history)
+    kept = save(result, "kept", str(tmp_path))
+    violations = [finding for finding in result.findings if finding.verdict is Verdict.FAIL]
+    # What is about a process or the run as a whole, and no file of it, has no record.
+    files = {facts.path for facts in saved.history.files}
+    about_files = {finding.anomaly for finding in violations if finding.file in files}
+    of_the_run = {"hang", "worker-died", "starvation", "leftover-temp"}
+    assert len(kept) >= len(about_files - of_the_run)
+    for record in check_records(str(tmp_path)):
+        assert record.found, record
+
+
+def test_a_record_is_small_whatever_surrounds_the_violation(tmp_path: Path) -> None:
+    saved = read_saved(HISTORIES / "lost-update.json", "drill")
+    others = [
+        Operation(
+            process=100 + number, kind=Kind.READ, file=0, version=saved.history.operation(0).version, parent=NO_VERSION,
+            invoke=saved.history.began + 10**9 + number, ret=saved.history.began + 10**9 + number + 5,
+            outcome=Outcome.INFO, seq=1, language=Language.PYTHON,
+        )
+        for number in range(2000)
+    ]  # fmt: skip
+    rows = [saved.history.operation(row) for row in range(len(saved.history.ops))]
+    busy = History.of(
+        rows + others, saved.history.files, scenarios=["drill"], final=saved.history.final, began=saved.history.began
+    )
+    kept = save(_result_of(busy), "busy", str(tmp_path))
+    (path,) = [path for path in kept if path.endswith(("busy.json", "busy-lost-update.json"))]
+    assert len(json.loads(Path(path).read_text())["operations"]) <= len(rows)
+
+
+def test_a_record_whose_violation_is_no_longer_seen_says_so(tmp_path: Path) -> None:
+    plain = json.loads((HISTORIES / "lost-update.json").read_text())
+    plain["operations"] = plain["operations"][:1]
+    (tmp_path / "blind.json").write_text(json.dumps(plain))
+    (tmp_path / "broken.json").write_text("{")
+    blind, broken = check_records(str(tmp_path))
+    assert not blind.found
+    assert blind.missing
+    assert not broken.found
+    assert "JSONDecodeError" in broken.broken
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "x" * 200])
+def test_a_name_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="--save-regression"):
+        check_name(name)
+
+
+def test_a_run_that_fails_can_be_kept_and_the_gate_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan = Plan(scenarios=("session_count",), target="guide", writers=4, duration_s=5.0, stop_on_first=True)
+    result = run(plan)
+    assert result.verdict is Verdict.FAIL
+    assert run_command(["check", result.run, "-q", "--save-regression", "seen"]) == 1
+    assert "Kept: stress-regressions/seen" in capsys.readouterr().out
+    assert all(record.found for record in check_records())
+    (tmp_path / "pyproject.toml").write_text("[tool.stress]\ncanaries = 0\n")
+    assert run_command(["gate"]) == 0
+    for path in Path("stress-regressions").glob("*.json"):
+        path.write_text(path.read_text().replace('"outcome": "ok"', "").replace(": lost-update", ": torn-append"))
+    (tmp_path / "stress-regressions" / "more.json").write_text(
+        (HISTORIES / "lost-update.json").read_text().replace("lost-update", "torn-append")
+    )
+    assert run_command(["gate"]) == 1
+    assert "no longer found" in capsys.readouterr().out

@@ -1,0 +1,85 @@
+"""The nemesis strikes about as often as it is asked to, and takes back what does not last."""
+
+from __future__ import annotations
+
+import random
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from stress.execution.nemesis import Nemesis
+
+
+def test_strokes_come_about_as_often_as_asked_and_never_before_an_interval() -> None:
+    nemesis = Nemesis({"kill": 0.2}, random.Random(1))
+    nemesis.begin(100.0)
+    assert nemesis.due(100.09, [1, 2, 3]) == []
+    faults = [fault for step in range(1000) for fault in nemesis.due(100.0 + step * 0.02, [1, 2, 3])]
+    assert 75 < len(faults) < 125
+    assert {fault.pid for fault in faults} == {1, 2, 3}
+    assert nemesis.count("kill") == len(faults)
+
+
+def test_nobody_to_strike_is_no_stroke() -> None:
+    nemesis = Nemesis({"kill": 0.1}, random.Random(1))
+    nemesis.begin(0.0)
+    assert nemesis.due(50.0, []) == []
+    assert len(nemesis.due(50.0, [7])) == 1
+
+
+def test_a_stroke_says_how_long_it_lasts() -> None:
+    for seed in range(20):
+        nemesis = Nemesis({"kill": 0.1, "pause": 0.1}, random.Random(seed))
+        nemesis.begin(0.0)
+        # Asked once: a second time would end the pauses, and so send signals.
+        for fault in nemesis.due(10.0, [7, 8, 9]):
+            assert fault.lasts_s == 0.0 if fault.kind == "kill" else 0.02 <= fault.lasts_s <= 0.5
+
+
+def _stopped(pid: int) -> bool:
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] == "T"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_pause_ends_by_itself_and_at_the_end_of_the_run() -> None:
+    child = subprocess.Popen(["sleep", "300"], start_new_session=True)
+    try:
+        nemesis = Nemesis({"pause": 1.0}, random.Random(1))
+        nemesis.begin(0.0)
+        for end in ("by itself", "with the run"):
+            (fault,) = nemesis.due(10.0, [child.pid])
+            nemesis.apply(fault)
+            while not _stopped(child.pid):
+                pass
+            if end == "by itself":
+                nemesis.due(10.7, [child.pid])
+            else:
+                nemesis.lift(child.pid)
+            while _stopped(child.pid):
+                pass
+            nemesis.begin(0.0)
+    finally:
+        child.kill()
+        child.wait()
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs prlimit(2)")
+def test_a_full_disk_is_a_soft_limit_that_is_taken_back() -> None:
+    child = subprocess.Popen(["sleep", "300"])
+    try:
+        before = resource.prlimit(child.pid, resource.RLIMIT_FSIZE)
+        nemesis = Nemesis({"fill": 1.0}, random.Random(1))
+        nemesis.begin(0.0)
+        (fault,) = nemesis.due(10.0, [child.pid])
+        nemesis.apply(fault)
+        soft, hard = resource.prlimit(child.pid, resource.RLIMIT_FSIZE)
+        assert 0 < soft < 10000
+        assert hard == before[1]
+        nemesis.lift(child.pid)
+        assert resource.prlimit(child.pid, resource.RLIMIT_FSIZE) == (hard, hard)
+    finally:
+        child.kill()
+        child.wait()

@@ -1,0 +1,216 @@
+"""Histories that others have recorded are judged, ours are read by others, and a wrong line is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stress.campaigns.golden import read_saved
+from stress.cli._entry import run_command
+from stress.engine import check_history
+from stress.history.jsonl import HistoryError, read_history
+from stress.history.npz import load_columns, save_columns
+from stress.history.record import Kind
+from stress.result import Verdict
+
+HISTORIES = Path(__file__).parents[1] / "histories"
+
+
+def _file(folder: Path, *lines: dict[str, Any]) -> str:
+    path = folder / "history.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return str(path)
+
+
+def _op(process: object, does: str, version: object, start: float, end: float, **more: Any) -> dict[str, Any]:
+    return {"process": process, "does": does, "version": version, "start": start, "end": end, **more}
+
+
+def _anomalies(path: str) -> set[str]:
+    return {found.anomaly for found in check_history(path).findings if found.verdict is Verdict.FAIL}
+
+
+def test_a_history_that_is_right_passes(tmp_path: Path) -> None:
+    path = _file(
+        tmp_path,
+        _op(1, "write", "x1", 0.1, 0.2),
+        _op(3, "read", "x2", 0.4, 0.5),  # not in order
+        _op("two", "update", "x2", 0.15, 0.3, **{"from": "x1"}),
+        _op("two", "read", None, 0.0, 0.05),
+        _op(4, "write", "x3", 0.5, 0.6, outcome="fail"),
+        _op(1, "write", {"a": [1]}, 0.4, 0.5, file="other"),
+    )
+    result = check_history(path)
+    assert result.verdict is Verdict.PASS, result.findings
+    assert sum(len(languages) for languages in result.operations.values()) == 3
+
+
+@pytest.mark.parametrize(
+    ("lines", "anomaly"),
+    [
+        ([_op(1, "write", 1, 0, 1), _op(1, "write", 2, 2, 3), _op(2, "read", 1, 4, 5)], "stale-read"),
+        ([_op(1, "write", 1, 2, 3), _op(2, "read", 1, 0, 1)], "future-read"),
+        ([_op(1, "write", 1, 0, 1), _op(2, "read", 7, 2, 3)], "phantom-read"),
+        ([_op(1, "write", 1, 0, 1, outcome="fail"), _op(2, "read", 1, 2, 3)], "aborted-read"),
+        (
+            [
+                _op(1, "write", 1, 0, 1),
+                _op(2, "update", 2, 2, 5, **{"from": 1}),
+                _op(3, "update", 3, 2, 5, **{"from": 1}),
+            ],
+            "lost-update",
+        ),
+    ],
+)
+def test_a_violation_in_it_is_found(lines: list[dict[str, Any]], anomaly: str, tmp_path: Path) -> None:
+    assert anomaly in _anomalies(_file(tmp_path, *lines))
+
+
+def _event(process: object, kind: str, f: str, value: object, time: int) -> dict[str, Any]:
+    return {"process": process, "type": kind, "f": f, "value": value, "time": time}
+
+
+def test_jepsens_events_are_read(tmp_path: Path) -> None:
+    lines = [
+        _event(0, "invoke", "write", 3, 100),
+        _event(1, "invoke", "read", None, 110),
+        _event(0, "ok", "write", 3, 200),
+        _event("nemesis", "info", "start-partition", None, 205),
+        _event(1, "ok", "read", 3, 210),
+        _event(1, "invoke", "cas", [3, 4], 220),
+        _event(0, "invoke", "read", None, 230),
+        _event(0, "ok", "read", 4, 240),
+    ]
+    history = read_history(_file(tmp_path, *lines))
+    assert history.ops["kind"].tolist() == [Kind.WRITE, Kind.READ, Kind.UPDATE, Kind.READ]
+    assert [history.operation(row).outcome.label for row in range(4)] == ["ok", "ok", "info", "ok"]
+    assert _anomalies(_file(tmp_path, *lines)) == set()
+    lines[-1]["value"] = 3
+    assert _anomalies(_file(tmp_path, *lines)) == set()  # the cas may not have happened
+    lines.insert(6, _event(1, "ok", "cas", [3, 4], 225))
+    assert _anomalies(_file(tmp_path, *lines)) == {"stale-read"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ([[1]], "line 1: not an object"),
+        ([{"process": 1}], "line 1: no 'does'"),
+        ([_op(1, "put", 1, 0, 1)], 'line 1: does "put"'),
+        ([_op(["write"], "write", 1, 0, 1)], "line 1: the process"),
+        ([_op(True, "write", 1, 0, 1)], "line 1: the process true"),
+        ([_op(1, ["write"], 1, 0, 1)], "line 1: does"),
+        ([_op(1, "write", 1, 1, 0)], "line 1: ends at 0, before its start"),
+        ([_op(1, "write", 1, 0, 1, outcome="maybe")], 'line 1: the outcome "maybe"'),
+        ([_op(1, "write", 1, 0, 1, unit="ticks")], 'line 1: the unit "ticks"'),
+        ([_op(1, "write", 1, 0, 1, unit=None)], "line 1: the unit null"),
+        ([_op(1, "write", 1, 0, 1, colour=1)], "line 1: unknown field 'colour'"),
+        ([_op(1, "write", 1, 0, 1), _op(2, "write", 1, 0, 1)], 'line 2: writes 1 to "register", as line 1 does'),
+        ([_op(1, "write", None, 0, 1)], "line 1: writes null"),
+        ([_op(1, "write", 1, 0, float("inf"))], "line 1: not JSON: Infinity"),
+        ([_op(1, "write", float("nan"), 0, 1)], "line 1: not JSON: NaN"),
+        ([_op(1, "write", 1, 0, 1e300)], "line 1: end is 1e+300"),
+        ([_op(1, "write", 1, 0, 1 << 70, unit="ns")], "line 1: end is 1180591620717411303424"),
+        ([_op(1, "write", 1, "0", 1)], 'line 1: start is "0"'),
+        (
+            [_op(1, "write", 1, 0, 5), _op(2, "read", 1, 1, 2), _op(1, "read", 1, 4, 6)],
+            "line 3: process 1 does this while",
+        ),
+        ([_op(1, "read", 1, 4, 6), _op("1", "write", 1, 0, 5)], "line 2: process 1 does this while"),
+        ([_event(0, "ok", "read", 1, 5)], "completes what it did not invoke"),
+        ([_event(0, "invoke", "read", 1, 5), _event(0, "invoke", "read", 1, 6)], "line 2: process 0 invokes again"),
+        ([_event(0, "invoke", "read", 1, 5), _event(0, "ok", "read", 1, 4)], "line 2: completes before line 1"),
+        ([_event(0, "invoke", "write", 1, 5), _event(0, "ok", "read", 1, 6)], "line 2: completes another operation"),
+        ([_event(0, "invoke", "write", 1, 5), _event(0, "ok", "write", 2, 6)], "line 2: completes with 2, but line 1"),
+        ([{**_event(0, "invoke", "read", 1, 5), "key": 1}, _event(0, "ok", "read", 1, 6)], "line 2: completes another"),
+        ([_event(0, "invoke", "append", 1, 5)], 'line 1: f is "append"'),
+        ([_event(0, "done", "read", 1, 5)], 'line 1: the type "done"'),
+        ([{**_event(0, "ok", "read", 1, 5), "time": None}], "line 1: time is null"),
+        ([_event(0, "ok", "read", 1, 1 << 63)], "line 1: time is"),
+    ],
+)
+def test_a_line_that_is_wrong_is_named(
+    lines: list[Any], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = _file(tmp_path, *lines)
+    with pytest.raises(HistoryError) as raised:
+        read_history(path)
+    assert said in str(raised.value)
+    assert run_command(["check", path]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"[" * 100_000, "line 1: nested too deeply"),
+        (
+            b'{"process": 1, "does": "write", "version": "a", "start": ' + b"1" * 5000 + b', "end": 2}',
+            "line 1: not JSON",
+        ),
+        (b'{"process": 1, "does": "\xff"}', "line 1: not UTF-8"),
+        (b'{"process": 1, "process": 2}', "line 1: not JSON: 'process' is given twice"),
+        (b'{"process": 1', "line 1: not JSON"),
+    ],
+)
+def test_what_is_hardly_json_is_named(
+    line: bytes, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_bytes(line + b"\n")
+    assert run_command(["check", str(path)]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_info_may_take_effect_at_any_later_time(tmp_path: Path) -> None:
+    reads = [(None, 2, 3), (1, 4, 5)]
+    info = [_op(0, "write", 1, 0, 1, outcome="info"), *(_op(9, "read", *read) for read in reads)]
+    assert _anomalies(_file(tmp_path, *info)) == set()
+    assert _anomalies(_file(tmp_path, {**info[0], "outcome": "ok"}, *info[1:])) >= {"stale-read"}
+    late = [
+        _event(0, "invoke", "write", 1, 0),
+        _event(0, "info", "write", 1, 100),
+        _event(5, "invoke", "write", 2, 110),
+        _event(5, "ok", "write", 2, 120),
+        _event(1, "invoke", "read", None, 200),
+        _event(1, "ok", "read", 2, 300),
+        _event(1, "invoke", "read", None, 400),
+        _event(1, "ok", "read", 1, 500),
+    ]
+    assert _anomalies(_file(tmp_path, *late)) == set()
+    assert _anomalies(
+        _file(tmp_path, *[event | {"type": "ok"} if event["type"] == "info" else event for event in late])
+    )
+
+
+def test_an_empty_history_is_unknown(tmp_path: Path) -> None:
+    assert run_command(["check", _file(tmp_path), "-q"]) == 3
+    assert run_command(["check", str(tmp_path / "none.jsonl")]) == 2
+
+
+def test_columns_come_back_as_they_were(tmp_path: Path) -> None:
+    history = read_saved(HISTORIES / "lost-update.json").history
+    path = str(tmp_path / "history.npz")
+    save_columns(path, history)
+    back = load_columns(path)
+    for name in ("process", "kind", "outcome", "file", "version", "parent", "invoke", "return"):
+        assert (back[name] == history.ops[name]).all(), name
+    with np.load(path) as archive:
+        assert archive["files"].tolist() == [facts.path for facts in history.files]
+        assert archive["kinds"][Kind.UPDATE] == "update"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["history.npz"]
+
+
+def test_an_export_is_written_by_the_command(tmp_path: Path) -> None:
+    history = _file(tmp_path, _op(1, "write", 1, 0, 1), _op(2, "read", 1, 0.5, 2))
+    path = tmp_path / "out.npz"
+    assert run_command(["check", history, "-q", "--export", str(path)]) == 0
+    assert len(load_columns(str(path))) == 2
+    assert run_command(["check", history, "--export", "out.csv"]) == 2
+    assert run_command(["check", history, "-q", "--export", str(tmp_path / "no" / "x.npz")]) == 4

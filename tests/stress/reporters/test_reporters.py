@@ -1,0 +1,521 @@
+"""Reports of golden results: the words, the witness, the schema, and that nothing breaks a terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.console import Console
+
+from stress.execution.progress import Count, Progress
+from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Kind, Language, Operation, Outcome, version_of
+from stress.plan import Plan, UsageError
+from stress.reporters.destinations import Destination, destinations, write_report
+from stress.reporters.json import as_json, as_plain
+from stress.reporters.junit import as_junit
+from stress.reporters.live import LineView, LiveView, frame, headline, progress_line
+from stress.reporters.registry import REPORTERS, load
+from stress.reporters.terminal import FULL_MAX, SUMMARIES_MAX, Terminal, choose
+from stress.reporters.witness import diagram, finding_lines, witness_table
+from stress.reporters.words import again, escape_bytes, plain_text, verdict_line
+from stress.result import Finding, Result, Verdict
+from stress.workload.catalog import SCENARIOS
+from stress.workload.scenario import Scenario, SharedFile
+
+GOLDEN = Path(__file__).parents[1] / "reports"
+BEGAN = 5_000_000_000
+PLAN = Plan(scenarios=("drill",), target="guide", seed=7, kill_every_s=0.2)
+LOST = Finding(
+    "lost-update",
+    "updates",
+    "drill",
+    ".claude/handoff-context.json",
+    "p3.44 and p7.9 both started from p1.12: the change of p3.44 was acknowledged, and is gone.",
+    (
+        Operation(
+            process=7, kind=Kind.UPDATE, version=version_of(7, 9), parent=version_of(1, 12), seq=9,
+            invoke=BEGAN + 1_203_201_000, ret=BEGAN + 1_230_020_000, language=Language.BASH, outcome=Outcome.INFO,
+            text="exit status 1: jq: error",
+        ),
+        Operation(
+            process=3, kind=Kind.UPDATE, version=version_of(3, 44), parent=version_of(1, 12), seq=44,
+            invoke=BEGAN + 1_203_120_000, ret=BEGAN + 1_203_441_123, held_from=BEGAN + 1_203_200_000,
+            held_to=BEGAN + 1_203_400_000, size=812,
+        ),
+    ),
+    ("expected: p7.9 starts from p3.44", "seen:     p7.9 starts from p1.12"),
+    count=12,
+)  # fmt: skip
+TORN = Finding(
+    "torn-read",
+    "torn",
+    "drill",
+    "feature_list.json",
+    "p13 saw 23 bytes that are not one complete document.",
+    (
+        Operation(process=12, kind=Kind.WRITE, version=version_of(12, 5), invoke=BEGAN + 10, ret=BEGAN + 2_000_000),
+        Operation(
+            process=13, kind=Kind.OBSERVE, version=GARBAGE, invoke=BEGAN + 1_000_000, ret=BEGAN + 1_000_000,
+            data=b'{"v": "p12.5",\n\x00\x1b[31m\xff\\', size=23,
+        ),
+        Operation(process=2, kind=Kind.OBSERVE_BACKUP, version=ABSENT, parent=INITIAL, invoke=BEGAN, ret=BEGAN + 10),
+    ),
+)  # fmt: skip
+DIED = Finding("worker-died", "vacuity", "", "", "Worker 5 ended by itself: exit status 7.", verdict=Verdict.UNKNOWN)
+OPERATIONS = {
+    "write": {"bash": {"ok": 312, "info": 2}, "python": {"ok": 12345}},
+    "update": {"python": {"ok": 1000, "fail": 3}},
+    "observe_backup": {"python": {"ok": 5}},
+    "read": {"python": {"ok": 27536}},
+}
+STATS: dict[str, Any] = {
+    "duration_s": 10.04,
+    "operations": 41203,
+    "processes": 69,
+    "rates_per_s": {"write": {"bash": 31.2, "python": 1234.5}, "read": {"python": 2753.6}},
+    "latency": {"write": {"bash": {"p50_s": 0.0241, "p99_s": 0.061}, "python": {"p50_s": 0.0012, "p99_s": 0.009}}},
+    "overlap": 17.3,
+    "kills": 49,
+    "pauses": 0,
+    "fills": 1,
+    "cpu": {"harness_share": 0.083},
+}
+
+
+def result_of(*findings: Finding, **fields: Any) -> Result:
+    verdict = max((finding.verdict for finding in findings), default=Verdict.PASS)
+    return Result(
+        **{
+            "verdict": verdict, "findings": findings, "operations": OPERATIONS, "stats": STATS, "skipped": (),
+            "plan": PLAN.to_json(), "run": ".stress/20260131-120000-guide-1a2b3c", "began": BEGAN, **fields,
+        }
+    )  # fmt: skip
+
+
+GOLDEN_RESULT = result_of(LOST, TORN, DIED, skipped=("scenario resume: the target has no recover",))
+
+
+def shown(result: Result, *, quiet: bool = False, reports: tuple[str, ...] = ()) -> str:
+    stream = io.StringIO()
+    Terminal(quiet=quiet, stream=stream).show(result, reports)
+    return stream.getvalue()
+
+
+class Screen(io.StringIO):
+    """A terminal, as far as anybody can tell."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
+    for name in ("CI", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "80")
+    return Screen()
+
+
+def lines_on(text: str) -> list[str]:
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).replace("\r", "").split("\n")
+
+
+@pytest.fixture(autouse=True)
+def drill(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scenario of the golden results."""
+    made = Scenario("drill", "An exercise.", (), (), frozenset({"torn", "updates"}))
+    monkeypatch.setitem(SCENARIOS._things, "drill", made)
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("result", "line"),
+    [
+        (
+            result_of(),
+            "PASS — 16 writers and 4 readers did 41,203 operations in 10.0 s on drill with guide; no reader saw a "
+            "partial document, nothing acknowledged was lost",
+        ),
+        (
+            result_of(plan={**PLAN.to_json(), "writers": 1, "readers": 0}, operations={"append": {"bash": {"ok": 1}}}),
+            "PASS — 1 writer did 41,203 operations in 10.0 s on drill with guide; nothing acknowledged was lost",
+        ),
+        (
+            GOLDEN_RESULT,
+            "FAIL — lost-update ×12, torn-read ×1: 16 writers and 4 readers did 41,203 operations in 10.0 s on drill "
+            "with guide; in doubt besides: worker-died ×1; left out: scenario resume: the target has no recover",
+        ),
+        (
+            result_of(DIED),
+            "UNKNOWN — Worker 5 ended by itself: exit status 7; 16 writers and 4 readers did 41,203 operations in "
+            "10.0 s on drill with guide",
+        ),
+        (
+            result_of(interrupted=True),
+            "INTERRUPTED — 16 writers and 4 readers did 41,203 operations in 10.0 s on drill with guide; until then "
+            "no reader saw a partial document, nothing acknowledged was lost",
+        ),
+        (
+            result_of(LOST, interrupted=True),
+            "FAIL — lost-update ×12: 16 writers and 4 readers did 41,203 operations in 10.0 s on drill with guide; "
+            "interrupted before its end",
+        ),
+    ],
+)
+def test_the_verdict_in_plain_words(result: Result, line: str) -> None:
+    assert verdict_line(result) == line
+
+
+def test_nothing_is_claimed_that_no_checker_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = SharedFile("f", checkers=frozenset({"appends"}))
+    bare = Scenario("drill", "An exercise.", (file,), (), frozenset({"progress"}))
+    monkeypatch.setitem(SCENARIOS._things, "drill", bare)
+    assert verdict_line(result_of()).endswith("with guide; nothing acknowledged was lost")
+    monkeypatch.setitem(SCENARIOS._things, "drill", dataclasses.replace(bare, files=()))
+    assert verdict_line(result_of()).endswith("with guide; nothing wrong was found")
+
+
+def test_what_was_left_out_is_said_also_when_it_passes() -> None:
+    reason = "bash update: jq is missing; apt-get install jq"
+    assert verdict_line(result_of(skipped=(reason,))).endswith(f"; left out: {reason}")
+
+
+def test_the_command_that_shows_it_again_can_be_pasted() -> None:
+    assert again(result_of(run="a b/c")) == "stress check 'a b/c'"
+    assert again(result_of(run="")) is None
+
+
+@given(st.binary(max_size=200))
+def test_escaped_bytes_are_safe_and_say_exactly_what_they_were(data: bytes) -> None:
+    text = escape_bytes(data)
+    assert text.isprintable()
+    assert _unescaped(text) == data
+
+
+def _unescaped(text: str) -> bytes:
+    simple = {"\\": b"\\", "n": b"\n", "r": b"\r", "t": b"\t"}
+
+    def one(match: re.Match[str]) -> str:
+        word = match[1]
+        if word in simple:
+            return simple[word].decode()
+        code = int(word[1:], 16)
+        return chr(code) if word[0] != "x" or code < 0x80 else chr(0xDC00 + code)
+
+    plain = re.sub(r"\\(\\|n|r|t|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})", one, text)
+    return plain.encode("utf-8", "surrogateescape")
+
+
+@given(st.text(max_size=100))
+def test_text_of_others_moves_no_cursor(text: str) -> None:
+    assert plain_text(text).isprintable()
+
+
+# The witness
+
+
+def test_the_witness_is_a_table_in_order_of_time() -> None:
+    assert witness_table(sorted(LOST.witness, key=lambda op: op.invoke), BEGAN) == [
+        "process  language  operation  from   version  start ms    end ms  outcome",
+        "p3       python    update     p1.12  p3.44    1203.120  1203.441  ok",
+        "p7       bash      update     p1.12  p7.9     1203.201  1230.020  unknown",
+    ]
+
+
+def test_the_diagram_keeps_the_order_of_starts_and_ends() -> None:
+    ops = [
+        Operation(process=1, kind=Kind.WRITE, invoke=0, ret=100),
+        Operation(process=2, kind=Kind.READ, invoke=50, ret=10**12),
+        Operation(process=3, kind=Kind.READ, invoke=100, ret=100),
+    ]
+    first, second, third, legend = diagram(ops, 60)
+    assert first.startswith("p1 write  ├")
+    assert "time" in legend
+    assert first.index("├") < second.index("├") < first.index("┤") < second.index("┤")
+    assert third.index("|") == first.index("┤")
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=12), st.integers(60, 100))
+def test_the_diagram_is_exact_and_fits(spans: list[tuple[int, int]], width: int) -> None:
+    ops = [Operation(process=1, kind=Kind.OBSERVE_BACKUP, invoke=start, ret=start + length) for start, length in spans]
+    bars = diagram(ops, width)[:-1]
+    starts = [re.search(r"[├|]", bar) for bar in bars]
+    for one, bar in zip(ops, starts, strict=True):
+        for other, another in zip(ops, starts, strict=True):
+            assert bar is not None
+            assert another is not None
+            assert (one.invoke < other.invoke) == (bar.start() < another.start())
+    assert max(map(len, bars)) <= width
+
+
+def test_a_finding_without_details_shows_the_bytes() -> None:
+    lines = finding_lines(TORN, BEGAN)
+    assert lines[0] == "torn-read in feature_list.json (checker torn, scenario drill)"
+    assert r'  p13 observe saw 23 bytes: {"v": "p12.5",\n\x00\x1b[31m\xff\\' in lines
+
+
+def test_long_words_and_many_operations_are_cut() -> None:
+    ops = tuple(Operation(process=n, kind=Kind.READ, invoke=n, ret=n + 2, data=b"x" * 5000) for n in range(1, 40))
+    lines = finding_lines(Finding("torn-read", "torn", "drill", "f", "w" * 500, ops), 0)
+    assert max(map(len, lines)) <= 80
+    assert len(lines) < 120
+    assert any("and 27 more operations" in line for line in lines)
+    assert any("4,800 bytes" in line for line in lines)
+
+
+# The terminal
+
+
+def test_the_plain_report_is_as_it_was() -> None:
+    """To change it on purpose: write `shown(...)` to the golden file, and look at the difference."""
+    assert shown(GOLDEN_RESULT, reports=("report.json",)) == (GOLDEN / "plain.txt").read_text("utf-8")
+
+
+def test_a_pipe_gets_neither_colour_nor_cut_lines() -> None:
+    text = shown(GOLDEN_RESULT)
+    assert "\x1b" not in text
+    assert verdict_line(GOLDEN_RESULT) in text.splitlines()
+    assert text.endswith("Show it again: stress check .stress/20260131-120000-guide-1a2b3c\n")
+
+
+def test_a_screen_of_80_columns_is_enough(screen: Screen) -> None:
+    long_path = Finding("torn-read", "torn", "drill", "deep/" * 30 + "f.json", "W" * 300, TORN.witness, ("d" * 200,))
+    many = [Finding("stale-read", "register", "drill", "f", f"Number {n} " + "x" * 90) for n in range(9)]
+    big = {kind: {"python": {"ok": 98_765_432}} for kind in (*OPERATIONS, "append")}
+    Terminal(stream=screen).show(result_of(LOST, TORN, long_path, DIED, *many, operations=big), ["report.json"])
+    text = screen.getvalue()
+    assert "\x1b[1;31mFAIL" in text
+    assert max(map(cell_len, lines_on(text))) <= 80
+    assert "98,765,432" in text
+
+
+@pytest.mark.parametrize(("name", "value"), [("CI", "true"), ("TERM", "dumb")])
+def test_a_log_of_ci_and_a_dumb_terminal_get_plain_lines(
+    screen: Screen, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    terminal = Terminal(stream=screen)
+    with terminal.view(PLAN) as view:
+        assert view.watch is not None
+        view.watch(progress(1.0))
+    terminal.show(GOLDEN_RESULT)
+    assert "\x1b" not in screen.getvalue()
+    assert verdict_line(GOLDEN_RESULT) in screen.getvalue().splitlines()
+
+
+def test_quiet_is_the_verdict_and_the_findings() -> None:
+    assert shown(result_of(), quiet=True) == verdict_line(result_of()) + "\n"
+    text = shown(GOLDEN_RESULT, quiet=True, reports=("report.json",))
+    assert text.startswith("FAIL — ")
+    assert "in flight" not in text
+    assert "lost-update ×12 in .claude" in text
+
+
+def test_a_few_findings_in_full_of_as_many_kinds_as_there_are_the_rest_in_a_line() -> None:
+    many = [Finding("stale-read", "register", "drill", f"f{n}", f"Number {n}.") for n in range(60)]
+    full, rest = choose([*many, LOST, TORN])
+    assert full == [*many[:3], LOST, TORN]
+    assert len(full) == FULL_MAX
+    assert rest == many[3:]
+    text = shown(result_of(*many, LOST, TORN))
+    assert text.count("Number") == 3 + SUMMARIES_MAX
+    assert "and 17 more: --report json=FILE has them all" in text
+
+
+def test_no_markup_of_others_is_obeyed() -> None:
+    evil = Finding("torn-read", "torn", "drill", "[red]f[/red]", "[bold]x[/] \x1b[31m :smile:", ())
+    text = shown(result_of(evil))
+    assert "[red]f[/red]" in text
+    assert "[bold]x[/] \\x1b[31m :smile:" in text
+
+
+# While it runs
+
+
+def progress(elapsed_s: float, phase: str = "running", **fields: Any) -> Progress:
+    counts = {
+        (kind, language): Count(int(98_765_432 * elapsed_s), 12345.6, 0.0012, 0.0341, 0, 123)
+        for kind in ("write", "observe_backup", "update", "read")
+        for language in ("bash", "python", "command")
+    }
+    return Progress(
+        **{
+            "phase": phase, "elapsed_s": elapsed_s, "duration_s": 10.0, "ops": None,
+            "counts": counts if elapsed_s else {}, "overlap": 17.31, "kills": 3,
+            "violations": {"torn-read": 7} if elapsed_s > 2 else {}, "writers": 16, "readers": 4, **fields,
+        }
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("phase", ["starting", "running", "stopping", "checking"])
+def test_the_live_view_fits_80_columns(phase: str) -> None:
+    stream = io.StringIO()
+    plan = Plan(scenarios=("handoff", "session_count", "progress_log", "feature_list"), target="x" * 60, ops=10**9)
+    for elapsed_s in (0.0, 1.0, 9.0):
+        now = progress(elapsed_s, phase, ops=10**9)
+        Console(file=stream, width=80).print(frame(plan, now, phase, 80))
+    assert max(map(cell_len, stream.getvalue().split("\n"))) <= 80
+    assert "torn-read ×7" in stream.getvalue()
+    assert "no violation seen so far" in stream.getvalue()
+
+
+def test_the_live_view_is_taken_away_and_the_cursor_comes_back(screen: Screen) -> None:
+    terminal = Terminal(stream=screen)
+    view = terminal.view(PLAN)
+    assert isinstance(view, LiveView)
+    with view:
+        for elapsed_s in (0.0, 1.0, 3.0):
+            view.watch(progress(elapsed_s))
+        drawn = screen.getvalue()
+        view.watch(progress(0.0, "checking"))
+        assert "checking what was done" in screen.getvalue()[len(drawn) :]
+        assert "observe" not in drawn.splitlines()[0]
+    assert screen.getvalue().rindex("\x1b[?25h") > screen.getvalue().rindex("\x1b[?25l")
+
+
+def test_elsewhere_there_is_a_line_now_and_then() -> None:
+    lines: list[str] = []
+    view = LineView(lines.append, PLAN, every_s=5.0)
+    with view:
+        for tenth in range(120):
+            view.watch(progress(tenth / 10))
+        view.watch(progress(0.0, "checking"))
+        view.watch(progress(0.0, "checking"))
+    assert lines[0] == headline(PLAN, progress(0)) == "drill with guide: 16 writers, 4 readers, 10s, seed 7"
+    assert [line.partition(":")[0] for line in lines[1:]] == ["5.0 s", "10.0 s", "checking what was done"]
+    assert lines[1] == progress_line(progress(5.0))
+    assert lines[1].endswith("17.3 in flight, 3 kills, torn-read ×7")
+
+
+# Files
+
+
+def test_the_json_report_is_as_it_was() -> None:
+    """The schema is stable. A new field: add it to the golden file. A changed or removed one: raise `SCHEMA`."""
+    assert json.loads(as_json(GOLDEN_RESULT)) == json.loads((GOLDEN / "report.json").read_text("utf-8"))
+
+
+def test_the_json_report_has_what_the_documentation_promises() -> None:
+    plain = as_plain(GOLDEN_RESULT)
+    assert list(plain) == [
+        "schema", "verdict", "exit_code", "interrupted", "message", "findings", "operations", "stats", "skipped",
+        "plan", "run",
+    ]  # fmt: skip
+    assert (plain["schema"], plain["verdict"], plain["exit_code"]) == (1, "fail", 1)
+    assert Plan.from_json(plain["plan"]) == PLAN
+    operation = plain["findings"][0]["witness"][0]
+    assert (operation["start_s"], operation["held_from_s"], operation["outcome"]) == (1.203201, None, "info")
+    assert as_plain(result_of(interrupted=True))["exit_code"] == 130
+
+
+def test_much_evidence_is_cut_in_the_report_and_says_so() -> None:
+    op = Operation(process=1, kind=Kind.READ, version=NO_VERSION, data=b"\xff" * 100_000)
+    made = as_plain(result_of(Finding("torn-read", "torn", "drill", "f", "m", (op,))))["findings"][0]["witness"][0]
+    assert made["bytes"] == "\\xff" * (16 << 10)
+    assert made["bytes_total"] == 100_000
+
+
+def test_junit_has_a_case_for_each_checker() -> None:
+    text = as_junit(result_of(LOST, TORN, DIED, skipped=("scenario resume: the target has no recover\x00",)))
+    suite = ElementTree.fromstring(text.encode())[0]
+    assert {name: suite.get(name) for name in ("tests", "failures", "errors", "skipped")} == {
+        "tests": "4", "failures": "2", "errors": "1", "skipped": "1",
+    }  # fmt: skip
+    cases = {case.get("name"): case for case in suite.iter("testcase")}
+    failure = cases["updates"].find("failure")
+    assert failure is not None
+    assert failure.get("type") == "lost-update"
+    assert "p3       python    update" in (failure.text or "")
+    assert cases["vacuity"].find("error") is not None
+
+
+def test_junit_of_a_clean_run_has_cases_too() -> None:
+    suite = ElementTree.fromstring(as_junit(result_of()).encode())[0]
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "0")
+
+
+@given(st.text(max_size=30))
+def test_junit_is_xml_whatever_the_words(text: str) -> None:
+    finding = Finding(text, text, text, text, text, (), (text,))
+    ElementTree.fromstring(as_junit(result_of(finding, skipped=(text,))).encode("utf-8", "backslashreplace"))
+
+
+def test_the_kinds_there_are() -> None:
+    assert set(load()) >= {"json", "junit"}
+    assert load() is REPORTERS
+
+
+def test_destinations_are_read_and_tried(tmp_path: Path) -> None:
+    one, two, three = (str(tmp_path / name) for name in ("r,x.json", "r.xml", "s.json"))
+    assert destinations([f"json={one},junit={two}", f"json={three}"]) == [
+        Destination("json", one), Destination("junit", two), Destination("json", three),
+    ]  # fmt: skip
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("", "is not KIND=FILE"),
+        ("json", "is not KIND=FILE"),
+        ("json=", "is not KIND=FILE"),
+        ("=x", "is not KIND=FILE"),
+        ("jsn=x", "did you mean 'json'?); there are: html, json, junit, markdown, trace"),
+        ("json=.", "it is a directory"),
+        ("json=nosuch/r.json", "No such file or directory"),
+        ("json=r.json,junit=./r.json", "another report"),
+        ("json=a\0b", "can't be written"),
+    ],
+)
+def test_a_report_that_can_not_be_is_found_out_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="--report") as caught:
+        destinations([value])
+    assert says in str(caught.value)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_report_replaces_the_old_one_whole(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.json", tmp_path / "link.json"
+    real.write_text("old")
+    link.symlink_to("real.json")
+    with real.open() as before:
+        write_report(Destination("json", str(link)), GOLDEN_RESULT)
+        assert before.read() == "old"
+    assert json.loads(real.read_text())["verdict"] == "fail"
+    assert link.is_symlink()
+    mask = os.umask(0)
+    os.umask(mask)
+    assert stat.S_IMODE(real.stat().st_mode) == 0o666 & ~mask
+    assert sorted(os.listdir(tmp_path)) == ["link.json", "real.json"]
+
+
+def test_a_report_can_go_to_a_device() -> None:
+    destination = destinations([f"json={os.devnull}"])[0]
+    write_report(destination, GOLDEN_RESULT)
+    assert not Path(os.devnull).is_file()
+
+
+def test_a_report_can_go_to_a_pipe() -> None:
+    reader, writer = os.pipe()
+    destination = destinations([f"junit=/dev/fd/{writer}"])[0]
+    write_report(destination, result_of())
+    os.close(writer)
+    with open(reader, encoding="utf-8") as pipe:
+        ElementTree.fromstring(pipe.read().encode())

@@ -1,0 +1,138 @@
+"""Payloads say whose they are, and nothing that is not whole passes for one."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stress.history.record import GARBAGE, INITIAL, NO_VERSION, format_version, parse_version, version_of
+from stress.workload.payload import (
+    Edit,
+    apply_edits,
+    document_of,
+    draw_size,
+    examine_bytes,
+    examine_document,
+    jq_program,
+    log_record,
+    parent_in,
+    parse_log,
+    writers_in,
+)
+
+versions = st.builds(version_of, st.integers(1, 5000), st.integers(1, 10**6))
+sizes = st.integers(0, 3000)
+shapes = st.sampled_from([{}, {"session_count": 3, "note": "ü"}, [{"passes": False}], [{"passes": True}, {"id": 2}]])
+
+
+@given(versions)
+def test_a_versions_text_can_be_read_back(version: int) -> None:
+    assert parse_version(format_version(version)) == version
+
+
+@pytest.mark.parametrize("text", ["", "p", "p1", "p1.", "p01.2", "p1.2 ", "p1.2.3", "x1.2", "p-1.2", "p٣.1", None, 3])
+def test_what_is_no_version_is_garbage(text: object) -> None:
+    assert parse_version(text) == GARBAGE
+
+
+@given(versions, sizes, shapes)
+def test_a_whole_document_is_its_version(version: int, size: int, shape: object) -> None:
+    document = document_of(version, size, shape)  # type: ignore[arg-type]
+    assert examine_document(document) == (version, NO_VERSION)
+    assert examine_bytes(json.dumps(document, indent=2).encode()) == (version, NO_VERSION)
+
+
+@given(versions, versions, sizes, sizes, shapes, st.data())
+def test_no_mixture_of_two_documents_passes(
+    one: int, other: int, size: int, other_size: int, shape: object, data: st.DataObject
+) -> None:
+    first = json.dumps(document_of(one, size, shape)).encode()  # type: ignore[arg-type]
+    second = json.dumps(document_of(other, other_size, shape)).encode()  # type: ignore[arg-type]
+    cut = data.draw(st.integers(0, len(first)))
+    mixed = first[:cut] + second[cut:]
+    if mixed not in (first, second):
+        assert examine_bytes(mixed).version == GARBAGE
+
+
+@given(versions, sizes, st.data())
+def test_no_truncated_document_passes(version: int, size: int, data: st.DataObject) -> None:
+    content = json.dumps(document_of(version, size, {"a": 1})).encode()
+    cut = data.draw(st.integers(0, len(content) - 1))
+    assert examine_bytes(content[:cut]).version == GARBAGE
+    assert examine_bytes(content + content[cut:]).version == GARBAGE
+
+
+@given(versions, sizes)
+def test_a_changed_pad_length_or_checksum_shows(version: int, size: int) -> None:
+    document = document_of(version, size, {})
+    for field, value in (
+        ("pad", document["stress"]["pad"] + "x"),
+        ("size", size + 1),
+        ("crc", 1),
+        ("version", "p9.9"),
+        ("version", []),
+    ):
+        changed = {**document, "stress": {**document["stress"], field: value}}
+        assert examine_document(changed).version == GARBAGE
+    assert examine_document({**document, "stress_end": "p9.9"}).version == GARBAGE
+    assert examine_document({**document, "stress": {**document["stress"], "parent": []}}).parent == GARBAGE
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="needs jq")
+@pytest.mark.parametrize(
+    ("shape", "form", "edits"),
+    [
+        ({"session_count": 4}, "object", (Edit(("session_count",), add=1), Edit(("last_update",), set="today"))),
+        ({}, "object", (Edit(("session_count",), add=1),)),
+        ([{"passes": False}, {"passes": False}, {"passes": False}], "list", (Edit((1, "passes"), set=True),)),
+    ],
+)
+def test_jq_and_python_make_the_same_update(shape: object, form: str, edits: tuple[Edit, ...]) -> None:
+    before = document_of(version_of(1, 2), 100, shape)  # type: ignore[arg-type]
+    program = jq_program(version_of(3, 4), 222, edits, form=form)
+    done = subprocess.run(["jq", program], input=json.dumps(before), capture_output=True, text=True, check=True)
+    after = json.loads(done.stdout)
+    assert after == apply_edits(before, version_of(1, 2), version_of(3, 4), 222, edits)
+    assert examine_document(after) == (version_of(3, 4), version_of(1, 2))
+    assert parent_in(done.stderr) == version_of(1, 2)
+
+
+@pytest.mark.parametrize("nothing", [{}, [], None, "text", [1]])
+def test_an_update_that_starts_from_nothing_says_so(nothing: object) -> None:
+    after = apply_edits(nothing, GARBAGE, version_of(3, 4), 10, ())
+    assert examine_document(after) == (version_of(3, 4), GARBAGE)
+
+
+@given(st.lists(st.tuples(versions, st.integers(0, 400)), max_size=6), st.data())
+def test_a_log_is_its_records_and_a_torn_one_says_where(records: list[tuple[int, int]], data: st.DataObject) -> None:
+    texts = [log_record(version, size) for version, size in records]
+    content = "".join(texts).encode()
+    assert parse_log(content) == ([version for version, _ in records], len(content))
+    cut = data.draw(st.integers(0, len(content)))
+    found, end = parse_log(content[:cut])
+    assert found == [version for version, _ in records][: len(found)]
+    assert end == len("".join(texts[: len(found)]))
+    assert (end == cut) == (content[:cut] == "".join(texts[: len(found)]).encode())
+
+
+def test_a_log_can_be_read_from_where_it_was_whole() -> None:
+    first, second = log_record(INITIAL, 5).encode(), log_record(version_of(1, 1), 5).encode()
+    assert parse_log(first + second, len(first)) == ([version_of(1, 1)], len(first + second))
+
+
+def test_whose_parts_a_mixture_is_made_of() -> None:
+    one, other = (json.dumps(document_of(version, 60, {})).encode() for version in (version_of(1, 2), version_of(3, 4)))
+    assert [name for name, *_ in writers_in(one[:150] + other[100:])] == ["p1.2", "p3.4"]
+
+
+def test_lengths_vary_from_tens_of_bytes_to_over_64_kib() -> None:
+    drawn = [draw_size(random.Random(seed)) for seed in range(3000)]
+    assert min(drawn) < 50
+    assert max(drawn) > 64 << 10
+    assert sorted(drawn)[len(drawn) // 2] < 1000

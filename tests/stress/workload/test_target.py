@@ -1,0 +1,87 @@
+"""Targets: a module, a file of Bash functions, a file of commands; each mistake is one line that says what would do."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from stress.execution.drivers.shell import environment, probe, write_commands
+from stress.workload.target import TargetError, load
+
+
+def _toml(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("write = ", "not TOML"),
+        ("", "no command"),
+        ("wirte = 'x {path}'", "'wirte'"),
+        ("write = 3", "command line in quotes"),
+        ("write = 'tee file'", "{path}"),
+        ("update = 'jq . {path}'", "{filter}"),
+        ("write = 'tee {path}'\ndefinite_failures = [0]", "1 to 255"),
+        ("write = 'tee {path}'\nresidue = 'x'", "list"),
+    ],
+)
+def test_a_bad_file_of_commands_says_what_is_wrong(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(TargetError) as raised:
+        load(_toml(tmp_path, text))
+    assert words in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["nosuch", "no/such.py", "nosuch.toml", "atomic_ops", ""])
+def test_an_unknown_target_is_told_with_what_there_is(name: str) -> None:
+    with pytest.raises(TargetError):
+        load(name)
+
+
+def test_commands_become_functions_that_quote_what_they_are_given(tmp_path: Path) -> None:
+    text = "write = 'true && cat >{path} && true'\nupdate = 'echo {filter} >{path}'\ndefinite_failures = [3, 75]"
+    target = load(_toml(tmp_path, text))
+    source = write_commands(target, tmp_path)
+    assert source is not None
+    operations, need_jq = probe(source, environment())
+    assert operations == {"write", "update"}
+    assert not need_jq
+    content, program = tmp_path / "in", tmp_path / "filter"
+    content.write_text("some bytes\n")
+    program.write_text('. + {"a b": "$x `y`"}')
+    odd = "odd * name; $(x)"
+    script = 'source "$1"; target_write "$2" "$3"; target_update "$2.u" "$4"; echo "${TARGET_DEFINITE[@]}"'
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", str(source), odd, str(content), str(program)],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert (tmp_path / odd).read_text() == "some bytes\n"
+    assert (tmp_path / f"{odd}.u").read_text() == '. + {"a b": "$x `y`"}\n'
+    assert done.stdout.split() == ["3", "75"]
+
+
+def test_a_module_may_import_its_neighbours_and_says_what_it_expects(tmp_path: Path) -> None:
+    (tmp_path / "neighbour_of_mine.py").write_text("VALUE = 'from next door'\n")
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from neighbour_of_mine import VALUE as ABOUT\n"
+        "EXPECTS = ('torn-read',)\nRESIDUE = ('*.x',)\ndef read(path): ...\n"
+    )
+    target = load(str(path))
+    assert (target.name, target.about, target.expects) == ("mine", "from next door", ("torn-read",))
+    assert target.operations == {"read"}
+    assert target.is_residue("a.x")
+    assert target.is_residue(".state.json.lock")
+    assert not target.is_residue("state.json.tmp.Xy12")
+
+
+def test_a_bash_file_that_cannot_be_sourced_is_told(tmp_path: Path) -> None:
+    broken = tmp_path / "mine.bash"
+    broken.write_text("target_write() {\n")
+    with pytest.raises(TargetError, match="could not be sourced"):
+        probe(broken, environment())
