@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
+
+ROOT = Path(__file__).parent.parent
+DISTRIBUTED = (
+    "atomicops", "stress", "scenarios", "tests", "docs", ".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "MANIFEST.in",
+    "README.md", "SECURITY.md", "pyproject.toml",
+)  # fmt: skip
 
 settings.register_profile("calm", deadline=None)  # no test judges by the clock: machines stand still at times
 settings.load_profile("calm")
@@ -26,3 +38,29 @@ def outside_of_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "CI", "BUILD_NUMBER"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``sources``, a copy of ours, and ``dist``: the source distribution, and the wheel built from it.
+
+    All workers of pytest-xdist share it: the first that needs it makes it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "distributions"
+    with FileLock(f"{folder}.lock", timeout=300):
+        if folder.exists():
+            return folder
+        made = folder.with_suffix(".new")
+        (made / "sources").mkdir(parents=True)
+        for name in DISTRIBUTED:
+            path = ROOT / name
+            if path.is_dir():
+                shutil.copytree(path, made / "sources" / name, ignore=shutil.ignore_patterns("__pycache__", "_build"))
+            else:
+                shutil.copy(path, made / "sources")
+        argv = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(made / "dist"), str(made / "sources")]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        made.rename(folder)
+    return folder

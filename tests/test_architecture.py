@@ -19,9 +19,11 @@ from pathlib import Path
 
 import pytest
 
+from stress.cli._start import NEEDED
+
 ROOT = Path(__file__).parent.parent
 OURS = ("atomicops", "stress", "scenarios")
-THIRD_PARTY = frozenset({"click", "jinja2", "markupsafe", "multiprocess", "numpy", "plotly", "rich"})
+THIRD_PARTY = frozenset({"click", "jinja2", "markupsafe", "multiprocess", "numpy", "rich"})
 """What `stress` may use of others; the same as in pyproject.toml."""
 
 ONLY_IN = {"pytest": "stress/pytest_plugin.py", "hypothesis": "stress/strategies.py"}
@@ -97,7 +99,7 @@ def allowed(path: str, name: str) -> str | None:
         return "a checker is a pure function of the history"
     if top == "click" and not path.startswith("stress/cli/"):
         return "arguments are read in stress/cli"
-    if top in ("rich", "jinja2", "markupsafe", "plotly") and not path.startswith("stress/reporters/"):
+    if top in ("rich", "jinja2", "markupsafe") and not path.startswith("stress/reporters/"):
         return "what people see is made in stress/reporters"
     return None
 
@@ -374,3 +376,4 @@ def test_pyproject_names_what_stress_uses() -> None:
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert {requirement.partition(">")[0] for requirement in project["dependencies"]} == THIRD_PARTY
+    assert set(NEEDED) == THIRD_PARTY

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -37,21 +36,13 @@ SCRIPTS = {
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Our wheel, built from a copy of the sources and unpacked."""
-    folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"
-    source.mkdir()
-    for name in ("atomicops", "stress", "scenarios"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md"):
-        shutil.copy(ROOT / name, source)
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder), "."]
-    subprocess.run(command, cwd=source, check=True, capture_output=True, timeout=120)
-    (wheel,) = folder.glob("*.whl")
+def site(distributions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Our wheel, unpacked."""
+    folder = tmp_path_factory.mktemp("site")
+    (wheel,) = (distributions / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder / "site")
-    return folder / "site"
+        archive.extractall(folder)
+    return folder
 
 
 def _pytest(site: Path, project: Path, *options: str) -> subprocess.CompletedProcess[str]:

@@ -3,6 +3,10 @@
 Each process of the run is one there, its operations are complete events (``X``), and faults and findings are instants
 (``i``). Times are microseconds since the gate was opened. The form is that of Google's "Trace Event Format".
 
+An operation of a witness has ▲ before its name, the category ``witness``, and the findings that it proves among its
+arguments. Flow events (``s``, ``f``) are arrows from the operation that made a version to those of the witness that saw
+it or made the next one from it.
+
 Of a run with more than `OPERATIONS_MAX` operations every n-th is there, and besides it all of the witnesses and what
 went on around them; ``otherData`` and a line at the top of the trace say so.
 """
@@ -10,7 +14,7 @@ went on around them; ``otherData`` and a line at the top of the trace say so.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,18 +22,22 @@ from numpy.typing import NDArray
 
 from stress.history.events import FaultInjected
 from stress.history.history import History
-from stress.history.record import INITIAL, NO_VERSION, End, Kind, Language, Operation, Outcome, format_version
+from stress.history.record import INITIAL, NO_VERSION, Kind, Language, Operation, Outcome, format_version
+from stress.reporters.links import links
+from stress.reporters.processes import about_process, process_name
 from stress.reporters.registry import reporter
 from stress.reporters.table import NAMES
 from stress.reporters.words import one_line, verdict_line
 from stress.result import Finding, Result, Verdict
 
-__all__ = ["AROUND_MAX", "OPERATIONS_MAX", "as_trace"]
+__all__ = ["AROUND_MAX", "OPERATIONS_MAX", "WITNESSES_MAX", "as_trace"]
 
 OPERATIONS_MAX = 200_000
 """Operations in a trace: about 40 MB, which Perfetto opens in seconds."""
 AROUND_MAX = 1000
 """Operations nearest to a finding that are there in any case."""
+WITNESSES_MAX = 100
+"""Findings whose witnesses are there in any case, and marked."""
 
 _RUN = 0
 """The process that the run itself is; those that work count from 1."""
@@ -66,7 +74,7 @@ def _chosen(result: Result) -> tuple[NDArray[np.intp], int]:
     chosen = [np.arange(0, len(history.ops), every)]
     if every > 1:
         invoked = history.ops["invoke"]
-        for finding in result.findings[:100]:
+        for finding in result.findings[:WITNESSES_MAX]:
             for op in finding.witness:
                 at = int(np.searchsorted(invoked, op.invoke))
                 half = AROUND_MAX // (2 * len(finding.witness)) + 1
@@ -87,16 +95,18 @@ def _events(result: Result, rows: NDArray[np.intp], every: int) -> Iterator[dict
             yield _instant(event.kind, event.process, event.at - result.began, "p", "nemesis", lasts)
     for finding in result.findings:
         yield from _of_finding(finding, result.began)
+    proves = _witnesses(result.findings[:WITNESSES_MAX])
     files = [facts.path for facts in history.files]
     for row in rows.tolist():
-        yield _operation(history.ops[row], files, result.began)
+        yield _operation(history.ops[row], files, result.began, proves)
+    yield from _flows(result.findings[:WITNESSES_MAX], result.began)
 
 
 def _processes(history: History) -> Iterator[dict[str, Any]]:
     for facts in history.processes:
-        ended = f", {facts.end}" if facts.end in (End.KILLED, End.HUNG, End.DIED) else ""
-        yield _named("process_name", facts.process, f"p{facts.process} {facts.language.label} {facts.role}{ended}")
-        yield _named("thread_name", facts.process, f"seat {facts.worker}")
+        name = process_name(facts.process)
+        yield _named("process_name", facts.process, f"{name} {about_process(facts)}")
+        yield _named("thread_name", facts.process, name)
 
 
 def _of_finding(finding: Finding, began: int) -> Iterator[dict[str, Any]]:
@@ -108,7 +118,42 @@ def _of_finding(finding: Finding, began: int) -> Iterator[dict[str, Any]]:
     yield _instant(finding.anomaly, focus.process, focus.invoke - began, "g", category, words)
 
 
-def _operation(op: Any, files: list[str], began: int) -> dict[str, Any]:
+def _witnesses(findings: Sequence[Finding]) -> dict[tuple[int, int], list[str]]:
+    """(process, invoke) of each operation of a witness → the findings that it proves, numbered from 1."""
+    proves: dict[tuple[int, int], list[str]] = {}
+    for place, finding in enumerate(findings, 1):
+        for op in finding.witness:
+            role = " (this is it)" if op == finding.focus else ""
+            proves.setdefault((op.process, op.invoke), []).append(f"finding {place}: {finding.anomaly}{role}")
+    return proves
+
+
+def _flows(findings: Sequence[Finding], began: int) -> Iterator[dict[str, Any]]:
+    """An arrow for each pair of a witness in which the second saw the version of the first, or started from it.
+
+    It leaves at the end of the first and arrives at the end of the second; a viewer binds each end to the operation
+    that is under way then.
+    """
+    number = 0
+    for place, finding in enumerate(findings, 1):
+        for maker, user in links(finding):
+            number += 1
+            flow = {"name": f"finding {place}: {finding.anomaly}", "cat": "witness", "id": number}
+            leaves = min(maker.ret, user.ret)
+            yield {**flow, "ph": "s", "pid": maker.process, "tid": maker.process, "ts": (leaves - began) / 1e3}
+            yield {
+                **flow,
+                "ph": "f",
+                "bp": "e",
+                "pid": user.process,
+                "tid": user.process,
+                "ts": (user.ret - began) / 1e3,
+            }
+
+
+def _operation(
+    op: Any, files: list[str], began: int, proves: Mapping[tuple[int, int], list[str]]
+) -> dict[str, Any]:  # fmt: skip
     kind, process = Kind(int(op["kind"])).label, int(op["process"])
     version, parent = int(op["version"]), int(op["parent"])
     named = f" {format_version(version)}" if version != NO_VERSION else ""
@@ -119,10 +164,13 @@ def _operation(op: Any, files: list[str], began: int) -> dict[str, Any]:
     }
     if parent >= INITIAL:
         arguments["from"] = format_version(parent)
+    proved = proves.get((process, int(op["invoke"])), [])
+    if proved:
+        arguments["witness"] = "; ".join(proved)
     return {
         "ph": "X",
-        "name": f"{NAMES.get(kind, kind)}{named}",
-        "cat": kind,
+        "name": f"{'▲ ' if proved else ''}{NAMES.get(kind, kind)}{named}",
+        "cat": f"{kind},witness" if proved else kind,
         "pid": process,
         "tid": process,
         "ts": int(op["invoke"] - began) / 1e3,

@@ -1,12 +1,17 @@
 """``--report html=FILE``: one page that opens without a network, for people.
 
-The verdict and the plan; a timeline for each finding's witness, with the bytes that were seen beside those that were to
-be expected; then how fast it went, how long operations took, and who got how much done. All of a run's size is
-aggregated before it goes into the page: ten million operations make no larger a file than ten thousand.
+The verdict and the plan; the whole run on one axis of time, with a red line for each finding that leads to it; for each
+finding the timeline of its witness, with the bytes that were seen beside those that were to be expected; then how long
+operations took, and who got how much done.
+
+The page stays below `PAGE_BYTES_MAX`, however long the run: what grows with a run is counted, in a bounded number of
+slices of time, and findings are shown as long as there is room, the first of each anomaly before the second of any.
+
+All that needs a script is the drawing of a witness, in which one can zoom. Without scripts the page shows it as text.
 
 What was read from the files under test is untrusted. Everything is escaped by Jinja2 or put into an element by its
-``textContent``; and the page's content security policy names its three scripts by their hashes, and no address at
-all, so that nothing else runs and nothing is fetched.
+``textContent``; and the page's content security policy names its one script by its hash, and no address at all, so that
+nothing else runs and nothing is fetched.
 """
 
 from __future__ import annotations
@@ -15,122 +20,150 @@ import base64
 import hashlib
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from stress.history.notes import data_of, words_of
 from stress.plan import Plan, UsageError
-from stress.reporters.html._bytes import BytesShown, bytes_shown
-from stress.reporters.html._chain import Chain, chains_shown
+from stress.reporters.html._axis import axis_of, chronicle
+from stress.reporters.html._charts import (
+    HEIGHT,
+    WIDTH,
+    fault_panels,
+    language_keys,
+    latency_panels,
+    rate_panels,
+    spread_panels,
+)
 from stress.reporters.html._figures import PER_OCTAVE, figures
-from stress.reporters.html._palette import Palette, palette_of
-from stress.reporters.html._records import Records, records_shown
-from stress.reporters.html._timeline import timeline
+from stress.reporters.html._index import index_of
+from stress.reporters.html._shown import Shown, shown_of
 from stress.reporters.registry import reporter
 from stress.reporters.table import NAMES, rows_of_result
-from stress.reporters.witness import witness_cells
-from stress.reporters.words import again, escape_bytes, one_line, plain_text, verdict_label, verdict_words
+from stress.reporters.words import again, one_line, plain_text, verdict_label, verdict_words
 from stress.result import Finding, Result, Verdict
 from stress.units import format_latency, format_rate
 
-__all__ = ["SHOWN_MAX", "as_html"]
+__all__ = ["PAGE_BYTES_MAX", "SHOWN_MAX", "as_html"]
 
 SHOWN_MAX = 40
 """Findings that are shown with their witness; the page names the others."""
-_DETAIL_SHOWN = 4000  # characters of a line
+PAGE_BYTES_MAX = 1_000_000
+_SHOWN_BYTES_MAX = 550_000
+"""Of the findings that are shown: the first is there in any case, and is bounded by itself."""
+_NAMED_MAX = 150
+_REASONS_MAX = 20
+_VALUE_SHOWN = 2000  # characters of a value of the plan, of the verdict, of a reason
 
 _PAGE = Path(__file__).parent / "page"
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """A finding, made ready for the page."""
-
-    finding: Finding
-    place: int
-    palette: Palette
-    about: str
-    cause: str
-    details: list[tuple[str, Markup]]
-    bytes: BytesShown | None
-    records: list[Records]
-    chains: tuple[Chain, list[Chain]] | None
-    cells: list[list[str]]
-    timeline: dict[str, Any] | None
-    noted: list[tuple[str, str]]
 
 
 @reporter("html")
 def as_html(result: Result) -> str:
     """The report's text."""
-    from plotly.offline import get_plotlyjs  # large: only who wants a page pays for it
+    environment = _environment()
+    findings = _in_order(result.findings)
+    shown, sections, timelines = _sections(environment, result, findings[:SHOWN_MAX])
+    findings_shown, rest = findings[: len(shown)], findings[len(shown) :]
+    drawn = None if result.history is None else figures(result.history, result.events)
+    length_s = drawn["slice_s"] * len(drawn["times"]) if drawn else result.stats.duration_s
+    latency, latency_scale = latency_panels(drawn) if drawn else ([], "")
+    spread, decades = spread_panels(drawn) if drawn else ([], [])
+    lines, faults_left_out = chronicle(findings_shown, result.events, result.began)
+    script = _text("timeline.js")
+    return environment.get_template("page.html").render(
+        result=result,
+        label=verdict_label(result),
+        words=verdict_words(result)[:_VALUE_SHOWN],
+        command=_command(result),
+        again=again(result),
+        skipped=[str(reason)[:_VALUE_SHOWN] for reason in result.skipped[:_REASONS_MAX]],
+        index=index_of(findings, len(shown)),
+        sections=sections,
+        rest=rest[:_NAMED_MAX],
+        rest_total=len(rest),
+        first=_first_error(findings_shown),
+        axis=axis_of(findings_shown, result.began, length_s),
+        chronicle=lines,
+        faults_left_out=faults_left_out,
+        figures=drawn,
+        keys=language_keys(drawn) if drawn else [],
+        rates=rate_panels(drawn) if drawn else [],
+        faults=fault_panels(drawn, length_s) if drawn else [],
+        latency=latency,
+        latency_scale=latency_scale,
+        spread=spread,
+        decades=decades,
+        box=(WIDTH, HEIGHT),
+        rows=rows_of_result(result),
+        names=NAMES,
+        plan={str(key): str(value)[:_VALUE_SHOWN] for key, value in result.plan.items()},
+        data=_data(timelines),
+        bucket_percent=round((2 ** (1 / PER_OCTAVE) - 1) * 100),
+        style=Markup(_text("page.css")),
+        script=Markup(script),
+        hash=_hash(script),
+    )
 
+
+def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
         "rate": format_rate, "latency": format_latency, "plain": plain_text, "line": one_line,
     }  # fmt: skip
-    scripts = {name: _script(name) for name in ("timeline.js", "charts.js")}
-    scripts["plotly"] = Markup(get_plotlyjs().replace("</script", "<\\/script"))
-    shown = [_shown(result, finding, place) for place, finding in enumerate(result.findings[:SHOWN_MAX], 1)]
-    data = {
-        "timelines": {each.place: each.timeline for each in shown if each.timeline is not None},
-        "figures": None if result.history is None else figures(result.history, result.events),
-        "moments": _moments(result),
-    }
-    return environment.get_template("page.html").render(
-        result=result,
-        label=verdict_label(result),
-        words=verdict_words(result),
-        command=_command(result),
-        again=again(result),
-        shown=shown,
-        rest=result.findings[SHOWN_MAX:],
-        first=_first_error(result.findings[:SHOWN_MAX]),
-        rows=rows_of_result(result),
-        names=NAMES,
-        fail=Verdict.FAIL,
-        data=data,
-        bucket_percent=round((2 ** (1 / PER_OCTAVE) - 1) * 100),
-        style=_script("page.css"),
-        scripts=scripts,
-        hashes=[_hash(text) for text in scripts.values()],
-    )
+    environment.globals["fail"] = Verdict.FAIL
+    return environment
 
 
-def _script(name: str) -> Markup:
-    return Markup((_PAGE / name).read_text("utf-8"))
+def _text(name: str) -> str:
+    return (_PAGE / name).read_text("utf-8")
 
 
 def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
-def _shown(result: Result, finding: Finding, place: int) -> _Shown:
-    palette = palette_of(finding)
-    return _Shown(
-        finding=finding,
-        place=place,
-        palette=palette,
-        about=finding.anomaly.about,
-        cause=finding.anomaly.cause,
-        details=[(one_line(label), palette.words(text[:_DETAIL_SHOWN])) for label, text in finding.detail],
-        bytes=bytes_shown(finding, palette, result.history),
-        records=records_shown(finding, palette, result.history),
-        chains=chains_shown(finding, palette),
-        cells=witness_cells(finding.witness, result.began),
-        timeline=timeline(finding, palette, result.history, result.events),
-        noted=[
-            (f"p{op.process}", f"{one_line(words_of(op.note))[:400]} {escape_bytes(data_of(op.note)[:400])}".strip())
-            for op in finding.witness
-            if op.note is not None
-        ],
-    )
+def _data(value: Any) -> Markup:
+    """JSON that can stand in an element ``script``."""
+    return htmlsafe_json_dumps(value, separators=(",", ":"))
+
+
+def _in_order(findings: Sequence[Finding]) -> list[Finding]:
+    """The first of each anomaly, then the others; in the given order apart from that."""
+    seen: set[str] = set()
+    first: list[Finding] = []
+    later: list[Finding] = []
+    for finding in findings:
+        (later if finding.anomaly in seen else first).append(finding)
+        seen.add(finding.anomaly)
+    return [*first, *later]
+
+
+def _sections(
+    environment: Environment, result: Result, findings: Sequence[Finding]
+) -> tuple[list[Shown], list[Markup], dict[int, dict[str, Any]]]:
+    """The findings' parts of the page and what its script draws, as many as there is room for."""
+    template = environment.get_template("finding.html")
+    shown: list[Shown] = []
+    sections: list[Markup] = []
+    timelines: dict[int, dict[str, Any]] = {}
+    used = 0
+    for place, finding in enumerate(findings, 1):
+        each = shown_of(result, finding, place)
+        section = template.render(each=each, finding=finding)
+        used += len(section.encode("utf-8", "replace")) + len(_data(each.timeline))
+        if shown and used > _SHOWN_BYTES_MAX:
+            break
+        shown.append(each)
+        sections.append(Markup(section))
+        if each.timeline is not None:
+            timelines[place] = each.timeline
+    return shown, sections, timelines
 
 
 def _first_error(findings: Sequence[Finding]) -> int:
@@ -143,18 +176,9 @@ def _first_error(findings: Sequence[Finding]) -> int:
     return min(timed)[1] if timed else 1
 
 
-def _moments(result: Result) -> list[dict[str, Any]]:
-    """When the findings happened, for the charts."""
-    return [
-        {"at_s": round((finding.focus.ret - result.began) / 1e9, 6), "anomaly": finding.anomaly, "place": place}
-        for place, finding in enumerate(result.findings[:SHOWN_MAX], 1)
-        if finding.focus is not None and finding.verdict is Verdict.FAIL
-    ]
-
-
 def _command(result: Result) -> str:
     """The command line that asks for the same run."""
     try:
-        return shlex.join(Plan.from_json(result.plan).to_argv())
+        return shlex.join(Plan.from_json(result.plan).to_argv())[:_VALUE_SHOWN]
     except UsageError:
         return ""  # a plan of another version

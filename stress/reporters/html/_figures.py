@@ -17,8 +17,9 @@ from stress import latency
 from stress.history.events import Event, FaultInjected
 from stress.history.history import Columns, History
 from stress.history.record import Kind, Language, Outcome, WorkerRole
+from stress.reporters.processes import process_name
 
-__all__ = ["FAULTS_MAX", "PER_OCTAVE", "SLICES", "figures"]
+__all__ = ["FAULTS_MAX", "PER_OCTAVE", "SHARES_MAX", "SLICES", "figures"]
 
 SLICES = 150
 """Slices of time that a run is divided into, at most."""
@@ -26,9 +27,12 @@ PER_OCTAVE = 8
 """Buckets of latency to a doubling."""
 FAULTS_MAX = 400
 """Faults that are drawn."""
+SHARES_MAX = 64
+"""Writers whose share is shown."""
 
 _FINER = latency.PER_OCTAVE // PER_OCTAVE
 _BUCKETS = latency.BUCKETS // _FINER
+_NAMES_MAX = 4  # processes that had one place
 _PIECE = 1 << 20  # rows
 _PER_SLICE = 60  # operations; fewer would show chance
 _CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.BACKUP, Kind.RECOVER)
@@ -74,7 +78,7 @@ def figures(history: History, events: Sequence[Event]) -> dict[str, Any]:
         "slice_s": tally.slice_s,
         "times": times,
         "series": series,
-        "shares": _shares(history, tally.done),
+        **_shares(history, tally.done),
         **_faults(history, events),
     }
 
@@ -125,20 +129,26 @@ def _percentile(counts: Counts, share: float) -> list[float | None]:
     return [float(f"{at:.4g}") if some else None for at, some in zip(middle.tolist(), total.tolist(), strict=True)]
 
 
-def _shares(history: History, done: Counts) -> list[dict[str, Any]]:
-    """What each writer's seat got done, most first; the processes that took one seat after another are one."""
+def _shares(history: History, done: Counts) -> dict[str, Any]:
+    """What each writer got done, most first; processes that took one place after another count as one writer.
+
+    Of more than `SHARES_MAX` writers, those that got the most and the least done.
+    """
     seats: dict[int, dict[str, Any]] = {}
     for facts in history.processes:
         if facts.role is WorkerRole.WRITER:
-            seat = seats.setdefault(
-                facts.worker, {"worker": facts.worker, "language": facts.language.label, "done": 0, "processes": []}
-            )
+            seat = seats.setdefault(facts.worker, {"language": facts.language.label, "done": 0, "processes": []})
             seat["done"] += int(done[facts.process])
             seat["processes"].append(facts.process)
-    for seat in seats.values():
-        named = [f"p{process}" for process in seat["processes"][:3]]
-        seat["processes"] = ", ".join(named) + (" …" if len(seat["processes"]) > 3 else "")
-    return sorted(seats.values(), key=lambda seat: (-seat["done"], seat["worker"]))
+    shares = sorted(seats.values(), key=lambda seat: (-seat["done"], seat["processes"]))
+    most = max((share["done"] for share in shares), default=0)
+    for share in shares:
+        names = [process_name(process) for process in share["processes"]]
+        more = len(names) - _NAMES_MAX
+        share["processes"] = ", ".join(names[:_NAMES_MAX]) + (f" and {more} more" if more > 0 else "")
+        share["percent"] = round(100 * share["done"] / max(1, most), 2)
+    shown = shares if len(shares) <= SHARES_MAX else [*shares[: SHARES_MAX // 2], *shares[-SHARES_MAX // 2 :]]
+    return {"shares_total": len(shares), "shares": shown}
 
 
 def _faults(history: History, events: Sequence[Event]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from stress.history.notes import data_of
-from stress.history.record import INITIAL, Kind, Operation, format_version
+from stress.history.record import INITIAL, Operation, format_version
+from stress.reporters.links import CHANGES
 from stress.reporters.words import plain_text
 from stress.result import Finding
 from stress.workload.payload import writers_in
@@ -20,8 +21,6 @@ COLOURS = 6
 """Colours for versions: the page's classes ``v0`` to ``v5``."""
 BAD = "bad"
 NEUTRAL = "other"
-CHANGES = frozenset({Kind.WRITE, Kind.UPDATE, Kind.APPEND})
-"""Kinds of operation that make a version."""
 
 _VERSION = re.compile(r"\bp\d+\.\d+\b")
 

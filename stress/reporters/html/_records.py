@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from stress.history.history import History
 from stress.history.record import INITIAL, Format, Kind, Operation, Outcome, format_version
 from stress.reporters.html._palette import BAD, Palette
+from stress.reporters.processes import process_name
 from stress.result import Finding
 from stress.workload.log_replay import records_of, replay_log
 
@@ -39,7 +40,7 @@ def records_shown(finding: Finding, palette: Palette, history: History | None) -
     focus = finding.focus
     if focus is not None and (saw := _seen(focus, history)) is not None:
         before = [op for op in wanted if op.ret < focus.invoke]  # of the others nobody knows whether it had to see them
-        made.append(_around(f"What p{focus.process} saw of the log", saw, before, palette))
+        made.append(_around(f"What {process_name(focus.process)} saw of the log", saw, before, palette))
     if history.final:
         content = history.final[finding.witness[0].file].content
         made.append(_around("The log when all had ended", records_of(content).versions, wanted, palette))

@@ -12,23 +12,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stress.anomalies import LOST_APPEND
 from stress.history.events import Event, FaultInjected
 from stress.history.history import History
-from stress.history.notes import data_of, words_of
-from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Kind, Language, Operation, Outcome
+from stress.history.notes import words_of
+from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language, Operation, Outcome
 from stress.history.record import format_version as version_text
 from stress.reporters.html._palette import BAD, CHANGES, Palette
+from stress.reporters.links import links, version_shown
+from stress.reporters.processes import about_process, process_name
 from stress.reporters.table import NAMES
 from stress.reporters.words import one_line
 from stress.result import Finding
-from stress.workload.payload import writers_in
 
-__all__ = ["LANES_MAX", "NEIGHBOURS_MAX", "timeline"]
+__all__ = ["LANES_MAX", "NEIGHBOURS_MAX", "WITNESS_MAX", "timeline"]
 
-NEIGHBOURS_MAX = 240
+NEIGHBOURS_MAX = 120
 """Other operations on the file that are drawn."""
 LANES_MAX = 16
+WITNESS_MAX = 60
+"""Operations of a witness that are drawn."""
 _MARGIN = 0.2  # of the witness's length, before it and after it
 _NOTE_SHOWN = 200
 
@@ -39,14 +41,14 @@ def timeline(
     finding: Finding, palette: Palette, history: History | None, events: Sequence[Event]
 ) -> dict[str, Any] | None:
     """What the page's ``timeline.js`` draws; None where the finding has no witness."""
-    witness = list(finding.witness)
+    witness = list(finding.witness[:WITNESS_MAX])
     if not witness:
         return None
     first, last = min(op.invoke for op in witness), max(op.ret for op in witness)
     margin = max(1000, int((last - first) * _MARGIN))
     start, stop = first - margin, last + margin
     others, hidden = _neighbours(finding, history, start, stop) if history is not None else ([], 0)
-    roles = {} if history is None else {facts.process: facts.role for facts in history.processes}
+    about = {} if history is None else {facts.process: about_process(facts) for facts in history.processes}
     own = list(dict.fromkeys(op.process for op in witness))
     processes = own + sorted({op.process for op in others} - {*own})
     languages = {op.process: op.language.label for op in [*others, *witness]}
@@ -56,13 +58,12 @@ def timeline(
         "from": (start - _began(history)) / 1e6,
         "length": stop - start,
         "lanes": [
-            {"name": f"p{process}", "about": f"{languages[process]} {roles.get(process, '')}".strip()}
-            for process in lanes
+            {"name": process_name(process), "about": about.get(process, languages[process])} for process in lanes
         ],
         "operations": [_of_witness(op, finding, palette, lanes, start) for op in witness],
         "own_lanes": len(own),
-        "others": [_drawn(op, False, Palette({}), lanes, start) for op in drawn],
-        "links": _links([_known(op, finding) for op in witness], finding),
+        "others": [_faint(op, lanes, start) for op in drawn],
+        "links": _links(finding, witness),
         "marks": _marks(events, lanes, start, stop),
         "hidden": hidden + len(others) - len(drawn),
     }
@@ -96,13 +97,6 @@ def _neighbours(finding: Finding, history: History, start: int, stop: int) -> tu
     return [_bare(ops[row]) for row in chosen.tolist()], len(rows) - len(chosen)
 
 
-def _known(op: Operation, finding: Finding) -> Operation:
-    """A look at a log has no version of its own; that beside an append which was lost is there as it saw that one."""
-    if finding.anomaly is LOST_APPEND and finding.focus is not None and op.kind in (Kind.READ, Kind.OBSERVE):
-        return dataclasses.replace(op, version=finding.focus.version)
-    return op
-
-
 def _bare(op: Any) -> Operation:
     return Operation(
         process=int(op["process"]),
@@ -125,7 +119,7 @@ def _of_witness(
     op: Operation, finding: Finding, palette: Palette, lanes: Mapping[int, int], start: int
 ) -> dict[str, Any]:
     focus = op == finding.focus
-    drawn = _drawn(_known(op, finding), focus, palette, lanes, start)
+    drawn = _drawn(dataclasses.replace(op, version=version_shown(op, finding)), focus, palette, lanes, start)
     if focus and op.version in (GARBAGE, NO_VERSION) and op.kind not in CHANGES:
         drawn["label"] = finding.anomaly.replace("-", " ")
     return drawn
@@ -150,6 +144,12 @@ def _drawn(op: Operation, focus: bool, palette: Palette, lanes: Mapping[int, int
     }
 
 
+def _faint(op: Operation, lanes: Mapping[int, int], start: int) -> list[Any]:
+    """One of the others: lane, start, end, label, outcome, size, as in `_drawn`. A list, for there are many."""
+    of_witness = _drawn(op, False, Palette({}), lanes, start)
+    return [of_witness[key] for key in ("lane", "a", "b", "label", "outcome", "size")]
+
+
 def _label(op: Operation, version: str) -> str:
     """``update p7.9 from p1.12``, ``read saw p3.4``: what a bar says."""
     name = NAMES.get(op.kind.label, op.kind.label)
@@ -160,25 +160,14 @@ def _label(op: Operation, version: str) -> str:
     return f"{name} saw {saw}" if saw else name
 
 
-def _links(witness: Sequence[Operation], finding: Finding) -> list[list[int]]:
-    """Pairs of places in the witness: the first made the version that the second started from, or saw."""
-    makers = {op.version: place for place, op in enumerate(witness) if op.kind in CHANGES and op.version > INITIAL}
-    names = {version_text(version): place for version, place in makers.items()}
-    made: list[list[int]] = []
-    for place, op in enumerate(witness):
-        if op.kind in CHANGES:
-            sources = [makers[op.parent]] if op.parent in makers else []
-        elif op.version == GARBAGE and op == finding.focus:
-            sources = [names[name] for name, _, _ in writers_in(data_of(op.note)[: 1 << 20]) if name in names]
-        else:
-            sources = [makers[op.version]] if op.version in makers else []
-        made += [[source, place] for source in sources if source != place]
-    return made
+def _links(finding: Finding, witness: Sequence[Operation]) -> list[list[int]]:
+    """Pairs of places in the witness that an arrow joins."""
+    places = {(op.process, op.invoke): place for place, op in enumerate(witness)}
+    pairs = [((one.process, one.invoke), (two.process, two.invoke)) for one, two in links(finding)]
+    return [[places[one], places[two]] for one, two in pairs if one in places and two in places]
 
 
-def _marks(
-    events: Sequence[Event], lanes: Mapping[int, int], start: int, stop: int
-) -> list[dict[str, Any]]:  # fmt: skip
+def _marks(events: Sequence[Event], lanes: Mapping[int, int], start: int, stop: int) -> list[dict[str, Any]]:
     return [
         {
             "fault": str(event.kind),

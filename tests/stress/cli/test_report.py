@@ -30,7 +30,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "plan.json").write_text("{}")
     monkeypatch.setattr(engine, "check", lambda run: result_of(VIOLATION, run=run))
-    monkeypatch.setattr("plotly.offline.get_plotlyjs", lambda: "/* Plotly */")
     return tmp_path
 
 

@@ -70,8 +70,10 @@ def busy() -> Callable[[int], Result]:
         ops["invoke"] = np.sort(source.integers(BEGAN, BEGAN + length, count))
         ops["return"] = ops["invoke"] + source.lognormal(12, 1.5, count).astype(np.int64)
         processes = tuple(
-            ProcessFacts(number, number, Language(2 - number % 2), role)
-            for number, role in enumerate([WorkerRole.WRITER] * 16 + [WorkerRole.READER] * 4, 1)
+            ProcessFacts(
+                number, number, Language(2 - number % 2), WorkerRole.WRITER if number < 17 else WorkerRole.READER
+            )
+            for number in range(1, 21)
         )
         history = History(
             ops, (FileFacts("state.json", "drill"),), processes, ("drill",), began=BEGAN, ended=BEGAN + length

@@ -14,31 +14,24 @@ from typing import Any
 
 import pytest
 
+from stress.anomalies import ANOMALIES
+from stress.history.events import FaultInjected
+from stress.history.history import ProcessFacts
 from stress.history.notes import SeenBytes
-from stress.history.record import Kind, Language
+from stress.history.record import GARBAGE, FaultKind, Kind, Language, WorkerRole
 from stress.history.skipped import Part, Skipped
-from stress.reporters.html import as_html
+from stress.reporters.html import PAGE_BYTES_MAX, as_html
+from stress.reporters.html._axis import axis_of, ticks
 from stress.reporters.html._figures import SLICES, figures
 from stress.reporters.html._palette import BAD
 from stress.reporters.html._timeline import NEIGHBOURS_MAX
+from stress.reporters.trace import as_trace
 from stress.result import Result, Verdict
 
 Golden = Callable[[str], Result]
 Busy = Callable[[int], Result]
 NAMES = sorted(path.stem for path in (Path(__file__).parents[1] / "histories").glob("*.json"))
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}'\"&\x1b[31m\u2028"
-
-
-@pytest.fixture(autouse=True)
-def short_plotly(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five megabytes of script in every page would make these tests slow; the two that are about it have it."""
-    if "whole_plotly" not in request.fixturenames:
-        monkeypatch.setattr("plotly.offline.get_plotlyjs", lambda: "/* Plotly </script> */")
-
-
-@pytest.fixture
-def whole_plotly() -> None:
-    """For a test that needs the charts' library itself."""
 
 
 class Page(HTMLParser):
@@ -88,7 +81,7 @@ def test_every_golden_history_makes_a_page(name: str, golden: Golden) -> None:
     for finding in result.findings:
         assert finding.anomaly in said
         assert re.sub(r"\s+", " ", finding.message)[:60] in said
-    drawn = page.data()["timelines"]
+    drawn = page.data()
     assert len(drawn) == sum(bool(finding.witness) for finding in result.findings)
     for place, finding in enumerate(result.findings, 1):
         if finding.witness:
@@ -98,7 +91,7 @@ def test_every_golden_history_makes_a_page(name: str, golden: Golden) -> None:
 def test_a_torn_read_shows_its_bytes_beside_what_was_to_be_expected(golden: Golden) -> None:
     text = as_html(golden("torn-read-rest-of-a-longer-one"))
     page = Page(text)
-    (plan,) = page.data()["timelines"].values()
+    (plan,) = page.data().values()
     (wrong,) = (op for op in plan["operations"] if op["focus"])
     assert (wrong["label"], wrong["colour"]) == ("torn read", BAD)
     writes = {op["label"]: op["colour"] for op in plan["operations"] if not op["focus"]}
@@ -129,16 +122,16 @@ def test_a_lost_update_shows_which_version_was_made_from_which(golden: Golden) -
 def test_arrows_lead_to_who_saw_a_version_or_made_the_next_from_it(
     name: str, links: set[tuple[str, str]], golden: Golden
 ) -> None:
-    (plan,) = Page(as_html(golden(name))).data()["timelines"].values()
+    (plan,) = Page(as_html(golden(name))).data().values()
     labels = [op["label"] for op in plan["operations"]]
     assert {(labels[one], labels[two]) for one, two in plan["links"]} == links
 
 
 def test_of_many_neighbours_the_nearest_are_drawn(busy: Busy, monkeypatch: pytest.MonkeyPatch) -> None:
     result = busy(200_000)
-    (all_,) = Page(as_html(result)).data()["timelines"].values()
+    (all_,) = Page(as_html(result)).data().values()
     monkeypatch.setattr("stress.reporters.html._timeline.NEIGHBOURS_MAX", 2)
-    (some,) = Page(as_html(result)).data()["timelines"].values()
+    (some,) = Page(as_html(result)).data().values()
     assert len(some["others"]) == 2
     assert some["hidden"] == all_["hidden"] + len(all_["others"]) - 2
     assert some["hidden"] > 0
@@ -156,7 +149,7 @@ def test_a_stale_read_of_a_log_shows_what_the_reader_saw(golden: Golden) -> None
     (finding,) = (finding for finding in result.findings if finding.anomaly == "stale-read")
     assert finding.focus is not None
     said = Page(as_html(result)).text()
-    (wrong,) = (op for op in Page(as_html(result)).data()["timelines"]["1"]["operations"] if op["focus"])
+    (wrong,) = (op for op in Page(as_html(result)).data()["1"]["operations"] if op["focus"])
     assert wrong["label"] == "stale read"
     saw = said.partition(f"What p{finding.focus.process} saw of the log")[2]
     there = saw.partition("The log when all had ended")
@@ -189,25 +182,24 @@ def test_nothing_from_outside_becomes_markup_or_a_script(golden: Golden) -> None
     assert finding.focus is not None
     focus = dataclasses.replace(finding.focus, note=SeenBytes(EVIL.encode() * 3, EVIL))
     evil = dataclasses.replace(
-        finding, message=f"{EVIL} p1.1 {EVIL}", file=EVIL, scenario=EVIL, focus=focus,
-        detail=(("seen", EVIL), (EVIL, EVIL)),
-        witness=(*(op for op in finding.witness if op != finding.focus), focus),
+        finding, message=f"{EVIL} p1.1 {EVIL}", file=EVIL, scenario=EVIL, detail=(("seen", EVIL), ("", EVIL)),
+        focus=focus, witness=(*(op for op in finding.witness if op != finding.focus), focus),
     )  # fmt: skip
     assert result.history is not None
     plan = {**result.plan, "target": EVIL, "scenarios": [EVIL]}
     text = as_html(
         dataclasses.replace(
-            result, findings=(evil,), plan=plan, run=EVIL, skipped=(Skipped(Part.CHECKER, EVIL, EVIL, EVIL),)
+            result, findings=(evil,), plan=plan, run=EVIL, skipped=(Skipped(Part.SCENARIO, EVIL, EVIL),)
         )
     )
     page = Page(text)
-    assert len(page.scripts) == 4
+    assert len(page.scripts) == 2
     assert "img" not in {tag for tag, _ in page.tags}
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
     assert "alert(1)" in page.text()  # it is shown, as words
     assert "{{7*7}}" in page.text()
     assert "\x1b" not in text
-    assert page.data()["timelines"]["1"]["operations"]  # and the data can still be read
+    assert page.data()["1"]["operations"]  # and the data can still be read
 
 
 def test_only_our_scripts_may_run_and_nothing_is_fetched(golden: Golden) -> None:
@@ -223,18 +215,99 @@ def test_only_our_scripts_may_run_and_nothing_is_fetched(golden: Golden) -> None
     assert not [a for _, a in page.tags if str(a.get("src") or "").startswith("http") or a.get("rel") == "stylesheet"]
 
 
-@pytest.mark.usefixtures("whole_plotly")
 def test_a_million_operations_make_no_larger_a_page(busy: Busy) -> None:
-    result = busy(1_000_000)
-    text = as_html(result)
-    assert len(text.encode()) < 10_000_000
+    text = as_html(busy(1_000_000))
+    assert len(text.encode()) < 250_000
     page = Page(text)
-    data = page.data()
-    assert len(json.dumps(data)) < 1_000_000
-    assert len(data["timelines"]["1"]["others"]) <= NEIGHBOURS_MAX
+    assert len(page.data()["1"]["others"]) <= NEIGHBOURS_MAX
     said = page.text()
     assert "All 1,000,000 operations are counted, in 150 slices of 4.00 s" in said
     assert "Of 600 faults, 300 are drawn." in said
+
+
+def test_whatever_was_found_the_page_stays_below_its_limit(busy: Busy, golden: Golden) -> None:
+    result = busy(400_000)  # with many neighbours to each finding
+    assert result.history is not None
+    (found,) = result.findings
+    assert found.focus is not None
+    focus = dataclasses.replace(found.focus, version=GARBAGE, note=SeenBytes(b"p1.1;\xff" * 20_000, "x" * 20_000))
+    large = dataclasses.replace(
+        found, message="é" * 50_000, file="f" * 4000, detail=(("seen", "<" * 50_000),) * 200, focus=focus,
+        witness=(*found.witness * 200, focus),
+    )  # fmt: skip
+    names = list(ANOMALIES)
+    many = tuple(dataclasses.replace(large, anomaly=ANOMALIES.get(names[place % len(names)])) for place in range(3000))
+    skipped = tuple(Skipped(Part.SCENARIO, "x", "reason " * 5000) for _ in range(300))
+    processes = tuple(ProcessFacts(number, number, Language.PYTHON, WorkerRole.WRITER) for number in range(1, 3000))
+    history = dataclasses.replace(result.history, processes=processes)
+    plan = {**result.plan, "target": "t" * 100_000}
+    text = as_html(dataclasses.replace(
+        result, findings=many, skipped=skipped, history=history, plan=plan,
+        events=tuple(FaultInjected(result.began + place, FaultKind.PAUSE, 1) for place in range(5000)),
+    ))  # fmt: skip
+    assert len(text.encode()) < PAGE_BYTES_MAX
+    said = Page(text).text()
+    assert "3,000 findings" in said
+    assert "that are not named here: --report json=FILE has them all" in said
+    assert len(Page(text).data()) >= 2
+
+
+def test_each_anomaly_is_shown_once_before_any_is_shown_twice(golden: Golden) -> None:
+    result = golden("torn-read-cut-off")
+    (torn,) = result.findings
+    (stale,) = golden("stale-read").findings
+    said = Page(as_html(dataclasses.replace(result, findings=(*[torn] * 50, stale)))).text()
+    assert re.search(r"\b1 torn-read( ×\d+)? in ", said)
+    assert re.search(r"\b2 stale-read( ×\d+)? in ", said)
+    assert re.search(r"\b3 torn-read( ×\d+)? in ", said)
+    assert "torn-read ×50" in said
+    assert "and 11 without a timeline" in said
+
+
+def test_every_finding_and_its_moment_lead_to_each_other(busy: Busy, golden: Golden) -> None:
+    result = busy(5000)
+    findings = [dataclasses.replace(result.findings[0], file=f"file-{place}") for place in range(30)]
+    page = Page(as_html(dataclasses.replace(result, findings=tuple(findings))))
+    links = [a["href"] for tag, a in page.tags if tag == "a"]
+    ids = [a["id"] for _, a in page.tags if a.get("id")]
+    assert len(ids) == len(set(ids))
+    assert {link[1:] for link in links if link} <= set(ids)
+    for place in range(1, 31):
+        assert links.count(f"#finding-{place}") >= 3  # from its red line, its number there, and the index
+        assert links.count(f"#moment-{place}") == 1
+
+
+def test_a_process_has_one_name(golden: Golden) -> None:
+    result = golden("lost-update")
+    assert result.history is not None
+    text = as_html(result) + as_trace(result)
+    assert not re.search(r"\b(writer|seat|worker) \d", text)
+    for facts in result.history.processes:
+        assert f"p{facts.process}" in text
+
+
+@pytest.mark.parametrize(
+    ("length_s", "first", "last"),
+    [
+        (0.02, "2 ms", "20 ms"),
+        (4.2, "500 ms", "4 s"),
+        (600, "1:00 min", "10:00 min"),
+        (86_400 * 3, "12:00 h", "3 d 0:00 h"),
+    ],
+)
+def test_the_axis_has_round_times(length_s: float, first: str, last: str) -> None:
+    made = ticks(length_s)
+    assert (made[0].label, made[1].label, made[-1].label) == ("0 s", first, last)
+    assert 4 <= len(made) <= 11
+    assert sum(tick.narrow for tick in made) <= 6
+    assert all(0 <= tick.percent <= 100 for tick in made)
+
+
+def test_the_numbers_of_findings_have_a_place_each(golden: Golden) -> None:
+    (finding,) = golden("torn-read-cut-off").findings
+    axis = axis_of([finding] * 40, 0, 1.0)
+    assert len({(moment.row, moment.label_percent) for moment in axis.moments}) == 40
+    assert axis.rows <= 6
 
 
 def test_figures_count_every_operation_once(busy: Busy) -> None:
@@ -249,8 +322,9 @@ def test_figures_count_every_operation_once(busy: Busy) -> None:
         # The latencies are drawn from one distribution, whose median is exp(12) ns.
         known = [value for value in series["p50"] if value is not None]
         assert sorted(known)[len(known) // 2] == pytest.approx(0.1627, rel=0.15)
-        key = Kind[series["kind"].upper()], Language[series["language"].upper()]
-        exact = (result.stats.kinds[key].p99_s or 0.0) * 1e3
+        spans = result.stats.kinds[Kind[series["kind"].upper()], Language[series["language"].upper()]]
+        assert spans.p99_s is not None
+        exact = spans.p99_s * 1e3
         tail = [value for value in series["p99"] if value is not None]
         assert sorted(tail)[len(tail) // 2] == pytest.approx(exact, rel=0.6)
     ops = result.history.ops

@@ -19,6 +19,8 @@ NEEDED = {
     "X": {"name", "cat", "pid", "tid", "ts", "dur", "args"},
     "M": {"name", "pid", "tid", "args"},
     "i": {"name", "cat", "s", "pid", "tid", "ts", "args"},
+    "s": {"name", "cat", "id", "pid", "tid", "ts"},
+    "f": {"name", "cat", "id", "bp", "pid", "tid", "ts"},
 }
 
 
@@ -49,9 +51,39 @@ def test_every_operation_and_finding_of_a_golden_history_is_there(name: str, gol
 def test_times_are_microseconds_since_the_start(golden: Golden) -> None:
     operations = [event for event in events_of(golden("torn-read-rest-of-a-longer-one")) if event["ph"] == "X"]
     assert [(event["pid"], event["name"], event["ts"], event["dur"]) for event in operations] == [
-        (1, "write p1.1", 0, 10_000), (2, "write p2.1", 11_000, 1000), (3, "observe garbage", 13_000, 1000),
+        (1, "▲ write p1.1", 0, 10_000), (2, "▲ write p2.1", 11_000, 1000), (3, "▲ observe garbage", 13_000, 1000),
     ]  # fmt: skip
-    assert operations[0]["args"] == {"file": "state.json", "outcome": "ok", "language": "python"}
+    assert operations[0]["args"] == {
+        "file": "state.json", "outcome": "ok", "language": "python", "witness": "finding 1: torn-read",
+    }  # fmt: skip
+
+
+def test_the_operations_of_a_witness_are_marked_and_joined_by_arrows(golden: Golden) -> None:
+    result = golden("torn-read-rest-of-a-longer-one")
+    events = events_of(result)
+    (finding,) = result.findings
+    marked = {(e["pid"], e["ts"]) for e in events if e["ph"] == "X" and "witness" in e["cat"].split(",")}
+    assert marked == {(op.process, (op.invoke - result.began) / 1e3) for op in finding.witness}
+    (focus,) = (e for e in events if e["ph"] == "X" and "(this is it)" in e["args"].get("witness", ""))
+    assert focus["name"] == "▲ observe garbage"
+    starts = {e["id"]: e for e in events if e["ph"] == "s"}
+    ends = {e["id"]: e for e in events if e["ph"] == "f"}
+    assert starts.keys() == ends.keys()
+    assert sorted((starts[number]["pid"], ends[number]["pid"]) for number in starts) == [(1, 3), (2, 3)]
+    operations = [e for e in events if e["ph"] == "X"]
+    for end in [
+        *starts.values(),
+        *ends.values(),
+    ]:  # each end lies within an operation of its process: else none is drawn
+        assert any(e["pid"] == end["pid"] and e["ts"] <= end["ts"] <= e["ts"] + e["dur"] for e in operations)
+    for number, start in starts.items():
+        assert start["ts"] <= ends[number]["ts"]
+        assert start["name"] == "finding 1: torn-read"
+
+
+def test_what_proves_nothing_is_not_marked(busy: Callable[[int], Result]) -> None:
+    events = events_of(busy(500))
+    assert sum("▲" in event["name"] for event in events) == 2
 
 
 def test_processes_are_named_and_kills_are_instants(busy: Callable[[int], Result]) -> None:

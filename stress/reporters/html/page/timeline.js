@@ -5,10 +5,10 @@
 // A place on either scale is a number from 0 to 1; zooming chooses which part of it is shown.
 "use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+  const timelines = JSON.parse(document.getElementById("data").textContent);
   const tip = document.getElementById("tip");
   const SVG = "http://www.w3.org/2000/svg";
-  const BAR_MIN = 4, LANE = 40, THIN = 19, AXIS = 26;
+  const BAR_MIN = 4, LANE = 40, THICK = 24, THIN = 19, ROW = 16, ROWS = 8, AXIS = 26;  // pixels; rows of labels in a lane
 
   function add(parent, name, attributes, text) {
     const made = document.createElementNS(SVG, name);
@@ -67,6 +67,9 @@
 
   function timeline(figure, plan) {
     const canvas = figure.querySelector(".canvas");
+    for (const hidden of figure.querySelectorAll(".tools")) hidden.hidden = false;
+    plan.others = plan.others.map(([lane, a, b, label, outcome, size]) => ({lane, a, b, label, outcome, size, colour: "other",
+      looks: label.includes(" saw ")}));
     const knots = knotsOf(plan);
     const span = Math.max(1, knots[knots.length - 1] - knots[0]);
     const gaps = knots.slice(1).map((knot, k) => knot - knots[k]);
@@ -77,25 +80,27 @@
     function draw() {
       width = canvas.clientWidth || width;
       if (!width) return;
+      const focused = [...canvas.querySelectorAll("[tabindex]")].indexOf(document.activeElement);
       const narrow = width < 560;
       // The witness's processes come first and have room for words; the others are there to be compared with.
-      const left = narrow ? 44 : 124, full = narrow ? LANE + 14 : LANE, own = plan.own_lanes;
-      const busy = others ? plan.others : [];
+      const left = narrow ? 44 : 124, own = plan.own_lanes;
       const lanes = others ? plan.lanes.length : own;
-      const top = row => Math.min(row, own) * full + Math.max(0, row - own) * THIN;
-      const height = top(lanes) + AXIS;
       const u = scale === "time" ? at => at / plan.length : byOrder(plan, knots);
       const x = at => left + (u(at) - view[0]) / (view[1] - view[0]) * (width - left - 6);
-      const y = op => top(op.lane) + (op.lane >= own ? 0 : narrow ? 20 : 8);
-      const thick = 24;
       canvas.textContent = "";
-      const svg = add(canvas, "svg", {viewBox: `0 0 ${width} ${height}`, height, tabindex: 0, role: "img",
-        "aria-label": `Timeline: ${plan.operations.map(op => `${plan.lanes[op.lane].name} ${op.label}`).join("; ")}`});
+      const svg = add(canvas, "svg", {tabindex: 0, role: "group", "aria-label": `Timeline of ${plan.operations.length} ` +
+        "operations; arrow keys move it, + and − zoom, 0 shows all, Tab goes through its operations"});
+      const put = layOut(svg, x, left, narrow, own, lanes);
+      const y = op => put.bars[op.lane];
+      const top = row => put.tops[row];
+      const height = put.tops[lanes] + AXIS;
+      svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+      svg.setAttribute("height", height);
       const clip = `clip-${figure.dataset.finding}`;
       add(add(add(svg, "defs"), "clipPath", {id: clip}), "rect", {x: left, y: 0, width: width - left, height});
       for (let row = 0; row < lanes; row++) {
         const tall = row < own, about = plan.lanes[row].about;
-        if (row % 2 === 0) add(svg, "rect", {class: "lane", x: 0, y: top(row), width, height: tall ? full : THIN});
+        if (row % 2 === 0) add(svg, "rect", {class: "lane", x: 0, y: top(row), width, height: top(row + 1) - top(row)});
         const name = add(svg, "text", {class: tall ? "lane-name" : "lane-about", x: 8, y: top(row) + (tall && !narrow ? 18 : 14)},
           plan.lanes[row].name);
         if (tall && !narrow) add(svg, "text", {class: "lane-about", x: 8, y: top(row) + 32}, about);
@@ -104,34 +109,82 @@
       const inside = add(svg, "g", {"clip-path": `url(#${clip})`});
       axis(svg, inside, x, left, height);
       const bars = add(inside, "g");
-      for (const op of busy) bar(bars, op, x, y, thick, "faint");
-      for (const mark of plan.marks) {
-        if (mark.lane >= lanes) continue;
-        const foot = top(mark.lane) + (mark.lane < own ? full : THIN) - 3;
-        const text = {kill: "✕ killed", pause: "‖ paused", fill: "▦ disk full"}[mark.fault] || mark.fault;
-        add(inside, "text", {class: "stroke-mark", x: x(mark.a), y: foot}, text);
+      if (others) for (const op of plan.others) bar(bars, op, x, y, "faint");
+      for (const [from, to] of plan.links) link(inside, plan.operations[from], plan.operations[to], x, y, THICK);
+      for (const op of plan.operations) bar(inside, op, x, y, op.focus ? "focus" : "");
+      for (const label of put.labels) {
+        const parent = label.op ? label.op.drawn : inside;
+        if (!parent) continue;
+        const text = add(parent, "text", {x: label.x, y: label.y, class: label.style}, label.text);
+        if (label.mark) text.classList.add("stroke-mark");
       }
-      for (const [from, to] of plan.links) link(inside, plan.operations[from], plan.operations[to], x, y, thick);
-      for (const op of plan.operations) bar(inside, op, x, y, thick, op.focus ? "focus" : "");
-      labels(inside, x, y, thick, left);
       pointing(svg, left);
+      if (focused >= 0) (canvas.querySelectorAll("[tabindex]")[focused] || svg).focus();
     }
 
-    function bar(parent, op, x, y, thick, role) {
+    // Where lanes, bars and labels go. A label stands in its bar, or beside it in its lane, or in a row of its own below
+    // the bar: where no other label and no other bar of the witness is. A lane is as high as its labels need.
+    function layOut(svg, x, left, narrow, own, lanes) {
+      const probe = add(svg, "text", {visibility: "hidden"});
+      const long = text => { probe.textContent = text; return probe.getComputedTextLength() + 10; };
+      const put = {tops: [0], bars: [], labels: []};
+      for (let row = 0; row < lanes; row++) {
+        const tall = row < own, barTop = put.tops[row] + (tall ? (narrow ? 20 : 8) : 0);
+        put.bars.push(barTop);
+        const ops = plan.operations.filter(op => op.lane === row);
+        const edges = ops.map(op => [x(op.a), Math.max(x(op.a) + BAR_MIN, x(op.b))]);
+        const taken = [[], ...Array(ROWS).fill().map(() => [])];  // of each row: from, to; the first is the bars' own
+        let rows = 0;
+        const free = (line, from, to, mine) => from >= left && to <= width && taken[line].every(([a, b]) => b <= from || a >= to)
+          && (line > 0 || edges.every(([a, b], at) => at === mine || b <= from || a >= to));
+        const place = (label, from, mine, long) => {
+          const spots = mine === null ? [] : [[edges[mine][1] + 2, 0], [edges[mine][0] - 2 - long, 0]];
+          for (let line = 1; line <= ROWS; line++) spots.push([Math.max(left, Math.min(from, width - long)), line]);
+          const spot = spots.find(([at, line]) => free(line, at, at + long, mine));
+          if (!spot) return;
+          taken[spot[1]].push([spot[0], spot[0] + long]);
+          rows = Math.max(rows, spot[1]);
+          put.labels.push({...label, x: spot[0] + 5, y: barTop + (spot[1] ? THICK + 12 + (spot[1] - 1) * ROW : THICK / 2 + 4)});
+        };
+        if (tall) {
+          ops.forEach((op, at) => {
+            const [a, b] = edges[at];
+            if (a > width || b < left) return;
+            const text = op.label, need = long(text), from = Math.max(a, left), to = Math.min(b, width);
+            if (need <= to - from) put.labels.push({op, text, style: op.looks ? "" : "inside", x: from + 5, y: barTop + THICK / 2 + 4});
+            else place({op, text, style: ""}, from, at, need);
+          });
+        }
+        for (const mark of plan.marks.filter(mark => mark.lane === row)) {
+          const text = {kill: "✕ killed", pause: "‖ paused", fill: "▦ disk full"}[mark.fault] || mark.fault;
+          const at = x(mark.a);
+          if (at < left || at > width) continue;
+          if (tall) place({text, style: "", mark: true}, at, null, long(text));
+          else put.labels.push({text: text[0], style: "", mark: true, x: at, y: barTop + 14});
+        }
+        put.tops.push(put.tops[row] + (tall ? (narrow ? LANE + 10 : LANE) + rows * ROW : THIN));
+      }
+      probe.remove();
+      return put;
+    }
+
+    function bar(parent, op, x, y, role) {
       const a = x(op.a), wide = Math.max(BAR_MIN, x(op.b) - a);
+      op.drawn = null;
       if (a > width + 10 || a + wide < -10) return;
       const looks = op.looks ? " looks" : "", open = op.outcome === "ok" ? "" : " open";
       const group = add(parent, "g", {class: `bar ${op.colour} ${role}${looks}${open}`});
       const inset = role === "faint" ? 5 : 0, small = op.lane >= plan.own_lanes;
-      add(group, "rect", {x: a, y: y(op) + (small ? 4 : inset), width: wide, height: small ? THIN - 8 : thick - 2 * inset, rx: 3});
+      add(group, "rect", {x: a, y: y(op) + (small ? 4 : inset), width: wide, height: small ? THIN - 8 : THICK - 2 * inset, rx: 3});
       if (op.held) {
-        add(group, "rect", {class: "held", x: x(op.held[0]), y: y(op) + thick - 5,
+        add(group, "rect", {class: "held", x: x(op.held[0]), y: y(op) + THICK - 5,
           width: Math.max(2, x(op.held[1]) - x(op.held[0])), height: 4});
       }
       const words = inWords(plan, op);
       if (role !== "faint") {
         group.setAttribute("tabindex", 0);
-        group.setAttribute("aria-label", words);
+        group.setAttribute("role", "img");
+        group.setAttribute("aria-label", words.replaceAll("\n", "; "));
         group.addEventListener("focus", () => {
           const box = group.getBoundingClientRect();
           showTip(words, box.left, box.bottom);
@@ -140,29 +193,7 @@
       }
       group.addEventListener("pointermove", event => showTip(words, event.clientX, event.clientY));
       group.addEventListener("pointerleave", () => { tip.hidden = true; });
-      op.drawn = {group, a, wide};
-    }
-
-    // A label stands in its bar where it fits, else beside it where there is room.
-    function labels(parent, x, y, thick, left) {
-      for (const op of plan.operations) {
-        if (!op.drawn || op.drawn.a > width || op.drawn.a + op.drawn.wide < left) continue;
-        const text = add(op.drawn.group, "text", {y: y(op) + thick / 2 + 4}, op.label);
-        const long = text.getComputedTextLength() + 12;
-        const from = Math.max(op.drawn.a, left), to = Math.min(op.drawn.a + op.drawn.wide, width);
-        if (long <= to - from) {
-          text.setAttribute("x", from + 6);
-          if (!op.looks) text.classList.add("inside");
-        } else if (to + long <= width) {
-          text.setAttribute("x", to + 6);
-        } else if (from - long >= left) {
-          text.setAttribute("x", from - 6);
-          text.setAttribute("text-anchor", "end");
-        } else {
-          text.setAttribute("x", Math.max(left, width - long));
-        }
-        op.drawn.group.parentNode.append(op.drawn.group);
-      }
+      op.drawn = group;
     }
 
     function link(parent, from, to, x, y, thick) {
@@ -263,7 +294,6 @@
         if (!act || event.target !== svg) return;
         event.preventDefault();
         act();
-        canvas.querySelector("svg").focus();
       });
     }
 
@@ -285,7 +315,6 @@
     const box = figure.querySelector("[data-others]");
     box.addEventListener("change", () => { others = box.checked; draw(); });
     box.parentNode.hidden = !plan.others.length;
-    if (plan.hidden) box.parentNode.title = `${plan.hidden.toLocaleString("en")} more are not drawn`;
     if (plan.hidden) box.parentNode.append(` (${plan.hidden.toLocaleString("en")} more are not drawn)`);
     press();
     new ResizeObserver(() => { if (canvas.clientWidth !== width) draw(); }).observe(canvas);
@@ -293,6 +322,6 @@
   }
 
   for (const figure of document.querySelectorAll(".timeline")) {
-    timeline(figure, data.timelines[figure.dataset.finding]);
+    timeline(figure, timelines[figure.dataset.finding]);
   }
 })();

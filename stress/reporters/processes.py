@@ -1,0 +1,19 @@
+"""What a process is called: the same in the page, the trace and the text of a witness."""
+
+from __future__ import annotations
+
+from stress.history.history import ProcessFacts
+from stress.history.record import End
+
+__all__ = ["about_process", "process_name"]
+
+
+def process_name(process: int) -> str:
+    """``p7``: the name that its versions begin with."""
+    return f"p{process}"
+
+
+def about_process(facts: ProcessFacts) -> str:
+    """``python writer``, and how it ended where it did not end as it should."""
+    ended = f", {facts.end}" if facts.end in (End.KILLED, End.HUNG, End.DIED) else ""
+    return f"{facts.language.label} {facts.role}{ended}"
