@@ -28,6 +28,9 @@ from stress.workload.target import load as load_target
 
 __all__ = ["ALWAYS", "Cast", "checkers_named", "known_checkers", "resolve", "scenarios_named", "target_named"]
 
+_PACKAGES = {"flock": "util-linux"}
+"""Program → the package that has it, where that is called otherwise (Debian and most others)."""
+
 ALWAYS = frozenset({"vacuity"})
 """The checkers that look at every history, whatever its files name."""
 
@@ -132,11 +135,12 @@ def _abilities(target: Target) -> tuple[dict[Language, frozenset[str]], list[Ski
         elif shutil.which("bash") is None:
             skipped.append(Skipped(Part.WORKERS, language.label, "bash is missing", "apt-get install bash"))
         else:
-            operations, need_jq = shell.probe(source, shell.environment())
-            if shutil.which("jq") is None and (lacking := sorted(operations & need_jq)):
-                cure = "apt-get install jq"
-                skipped.append(Skipped(Part.WORKERS, language.label, "jq is missing", cure, tuple(lacking)))
-                operations -= need_jq
+            operations, needs = shell.probe(source, shell.environment())
+            for program, needing in needs.items():
+                if shutil.which(program) is None and (lacking := sorted(operations & needing)):
+                    cure = f"apt-get install {_PACKAGES.get(program, program)}"
+                    skipped.append(Skipped(Part.WORKERS, language.label, f"{program} is missing", cure, tuple(lacking)))
+                    operations -= needing
             if operations:
                 able[language] = operations
     return able, skipped

@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -89,14 +90,20 @@ class Target:
         return any(fnmatch.fnmatchcase(base_name, pattern) for pattern in self.residue)
 
     def bash_source(self) -> str:
-        """For a target of commands: the same as Bash functions, which is what a command worker runs."""
+        """For a target of commands: the same as Bash functions, which is what a command worker runs.
+
+        Each command line has a shell of its own, as one that an agent types has: what it does to its shell (``exit``,
+        ``cd``, ``exec``, ``set -e``, ``trap``, ``kill $$``) ends with it.
+        """
         operands = {"write": '<"$2"', "append": '<"$2"'}
         lines = [f"TARGET_DEFINITE=({' '.join(self.commands.get('definite_failures', '').split())})"]
         for operation in OPERATIONS:
             if operation in self.commands and operation != "lock":
                 command = self.commands[operation].replace("{path}", '"$1"').replace("{filter}", '"$(<"$2")"')
-                # Braces: the content is for the whole line, however many commands it has.
-                lines.append(f"target_{operation}() {{\n{{ {command}\n}} {operands.get(operation, '</dev/null')}\n}}")
+                lines.append(
+                    f"target_{operation}() {{\n"
+                    f'bash --norc --noprofile -c {shlex.quote(command)} bash "$@" {operands.get(operation, "</dev/null")}\n}}'
+                )
         return "\n".join(lines) + "\n"
 
 

@@ -23,7 +23,7 @@ from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language, O
 from stress.host.process_tree import die_with_parent
 from stress.workload.payload import document_of, jq_program, log_record, parent_in
 from stress.workload.scenario import Answer, Request
-from stress.workload.target import Target, TargetError
+from stress.workload.target import OPERATIONS, Target, TargetError
 
 __all__ = ["ShellWorker", "probe", "start_shell", "write_commands"]
 
@@ -33,9 +33,10 @@ _MISSING, _NO_DOCUMENT = 66, 65
 
 def write_commands(target: Target, folder: Path) -> Path | None:
     """The Bash file that a worker is to source: the target's own, or one made of its commands; None if it has
-    neither.
+    neither. Raises `TargetError` for a command that is none for Bash.
     """
     if target.commands:
+        _check_syntax(target)
         made = folder / "commands.bash"
         made.write_text(target.bash_source(), encoding="utf-8")
         return made
@@ -51,14 +52,18 @@ def probe(source: Path, environment: dict[str, str]) -> tuple[frozenset[str], fr
         return frozenset(), frozenset()
     script = 'source "$1" || exit 1; declare -F; printf "needs %s\\n" "${TARGET_NEEDS_JQ[@]}"'
     done = subprocess.run(
-        [bash, "--norc", "--noprofile", "-c", script, "bash", str(source)],
+        [bash, "--norc", "--noprofile", "-c", _PROBE, "bash", str(source)],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, timeout=30, check=False,
     )  # fmt: skip
     if done.returncode:
         raise TargetError(f"{str(source)!r} could not be sourced by bash: {done.stderr.strip().splitlines()[-1:]}")
     words = [line.split() for line in done.stdout.splitlines()]
     defined = {line[2].removeprefix("target_") for line in words if len(line) == 3 and line[2].startswith("target_")}
-    return frozenset(defined), frozenset(line[1] for line in words if len(line) == 2 and line[0] == "needs")
+    needs: dict[str, set[str]] = {}
+    for line in words:
+        if len(line) == 3 and line[0] == "needs":
+            needs.setdefault(line[1].removeprefix(_NEEDS).lower(), set()).add(line[2])
+    return frozenset(defined), {program: frozenset(operations) for program, operations in sorted(needs.items())}
 
 
 def start_shell(source: Path, directory: Path, scratch: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
