@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 PACKAGE = os.path.dirname(os.path.abspath(__file__))
 FRONT = "atomic_file_ops.py"
-SHELL = ("atomic-write.sh", "atomicops.pl", "atomicops.sh")
+SHELL = ("atomic-write.sh", "atomicops.sh", "atomicops.pl", "atomicops-seldom.pl", "atomicops-operations.pl")
 
 
 def vendor(directory: Path) -> list[str]:

@@ -201,7 +201,7 @@ _ao_perl() { # _ao_perl OPERATION ARGUMENT...: becomes atomicops.pl
   fi
   unset PERL5OPT PERL5LIB PERLLIB PERL5DB PERL_UNICODE PERLIO PERL_SIGNALS PERL_HASH_SEED_DEBUG
   export LC_ALL=C
-  exec perl "$_ao_program" "${_ao_options[@]}" "$@"
+  exec perl "$_ao_program" "${BASH_VERSINFO[5]}" "${_ao_options[@]}" "$@"
 }
 
 # The copies that bash keeps of the locks' descriptors are closed on exec, and so are copies of these, except those with
