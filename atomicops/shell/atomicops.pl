@@ -21,15 +21,16 @@ our (@old, $unsure, $cwd); # the target's status; whether a check could not tell
 # include/uapi/asm-generic/unistd.h and arch/*/include/uapi/asm/fcntl.h of Linux 6.12. For other machines there are
 # Perl's own modules.
 our ($WRONLY, $RDWR, $CREAT, $EXCL, $NONBLOCK) = (1, 2, 0100, 0200, 04000);
-our $machine = shift @ARGV;
-our ($FSYNC, $LIST, $GET, $SET, $REMOVE, $COPY_RANGE, $RENAME2, $EXIT, $NOFOLLOW)
-    = length pack("P", 0) != 8 ? ()
-    : $machine =~ /^x86_64-.*linux/ ? (74, 196, 193, 190, 199, 326, 316, 231, 0400000)
-    : $machine =~ /^aarch64-.*linux/ ? (82, 13, 10, 7, 16, 285, 276, 94, 0100000)
-    : $machine =~ /^riscv64-.*linux/ ? (82, 13, 10, 7, 16, 285, 276, 94, 0400000)
-    : $machine =~ /^s390x-.*linux/ ? (118, 232, 229, 226, 235, 375, 347, 248, 0400000)
-    : $machine =~ /^p(?:ower)?pc64(?:le)?-.*linux/ ? (118, 217, 214, 211, 220, 379, 357, 234, 0100000)
-    : ();
+my ($cpu, undef, $system) = split /-/, shift @ARGV;
+our ($FSYNC, $LIST, $GET, $SET, $REMOVE, $COPY_RANGE, $RENAME2, $EXIT, $NOFOLLOW) = length pack("P", 0) == 8
+    && $system eq "linux" ? split(/ /, {
+        x86_64 => "74 196 193 190 199 326 316 231 131072",
+        aarch64 => "82 13 10 7 16 285 276 94 32768",
+        riscv64 => "82 13 10 7 16 285 276 94 131072",
+        s390x => "118 232 229 226 235 375 347 248 131072",
+        powerpc64le => "118 217 214 211 220 379 357 234 32768",
+    }->{$cpu} // "") : ();
+$_ += 0 for $FSYNC, $LIST, $GET, $SET, $REMOVE, $COPY_RANGE, $RENAME2, $EXIT; # syscall must not take them for texts
 other_machine() if !$FSYNC;
 
 sub AUTOLOAD {

@@ -54,7 +54,24 @@ done
 [[ $_ao_program == */* ]] || _ao_program=./$_ao_program
 _ao_program=${_ao_program%/*}/atomicops.pl
 [[ $_ao_program == /* ]] || _ao_program=$PWD/$_ao_program
-_ao_now='' _ao_held=() # the locks of the with_locks that are running in this shell, outermost first
+_ao_now='' _ao_depth=0 # how deep we are in with_locks, and the locks of those, outermost first
+_ao_held=() _ao_options=()
+
+_ao_perl() { # _ao_perl OPERATION ARGUMENT...: becomes atomicops.pl
+  POSIXLY_CORRECT=1
+  unset -f hash printf
+  set +eux
+  [[ ${FUNCNAME[*]} != *_ao_locked* ]] || _ao_pass_locks
+  if ! hash perl 2>/dev/null; then
+    printf 'atomicops: perl: this program is missing; install the package perl\n' >&2
+    exit 69
+  fi
+  unset PERL5OPT PERL5LIB PERLLIB PERL5DB PERL_UNICODE PERLIO PERL_SIGNALS PERL_HASH_SEED_DEBUG
+  export LC_ALL=C
+  exec perl "$_ao_program" "${BASH_VERSINFO[5]}" "${_ao_options[@]}" "$@"
+}
+
+[[ -z ${_ao_alone-} ]] || return 0 # atomic-write.sh needs no more, and it takes time to read on
 
 # Each of these first keeps BASH_COMMAND. It is that very command, unless a trap is running: then it is the command that
 # the trap has interrupted.
@@ -181,32 +198,17 @@ _ao_print() {
 
 _ao_receive() {
   LC_ALL=C # to count bytes
-  _ao_perl --bytes "$((${#1} + 1))" "${@:2}"
+  _ao_options=(--bytes "$((${#1} + 1))")
+  _ao_perl "${@:2}"
 }
 
-_ao_perl() { # _ao_perl OPERATION ARGUMENT...: becomes atomicops.pl
-  POSIXLY_CORRECT=1
-  unset -f hash printf
-  set +eux
-  _ao_options=()
-  _ao_count_locks
-  if ((_ao_depth > 0)); then
-    # shellcheck disable=SC2016 # the text itself
-    [[ $_ao_now == '_ao_now=$BASH_COMMAND' || $_ao_now == exit* ]] || _ao_options=(--trap)
-    _ao_pass_locks
-  fi
-  if ! hash perl 2>/dev/null; then
-    printf 'atomicops: perl: this program is missing; install the package perl\n' >&2
-    exit 69
-  fi
-  unset PERL5OPT PERL5LIB PERLLIB PERL5DB PERL_UNICODE PERLIO PERL_SIGNALS PERL_HASH_SEED_DEBUG
-  export LC_ALL=C
-  exec perl "$_ao_program" "${BASH_VERSINFO[5]}" "${_ao_options[@]}" "$@"
-}
 
 # The copies that bash keeps of the locks' descriptors are closed on exec, and so are copies of these, except those with
 # the numbers 0, 1 and 2: each goes by way of 0.
-_ao_pass_locks() {
+_ao_pass_locks() { # adds to _ao_options
+  _ao_count_locks
+  # shellcheck disable=SC2016 # the text itself
+  [[ $_ao_now == '_ao_now=$BASH_COMMAND' || $_ao_now == exit* ]] || _ao_options+=(--trap)
   if { : <&0; } 2>/dev/null; then
     exec {_ao_input}<&0
   fi
