@@ -75,7 +75,9 @@ def display(path: object) -> str:
 
 def failed(error: OSError, given: object, step: str = "", todo: str = "") -> OSError:
     """The same error, naming the path that the caller gave, the step that failed, and a remedy if it is not permitted."""
-    error.filename, error.filename2 = given, None
+    error.filename = given
+    if error.filename2 is not None:
+        del error.filename2
     if step:
         error.strerror = f"{step}: {error.strerror}"
     if todo and error.errno in NOT_PERMITTED:

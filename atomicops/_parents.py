@@ -28,7 +28,8 @@ def make_directories(path: bytes, at: int | None, durable: bool) -> None:
             pass
         if durable:
             parent = os.path.dirname(directory) or b"."
-            sync_directory(open_owned(parent, os.O_RDONLY | os.O_DIRECTORY, dir_fd=at).fileno())
+            own = open_owned(parent, os.O_RDONLY | os.O_DIRECTORY, dir_fd=at)
+            sync_directory(own.fileno())
 
 
 def _exists(path: bytes, at: int | None) -> bool:
