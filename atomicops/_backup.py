@@ -183,8 +183,12 @@ def _keep(writer: Writer, fill: Callable[[int], None], model: Target, suffix: by
         now = int(time.time())
         suffix = b"%d" % max(now, seconds)
         counter = taken + 1 if now <= seconds else 0
-    elif _is_of_another(place, place.name + b"." + suffix + b".bak", end, [os.fsencode(n) for n in os.listdir(place.fd)]):
-        raise ValueError(f"with the suffix {os.fsdecode(suffix)!r} it would be the backup of another file that is there")
+    elif _is_of_another(
+        place, place.name + b"." + suffix + b".bak", end, [os.fsencode(n) for n in os.listdir(place.fd)]
+    ):
+        raise ValueError(
+            f"with the suffix {os.fsdecode(suffix)!r} it would be the backup of another file that is there"
+        )
     name = b""
 
     def fill_and_date(fd: int) -> None:

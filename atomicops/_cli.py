@@ -84,6 +84,8 @@ def main(argv: Sequence[str]) -> int:
     if unknown:
         options = [option for action in commands[argv[0]]._actions for option in action.option_strings]
         parser.error(f"unknown argument {unknown[0]!r}{_meant(unknown[0].partition('=')[0], options)}")
+    if getattr(arguments, "file", None) == "":
+        return _exits.complain(_exits.USAGE, "''", "an empty path", "name a file")
     arguments.command = command
     run: Callable[[argparse.Namespace], int] = arguments.run
     return _exits.guarded(lambda: run(arguments), getattr(arguments, "file", None))
@@ -319,7 +321,13 @@ def _recover(a: argparse.Namespace) -> int:
         timeout=a.timeout,
     )
     _exits.show(done.report())
-    return 0 if done.ok else _exits.MISSING if done.status == "missing" else _exits.DATA
+    if done.ok:
+        return 0
+    if done.status != "missing":
+        return _exits.complain(_exits.DATA, a.file, "corrupt, and no valid backup (unchanged)", "write it anew")
+    if done.restored_from is None:
+        return _exits.complain(_exits.MISSING, a.file, "missing, and no valid backup", "check the name")
+    return _exits.complain(_exits.MISSING, a.file, "missing (unchanged)", "restore it with --restore-missing")
 
 
 def _sweep(a: argparse.Namespace) -> int:

@@ -21,7 +21,7 @@ _DIGITS_MAX = 4300  # int() refuses more by default: they are left to `decimal`
 _space = re.compile(r"[ \t\n\r]*").match
 _number = re.compile(r"(-?(?:0|[1-9][0-9]*))(\.[0-9]+)?([eE][-+]?[0-9]+)?").match
 _strings = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_string = json.decoder.scanstring
+_string = json.decoder.scanstring  # type: ignore[attr-defined]
 _CONSTANTS = (("true", True), ("false", False), ("null", None))
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 

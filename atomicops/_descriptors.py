@@ -38,7 +38,7 @@ else:
     from _io import _IOBase as IOBase
 
 # These two take any descriptor, and are the only ones whose destructor closes it without a warning and in C.
-_own: Callable[[int], Descriptor] = (select.epoll if hasattr(select, "epoll") else select.kqueue).fromfd
+_own: Callable[[int], Descriptor] = (getattr(select, "epoll", None) or getattr(select, "kqueue")).fromfd
 call_close = methodcaller("close")
 
 
@@ -61,7 +61,7 @@ class Leaving(IOBase):
 
     leave: Callable[[], Any]
     closed = True  # or the destructor of IOBase would call `close` once more
-    close = property(attrgetter("leave"))  # type: ignore[assignment]
+    close = property(attrgetter("leave"))
 
 
 def closer(things: list[Any]) -> Callable[[], None]:

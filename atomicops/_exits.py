@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import _signal
 import errno
 import os
+import signal
 import sys
 
 from ._errors import (
@@ -138,7 +138,7 @@ def _name(error: OSError, path: object) -> object:
     return path if error.filename is None else error.filename
 
 
-_ENDING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def catch_signals() -> None:
@@ -146,12 +146,12 @@ def catch_signals() -> None:
 
     def stop(number: int, _: object) -> None:
         for other in _ENDING:
-            _signal.signal(other, _signal.SIG_IGN)
+            signal.signal(other, signal.SIG_IGN)
         raise Signalled(number)
 
     for number in _ENDING:
-        if _signal.getsignal(number) is not _signal.SIG_IGN:
-            _signal.signal(number, stop)
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
 
 
 def keep_standard_descriptors() -> None:
@@ -164,8 +164,8 @@ def keep_standard_descriptors() -> None:
 def end(code: int, signalled: int | None = None) -> NoReturn:
     """End the process: with the exit code or, as if nobody had caught it, by the signal."""
     for number in _ENDING:
-        if _signal.getsignal(number) is not _signal.SIG_IGN or number == signalled:
-            _signal.signal(number, _signal.SIG_DFL)
+        if signal.getsignal(number) is not signal.SIG_IGN or number == signalled:
+            signal.signal(number, signal.SIG_DFL)
     if signalled is not None:
         os.kill(os.getpid(), signalled)
     sys.exit(code)

@@ -66,9 +66,7 @@ def _exact(text: str) -> float:
 _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
 # Of what is going to be written again.
-_decode_all = json.JSONDecoder(
-    parse_constant=_refuse_constant, object_pairs_hook=_all_pairs, parse_float=_exact
-).decode
+_decode_all = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_all_pairs, parse_float=_exact).decode
 # Only to know whether it is JSON: nobody wants the numbers.
 _scan = json.JSONDecoder(parse_int=len, parse_float=len, parse_constant=_refuse_constant).decode
 

@@ -10,6 +10,7 @@ import _thread
 import errno
 import fcntl
 import os
+import stat as st
 import sys
 import time
 from _operator import methodcaller
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from functools import partial
     from types import FrameType
-    from typing import Any
+    from typing import Any, NoReturn
 
     from ._descriptors import Descriptor
     from ._errors import Path
@@ -68,11 +69,13 @@ class Carrier:
 class Hold(Carrier):
     """A lock that a thread takes, or has.
 
-    Attributes: ``thread`` and ``pid`` of the taker; ``is_group`` whether the caller groups steps by it, and
-    ``handler`` the frame of the signal handler in which he began to; ``operation`` the one of ours under way in it.
+    Attributes: ``thread`` and ``pid`` of the taker; ``is_group`` whether the caller groups steps by it, and in what
+    ``directory``; ``handler`` the frame of the signal handler in which he began to; ``operation`` the one of ours under
+    way in it.
     """
 
-    __slots__ = ("fd", "handler", "is_group", "name", "operation", "pid", "status", "thread")
+    __slots__ = ("directory", "fd", "handler", "is_group", "name", "operation", "pid", "status", "thread")
+    directory: tuple[int, int]
     fd: int
     name: bytes
     status: os.stat_result
@@ -148,14 +151,16 @@ def acquire(
             got = _try(hold, place)
             hold.status = status = os.fstat(hold.fd)
             hold.key = (status.st_dev, status.st_ino)
-            if status.st_mode & 0o170000 != 0o100000:
-                lock = os.fsdecode(place.beside(hold.name))
-                fail(errno.EINVAL, f"the lock {lock} is not a regular file", place.given, f"remove {lock}, which is no lock")
-            if not got:
+            if not st.S_ISREG(status.st_mode):
+                _refuse_kind(hold, place)
+            if is_group:
+                hold.directory = _identity(place.fd)
+            if not got or len(_carriers) > 1:
                 outer = _held_here(hold, place)
                 if outer is not None:
                     hold.close()
                     return outer, True
+            if not got:
                 _wait(hold, timeout, place)
                 status = os.fstat(hold.fd)
             if status.st_nlink:
@@ -274,17 +279,29 @@ def _make(hold: Hold, place: Place) -> bool:
 
 
 def _not_opened(error: OSError, hold: Hold, place: Place) -> OSError:
+    if error.errno == errno.ENXIO:  # a socket
+        _refuse_kind(hold, place)
     lock = "the lock " + os.fsdecode(place.beside(hold.name))
     return failed(error, place.given, f"opening {lock}", f"make {lock} readable and writable")
 
 
+def _refuse_kind(hold: Hold, place: Place) -> NoReturn:
+    lock = "the lock " + os.fsdecode(place.beside(hold.name))
+    fail(errno.EINVAL, f"{lock} is not a regular file", place.given, f"remove {lock}, which is no lock")
+
+
 def _held_here(hold: Hold, place: Place) -> Hold | None:
-    """The hold that this thread has of the same lock, if the caller groups steps by it."""
+    """The hold that this thread has of the same lock, if the caller groups steps by it.
+
+    Raises LockLost where he does so by a lock file that has been replaced meanwhile.
+    """
     for reference in tuple(_carriers):
         other = reference()
         if other is hold or not isinstance(other, Hold) or other.thread is not hold.thread or not other.is_open():
             continue
         if (other.key or _identity(other.fd)) != hold.key:
+            if other.is_group and other.name == hold.name and other.directory == _identity(place.fd):
+                other.prove(place)
             continue
         operation = None if other.operation is None else other.operation()
         if not other.is_group or (operation is not None and not operation.place.own.closed):

@@ -127,7 +127,7 @@ class Writer(Leaving):
         """Call ``publish`` with the name, the descriptor and the first status of a finished temp file: content,
         attributes (those of ``model``), synced. Whatever happens, there is no temp file afterwards.
         """
-        place, own = self.place, None
+        place, own, mine = self.place, None, None
         source, status = model
         mode = 0o666 if status is None else status.st_mode & 0o700  # wider only when it is complete
         name = temp_name(place.name)
@@ -149,11 +149,14 @@ class Writer(Leaving):
                 sync_file(fd)
             else:  # NFS reports a full quota when a descriptor is closed
                 list(map(os.close, map(os.dup, (fd,))))
+            if not self._is_at(name, mine):
+                raise OSError(errno.ESTALE, "its temp file has been removed or replaced by somebody")
             publish(name, fd, mine)
             unlock(fd)  # of what may be the target now; a child by fork may have the same description
         except BaseException as error:
             try:
-                os.unlink(name, dir_fd=place.fd)
+                if mine is None or self._is_at(name, mine):
+                    os.unlink(name, dir_fd=place.fd)
             except OSError:
                 pass  # it has become the target; or else the first error matters more, and a sweep knows the file
             if isinstance(error, OSError) and error.filename is not self.given:
@@ -179,13 +182,18 @@ class Writer(Leaving):
             os.rename(name, place.name, src_dir_fd=place.fd, dst_dir_fd=place.fd)
         except OSError as error:
             # Over a network the answer can be lost and the deed done: then the target is what the temp file was.
-            now = place.stat()
-            if now is None or (now.st_dev, now.st_ino) != (mine.st_dev, mine.st_ino):
-                if error.errno == errno.ENOENT:
-                    error = OSError(errno.ESTALE, "its temp file has been removed by somebody")
+            if not self._is_at(place.name, mine):
                 todo = f"make the directory {place.show()} writable"
                 raise failed(error, self.given, "renaming onto it", todo) from None
         self._seen = None
+
+    def _is_at(self, name: bytes, status: os.stat_result) -> bool:
+        """Whether this name leads to the file of this status."""
+        try:
+            found = os.stat(name, dir_fd=self.place.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return (found.st_dev, found.st_ino) == (status.st_dev, status.st_ino)
 
 
 def _state(status: os.stat_result | None) -> tuple[int, ...]:

@@ -14,7 +14,6 @@ this way, and 10 % by trying.
 
 from __future__ import annotations
 
-import _signal
 import _thread
 import fcntl
 import time
@@ -24,7 +23,11 @@ from ._descriptors import duplicate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
+
     from ._descriptors import Descriptor
+else:
+    import _signal as signal  # without the enumerations
 
 _TRY_S = 0.005
 _PAUSE_S_FIRST, _PAUSE_S_MAX = 0.00005, 0.0005
@@ -45,7 +48,7 @@ class _Waiter(_lock.Carrier):
         _thread.start_new_thread(self._run, ())
 
     def _run(self) -> None:
-        _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())  # they are for the thread that waits for us
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the thread that waits for us
         try:
             fcntl.flock(_open(self).fileno(), fcntl.LOCK_EX)
         except OSError as error:

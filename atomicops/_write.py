@@ -80,7 +80,8 @@ def check_json_target(data: bytes, path: Path) -> None:
     """Raise ValueError where ``path`` is named ``.json`` and ``data`` is not one JSON value."""
     name = os.fspath(path)
     if name.endswith(".json") if isinstance(name, str) else name.endswith(b".json"):
-        from ._json import CannotCheck, why_not_json
+        from ._errors import CannotCheck
+        from ._json import why_not_json
 
         try:
             reason = why_not_json(data)

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import pickle
-import sys
 from pathlib import Path
 
 import pytest
