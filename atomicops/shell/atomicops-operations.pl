@@ -1,5 +1,7 @@
 # The operations beside replacing a file: see atomicops.pl.
 
+use strict;
+
 our ($op, $shown, $dir, $name, $lock, $is_json, $sync, $wait, $check, $tmp, $done, $helper, %held, $trap, $bytes, $by_group);
 our (@old, $unsure, $cwd, $WRONLY, $RDWR, $CREAT, $EXCL, $NONBLOCK, $NOFOLLOW);
 our ($FSYNC, $LIST, $GET, $SET, $REMOVE, $COPY_RANGE, $RENAME2, $EXIT);
@@ -219,7 +221,8 @@ sub copies {
         my ($seconds, $counter) = $suffix =~ /\A(\d{10})(?:\.([1-9]\d{0,8}))?\z/a;
         push @found, [$copy, (Time::HiRes::stat($copy))[9] // next, $seconds // 0, $counter // 0];
     }
-    return sort { $b->[1] <=> $a->[1] || $b->[2] <=> $a->[2] || $b->[3] <=> $a->[3] || $b->[0] cmp $a->[0] } @found;
+    @found = sort { $b->[1] <=> $a->[1] || $b->[2] <=> $a->[2] || $b->[3] <=> $a->[3] || $b->[0] cmp $a->[0] } @found;
+    return @found;
 }
 
 sub keep_copy { # keep_copy SUFFIX, KIND, FILL: a copy under a free name, made later than all there are; returns its name
@@ -228,9 +231,9 @@ sub keep_copy { # keep_copy SUFFIX, KIND, FILL: a copy under a free name, made l
     make_temp($fill);
     if (@before) { # their order is that of their mtimes, whatever the clock says
         for my $step (0.00001, 1, 2, 4) {
-            last if (Time::HiRes::stat(*T))[9] > $before[0][1];
+            last if (Time::HiRes::stat(\*T))[9] > $before[0][1];
             my $later = $step < 1 ? $before[0][1] + $step : int($before[0][1]) + $step;
-            Time::HiRes::utime($later, $later, *T) or fails("setting its time");
+            Time::HiRes::utime($later, $later, \*T) or fails("setting its time");
         }
         $sync eq "none" || fsync(*T) or fails("syncing");
     }
@@ -283,40 +286,48 @@ sub recover_file {
     my %how;
     my @files = grep { !/\A--(restore-missing|backup)\z/ || !++$how{$1} } @_;
     @files == 1 or usage("atomic_recover", "called with the wrong arguments", "atomic_recover FILE [--restore-missing] [--backup]");
-    resolve($files[0]) or return report(66, "$shown: missing, and no valid backup");
+    resolve($files[0]) or missing();
     if (!$how{"restore-missing"} && !lstat $name) { # nothing to do, so no lock is left behind
         my ($good, @said) = newest_valid();
-        return report(66, $good ? "$shown: missing" : "$shown: missing, and no valid backup", @said,
-            $good ? "  newest valid backup $dir$good: not restored, because it was not asked for" : ());
+        none_valid(@said) if !$good;
+        report("$shown: missing", @said, "  newest valid backup $dir$good: not restored, because it was not asked for");
+        bail(66, "missing (unchanged)", "restore it with --restore-missing");
     }
     my $there = begin(0);
     my $data = $there ? slurp(*S, "reading it") : "";
     my $why = $there ? why_not_json($data) : "";
     unsure("it", $why) if $unsure;
     my @safety = $how{backup} ? (\&safety_backup) : ();
-    return report(0, "$shown: valid, nothing to do", map { $_->() } @safety) if $there && !$why;
+    return report("$shown: valid, nothing to do", map { $_->() } @safety) if $there && !$why;
     my ($good, @said) = newest_valid();
     if (!$there) {
-        return report(66, "$shown: missing, and no valid backup", @said) if !$good;
+        none_valid(@said) if !$good;
         restore($good);
-        return report(0, "$shown: missing", @said, "  restored from $dir$good", map { $_->() } @safety);
+        return report("$shown: missing", @said, "  restored from $dir$good", map { $_->() } @safety);
     }
     my @read = @old;
     @old = sysopen(S, $name, $RDWR | $NOFOLLOW | $NONBLOCK) ? stat S : not_opened($RDWR);
     @old && $old[3] == 1 or may_not_replace();
     changed() if !same(@read, @old) || $read[7] != $old[7] || $read[9] != $old[9];
     my $kept = "  the corrupt bytes are kept in $dir" . evidence($data);
-    return report(65, "$shown: corrupt ($why), and no valid backup; left as it is", @said, $kept) if !$good;
+    if (!$good) {
+        report("$shown: corrupt ($why), and no valid backup; left as it is", @said, $kept);
+        bail(65, "corrupt, and no valid backup (unchanged)", "write it anew");
+    }
     restore($good);
-    return report(0, "$shown: was corrupt ($why)", @said, "  restored from $dir$good", $kept, map { $_->() } @safety);
+    return report("$shown: was corrupt ($why)", @said, "  restored from $dir$good", $kept, map { $_->() } @safety);
+}
+
+sub none_valid {
+    report("$shown: missing, and no valid backup", @_);
+    bail(66, "missing, and no valid backup", "check the name");
 }
 
 sub report {
-    my ($status, @lines) = @_;
+    my (@lines) = @_;
     for (@lines) { s/([\0-\37\177])/sprintf "\\x%02x", ord $1/ge }
     $done = 1;
-    say_all(join "", map { "$_\n" } @lines);
-    return $status;
+    return say_all(join "", map { "$_\n" } @lines);
 }
 
 sub read_copy {
@@ -328,12 +339,11 @@ sub read_copy {
 sub newest_valid { # the name of the newest valid backup, and what is to be said of newer ones
     my @found = copies("bak", neighbours());
     my @said;
-    if (@found > 1 && $found[0][1] == $found[-1][1]) {
-        @said = "  all backups have one time; their order is that of the times in their names";
-    }
+    my @by_name = @found > 1 && $found[0][1] == $found[-1][1]
+        ? "  the newest by its name, for the backups' modification times say nothing" : ();
     for my $copy (@found) {
         my $why = why_not_json(read_copy($copy->[0]));
-        return $copy->[0], @said if !$why;
+        return $copy->[0], @said, @by_name if !$why;
         unsure("its backup $dir$copy->[0]", $why) if $unsure;
         push @said, "  skipped backup $dir$copy->[0]: corrupt too";
     }
@@ -389,7 +399,7 @@ sub sweep {
             }
             elsif (is("ENOENT")) { next }
         }
-        report(0, "$state $prefix$temp");
+        report("$state $prefix$temp");
         close L;
     }
     return 0;

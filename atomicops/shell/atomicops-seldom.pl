@@ -1,6 +1,8 @@
 # What replacing a file seldom needs: see atomicops.pl. Errors and their messages, a lock that has to be made or waited for,
 # owners, ACLs and attributes that differ, closed descriptors, other machines.
 
+use strict;
+
 our ($op, $shown, $dir, $name, $lock, $is_json, $sync, $wait, $check, $tmp, $done, $helper, %held, $trap, $bytes, $by_group);
 our (@old, $unsure, $cwd, $WRONLY, $RDWR, $CREAT, $EXCL, $NONBLOCK, $NOFOLLOW);
 our ($FSYNC, $LIST, $GET, $SET, $REMOVE, $COPY_RANGE, $RENAME2, $EXIT);
@@ -35,14 +37,6 @@ sub bail {
     leave($status);
 }
 
-
-sub discard {
-    my ($there, $gone) = ($tmp, $helper);
-    $tmp = $helper = "";
-    unlink $there if $there ne "";
-    kill "KILL", $gone if $gone;
-    return;
-}
 
 
 sub is { # whether the last error is one of these
@@ -195,8 +189,7 @@ sub sha256 {
     my $pid = open(my $sum, "-|") // fails("starting a process");
     if (!$pid) {
         if (!(open(STDIN, "-|") // leave(127))) { print STDOUT $data; leave(0) }
-        exec { "sha256sum" } "sha256sum";
-        leave(127);
+        exec { "sha256sum" } "sha256sum" or leave(127);
     }
     my $said = slurp($sum, "reading from sha256sum");
     close $sum or bail(69, "sha256sum is missing (unchanged)", "install the package coreutils");
@@ -350,6 +343,8 @@ sub wait_for_lock { # a fair share beside others that block; the timeout needs n
     return;
 }
 
+sub lock_busy { return is("EAGAIN") ? 0 : no_flock() }
+
 sub no_flock {
     my $why = "the lock $lock: $! (unchanged)";
     bail(74, $why, is(qw(ENOLCK EOPNOTSUPP ENOSYS EINVAL))
@@ -373,17 +368,18 @@ sub widen_lock { # who may write the file, or make it, may take its lock
 }
 
 sub open_lock { # no open that can block; false where it has gone meanwhile
-    my ($create) = @_;
+    my ($create, $failed) = @_; # FAILED: the first try, with the reason in $!
     for my $try (1 .. 20) {
-        return 0 if sysopen L, $lock, $RDWR | $NOFOLLOW | $NONBLOCK;
+        return 0 if !$failed && sysopen L, $lock, $RDWR | $NOFOLLOW | $NONBLOCK;
+        $failed = 0;
         if (is("ENOENT")) {
             return -1 if !$create;
             return 1 if sysopen L, $lock, $RDWR | $CREAT | $EXCL | $NOFOLLOW | $NONBLOCK, 0666;
-            next if is("EEXIST");
+            is("EEXIST") ? next : fails_in_directory("the lock $lock");
         }
         if (is("ENAMETOOLONG") && $lock !~ /\A\.~/) { $lock = "." . stem($name, 1) . ".lock"; next }
         no_lock() if is(qw(ELOOP ENXIO EISDIR));
-        fails_in_directory("the lock $lock") if is("EROFS") || !-e $lock;
+        fails_in_directory("the lock $lock") if is("EROFS");
         fails("the lock $lock") if !is(qw(EACCES EPERM));
         return 0 if sysopen L, $lock, $NOFOLLOW | $NONBLOCK; # flock(2) needs no right to write
         select undef, undef, undef, 0.002 if $try < 20; # a lock that has just been made gets its reach in a moment
@@ -392,9 +388,10 @@ sub open_lock { # no open that can block; false where it has gone meanwhile
 }
 
 sub take_lock { # all the ways to have it; true where it has just been made. Without waiting: false where it is not to be had
-    my ($nowait) = @_;
+    my ($nowait, $failed) = @_;
     while (1) {
-        my $new = open_lock(!$nowait);
+        my $new = open_lock(!$nowait, $failed);
+        $failed = 0;
         return 0 if $new < 0;
         my @ours = stat L;
         -f _ or no_lock();
@@ -456,15 +453,15 @@ sub dress {
         return if $for_lock;
         bail(73, "its group $old[5] cannot be kept (unchanged)", "join the group $old[5], or append in place");
     }
-    if ($got[4] != $old[4] && owner_loses($mode, $acl, $got[5] == $old[5])) { $acl = acl_with_owner($mode, $acl) }
+    if ($got[4] != $old[4] && owner_differs($mode, $acl, $got[5] == $old[5])) {
+        $mode & 0200 or owner_refuses($for_lock) or return; # its new owner would lose what he has
+        $acl = acl_with_owner($mode, $acl);
+    }
     if (defined $acl) {
         $acl = acl_of(map { [$_->[0], $_->[1] & 6, $_->[2]] } acl_entries($acl)) if $for_lock;
         if (!set_xattr($to, $ACL, $acl)) {
             return if $for_lock;
-            if ($got[4] != $old[4]) {
-                my $owner = getpwuid($old[4]) // $old[4];
-                bail(73, "its owner $owner would be locked out (unchanged)", "put $owner into the group, or append in place");
-            }
+            owner_refuses() if $got[4] != $old[4];
             fails("setting its ACL", "see to the attributes of the file");
         }
         my ($acl_mask) = grep { $_->[0] == 0x10 } acl_entries($acl);
@@ -487,6 +484,14 @@ sub dress {
     return;
 }
 
+sub owner_refuses {
+    my ($for_lock) = @_;
+    return 0 if $for_lock;
+    my $owner = getpwuid($old[4]) // $old[4];
+    bail(73, "its owner $owner could not do with it what he can now (unchanged)",
+        "put $owner into the group, or append in place");
+}
+
 sub attributes_by_program { # of Linux, where the numbers of the calls are not known
     my $from = @{[lstat $name]} ? $name : return;
     system({ "cp" } "cp", "--attributes-only", "--preserve=mode,ownership,xattr", "--", "./$from", "./$tmp") == 0
@@ -494,13 +499,16 @@ sub attributes_by_program { # of Linux, where the numbers of the calls are not k
     return;
 }
 
-sub owner_loses { # the owner of old, when the file becomes somebody else's
+sub owner_differs { # whether the old owner could do more, or less, when the file becomes somebody else's
     my ($mode, $acl, $group_kept) = @_;
-    my $had = $mode >> 6 & 7;
-    return 0 if $old[4] == 0 || ($mode & 7 & $had) == $had && !defined $acl;
-    return 1 if defined $acl || !$group_kept || ($mode >> 3 & $had) != $had;
-    my ($login, $group) = (getpwuid $old[4])[0, 3];
-    return 0 if defined $group && $group == $old[5];
+    my ($had, $group, $other) = ($mode >> 6 & 7, $mode >> 3 & 7, $mode & 7);
+    return 0 if $old[4] == 0;
+    return 1 if defined $acl;
+    return $other != $had if !$group_kept;
+    return 1 if $group != $had;
+    return 0 if $other == $had;
+    my ($login, $primary) = (getpwuid $old[4])[0, 3];
+    return 0 if defined $primary && $primary == $old[5];
     my $members = (getgrgid $old[5])[3] // "";
     return !(defined $login && grep { $_ eq $login } split " ", $members);
 }

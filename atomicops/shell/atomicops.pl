@@ -14,7 +14,7 @@ our ($op, $shown, $dir, $name, $lock, $is_json); # the operation; the file as gi
 our ($sync, $wait, $check) = @ENV{qw(ATOMICOPS_DURABILITY ATOMICOPS_LOCK_TIMEOUT ATOMICOPS_VALIDATE)};
 our ($tmp, $done, $helper) = ("", 0, 0); # the temp file that is there, whether it is published, a child that waits
 our (%held, $trap, $bytes, $by_group); # what the calling shell has
-our (@old, $unsure, $cwd); # the target's status; whether a check could not tell; where we came from
+our (@old, $unsure, $cwd, $keeper); # the target's status; whether a check could not tell; kept open
 
 # Calls that Perl has no function for go by number: fsync, flistxattr, fgetxattr, fsetxattr, fremovexattr,
 # copy_file_range, renameat2, exit_group; and the flag O_NOFOLLOW. Source: arch/*/kernel/syscalls/*.tbl,
@@ -23,7 +23,7 @@ our (@old, $unsure, $cwd); # the target's status; whether a check could not tell
 our ($WRONLY, $RDWR, $CREAT, $EXCL, $NONBLOCK) = (1, 2, 0100, 0200, 04000);
 my ($cpu, undef, $system) = split /-/, shift @ARGV;
 our ($FSYNC, $LIST, $GET, $SET, $REMOVE, $COPY_RANGE, $RENAME2, $EXIT, $NOFOLLOW) = length pack("P", 0) == 8
-    && $system eq "linux" ? split(/ /, {
+    && ($system // "") eq "linux" ? split(/ /, {
         x86_64 => "74 196 193 190 199 326 316 231 131072",
         aarch64 => "82 13 10 7 16 285 276 94 32768",
         riscv64 => "82 13 10 7 16 285 276 94 131072",
@@ -40,6 +40,7 @@ sub AUTOLOAD {
         require $0 =~ s/\.pl\z/-$part.pl/r;
         last if defined &$AUTOLOAD;
     }
+    defined &$AUTOLOAD or die "$AUTOLOAD: no such function\n";
     $! = $error;
     goto &$AUTOLOAD;
 }
@@ -57,6 +58,13 @@ sub stopped { # by a signal: unless all is done, as if we had never been
     discard();
     $SIG{$signal} = "DEFAULT";
     kill $signal, $$;
+}
+
+sub discard { # here, for a signal may come while another file is being compiled
+    my ($there, $gone) = ($tmp, $helper);
+    ($tmp, $helper) = ("", 0);
+    unlink $there if $there ne "";
+    kill "KILL", $gone if $gone;
 }
 
 sub same { return @_ > 13 && $_[0] == $_[13] && $_[1] == $_[14] } # two results of stat: one inode
@@ -147,8 +155,9 @@ sub begin { # begin MODE of opening, MUST EXIST: with the lock; S is the file, a
     my ($mode, $must_exist) = @_;
     $sync ne "full" || sysopen D, ".", 0 or directory_unreadable();
     missing() if $must_exist && !lstat $name;
-    my @lock = sysopen(L, $lock, $RDWR | $NOFOLLOW | $NONBLOCK) && flock(L, 6) ? stat L : ();
-    my $new = @lock && -f _ && !%held && same(@lock, lstat $lock) ? 0 : take_lock();
+    my $opened = sysopen L, $lock, $RDWR | $NOFOLLOW | $NONBLOCK;
+    my @lock = $opened && (flock(L, 6) || lock_busy()) ? stat L : ();
+    my $new = @lock && -f _ && !%held && same(@lock, lstat $lock) ? 0 : take_lock(0, !$opened);
     @lock = stat L if $new || !@lock;
     @old = sysopen(S, $name, $mode | $NOFOLLOW | $NONBLOCK) ? stat S : not_opened($mode);
     if (@old) { -f _ && ($mode == 0 || $old[3] == 1) or may_not_replace() }
@@ -190,7 +199,7 @@ sub fsync {
 sub close_temp { # here NFS reports a full quota; a copy of the descriptor keeps the temp file locked
     my @temp = stat T;
     same(@temp, lstat $tmp) or temp_lost();
-    open K, ">&", *T and close T or fails("closing");
+    open $keeper, ">&", *T and close T or fails("closing");
     return @temp;
 }
 

@@ -65,6 +65,9 @@ _ao_perl() { # _ao_perl OPERATION ARGUMENT...: becomes atomicops.pl
   if ! hash perl 2>/dev/null; then
     printf 'atomicops: perl: this program is missing; install the package perl\n' >&2
     exit 69
+  elif [[ ! -r $_ao_program ]]; then
+    printf 'atomicops: %s: cannot be read; keep it beside atomicops.sh\n' "$_ao_program" >&2
+    exit 69
   fi
   unset PERL5OPT PERL5LIB PERLLIB PERL5DB PERL_UNICODE PERLIO PERL_SIGNALS PERL_HASH_SEED_DEBUG
   export LC_ALL=C
