@@ -389,7 +389,7 @@ sub open_lock { # no open that can block; false where it has gone meanwhile
 
 sub take_lock { # all the ways to have it; true where it has just been made. Without waiting: false where it is not to be had
     my ($nowait, $failed) = @_;
-    while (1) {
+    for (1 .. 100) {
         my $new = open_lock(!$nowait, $failed);
         $failed = 0;
         return 0 if $new < 0;
@@ -407,6 +407,7 @@ sub take_lock { # all the ways to have it; true where it has just been made. Wit
         }
         return $nowait ? 1 : $new if same(@ours, lstat $lock);
     }
+    return lock_lost();
 }
 
 # --- who may read and write ------------------------------------------------------------------------------------------
@@ -453,9 +454,15 @@ sub dress {
         return if $for_lock;
         bail(73, "its group $old[5] cannot be kept (unchanged)", "join the group $old[5], or append in place");
     }
-    if ($got[4] != $old[4] && owner_differs($mode, $acl, $got[5] == $old[5])) {
-        $mode & 0200 or owner_refuses($for_lock) or return; # its new owner would lose what he has
-        $acl = acl_with_owner($mode, $acl);
+    if ($got[4] != $old[4]) {
+        my ($had, $group_kept) = ($mode >> 6 & 7, $got[5] == $old[5]);
+        my $differs = owner_differs($mode, $acl, $group_kept);
+        if (!defined $acl) { # we become its owner, and have what we had
+            my $class = $group_kept && (grep { $_ == $old[5] } split " ", $)) ? $mode >> 3 & 7 : $mode & 7;
+            $mode = $mode & ~0700 | $class << 6;
+        }
+        $mode & 0200 or owner_refuses($for_lock) or return;
+        $acl = acl_with_owner($mode, $acl, $had) if $differs;
     }
     if (defined $acl) {
         $acl = acl_of(map { [$_->[0], $_->[1] & 6, $_->[2]] } acl_entries($acl)) if $for_lock;
@@ -526,13 +533,13 @@ sub acl_of {
 }
 
 sub acl_with_owner { # the same for all others, and the old owner keeps what he had
-    my ($mode, $acl) = @_;
+    my ($mode, $acl, $had) = @_;
     my @entries = defined $acl ? acl_entries($acl)
         : ([1, $mode >> 6 & 7, 0xffffffff], [4, $mode >> 3 & 7, 0xffffffff], [32, $mode & 7, 0xffffffff]);
     my ($mask) = map { $_->[1] } grep { $_->[0] == 16 } @entries;
     @entries = grep { $_->[0] != 16 && !($_->[0] == 2 && $_->[2] == $old[4]) } @entries;
     for my $entry (@entries) { $entry->[1] &= $mask // 7 if $entry->[0] =~ /\A[248]\z/ }
-    push @entries, [2, $mode >> 6 & 7, $old[4]];
+    push @entries, [2, $had, $old[4]];
     $mask = 0;
     for my $entry (@entries) { $mask |= $entry->[1] if $entry->[0] =~ /\A[248]\z/ }
     return acl_of(@entries, [16, $mask, 0xffffffff]);

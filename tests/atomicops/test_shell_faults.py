@@ -199,12 +199,18 @@ def stopped_at(directory: Path, call: str, number: signal.Signals, which: int, c
     inject = f"-e trace={call} -e inject={call}:signal={number.name}:when={which}"
     (programs / "perl").write_text(f'#!/bin/sh\nexec strace -qq -o {log} {inject} {perl} "$@"\n')
     (programs / "perl").chmod(0o755)
-    done = subprocess.run(
+    started = subprocess.Popen(
         ["bash", "-c", f"source '{SHELL}/atomicops.sh'; {command}"],
-        cwd=directory, capture_output=True, timeout=100,
+        cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         env={**environment(), "PATH": f"{programs}:{os.environ['PATH']}"},
     )  # fmt: skip
-    return f"--- {number.name}" in log.read_text(), done.returncode
+    try:
+        status = started.wait(timeout=60)
+    except subprocess.TimeoutExpired:  # with all that it has started
+        os.killpg(started.pid, signal.SIGKILL)
+        started.wait()
+        raise
+    return f"--- {number.name}" in log.read_text(), status
 
 
 def free(lock: Path) -> bool:
