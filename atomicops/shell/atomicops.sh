@@ -36,9 +36,9 @@
 # Not promised: exclusion on file systems where flock(2) is local to one host (some NFS mounts); exclusion between
 # commands that one with_lock runs side by side in the background. A function that says `exec` gives the lock up.
 #
-# Nothing that the caller may have changed counts here: what runs in the caller's shell is made of keywords and
-# assignments alone, which no function or alias hides (and aliases are not expanded while this file is read); all else
-# runs in subshells, where POSIX mode lets `exec`, `unset` and `export` come before functions of these names.
+# Nothing that the caller may have changed counts here. What runs in the caller's shell is made of keywords and
+# assignments alone, which no function hides; all else runs in subshells, where POSIX mode lets `exec`, `unset`, `set` and
+# `export` come before functions of these names. A backslash keeps a word from being an alias.
 
 if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] < 404)); then
   \printf 'atomicops: bash %s: too old; use bash 4.4 or later\n' "$BASH_VERSION" >&2
@@ -59,19 +59,19 @@ _ao_held=() _ao_options=()
 
 _ao_perl() { # _ao_perl OPERATION ARGUMENT...: becomes atomicops.pl
   POSIXLY_CORRECT=1
-  unset -f hash printf
-  set +eux
+  \unset -f hash printf
+  \set +euxk
   [[ ${FUNCNAME[*]} != *_ao_locked* ]] || _ao_pass_locks
-  if ! hash perl 2>/dev/null; then
-    printf 'atomicops: perl: this program is missing; install the package perl\n' >&2
-    exit 69
+  if ! \hash perl 2>/dev/null; then
+    \printf 'atomicops: perl: this program is missing; install the package perl\n' >&2
+    \exit 69
   elif [[ ! -r $_ao_program ]]; then
-    printf 'atomicops: %s: cannot be read; keep it beside atomicops.sh\n' "$_ao_program" >&2
-    exit 69
+    \printf 'atomicops: %s: cannot be read; keep it beside atomicops.sh\n' "$_ao_program" >&2
+    \exit 69
   fi
-  unset PERL5OPT PERL5LIB PERLLIB PERL5DB PERL_UNICODE PERLIO PERL_SIGNALS PERL_HASH_SEED_DEBUG
-  export LC_ALL=C
-  exec perl "$_ao_program" "${BASH_VERSINFO[5]}" "${_ao_options[@]}" "$@"
+  \unset PERL5OPT PERL5LIB PERLLIB PERL5DB PERL_UNICODE PERLIO PERL_SIGNALS PERL_HASH_SEED_DEBUG
+  \export LC_ALL=C
+  \exec perl "$_ao_program" "${BASH_VERSINFO[5]}" "${_ao_options[@]}" "$@"
 }
 
 [[ -z ${_ao_alone-} ]] || return 0 # atomic-write.sh needs no more, and it takes time to read on
@@ -178,25 +178,25 @@ _ao_count_locks() { # sets _ao_depth: what is in _ao_held beyond that is of call
 
 _ao_leave() {
   POSIXLY_CORRECT=1
-  exit "$1"
+  \exit "$1"
 }
 
 _ao_release() { # _ao_release STATUS COMMAND
   POSIXLY_CORRECT=1
-  unset -f type
-  [[ $(type -t -- "$2") == file ]] || (_ao_perl release 239)
-  exit "$1"
+  \unset -f type
+  [[ $(\type -t -- "$2") == file ]] || (_ao_perl release 239)
+  \exit "$1"
 }
 
 _ao_send() { # _ao_send TEXT OPERATION ARGUMENT...: not as an argument, for those have a limit, and all users see them
-  _ao_print "$1" | _ao_receive "$@"
+  _ao_print "$1" | (_ao_receive "$@") # in a subshell also where the caller has set lastpipe
 }
 
 _ao_print() {
   POSIXLY_CORRECT=1
-  unset -f printf
-  set +ex
-  printf '%s\n' "$1" 2>/dev/null
+  \unset -f printf
+  \set +exk
+  \printf '%s\n' "$1" 2>/dev/null
 }
 
 _ao_receive() {
@@ -212,22 +212,22 @@ _ao_pass_locks() { # adds to _ao_options
   _ao_count_locks
   # shellcheck disable=SC2016 # the text itself
   [[ $_ao_now == '_ao_now=$BASH_COMMAND' || $_ao_now == exit* ]] || _ao_options+=(--trap)
-  if { : <&0; } 2>/dev/null; then
-    exec {_ao_input}<&0
+  if [[ -e /dev/fd/0 ]]; then
+    \exec {_ao_input}<&0
   fi
   for ((_ao_i = 0; _ao_i < _ao_depth; _ao_i++)); do
     _ao_copy=-
     for ((_ao_fd = 10; _ao_fd < 255; _ao_fd++)); do
       if [[ /dev/fd/$_ao_fd -ef ${_ao_held[_ao_i]} ]]; then
-        exec 0<&"$_ao_fd" {_ao_copy}<&0
+        \exec 0<&"$_ao_fd" {_ao_copy}<&0
         break
       fi
     done
     _ao_options+=(--held "$_ao_copy" "${_ao_held[_ao_i]}")
   done
   if [[ -n ${_ao_input-} ]]; then
-    exec 0<&"$_ao_input" {_ao_input}<&-
+    \exec 0<&"$_ao_input" {_ao_input}<&-
   else
-    exec 0<&-
+    \exec 0<&-
   fi
 }
