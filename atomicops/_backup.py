@@ -33,8 +33,8 @@ _STEPS_NS = (10_000, 1_000_000_000, 2_000_000_000)
 class Copy:
     """One backup (or kept corrupt copy) beside a target.
 
-    Attributes: ``name``; ``made`` the seconds and the counter in a name of our own, ``None`` in a caller's; ``mtime_ns``
-    and ``size_bytes``.
+    Attributes: ``name``; ``made`` the seconds and the counter in a name of our own, ``None`` in a caller's;
+    ``mtime_ns`` and ``size_bytes``.
     """
 
     __slots__ = ("made", "mtime_ns", "name", "size_bytes")
@@ -183,12 +183,8 @@ def _keep(writer: Writer, fill: Callable[[int], None], model: Target, suffix: by
         now = int(time.time())
         suffix = b"%d" % max(now, seconds)
         counter = taken + 1 if now <= seconds else 0
-    elif _is_of_another(
-        place, place.name + b"." + suffix + b".bak", end, [os.fsencode(n) for n in os.listdir(place.fd)]
-    ):
-        raise ValueError(
-            f"with the suffix {os.fsdecode(suffix)!r} it would be the backup of another file that is there"
-        )
+    elif _is_of_another(place, place.name + b"." + suffix + end, end, set(map(os.fsencode, os.listdir(place.fd)))):
+        raise ValueError(f"the suffix {os.fsdecode(suffix)!r} would make it the backup of another file that is there")
     name = b""
 
     def fill_and_date(fd: int) -> None:

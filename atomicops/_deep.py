@@ -127,7 +127,7 @@ def _scalar(text: str, at: int, to_float: Callable[[str], Any]) -> tuple[Any, in
 
 
 def encode(data: Any, indent: int | None) -> str:
-    """What ``json.dumps`` would give, without escapes for what UTF-8 can hold. Raises TypeError, ValueError, TooDeep."""
+    """What ``json.dumps`` would give, with ``ensure_ascii=False``. Raises TypeError, ValueError, TooDeep."""
     parts: list[str] = []
     # Of each open container: its items still to come, its closing bracket, and whether it had an item yet.
     open_: list[tuple[Any, str]] = []

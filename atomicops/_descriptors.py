@@ -38,7 +38,7 @@ else:
     from _io import _IOBase as IOBase
 
 # These two take any descriptor, and are the only ones whose destructor closes it without a warning and in C.
-_own: Callable[[int], Descriptor] = (getattr(select, "epoll", None) or getattr(select, "kqueue")).fromfd
+_own: Callable[[int], Descriptor] = getattr(select, "epoll" if hasattr(select, "epoll") else "kqueue").fromfd
 call_close = methodcaller("close")
 
 
@@ -54,7 +54,7 @@ def duplicate(descriptor: Descriptor) -> Descriptor:
 
 
 class Leaving(IOBase):
-    """A context manager that is left in C: ``IOBase.__exit__`` calls ``close``, which is what ``leave`` has been set to.
+    """A context manager that is left in C: ``IOBase.__exit__`` calls ``close``, which is what ``leave`` is set to.
 
     Attributes: ``leave``, which has to be a C function, or a chain of such, that returns something false.
     """

@@ -74,7 +74,7 @@ def display(path: object) -> str:
 
 
 def failed(error: OSError, given: object, step: str = "", todo: str = "") -> OSError:
-    """The same error, naming the path that the caller gave, the step that failed, and a remedy if it is not permitted."""
+    """The same error, naming the path that the caller gave, the step, and a remedy for what is not permitted."""
     error.filename = given
     if error.filename2 is not None:
         del error.filename2

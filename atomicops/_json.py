@@ -276,7 +276,8 @@ def _read(path: Path) -> bytes:
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
-        raise failed(error, os.fspath(path), "" if "refused" in vars(error) else "reading it", "make the file readable")
+        step = "" if "refused" in vars(error) else "reading it"
+        raise failed(error, os.fspath(path), step, "make the file readable") from None
 
 
 def read_json(path: Path, *, default: Any = _MISSING) -> Snapshot:
@@ -331,8 +332,8 @@ def update_json(
         CorruptFile: not one JSON value; it is left for :func:`recover`, not overwritten.
         ValueError: the new data cannot be serialised, or writing it would lose what nobody asked to change: of two
             equal keys one, or digits of a number.
-        RuntimeError: this thread is in the middle of another operation on the file: ``fn`` may not write it, and neither
-            may a signal handler that comes meanwhile.
+        RuntimeError: this thread is in the middle of another operation on the file: ``fn`` may not write it, and
+            neither may a signal handler that comes meanwhile.
         LockLost: the lock was lost meanwhile, or somebody without it changed the file; it can be tried again.
         CannotCheck, LockTimeout, CommittedNotDurable, OSError: as for :func:`read_json` and :func:`atomic_write_json`.
     """

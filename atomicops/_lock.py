@@ -106,7 +106,7 @@ class Hold(Carrier):
         except FileNotFoundError:
             there = False
         except OSError as error:
-            raise failed(error, place.given, f"looking at the lock {os.fsdecode(self.name)}")
+            raise failed(error, place.given, f"looking at the lock {os.fsdecode(self.name)}") from None
         if not (there and self.is_open() and self.pid == os.getpid() and self.thread is _local.me):
             why = f"the lock {os.fsdecode(self.name)} was removed or replaced meanwhile"
             raise LockLost(errno.ESTALE, why, place.given)
@@ -199,12 +199,12 @@ class FileLock(Leaving):
                     entered = hold
                     hold.unlock_on_close()
             self._entered.append(entered)
+            return self
         except BaseException:
             entered.close()
             if entered in self._entered[-1:]:
                 del self._entered[-1]
             raise
-        return self
 
 
 def file_lock(path: Path, timeout: float | None = TIMEOUT_S) -> FileLock:
@@ -297,7 +297,12 @@ def _held_here(hold: Hold, place: Place) -> Hold | None:
     """
     for reference in tuple(_carriers):
         other = reference()
-        if other is hold or not isinstance(other, Hold) or other.thread is not hold.thread or not other.is_open():
+        if other is None or other.own is None or other is hold:
+            continue
+        if other.own.closed:
+            _carriers.discard(reference)
+            continue
+        if not isinstance(other, Hold) or other.thread is not hold.thread:
             continue
         if (other.key or _identity(other.fd)) != hold.key:
             if other.is_group and other.name == hold.name and other.directory == _identity(place.fd):

@@ -61,7 +61,7 @@ class Place(Leaving):
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise failed(error, self.given)
+            raise failed(error, self.given) from None
         check_regular(found, self.given)
         return found
 
