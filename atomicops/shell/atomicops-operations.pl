@@ -20,7 +20,7 @@ sub other_operation {
 sub append_file {
     @_ == 2 or usage("atomic_append", "called with the wrong arguments", "atomic_append TEXT|- FILE");
     my ($argument, $file) = @_;
-    my $text = content($argument);
+    my $text = content($argument, $shown = $file);
     resolve($file, 1);
     my $there = begin($RDWR);
     my $end = $there ? sound_end() : 0;

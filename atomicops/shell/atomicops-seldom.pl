@@ -291,7 +291,7 @@ sub no_lock { bail(73, "the lock $lock is not a regular file (unchanged)", "remo
 sub held_by_shell { # the shell's descriptor of this lock; none where it has none; the end where it has lost it
     my ($path) = grep { m{\A(.*/)\Q$lock\E\z}s && same(stat $1, stat ".") } keys %held;
     return if !defined $path;
-    if (open my $shell, "<&=", $held{$path}) {
+    if ($held{$path} ne "-" && open my $shell, "<&=", $held{$path}) {
         return $shell if same(@_, stat $shell);
     }
     lock_lost();
@@ -439,7 +439,7 @@ my $ACL = "system.posix_acl_access";
 sub dress {
     my ($to, $mask) = @_;
     my $for_lock = defined $mask;
-    my $mode = $old[2] & ($mask // 07777);
+    my $mode = $for_lock ? $old[2] & $mask | 0600 : $old[2] & 07777; # a lock is always its owner's to take
     my @got = stat $to;
     if ($got[4] != $old[4] || $got[5] != $old[5]) {
         if (!chown $old[4], $old[5], $to) {

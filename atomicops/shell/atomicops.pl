@@ -72,7 +72,7 @@ sub same { return @_ > 13 && $_[0] == $_[13] && $_[1] == $_[14] } # two results 
 # --- what is to be written -------------------------------------------------------------------------------------------
 
 sub content { # all of it before the lock, for its writer may be slow, or want that lock
-    my ($argument) = @_;
+    my ($argument) = @_; # and a name for messages
     return "$argument\n" if $argument ne "-";
     my $data = slurp(*STDIN, "reading standard input");
     !defined $bytes || $bytes == length $data or not_whole();
@@ -219,7 +219,7 @@ sub write_file {
     my ($version) = @_ == 4 && $_[0] eq "--if-version" ? (splice @_, 0, 2)[1] : ();
     my ($argument, $file) = @_;
     @_ == 2 && $file ne "" or wrong_arguments(@_);
-    my $text = content($argument);
+    my $text = content($argument, $shown = $file);
     resolve($file, 1);
     my $why = $is_json && $check eq "yes" ? why_not_json($text) : "";
     $why eq "" or refuse("the content", $why);

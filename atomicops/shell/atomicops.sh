@@ -59,8 +59,10 @@ _ao_held=() _ao_options=()
 
 _ao_perl() { # _ao_perl OPERATION ARGUMENT...: becomes atomicops.pl
   POSIXLY_CORRECT=1
-  \unset -f hash printf
+  \unset -f hash printf true
   \set +euxk
+  # Perl would find its own program where standard input is missing. Reading from this fails.
+  \true 2>/dev/null 3<&0 || \exec 0>/dev/null
   [[ ${FUNCNAME[*]} != *_ao_locked* ]] || _ao_pass_locks
   if ! \hash perl 2>/dev/null; then
     \printf 'atomicops: perl: this program is missing; install the package perl\n' >&2
@@ -212,9 +214,7 @@ _ao_pass_locks() { # adds to _ao_options
   _ao_count_locks
   # shellcheck disable=SC2016 # the text itself
   [[ $_ao_now == '_ao_now=$BASH_COMMAND' || $_ao_now == exit* ]] || _ao_options+=(--trap)
-  if [[ -e /dev/fd/0 ]]; then
-    \exec {_ao_input}<&0
-  fi
+  \exec {_ao_input}<&0
   for ((_ao_i = 0; _ao_i < _ao_depth; _ao_i++)); do
     _ao_copy=-
     for ((_ao_fd = 10; _ao_fd < 255; _ao_fd++)); do
@@ -225,9 +225,5 @@ _ao_pass_locks() { # adds to _ao_options
     done
     _ao_options+=(--held "$_ao_copy" "${_ao_held[_ao_i]}")
   done
-  if [[ -n ${_ao_input-} ]]; then
-    \exec 0<&"$_ao_input" {_ao_input}<&-
-  else
-    \exec 0<&-
-  fi
+  \exec 0<&"$_ao_input" {_ao_input}<&-
 }
