@@ -32,8 +32,8 @@ class Operation:
     """One operation, in both languages.
 
     Attributes: ``python`` and ``bash`` what is called, each may be empty; ``before`` the files there are; ``gives``
-    what ``x.json`` or (with ``prints``) standard output has afterwards; ``syncs`` the steps without which it is not
-    durable.
+    what the target, or standard output, has afterwards; ``syncs`` the steps without which it is not
+    durable; ``variant_of`` another operation: only the steps that this one has more of meet faults.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Operation:
     gives: str = NEW
     target: str = "x.json"
     syncs: tuple[str, ...] = ("fsync temp", "rename target", "fsync directory")
+    variant_of: str = ""
 
 
 _BACKUPS = {"x.json": OLD, "x.json.1.bak": "1\n", "x.json.2.bak": "2\n", "x.json.3.bak": "3\n"}
@@ -51,19 +52,21 @@ OPERATIONS = {
     operation.name: operation
     for operation in (
         Operation("write", ("write", "-", "x.json"), ("atomic_write", "-", "x.json")),
-        Operation("create", ("write", "-", "x.json"), ("atomic_write", "-", "x.json"), {}),
+        Operation("create", ("write", "-", "x.json"), ("atomic_write", "-", "x.json"), {}, variant_of="write"),
         Operation(
             "swap",
             ("write", "--if-version", OLD_VERSION, "-", "x.json"),
             ("atomic_write", "--if-version", OLD_VERSION, "-", "x.json"),
+            variant_of="write",
         ),
         Operation(
             "write through a link",
             ("write", "-", "link.json"),
             ("atomic_write", "-", "link.json"),
             {"x.json": OLD, "link.json": "-> x.json"},
+            variant_of="write",
         ),
-        Operation("write, attributes", ("write", "-", "x.json"), ("atomic_write", "-", "x.json")),
+        Operation("write, attributes", ("write", "-", "x.json"), ("atomic_write", "-", "x.json"), variant_of="write"),
         Operation(
             "append", ("append", "-", "x.log"), ("atomic_append", "-", "x.log"), {"x.log": OLD}, OLD + NEW, "x.log"
         ),
@@ -85,7 +88,12 @@ OPERATIONS = {
         ),
         Operation("read", ("read", "x.json"), ("atomic_read", "x.json"), gives=OLD, syncs=()),
         Operation(
-            "version", ("read", "--version", "x.json"), ("atomic_version", "x.json"), gives=OLD_VERSION, syncs=()
+            "version",
+            ("read", "--version", "x.json"),
+            ("atomic_version", "x.json"),
+            gives=OLD_VERSION,
+            syncs=(),
+            variant_of="read",
         ),
         Operation("backup", ("backup", "x.json", "s"), ("atomic_backup", "x.json", "s"), gives=OLD, syncs=_KEPT),
         Operation(

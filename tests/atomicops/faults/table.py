@@ -63,13 +63,19 @@ class Bench:
         self._stack.close()
 
     def learn(self, operation: Operation, process: str) -> tuple[Step, ...]:
-        """The steps of an operation that nothing disturbs. Raises `Broken` where it does not do what it should."""
+        """The steps of an operation that nothing disturbs, without those of the operation that it is a variant of.
+
+        Raises `Broken` where it does not do what it should.
+        """
         scene, run = self._run(operation, process, None, None)
         outcome = scene.outcome(run, process)
         if (outcome.state, outcome.status) != ("new", 0):
             raise Broken(f"{operation.name} by {process}, undisturbed: {outcome} {run.message}")
         scene.remove()
-        return run.steps
+        if not operation.variant_of:
+            return run.steps
+        known = {(step.name, step.nth) for step in self.learn(OPERATIONS[operation.variant_of], process)}
+        return tuple(step for step in run.steps if (step.name, step.nth) not in known)
 
     def outcomes(self, cells: Sequence[tuple[Cell, Step]]) -> dict[Cell, str]:
         """What each comes to; ``BROKEN: …`` where that may never be."""
