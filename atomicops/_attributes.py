@@ -157,16 +157,20 @@ def _copy_one(source: int, fd: int, name: str) -> None:
             raise
 
 
+def lock_mode(target: os.stat_result) -> int:
+    """Of the lock of this target. Who may write it can open the lock, and so can its owner, who may chmod(2) it."""
+    mode = target.st_mode & 0o666
+    return 0o600 | mode | (mode & 0o222) << 1
+
+
 def lock_reach(place: Place, fd: int, mine: os.stat_result, target: os.stat_result | None) -> None:
     """Let those take the lock ``fd`` who may write the target: it gets the target's owner, group, mode and ACL.
 
     Of a target that is still to come: those who may make files in the directory.
     """
     if target is not None:
-        mode = target.st_mode & 0o666
-        mode |= (mode & 0o222) << 1  # to take a lock, one has to open it, and who may write need not be able to read
         try:
-            give_access(place.given, fd, mine, target, _acl_of(place), mode)
+            give_access(place.given, fd, mine, target, _acl_of(place), lock_mode(target))
         except OSError:
             os.fchmod(fd, 0o666)  # nobody may be locked out; the file is empty, and to take the lock is all one can do
         return

@@ -191,7 +191,7 @@ def _keep(writer: Writer, fill: Callable[[int], None], model: Target, suffix: by
         fill(fd)
         _date(fd, max((copy.mtime_ns for copy in there), default=0))
 
-    def publish(temp: bytes, fd: int, mine: os.stat_result) -> None:
+    def publish(temp: bytes, _: os.stat_result) -> None:
         nonlocal counter, name
         writer.hold.prove(place)
         while True:

@@ -45,7 +45,9 @@ def append_in_place(writer: Writer, data: bytes, timeout: float | None) -> bool:
         raise failed(error, place.given, "opening it to write", "make the file writable") from None
     fd = own.fileno()
     try:
-        check_regular(os.fstat(fd), place.given)
+        status = os.fstat(fd)
+        check_regular(status, place.given)
+        writer.hold.widen(place, status)
         _lock_log(fd, timeout, place.given)
         end = mend(writer, fd)
         if not _set_mark(fd, end, len(data)):

@@ -41,10 +41,6 @@ _call = methodcaller("__call__")
 # Another user has made the lock file a moment ago, and its reach is still to come.
 _REACH_PAUSE_S, _REACH_TRIES = 0.005, 10
 
-# Who has just released the lock is the first to take it again: the kernel wakes the others, but hands the lock to
-# nobody. Who had to wait a moment ago therefore gives way, by one short pause before each of the next few.
-_GIVE_WAY_S, _GIVE_WAY_TIMES, _GIVE_WAY_WITHIN_S = 0.0003, 4, 1.0
-
 
 class Carrier:
     """What has a descriptor of a lock file. A child made by fork closes the descriptors of all that there are."""
@@ -98,6 +94,15 @@ class Hold(Carrier):
         """Closing is not enough where a child, forked without our knowledge, has the same open file description."""
         self.close = partial([].extend, map(_call, (partial(fcntl.flock, self.fd, fcntl.LOCK_UN), self.close)))
 
+    def widen(self, place: Place, target: os.stat_result) -> None:
+        """Give a lock file with less than the reach of its target what it lacks, if it is ours to give."""
+        lacks = _attributes.lock_mode(target) & ~self.status.st_mode
+        if lacks or (self.status.st_uid == 0 != target.st_uid):
+            try:
+                _attributes.lock_reach(place, self.fd, self.status, target)
+            except OSError:
+                pass
+
     def prove(self, place: Place) -> None:
         """Raise LockLost unless this thread still has the lock that others meet."""
         try:
@@ -113,15 +118,10 @@ class Hold(Carrier):
 
 
 class _Local(_thread._local):
-    """Of each thread. Attributes: ``me`` stands for it (numbers of threads are used again); ``contended`` the lock that
-    it last waited for, until ``waited_until``, and ``turns`` how often it still gives way there.
-    """
+    """Of each thread: ``me`` stands for it, for the numbers of threads are used again."""
 
     def __init__(self) -> None:
         self.me = object()
-        self.contended: tuple[int, int] | None = None
-        self.waited_until = 0.0
-        self.turns = 0
 
 
 _local = _Local()
@@ -146,8 +146,6 @@ def acquire(
         hold = Hold(is_group)
         try:
             _open(hold, place, create)
-            if _local.turns:
-                _give_way(hold)
             got = _try(hold, place)
             hold.status = status = os.fstat(hold.fd)
             hold.key = (status.st_dev, status.st_ino)
@@ -264,7 +262,7 @@ def _open(hold: Hold, place: Place, create: bool) -> None:
 def _make(hold: Hold, place: Place) -> bool:
     """Make the lock file, with the reach of what it protects; ``False`` where another has made it meanwhile."""
     target = place.stat()
-    mode = 0o666 if target is None else target.st_mode & 0o666
+    mode = 0o666 if target is None else _attributes.lock_mode(target)
     try:
         hold.open(place, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError:
@@ -384,13 +382,6 @@ def _wait(hold: Hold, timeout: float | None, place: Place) -> None:
         raise
     except OSError as error:
         raise no_flock(error, place.given) from None
-    _local.contended, _local.turns, _local.waited_until = hold.key, _GIVE_WAY_TIMES, time.monotonic()
-
-
-def _give_way(hold: Hold) -> None:
-    _local.turns -= 1
-    if _local.contended == _identity(hold.fd) and time.monotonic() - _local.waited_until < _GIVE_WAY_WITHIN_S:
-        time.sleep(_GIVE_WAY_S)
 
 
 def _forget_in_child() -> None:

@@ -107,10 +107,12 @@ class Writer(Leaving):
         """
         target = self._target or open_target(self.place, os.O_WRONLY)
         status = target[1]
-        if status is not None and status.st_nlink > 1:
-            why = f"has {status.st_nlink} hard links, and the others would keep the old content"
-            fail(errno.EMLINK, why, self.given, "write each name by itself, or append in place")
-        if status is None and like is not None:
+        if status is not None:
+            self.hold.widen(self.place, status)
+            if status.st_nlink > 1:
+                why = f"has {status.st_nlink} hard links, and the others would keep the old content"
+                fail(errno.EMLINK, why, self.given, "write each name by itself, or append in place")
+        elif like is not None:
             target = open_target(self.place, os.O_RDONLY, like)
         try:
             self.with_temp(fill, target, self._rename)
@@ -122,10 +124,10 @@ class Writer(Leaving):
         self,
         fill: Callable[[int], None],
         model: Target,
-        publish: Callable[[bytes, int, os.stat_result], None],
+        publish: Callable[[bytes, os.stat_result], None],
     ) -> None:
-        """Call ``publish`` with the name, the descriptor and the first status of a finished temp file: content,
-        attributes (those of ``model``), synced. Whatever happens, there is no temp file afterwards.
+        """Call ``publish`` with the name and the first status of a finished temp file: content, attributes (those of
+        ``model``), synced. Whatever happens, there is no temp file afterwards.
         """
         place, own, mine = self.place, None, None
         source, status = model
@@ -147,12 +149,11 @@ class Writer(Leaving):
             fill(fd)
             if self.durability != NONE:
                 sync_file(fd)
-            else:  # NFS reports a full quota when a descriptor is closed
-                list(map(os.close, map(os.dup, (fd,))))
+            unlock(fd)  # a child by fork may have the same description, and this is going to be the target
+            own.close()  # before the commit: NFS reports a full quota here
             if not self._is_at(name, mine):
                 raise OSError(errno.ESTALE, "its temp file has been removed or replaced by somebody")
-            publish(name, fd, mine)
-            unlock(fd)  # of what may be the target now; a child by fork may have the same description
+            publish(name, mine)
         except BaseException as error:
             try:
                 if mine is None or self._is_at(name, mine):
@@ -173,7 +174,7 @@ class Writer(Leaving):
             except OSError as error:
                 raise not_durable(error, self.given, "changed") from error
 
-    def _rename(self, name: bytes, _: int, mine: os.stat_result) -> None:
+    def _rename(self, name: bytes, mine: os.stat_result) -> None:
         place = self.place
         self.hold.prove(place)
         if self._seen is not None and _state(place.stat()) != self._seen:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 else:
     import _signal as signal  # without the enumerations
 
-_TRY_S = 0.005
+_TRY_S = 0.001
 _PAUSE_S_FIRST, _PAUSE_S_MAX = 0.00005, 0.0005
 
 
