@@ -30,6 +30,12 @@ Entries = dict[tuple[int, int], int]
 def copy(given: object, fd: int, mine: os.stat_result, source: int, like: os.stat_result) -> None:
     """Give ``fd``, of status ``mine``, what the descriptor ``source``, of status ``like``, has."""
     names = _names(source) if HAVE_XATTRS else []
+    if not names and (mine.st_uid, mine.st_gid) == (like.st_uid, like.st_gid):  # as a rule
+        if HAVE_XATTRS and _ACL in _names(fd):  # inherited from the directory
+            os.removexattr(fd, _ACL)
+        if mine.st_mode != like.st_mode:
+            os.fchmod(fd, like.st_mode & 0o7777)
+        return
     for name in names:
         if name not in _NOT_KEPT:
             _copy_one(source, fd, name)
@@ -90,8 +96,8 @@ def _granted(like: os.stat_result, owner: int, group: int, entries: Entries) -> 
     theirs, other = entries[_GROUP_OBJ, _NOBODY], entries[_OTHER, _NOBODY]
     bits = entries[_USER_OBJ, _NOBODY]
     entries.pop((_USER, owner), None)
-    covered = theirs if group == like.st_gid and _is_member(like.st_uid, group) else theirs & other
-    if bits & ~covered or len(entries) > 3:
+    kept_by_mode = bits == theirs and (bits == other or (group == like.st_gid and _is_member(like.st_uid, group)))
+    if not kept_by_mode or len(entries) > 3:
         entries[_USER, like.st_uid] = bits
     entries[_USER_OBJ, _NOBODY] = bits | 2  # who replaces the file was allowed to write it
     return entries

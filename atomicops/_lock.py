@@ -51,26 +51,25 @@ class Carrier:
     def __init__(self) -> None:
         self.own: Descriptor | None = None
         self.key: tuple[int, int] | None = None
-        # Known before there is a descriptor, and forgotten by C when it dies.
-        _carriers.add(ref(self, _carriers.discard))
+        _carriers.add(ref(self, _forget))  # known before there is a descriptor, and forgotten by C when it dies
 
-    def carry(self, own: Callable[[], Descriptor]) -> int:
+    def carry(self, own: Callable[..., Descriptor], *arguments: Any) -> int:
         """Have, and return, the descriptor that ``own`` opens."""
         with _fork_guard:
-            self.own = descriptor = own()
-            self.close = descriptor.close
+            self.own = descriptor = own(*arguments)
+        self.close = descriptor.close
         return descriptor.fileno()
 
 
 class Hold(Carrier):
     """A lock that a thread takes, or has.
 
-    Attributes: ``thread`` and ``pid`` of the taker; ``is_group`` whether the caller groups steps by it, and in what
+    Attributes: ``thread`` of the taker; ``is_group`` whether the caller groups steps by it, and in what
     ``directory``; ``handler`` the frame of the signal handler in which he began to; ``operation`` the one of ours under
     way in it.
     """
 
-    __slots__ = ("directory", "fd", "handler", "is_group", "name", "operation", "pid", "status", "thread")
+    __slots__ = ("directory", "fd", "handler", "is_group", "name", "operation", "status", "thread")
     directory: tuple[int, int]
     fd: int
     name: bytes
@@ -79,13 +78,12 @@ class Hold(Carrier):
     def __init__(self, is_group: bool) -> None:
         self.is_group = is_group
         self.thread = _local.me
-        self.pid = os.getpid()
         self.handler: FrameType | None = _running_handler() if is_group else None
         self.operation: Callable[[], Any] | None = None
         super().__init__()
 
     def open(self, place: Place, flags: int, mode: int = 0) -> None:
-        self.fd = self.carry(lambda: open_owned(self.name, flags | _OPEN, mode, place.fd))
+        self.fd = self.carry(open_owned, self.name, flags | _OPEN, mode, place.fd)
 
     def is_open(self) -> bool:
         return self.own is not None and not self.own.closed
@@ -112,7 +110,8 @@ class Hold(Carrier):
             there = False
         except OSError as error:
             raise failed(error, place.given, f"looking at the lock {os.fsdecode(self.name)}") from None
-        if not (there and self.is_open() and self.pid == os.getpid() and self.thread is _local.me):
+        # In a child made by fork the descriptor is closed.
+        if not (there and self.is_open() and self.thread is _local.me):
             why = f"the lock {os.fsdecode(self.name)} was removed or replaced meanwhile"
             raise LockLost(errno.ESTALE, why, place.given)
 
@@ -126,6 +125,7 @@ class _Local(_thread._local):
 
 _local = _Local()
 _carriers: set[ref[Carrier]] = set()
+_forget = _carriers.discard
 # Held while a lock file is opened and while a fork happens, so that no descriptor slips into a child unseen.
 # Re-entrant, because a signal handler may fork.
 _fork_guard = _thread.RLock()
@@ -323,7 +323,7 @@ def _running_handler() -> FrameType | None:
     while frame is not None and frame.f_back is not None:
         code, below = frame.f_code, frame.f_back
         rest = bool(code.co_flags & _VARARGS)
-        if code.co_argcount > 1 or rest:
+        if (code.co_argcount > 1 or rest) and frame.f_globals.get("__package__") != __package__:
             given = frame.f_locals
             values: list[object] = []
             for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + rest]:

@@ -44,7 +44,7 @@ class _Waiter(_lock.Carrier):
         self.done = _thread.allocate_lock()
         self.done.acquire()
         self.error: OSError | None = None
-        self.carry(lambda: duplicate(_open(hold)))
+        self.carry(duplicate, _open(hold))
         _thread.start_new_thread(self._run, ())
 
     def _run(self) -> None:
@@ -97,7 +97,7 @@ def _adopt(hold: _lock.Hold) -> _Waiter | None:
         with _lock._fork_guard:
             if not _open(waiter).closed:
                 old = _open(hold)
-                hold.fd = hold.carry(lambda: duplicate(_open(waiter)))
+                hold.fd = hold.carry(duplicate, _open(waiter))
                 old.close()
                 return waiter
     return None
