@@ -82,12 +82,12 @@ sub update_file {
 sub by_jq {
     my ($before, $there, @jq) = @_;
     if ($there) { sysseek S, $before =~ /\A\xef\xbb\xbf/ ? 3 : 0, 0 }
-    elsif (!(open(S, "-|") // fails("starting a process"))) {
+    elsif (!(child(*S))) {
         $SIG{PIPE} = "DEFAULT";
         print STDOUT $before;
         leave(0);
     }
-    my $pid = open(my $jq, "-|") // fails("starting a process");
+    my $pid = child(my $jq);
     if (!$pid) {
         $SIG{XFSZ} = "DEFAULT";
         $tmp = "";
@@ -100,6 +100,10 @@ sub by_jq {
     bail(69, "jq is missing (unchanged)", "install the package jq") if $? >> 8 == 127;
     bail(74, "jq was killed by signal " . ($? & 127) . " (unchanged)", "see to the cause, then try again") if $? & 127;
     bail(65, "jq failed with status " . ($? >> 8) . " (unchanged)", "mend the filter or the file");
+}
+
+sub child { # a child whose standard output is the handle: its number, and 0 in itself
+    return eval { open($_[0], "-|") } // fails("starting a process"); # it dies where it cannot fork
 }
 
 sub sure { # that it is JSON, and that jq loses nothing of it
@@ -172,9 +176,13 @@ sub read_file {
 }
 
 sub open_to_read { # S, with no lock. Whether there is such a file
-    @old = sysopen(S, $name, $NOFOLLOW | $NONBLOCK) ? stat S : not_opened(0);
-    -f _ or is_no_file() if @old;
-    return scalar @old;
+    if (!sysopen S, $name, $NOFOLLOW | $NONBLOCK) {
+        @old = not_opened(0);
+        return 0;
+    }
+    @old = stat S or fails("looking at it");
+    -f _ or is_no_file();
+    return 1;
 }
 
 sub say_all {
@@ -392,12 +400,13 @@ sub sweep {
         if (take_lock(1) || !-e $lock) {
             if (sysopen my $handle, $temp, $NOFOLLOW | $NONBLOCK) {
                 if (flock $handle, 6) { # its writer, if he lived, would have it
-                    same(stat $handle, lstat $temp) or next;
+                    my @found = stat $handle or fails("looking at $temp");
+                    same(@found, lstat $temp) or next;
                     unlink $temp or is("ENOENT") or fails_in_directory("removing $temp");
                     $state = "removed";
                 }
             }
-            elsif (is("ENOENT")) { next }
+            else { is("ENOENT") ? next : is("EACCES") || fails("opening $temp") }
         }
         report("$state $prefix$temp");
         close L;

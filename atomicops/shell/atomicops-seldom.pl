@@ -257,6 +257,7 @@ sub temp_lost { return bail(75, "its temp file was removed or replaced meanwhile
 
 sub prove_unchanged { # that the target is what we have read
     my @now = lstat $name;
+    @now || is("ENOENT") or fails("looking at it");
     (@old ? same(@old, @now) && $old[7] == $now[7] && $old[9] == $now[9] : !@now) or changed();
     return;
 }
@@ -419,12 +420,14 @@ sub xattr { # its value, or undef with the reason in $!
     return $n < 0 ? undef : substr $room, 0, $n;
 }
 
-sub xattrs { # the names
+sub xattrs { # the names; none where the file system has none
     my ($handle) = @_;
-    return () if !$LIST || syscall($LIST, fileno $handle, 0, 0) <= 0;
+    return () if !$LIST;
     my $room = "\0" x 65536;
     my $n = syscall $LIST, fileno $handle, $room, 65536;
-    return $n < 0 ? fails("listing its attributes", "see to the attributes of the file") : split /\0/, substr $room, 0, $n;
+    return split /\0/, substr $room, 0, $n if $n >= 0;
+    return () if is(qw(EOPNOTSUPP ENOSYS));
+    return fails("listing its attributes", "see to the attributes of the file");
 }
 
 sub set_xattr { my ($handle, $attribute, $value) = @_;

@@ -159,7 +159,9 @@ sub begin { # begin MODE of opening, MUST EXIST: with the lock; S is the file, a
     my @lock = $opened && (flock(L, 6) || lock_busy()) ? stat L : ();
     my $new = @lock && -f _ && !%held && same(@lock, lstat $lock) ? 0 : take_lock(0, !$opened);
     @lock = stat L if $new || !@lock;
-    @old = sysopen(S, $name, $mode | $NOFOLLOW | $NONBLOCK) ? stat S : not_opened($mode);
+    my $there = sysopen S, $name, $mode | $NOFOLLOW | $NONBLOCK;
+    @old = $there ? stat S : not_opened($mode);
+    !$there || @old or fails("looking at it");
     if (@old) { -f _ && ($mode == 0 || $old[3] == 1) or may_not_replace() }
     elsif ($must_exist) { missing() }
     # The lock has the reach of what it protects.
@@ -178,9 +180,9 @@ sub make_temp { # make_temp FILL: a finished temp file, of which nobody can read
     flock T, 6; # while it is locked, no sweeper takes it for an orphan
     $fill->();
     if (@old) { # owner, mode and the rest before it is synced
-        my @got = stat T;
+        my @got = stat T or fails("looking at the temp file");
         if ($got[4] != $old[4] || $got[5] != $old[5] || !$LIST
-            || syscall($LIST, fileno S, 0, 0) > 0 || syscall($LIST, fileno T, 0, 0) > 0) { dress(*T) }
+            || syscall($LIST, fileno S, 0, 0) != 0 || syscall($LIST, fileno T, 0, 0) != 0) { dress(*T) }
         elsif ($got[2] != $old[2]) { chmod $old[2] & 07777, *T or mode_not_set() }
     }
     $sync eq "none" || fsync(*T) or fails("syncing");
@@ -197,7 +199,7 @@ sub fsync {
 }
 
 sub close_temp { # here NFS reports a full quota; a copy of the descriptor keeps the temp file locked
-    my @temp = stat T;
+    my @temp = stat T or fails("looking at the temp file");
     same(@temp, lstat $tmp) or temp_lost();
     open $keeper, ">&", *T and close T or fails("closing");
     return @temp;
