@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._append import atomic_append_text
     from ._backup import create_backup, list_backups, prune_backups
-    from ._errors import CommittedNotDurable, CorruptFile, LockTimeout, VersionConflict
+    from ._errors import CannotCheck, CommittedNotDurable, CorruptFile, LockLost, LockTimeout, VersionConflict
     from ._json import Snapshot, atomic_write_json, read_json, safe_read_json, update_json
     from ._lock import file_lock
     from ._recover import Recovery, recover
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from ._sweep import Swept, sweep_orphans
     from ._write import atomic_write_bytes, atomic_write_text
 
+__version__ = "0.1.0"
 __all__ = [
     "ABSENT",
+    "CannotCheck",
     "CommittedNotDurable",
     "CorruptFile",
+    "LockLost",
     "LockTimeout",
     "Recovery",
     "Snapshot",
@@ -44,8 +47,10 @@ __all__ = [
 # Each name is imported when it is first asked for: a script that only reads does not pay for recovery.
 _HOME = {
     "ABSENT": "_replace",
+    "CannotCheck": "_errors",
     "CommittedNotDurable": "_errors",
     "CorruptFile": "_errors",
+    "LockLost": "_errors",
     "LockTimeout": "_errors",
     "Recovery": "_recover",
     "Snapshot": "_json",

@@ -2,6 +2,14 @@
 
 import sys
 
-from ._cli import main
+from . import _exits
 
-sys.exit(main(sys.argv[1:]))
+_exits.keep_standard_descriptors()
+_exits.catch_signals()
+try:
+    from ._cli import main
+
+    code = main(sys.argv[1:])
+except _exits.Signalled as signalled:
+    _exits.end(1, signalled.args[0])
+_exits.end(code)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 
 from ._copy import copy_content
-from ._errors import drop
+from ._errors import failed
 from ._inplace import append_in_place, keep_tail, torn_at
 from ._lock import TIMEOUT_S
-from ._replace import Writer, read_bytes, write_all
+from ._replace import Writer, write_all
 from ._write import check_json_target, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._errors import Path
-
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def atomic_append_text(
@@ -54,54 +52,37 @@ def atomic_append_text(
 def append_bytes(data: bytes, target_path: Path, in_place: bool, durability: str, timeout: float | None) -> None:
     with Writer(target_path, durability, timeout) as writer:
         _check(writer, data)
-        if not (in_place and writer.place.stat() is not None and append_in_place(writer, data)):
+        if not (in_place and append_in_place(writer, data, timeout)):
             _append_whole(writer, data)
 
 
 def _append_whole(writer: Writer, data: bytes) -> None:
-    source = _open(writer)
+    source = writer.open()
+    if source is None:
+        writer.replace(lambda fd: write_all(fd, data))
+        return
     try:
-        end = None if source < 0 else _sound_end(writer, source)
-        writer.replace(lambda fd: _fill(fd, source, end, data))
+        try:
+            size = os.fstat(source.fileno()).st_size
+        except OSError as error:
+            raise failed(error, writer.given, "reading it") from None
+        end = torn_at(source.fileno(), size)
+        if end < size:
+            keep_tail(writer, source.fileno(), end, size)
+        writer.replace(lambda fd: _fill(fd, source.fileno(), end, data))
     finally:
-        if source >= 0:
-            drop(source)
+        source.close()
 
 
-def _sound_end(writer: Writer, source: int) -> int:
-    """Where the content ends, without what a killed in-place append left. That is kept aside."""
-    try:
-        size = os.fstat(source).st_size
-    except OSError as error:
-        error.filename = writer.given
-        raise
-    end = torn_at(source, size)
-    if end < size:
-        keep_tail(writer, source, end, size)
-    return end
-
-
-def _fill(fd: int, source: int, end: int | None, data: bytes) -> None:
-    if end is not None:
-        copy_content(source, fd)
-        if os.fstat(fd).st_size > end:  # without what an in-place append left that was killed
-            os.ftruncate(fd, end)
-            os.lseek(fd, end, os.SEEK_SET)
+def _fill(fd: int, source: int, end: int, data: bytes) -> None:
+    copy_content(source, fd)
+    if os.fstat(fd).st_size > end:  # without what an in-place append left that was killed
+        os.ftruncate(fd, end)
+        os.lseek(fd, end, os.SEEK_SET)
     write_all(fd, data)
-
-
-def _open(writer: Writer) -> int:
-    place = writer.place
-    if place.stat() is None:
-        return -1
-    try:
-        return os.open(place.name, _READ, dir_fd=place.fd)
-    except OSError as error:
-        error.filename = place.given
-        raise
 
 
 def _check(writer: Writer, data: bytes) -> None:
     names = (os.fsencode(writer.given), writer.place.name)
     if any(name.endswith(b".json") for name in names):
-        check_json_target((read_bytes(writer.place) or b"") + data, b".json")
+        check_json_target((writer.read() or b"") + data, b".json")

@@ -1,77 +1,205 @@
-"""Owner, mode, ACLs and other extended attributes of a file, given to the file that takes its place."""
+"""Owner, mode, ACL and other extended attributes of a file, given to the file that takes its place.
+
+Whoever could read or write the file before still can, and nobody else. Where owner or group cannot be kept (chown(2) is
+root's), what they would lose is granted by ACL entries: acl(5). Where that cannot be had either, it is refused.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat as st
+from _struct import iter_unpack, pack
 
+from ._errors import fail
 from ._paths import Place
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 _ACL = "system.posix_acl_access"
+# The kernel's format: linux/posix_acl_xattr.h. A version, then tag, permissions and number of each entry.
+_ACL_VERSION, _ACL_ENTRY, _NOBODY = b"\2\0\0\0", "<HHI", 0xFFFFFFFF
+_USER_OBJ, _USER, _GROUP_OBJ, _GROUP, _MASK, _OTHER = 1, 2, 4, 8, 16, 32
+_GROUP_CLASS = (_USER, _GROUP_OBJ, _GROUP)
 # Statements about the very bytes of a file, or about an append under way: not true of other content.
-_NOT_KEPT = ("security.capability", "security.ima", "security.evm", "user.atomicops.append")
+_NOT_KEPT = ("security.capability", "security.ima", "security.evm", "user.atomicops.append", _ACL)
+_NOT_ALLOWED = (errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 HAVE_XATTRS = hasattr(os, "listxattr")
-_HAVE_FD_PATHS = os.path.isdir("/proc/self/fd")
+
+Entries = dict[tuple[int, int], int]
 
 
-def copy(place: Place, fd: int, like: os.stat_result, source: bytes) -> None:
-    """Give ``fd`` what ``source``, of status ``like``, has: owner and xattrs where permitted, and its mode."""
-    mine = os.fstat(fd)
-    mode = st.S_IMODE(like.st_mode)
-    if (mine.st_uid, mine.st_gid) != (like.st_uid, like.st_gid):
-        try:
-            os.fchown(fd, like.st_uid, like.st_gid)
-        except OSError:
-            try:
-                os.fchown(fd, -1, like.st_gid)
-            except OSError:
-                pass
-            mode &= 0o1777  # a set-user-ID file must not change its user
-        mine = os.fstat(fd)
-    if HAVE_XATTRS:
-        _copy_xattrs(place, fd, source)
-    if st.S_IMODE(mine.st_mode) != mode:
+def copy(given: object, fd: int, mine: os.stat_result, source: int, like: os.stat_result) -> None:
+    """Give ``fd``, of status ``mine``, what the descriptor ``source``, of status ``like``, has."""
+    names = _names(source) if HAVE_XATTRS else []
+    if not names and (mine.st_uid, mine.st_gid) == (like.st_uid, like.st_gid):  # as a rule
+        if HAVE_XATTRS and _ACL in _names(fd):  # inherited from the directory
+            os.removexattr(fd, _ACL)
+        if mine.st_mode != like.st_mode:
+            os.fchmod(fd, like.st_mode & 0o7777)
+        return
+    for name in names:
+        if name not in _NOT_KEPT:
+            _copy_one(source, fd, name)
+    give_access(given, fd, mine, like, os.getxattr(source, _ACL) if _ACL in names else None, like.st_mode & 0o7777)
+
+
+def give_access(
+    given: object, fd: int, mine: os.stat_result, like: os.stat_result, acl: bytes | None, mode: int
+) -> None:
+    """Owner, group, ``acl`` and ``mode``, so that access is as to ``like``. Wider than before only at the end.
+
+    Raises PermissionError where somebody would lose, or get, a right.
+    """
+    owner, group = _chown(fd, mine, like)
+    if group != like.st_gid and (acl is not None or mode >> 3 & 7 != mode & 7):
+        why = f"only a member of its group {like.st_gid} may give it that group again"
+        fail(errno.EPERM, why, given, f"join the group {like.st_gid}, or append in place")
+    if (owner, group) != (like.st_uid, like.st_gid):
+        mode &= 0o1777  # a set-user-ID file must not change its user
+    if owner != like.st_uid:
+        entries = _granted(like, owner, group, _entries(acl, mode))
+        mode = mode & 0o1000 | _mode(entries)
+        acl = _acl(entries)
+    try:
+        if acl is not None:
+            os.setxattr(fd, _ACL, acl)
+        elif HAVE_XATTRS and _ACL in _names(fd):  # inherited from the directory, and not the target's
+            os.removexattr(fd, _ACL)
+    except OSError as error:
+        if owner == like.st_uid or error.errno not in _NOT_ALLOWED:
+            raise
+        name = _user_name(like.st_uid)
+        why = f"its owner {name} would no longer have access, for only root may give files away"
+        fail(errno.EPERM, why, given, f"put {name} into the group, or append in place")
+    if acl is not None or (mode, owner, group) != (mine.st_mode & 0o7777, mine.st_uid, mine.st_gid):
         os.fchmod(fd, mode)
 
 
-def _copy_xattrs(place: Place, fd: int, source: bytes) -> None:
-    path = _path(place, source)
+def _chown(fd: int, mine: os.stat_result, like: os.stat_result) -> tuple[int, int]:
+    """Owner and group that ``fd`` has in the end: those of ``like`` where permitted."""
+    if (mine.st_uid, mine.st_gid) == (like.st_uid, like.st_gid):
+        return mine.st_uid, mine.st_gid
+    for owner, group in ((like.st_uid, like.st_gid), (mine.st_uid, like.st_gid)):
+        try:
+            os.fchown(fd, owner, group)
+        except OSError as error:
+            if error.errno not in _NOT_ALLOWED:
+                raise
+        else:
+            return owner, group
+    return mine.st_uid, mine.st_gid
+
+
+def _granted(like: os.stat_result, owner: int, group: int, entries: Entries) -> Entries:
+    """The entries under which everybody has, with this new owner, what he had under ``entries``."""
+    mask = entries.pop((_MASK, _NOBODY), 7)
+    entries = {key: bits & mask if key[0] in _GROUP_CLASS else bits for key, bits in entries.items()}
+    theirs, other = entries[_GROUP_OBJ, _NOBODY], entries[_OTHER, _NOBODY]
+    bits = entries[_USER_OBJ, _NOBODY]
+    entries.pop((_USER, owner), None)
+    kept_by_mode = bits == theirs and (bits == other or (group == like.st_gid and _is_member(like.st_uid, group)))
+    if not kept_by_mode or len(entries) > 3:
+        entries[_USER, like.st_uid] = bits
+    entries[_USER_OBJ, _NOBODY] = bits | 2  # who replaces the file was allowed to write it
+    return entries
+
+
+def _is_member(user: int, group: int) -> bool:
+    import pwd
+
     try:
-        theirs = os.listxattr(path, follow_symlinks=False)
+        known = pwd.getpwuid(user)
+        return group in os.getgrouplist(known.pw_name, known.pw_gid)
+    except (KeyError, OSError):
+        return False
+
+
+def _user_name(user: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
+
+
+def _entries(acl: bytes | None, mode: int) -> Entries:
+    if acl is None:
+        triples = ((_USER_OBJ, mode >> 6 & 7), (_GROUP_OBJ, mode >> 3 & 7), (_OTHER, mode & 7))
+        return {(tag, _NOBODY): bits for tag, bits in triples}
+    return {(tag, number): bits for tag, bits, number in iter_unpack(_ACL_ENTRY, acl[len(_ACL_VERSION) :])}
+
+
+def _mode(entries: Entries) -> int:
+    group_class = 0
+    for (tag, _), bits in entries.items():
+        group_class |= bits if tag in _GROUP_CLASS else 0
+    return entries[_USER_OBJ, _NOBODY] << 6 | group_class << 3 | entries[_OTHER, _NOBODY]
+
+
+def _acl(entries: Entries) -> bytes | None:
+    """The ACL in the kernel's format; ``None`` where the mode says it all."""
+    if len(entries) == 3:
+        return None
+    full = {**entries, (_MASK, _NOBODY): _mode(entries) >> 3 & 7}
+    return _ACL_VERSION + b"".join(pack(_ACL_ENTRY, tag, full[tag, number], number) for tag, number in sorted(full))
+
+
+def _names(fd: int) -> list[str]:
+    try:
+        return os.listxattr(fd)
     except OSError as error:
-        if error.errno != errno.ENOTSUP:
+        if error.errno not in (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
             raise
-        return
-    if _ACL in os.listxattr(fd) and _ACL not in theirs:  # inherited from the directory, and not the target's
-        _tolerantly(os.removexattr, fd, _ACL)
-    for name in theirs:
-        if name not in _NOT_KEPT:
-            _tolerantly(_copy_one, path, fd, name)
+        return []
 
 
-def _copy_one(path: bytes, fd: int, name: str) -> None:
-    os.setxattr(fd, name, os.getxattr(path, name, follow_symlinks=False))
+def _copy_one(source: int, fd: int, name: str) -> None:
+    try:
+        os.setxattr(fd, name, os.getxattr(source, name))
+    except OSError as error:
+        # Labels of security modules, and what only root may set, are the kernel's to assign.
+        kernels = name.startswith(("security.", "trusted.")) and error.errno in _NOT_ALLOWED
+        if not kernels and error.errno != errno.ENODATA:
+            raise
 
 
-def _path(place: Place, name: bytes) -> bytes:
-    """A path for the calls that take no directory descriptor: through the descriptor, where there is procfs.
+def lock_mode(target: os.stat_result) -> int:
+    """Of the lock of this target. Who may write it can open the lock, and so can its owner, who may chmod(2) it."""
+    mode = target.st_mode & 0o666
+    return 0o600 | mode | (mode & 0o222) << 1
 
-    Then neither a ``chdir`` nor a rename of the directory makes it another file's.
+
+def lock_reach(place: Place, fd: int, mine: os.stat_result, target: os.stat_result | None) -> None:
+    """Let those take the lock ``fd`` who may write the target: it gets the target's owner, group, mode and ACL.
+
+    Of a target that is still to come: those who may make files in the directory.
     """
-    if _HAVE_FD_PATHS:
-        return b"/proc/self/fd/%d/%s" % (place.fd, name)
-    return os.path.join(place.directory, name)
+    if target is not None:
+        try:
+            give_access(place.given, fd, mine, target, _acl_of(place), lock_mode(target))
+        except OSError:
+            os.fchmod(fd, 0o666)  # nobody may be locked out; the file is empty, and to take the lock is all one can do
+        return
+    directory = os.fstat(place.fd)
+    mode = mine.st_mode & 0o7777
+    if directory.st_mode & st.S_IWGRP:
+        if mine.st_gid != directory.st_gid:
+            try:
+                os.fchown(fd, -1, directory.st_gid)
+            except OSError:
+                pass
+        mode |= 0o660
+    if directory.st_mode & st.S_IWOTH:
+        mode |= 0o666
+    if mode != mine.st_mode & 0o7777:
+        os.fchmod(fd, mode)
 
 
-def _tolerantly(call: Callable[..., None], *arguments: object) -> None:
-    """Where permitted, says the contract: some attributes only root may set, and some file systems have none."""
+def _acl_of(place: Place) -> bytes | None:
+    """The target's, which one need not be able to open."""
+    if not HAVE_XATTRS or not os.path.isdir("/proc/self/fd"):
+        return None
     try:
-        call(*arguments)
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EINVAL, errno.ENODATA):
-            raise
+        return os.getxattr(b"/proc/self/fd/%d/%s" % (place.fd, place.name), _ACL, follow_symlinks=False)
+    except OSError:
+        return None

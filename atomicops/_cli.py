@@ -6,12 +6,12 @@ import argparse
 import os
 import sys
 
-from . import _exits
+from . import __version__, _exits
 from ._cli_edit import ACTIONS, Edit, Filter, apply_edits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import NoReturn
 
 _EXITS = """\
@@ -22,8 +22,8 @@ exit codes:
   66  no such file
   69  a needed program is missing
   73  the file cannot be made or replaced there
-  74  I/O error, or committed but not durable: the message says which
-  75  somebody else held the lock all the time
+  74  I/O error, could not check, or committed but not durable: the message says which
+  75  somebody else held the lock all the time, or it was lost before anything was changed
   76  the file no longer has the expected version
 """
 
@@ -59,7 +59,7 @@ Says what it found, which backup the content came from, and where the corrupt by
 restored only with --restore-missing: it may be missing on purpose."""
 _SWEEP = """\
 A killed writer leaves its temp file (.NAME.<32 hex digits>.atomicops-tmp) behind. It is removed only while holding
-the lock of its target, which its writer would hold if it were alive; a busy lock leaves it "in use"."""
+its lock and that of its target, which its writer would hold if it were alive; else it is left "in use"."""
 _VENDOR = """\
 then, from Python:   sys.path.insert(0, "DIR"); from atomic_file_ops import atomic_write_json
 and from Bash:       bash DIR/atomic-write.sh "$CONTENT" FILE      or      source DIR/atomicops.sh"""
@@ -77,13 +77,28 @@ def main(argv: Sequence[str]) -> int:
     if "--" in argv and argv[:1] == ["update"]:
         cut = list(argv).index("--")
         argv, command = argv[:cut], list(argv[cut + 1 :])
-    arguments = _parser().parse_args(list(argv))
+    parser, commands = _parser()
+    if argv and argv[0] not in commands and not argv[0].startswith("-"):
+        parser.error(f"no command {argv[0]!r}{_meant(argv[0], commands)}")
+    arguments, unknown = parser.parse_known_args(list(argv))
+    if unknown:
+        options = [option for action in commands[argv[0]]._actions for option in action.option_strings]
+        parser.error(f"unknown argument {unknown[0]!r}{_meant(unknown[0].partition('=')[0], options)}")
+    if getattr(arguments, "file", None) == "":
+        return _exits.complain(_exits.USAGE, "''", "an empty path", "name a file")
     arguments.command = command
     run: Callable[[argparse.Namespace], int] = arguments.run
     return _exits.guarded(lambda: run(arguments), getattr(arguments, "file", None))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _meant(word: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, list(known), 1)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+def _parser() -> tuple[_Parser, Mapping[str, argparse.ArgumentParser]]:
     parser = _Parser(
         prog="python -m atomicops",
         description="Replace, append to, update, back up and recover small files that several processes share.",
@@ -91,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"atomicops {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
 
     def add(name: str, run: Callable[[argparse.Namespace], int], summary: str, more: str) -> argparse.ArgumentParser:
@@ -167,7 +183,7 @@ def _parser() -> argparse.ArgumentParser:
 
     vendor = add("vendor", _vendor, "copy the helpers into a folder, to be used with nothing installed", _VENDOR)
     vendor.add_argument("file", metavar="DIR", help="made if it is missing; files of the same names are replaced")
-    return parser
+    return parser, commands.choices
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
@@ -202,7 +218,7 @@ def _count(text: str) -> int:
 
 
 def _content(text: str) -> bytes:
-    return sys.stdin.buffer.read() if text == "-" else os.fsencode(text) + b"\n"
+    return _exits.read_in() if text == "-" else os.fsencode(text) + b"\n"
 
 
 def _write(a: argparse.Namespace) -> int:
@@ -231,23 +247,25 @@ def _read(a: argparse.Namespace) -> int:
     from ._paths import locate
     from ._replace import read_bytes, version
 
+    data, name = None, b""
     try:
         with locate(a.file) as place:
-            data = read_bytes(place)
+            data, name = read_bytes(place), place.name
     except (FileNotFoundError, NotADirectoryError):
-        data = None
+        pass
     if a.version:
-        print(version(data))
+        _exits.show(version(data))
         return 0
-    is_json = a.json or a.file.endswith(".json") or place.name.endswith(b".json")
+    is_json = a.json or a.file.endswith(".json") or name.endswith(b".json")
     reason = "no such file" if data is None else why_not_json(data) if is_json else None
     if reason is not None or data is None:
         if a.default is None:
-            code, todo = (_exits.MISSING, "check the path") if data is None else (_exits.DATA, "see 'recover'")
-            return _exits.complain(code, a.file, str(reason), todo)
+            if data is None:
+                return _exits.complain(_exits.MISSING, a.file, "no such file or directory", "check the name")
+            todo = "recover it from its newest valid backup"
+            return _exits.complain(_exits.DATA, a.file, f"corrupt: {reason}", todo)
         data = os.fsencode(a.default) + b"\n"
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    _exits.write_out(data)
     return 0
 
 
@@ -303,7 +321,13 @@ def _recover(a: argparse.Namespace) -> int:
         timeout=a.timeout,
     )
     _exits.show(done.report())
-    return 0 if done.ok else _exits.MISSING if done.status == "missing" else _exits.DATA
+    if done.ok:
+        return 0
+    if done.status != "missing":
+        return _exits.complain(_exits.DATA, a.file, "corrupt, and no valid backup (unchanged)", "write it anew")
+    if done.restored_from is None:
+        return _exits.complain(_exits.MISSING, a.file, "missing, and no valid backup", "check the name")
+    return _exits.complain(_exits.MISSING, a.file, "missing (unchanged)", "restore it with --restore-missing")
 
 
 def _sweep(a: argparse.Namespace) -> int:

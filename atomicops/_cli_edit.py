@@ -27,23 +27,51 @@ def split_path(text: str) -> list[str]:
 
 
 def _edit(text: str, change: Callable[[Any, str, Any], None], fallback: str | None) -> Edit:
-    path, equals, value_text = text.partition("=")
-    if not equals:
-        if fallback is None:
-            raise argparse.ArgumentTypeError(f"{text!r} is not PATH=JSON")
-        value_text = fallback
+    path, value = _split_value(text, fallback)
     keys = split_path(path)
-    try:
-        value = _exits.json_argument(value_text)
-    except _exits.Stop:
-        hint = "a string needs its quotes: '\"text\"'"
-        raise argparse.ArgumentTypeError(f"{value_text!r} is not JSON ({hint})") from None
 
     def apply(data: Any) -> Any:
         node = data
         for key in keys[:-1]:
             node = _child(node, key)
         change(node, keys[-1], value)
+        return data
+
+    return apply
+
+
+def _split_value(text: str, fallback: str | None) -> tuple[str, Any]:
+    """PATH and the value of ``PATH=JSON``. A key may hold '=': the first one that JSON follows is meant."""
+    if "=" not in text:
+        if fallback is None:
+            raise argparse.ArgumentTypeError(f"{text!r} is not PATH=JSON")
+        return text, _exits.json_argument(fallback)
+    at = text.find("=")
+    while at >= 0:
+        try:
+            return text[:at], _exits.json_argument(text[at + 1 :])
+        except _exits.Stop:
+            at = text.find("=", at + 1)
+    value = text.partition("=")[2]
+    raise argparse.ArgumentTypeError(f"{value!r} is not JSON (a string needs its quotes: '\"text\"')")
+
+
+def _deletion(text: str) -> Edit:
+    keys = split_path(text)
+
+    def apply(data: Any) -> Any:
+        node = data
+        for key in keys[:-1]:
+            if isinstance(node, dict) and key in node:
+                node = node[key]
+            elif _is_index(node, key):
+                node = node[int(key)]
+            else:
+                return data  # what is missing is deleted already
+        if isinstance(node, dict):
+            node.pop(keys[-1], None)
+        elif _is_index(node, keys[-1]):
+            del node[int(keys[-1])]
         return data
 
     return apply
@@ -62,9 +90,13 @@ def _element(node: Any, key: str) -> Any:
 def _index(node: Any, key: str) -> int:
     if not isinstance(node, list):
         raise ValueError(f"{key!r} is looked for in a {type(node).__name__}, which is neither an object nor an array")
-    if not key.isdecimal() or int(key) >= len(node):
+    if not _is_index(node, key):
         raise ValueError(f"{key!r} is not an index of an array of {len(node)}")
     return int(key)
+
+
+def _is_index(node: Any, key: str) -> bool:
+    return isinstance(node, list) and key.isascii() and key.isdecimal() and len(key) < 10 and int(key) < len(node)
 
 
 def _set(node: Any, key: str, value: Any) -> None:
@@ -86,18 +118,11 @@ def _append(node: Any, key: str, value: Any) -> None:
     array.append(value)
 
 
-def _delete(node: Any, key: str, _: Any) -> None:
-    if isinstance(node, dict):
-        node.pop(key, None)
-    elif isinstance(node, list) and key.isdecimal() and int(key) < len(node):
-        del node[int(key)]
-
-
 ACTIONS: dict[str, Callable[[str], Edit]] = {
     "set": lambda text: _edit(text, _set, None),
     "increment": lambda text: _edit(text, _increment, "1"),
     "append": lambda text: _edit(text, _append, None),
-    "delete": lambda text: _edit(text + "=null", _delete, None),
+    "delete": _deletion,
 }
 
 
@@ -116,22 +141,20 @@ class Filter:
     def run(self, path: str, default: str | None, durability: str, timeout: float | None) -> int:
         import subprocess
 
-        from ._json import why_not_json
-        from ._replace import Writer, read_bytes, write_all
+        from ._json import loads, why_not_json
+        from ._replace import Writer, write_all
 
-        with Writer(path, durability, timeout, make_parents=default is not None) as writer:
-            content = read_bytes(writer.place)
+        make = default is not None
+        with Writer(path, durability, timeout, make_parents=make, must_exist=not make) as writer:
+            content = writer.read()
             if content is None:
-                if default is None:
-                    return _exits.complain(_exits.MISSING, path, "no such file", "give --default JSON to start from")
-                content = os.fsencode(default) + b"\n"
-            reason = why_not_json(content)
-            if reason is not None:
-                return _exits.complain(_exits.DATA, path, f"corrupt: {reason}", "see 'recover'")
+                content = os.fsencode(default or "") + b"\n"
+            loads(content, path, is_rewritten=True)
             try:
                 done = subprocess.run(self.command, input=content, stdout=subprocess.PIPE, check=False)
             except (FileNotFoundError, PermissionError) as error:
-                return _exits.complain(_exits.PROGRAM, self.command[0], str(error.strerror), "install it")
+                why = f"{error.strerror} (unchanged)"
+                return _exits.complain(_exits.PROGRAM, self.command[0], why, "install it")
             if done.returncode:
                 why = f"the command {self.command[0]!r} failed with status {done.returncode} (unchanged)"
                 return _exits.complain(_exits.DATA, path, why, "correct the command")

@@ -12,8 +12,19 @@ if TYPE_CHECKING:
     Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
+NOT_PERMITTED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
 class LockTimeout(TimeoutError):
     """The lock was not to be had in the time given; nothing was changed. ``errno`` is ``ETIMEDOUT``."""
+
+
+class LockLost(OSError):
+    """Between reading and committing the lock was lost, or somebody without the lock changed the file.
+
+    Nothing was changed; it can be tried again. The lock file has been removed or replaced (``git clean``), the process
+    is a child of the one that took the lock, or the file is no longer the one that was read. ``errno`` is ``ESTALE``.
+    """
 
 
 class CommittedNotDurable(OSError):
@@ -31,6 +42,13 @@ class VersionConflict(OSError):
 
     expected: str = ""
     found: str = ""
+
+
+class CannotCheck(OSError):
+    """Whether the file is one JSON value could not be found out: it is nested deeper than 10,000 levels.
+
+    That is no corruption: nothing was changed, and no default given. ``errno`` is ``EOVERFLOW``.
+    """
 
 
 class CorruptFile(ValueError):
@@ -55,23 +73,23 @@ def display(path: object) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
-def drop(fd: int) -> None:
-    """Close a descriptor that nothing was written to, or whose content is synced: an error says nothing any more."""
-    try:
-        os.close(fd)
-    except OSError:
-        pass
+def failed(error: OSError, given: object, step: str = "", todo: str = "") -> OSError:
+    """The same error, naming the path that the caller gave, the step, and a remedy for what is not permitted."""
+    error.filename = given
+    if error.filename2 is not None:
+        del error.filename2
+    if step:
+        error.strerror = f"{step}: {error.strerror}"
+    if todo and error.errno in NOT_PERMITTED:
+        error.__dict__["todo"] = todo
+    return error
 
 
-def put_name(error: object, path: str | bytes) -> None:
-    """Let an OSError name the path that the caller gave, not what we call the file in its directory."""
-    if isinstance(error, OSError) and isinstance(error.filename, (bytes, int)):
-        error.filename, error.filename2 = path, None
-
-
-def fail(number: int, why: str, path: object) -> NoReturn:
-    """Raise the OSError of this number (``IsADirectoryError`` for ``EISDIR`` and so on)."""
-    raise OSError(number, why, path)
+def fail(number: int, why: str, path: object, todo: str = "") -> NoReturn:
+    """Refuse: raise the OSError of this number (``IsADirectoryError`` for ``EISDIR`` and so on), with a remedy."""
+    error = failed(OSError(number, why), path)
+    error.__dict__.update(todo=todo, refused=True)
+    raise error
 
 
 def version_conflict(path: object, expected: str, found: str) -> VersionConflict:

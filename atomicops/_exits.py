@@ -4,35 +4,84 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 
-from ._errors import CommittedNotDurable, CorruptFile, LockTimeout, VersionConflict, display
+from ._errors import (
+    NOT_PERMITTED,
+    CannotCheck,
+    CommittedNotDurable,
+    CorruptFile,
+    LockLost,
+    LockTimeout,
+    VersionConflict,
+    display,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, NoReturn
 
 USAGE, DATA, MISSING, PROGRAM, CREATE, IO, LOCK, VERSION = 64, 65, 66, 69, 73, 74, 75, 76
-_CREATE_NUMBERS = frozenset(
-    (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.EINVAL, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
-)
+# Said where the errno alone tells what to do; else the step that failed does, or nobody knows.
+_ADVICE = {
+    errno.ENOSPC: "free some space and try again",
+    errno.EDQUOT: "free some of your quota and try again",
+    errno.EFBIG: "raise the limit of file sizes and try again",
+    errno.EMFILE: "close some files, or raise the limit of open files",
+    errno.ENFILE: "close some files, or raise the limit of open files",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "repair the symbolic link",
+    errno.EBUSY: "it is a mount point of its own: mount its directory instead, or append in place",
+    errno.ETXTBSY: "wait until the program has ended",
+}
+_REFUSED = (errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EBUSY, errno.ETXTBSY, errno.EEXIST)
+_CREATE_NUMBERS = frozenset((*NOT_PERMITTED, *_REFUSED, errno.EMLINK))
 
 
 class Stop(Exception):
     """A way out of a callback: exit code, what, why, and what to do."""
 
 
+class Signalled(BaseException):
+    """A signal that ends the process, turned into an exception so that nothing is left behind. Holds its number."""
+
+
 def complain(code: int, what: object, why: str, todo: str) -> int:
-    line = f"atomicops: {display(what)}: {why}; {todo}"
-    print(line.replace("\n", "\\n"), file=sys.stderr)
+    line = f"atomicops: {display(what)}: {why}; {todo}".replace("\n", "\\n")
+    try:
+        print(line, file=sys.stderr)
+    except (OSError, ValueError):
+        pass  # nobody listens; the exit code says it too
     return code
 
 
 def show(*lines: str) -> None:
-    for line in lines:
-        sys.stdout.buffer.write(os.fsencode(line) + b"\n")
-    sys.stdout.buffer.flush()
+    write_out(b"".join(os.fsencode(line) + b"\n" for line in lines))
+
+
+def write_out(data: bytes) -> None:
+    """To standard output, all of it; a closed one is an OSError like any other."""
+    if sys.stdout is None:
+        raise Stop(IO, "standard output", os.strerror(errno.EBADF), "leave it open, or redirect it")
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Stop(IO, "standard output", f"{error.strerror}", _advice(error)) from None
+
+
+def read_in() -> bytes:
+    """All of standard input."""
+    if sys.stdin is None:
+        raise Stop(IO, "standard input", os.strerror(errno.EBADF), "leave it open, or redirect it")
+    try:
+        return sys.stdin.buffer.read()
+    except OSError as error:
+        raise Stop(IO, "standard input", f"{error.strerror} (unchanged)", _advice(error)) from None
 
 
 def json_argument(text: str) -> Any:
@@ -51,28 +100,72 @@ def guarded(run: Callable[[], int], path: object) -> int:
     except Stop as stop:
         return complain(*stop.args)
     except LockTimeout as error:
-        return complain(LOCK, error.filename, f"{error.strerror} (unchanged)", "try again, or wait longer: --timeout")
+        todo = "try again, or allow more time for the lock"
+        return complain(LOCK, error.filename, f"{error.strerror} (unchanged)", todo)
+    except LockLost as error:
+        return complain(LOCK, error.filename, f"{error.strerror} (unchanged)", "try again")
     except VersionConflict as error:
         return complain(VERSION, error.filename, f"{error.strerror} (unchanged)", "read it again and redo the change")
     except CommittedNotDurable as error:
-        return complain(IO, error.filename, str(error.strerror), "check the disk")
+        todo = "check the disk, and look at the file before you repeat anything"
+        return complain(IO, error.filename, str(error.strerror), todo)
+    except CannotCheck as error:
+        return complain(IO, error.filename, f"{error.strerror} (unchanged)", "see to the cause, then try again")
     except CorruptFile as error:
-        return complain(DATA, error.filename, f"corrupt: {error.reason}", "see 'python -m atomicops recover --help'")
+        todo = "recover it from its newest valid backup"
+        return complain(DATA, error.filename, f"corrupt: {error.reason} (unchanged)", todo)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter reports it again at exit
         return IO
     except FileNotFoundError as error:
-        return complain(MISSING, _name(error, path), "no such file or directory", "check the path")
+        return complain(MISSING, _name(error, path), "no such file or directory (unchanged)", "check the name")
     except OSError as error:
-        why = error.strerror or str(error)
-        if error.errno in _CREATE_NUMBERS:
-            return complain(
-                CREATE, _name(error, path), f"{why} (unchanged)", "choose a regular file that you may write"
-            )
-        return complain(IO, _name(error, path), f"{why} (unchanged)", "check the disk, its space and its quotas")
+        refused = error.errno in _CREATE_NUMBERS or "refused" in vars(error)
+        why = f"{error.strerror or error} (unchanged)"
+        return complain(CREATE if refused else IO, _name(error, path), why, _advice(error))
     except ValueError as error:
-        return complain(DATA, path, f"{error} (unchanged)", "correct the data")
+        return complain(DATA, path, f"{error} (unchanged)", str(vars(error).get("todo", "correct the data")))
+    except MemoryError:
+        return complain(IO, path, "not enough memory (unchanged)", "free some memory and try again")
+
+
+def _advice(error: OSError) -> str:
+    todo = vars(error).get("todo") or _ADVICE.get(error.errno or 0)
+    return str(todo or "check the disk and try again")
 
 
 def _name(error: OSError, path: object) -> object:
     return path if error.filename is None else error.filename
+
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def catch_signals() -> None:
+    """Turn what ends a process into an exception, unless the parent has it ignored. The first one counts."""
+
+    def stop(number: int, _: object) -> None:
+        for other in _ENDING:
+            signal.signal(other, signal.SIG_IGN)
+        raise Signalled(number)
+
+    for number in _ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
+
+
+def keep_standard_descriptors() -> None:
+    """Put /dev/null where 0, 1 or 2 are closed: or a lock file would get that number, and what is meant for it."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(fd)
+
+
+def end(code: int, signalled: int | None = None) -> NoReturn:
+    """End the process: with the exit code or, as if nobody had caught it, by the signal."""
+    for number in _ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN or number == signalled:
+            signal.signal(number, signal.SIG_DFL)
+    if signalled is not None:
+        os.kill(os.getpid(), signalled)
+    sys.exit(code)

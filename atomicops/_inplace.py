@@ -11,9 +11,15 @@ its own.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import time
 
-from ._errors import CommittedNotDurable, drop
+from ._descriptors import open_owned
+from ._errors import LockTimeout, failed
+from ._lock import no_flock, try_now, unlock
+from ._paths import check_regular
+from ._replace import not_durable
 from ._sync import NONE, sync_file
 
 TYPE_CHECKING = False
@@ -22,28 +28,40 @@ if TYPE_CHECKING:
 
 MARK = "user.atomicops.append"
 _NUMBER_BYTES = 8  # three of them stay inside an ext4 inode; more would cost a block
-_OPEN = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_OPEN = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
-def append_in_place(writer: Writer, data: bytes) -> bool:
-    """Append to the existing target. ``False``, and nothing changed, where the file system keeps no marks."""
+def append_in_place(writer: Writer, data: bytes, timeout: float | None) -> bool:
+    """Append to the existing target. ``False``, and nothing changed, where it is missing or can keep no marks.
+
+    The log itself is locked as well: the lock file goes by name, and a log may have several.
+    """
     place = writer.place
     try:
-        fd = os.open(place.name, _OPEN, dir_fd=place.fd)
+        own = open_owned(place.name, _OPEN, dir_fd=place.fd)
+    except FileNotFoundError:
+        return False
     except OSError as error:
-        error.filename = place.given
-        raise
+        raise failed(error, place.given, "opening it to write", "make the file writable") from None
+    fd = own.fileno()
     try:
+        status = os.fstat(fd)
+        check_regular(status, place.given)
+        writer.hold.widen(place, status)
+        _lock_log(fd, timeout, place.given)
         end = mend(writer, fd)
         if not _set_mark(fd, end, len(data)):
             return False
+        writer.hold.prove(place)
         _append(writer, fd, data, end)
         _drop_mark(fd)
     except OSError as error:
-        error.filename = place.given
+        if error.filename is not place.given:
+            failed(error, place.given)
         raise
     finally:
-        drop(fd)
+        unlock(fd)  # a child made by fork may have the same open file description
+        own.close()
     return True
 
 
@@ -59,14 +77,26 @@ def _append(writer: Writer, fd: int, data: bytes, end: int) -> None:
             os.ftruncate(fd, end)
         except OSError:  # the mark stays, and tells the next append where to cut
             if isinstance(error, OSError) and not left:
-                raise CommittedNotDurable(
-                    error.errno or errno.EIO,
-                    f"appended, but may not survive a power loss: {error.strerror}",
-                    writer.given,
-                ) from error
+                raise not_durable(error, writer.given, "appended") from error
         else:
             _drop_mark(fd)
         raise
+
+
+def _lock_log(fd: int, timeout: float | None, given: str | bytes) -> None:
+    """Against who appends to the same log under another name."""
+    try:
+        if timeout is None:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        elif not try_now(fd):
+            from ._wait import try_until
+
+            if not try_until(fd, time.monotonic() + timeout):
+                raise LockTimeout(errno.ETIMEDOUT, f"the log itself is locked for more than {timeout:g} s", given)
+    except LockTimeout:
+        raise
+    except OSError as error:
+        raise no_flock(error, given) from None
 
 
 def mend(writer: Writer, fd: int) -> int:

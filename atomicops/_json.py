@@ -7,9 +7,11 @@ import json
 import os
 import re
 
-from ._errors import CorruptFile, drop, fail
+from ._descriptors import open_owned
+from ._errors import CannotCheck, CorruptFile, fail, failed
 from ._lock import TIMEOUT_S
-from ._replace import ABSENT, Writer, read_all, read_bytes, version, write_all
+from ._paths import check_regular
+from ._replace import ABSENT, Writer, read_all, version, write_all
 from ._write import encode
 
 TYPE_CHECKING = False
@@ -25,20 +27,47 @@ class _Missing:
         return "<no default>"
 
 
+class _NotJson(ValueError):
+    """Of the hooks, to be told from what int() raises for a number of too many digits."""
+
+
 _MISSING = _Missing()
+_BOM = b"\xef\xbb\xbf"
 # How ``json`` writes a key that was no string. A string that holds this is found too; then the data itself is asked.
 _maybe_other_key = re.compile(r'"(?:-?[0-9][0-9.e+-]*|true|false|null)": ').search
+_LEVELS_MAX = 10_000
+_TOO_DEEP = "nested deeper than 10,000 levels"
 _SCALARS = frozenset((str, int, float, bool, type(None)))
-_READ = os.O_RDONLY | os.O_CLOEXEC
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+    raise _NotJson(f"{name} is not JSON")
+
+
+def _all_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise _NotJson(f"an object has the key {twice!r} twice, and one of the two would be lost")
+    return data
+
+
+def _exact(text: str) -> float:
+    number = float(text)
+    if repr(number) != text:
+        from decimal import Decimal
+
+        if Decimal(text) != Decimal(repr(number)):
+            raise _NotJson(f"the number {text[:40]} has more digits than a float, and some would be lost")
+    return number
 
 
 _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
-# Only to know whether it is JSON: a number of 5,000 digits is, though int() refuses to make one.
+# Of what is going to be written again.
+_decode_all = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_all_pairs, parse_float=_exact).decode
+# Only to know whether it is JSON: nobody wants the numbers.
 _scan = json.JSONDecoder(parse_int=len, parse_float=len, parse_constant=_refuse_constant).decode
 
 
@@ -81,11 +110,32 @@ def dumps(data: Any, indent: int | None = None) -> bytes:
             text = _compact(data)
         else:
             text = json.dumps(data, ensure_ascii=False, allow_nan=False, indent=indent)
-    except (TypeError, ValueError, RecursionError) as error:
+    except TypeError as error:
         raise ValueError(f"data cannot be serialized as JSON: {error}") from error
+    except (ValueError, RecursionError):
+        text = _deep_dumps(data, indent)
+    if len(text) > _LEVELS_MAX and _too_deep(text):
+        raise ValueError(f"data cannot be serialized as JSON: {_TOO_DEEP}")
     if _maybe_other_key(text):
         _refuse_other_keys(data)
     return encode(text + "\n")
+
+
+def _deep_dumps(data: Any, indent: int | None) -> str:
+    from . import _deep
+
+    try:
+        return _deep.encode(data, indent)
+    except _deep.TooDeep:
+        raise ValueError(f"data cannot be serialized as JSON: {_TOO_DEEP}, or without end") from None
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"data cannot be serialized as JSON: {error}") from error
+
+
+def _too_deep(text: str) -> bool:
+    from ._deep import LEVELS_MAX, levels
+
+    return levels(text) > LEVELS_MAX
 
 
 def _refuse_other_keys(data: Any) -> None:
@@ -106,21 +156,51 @@ def _refuse_other_keys(data: Any) -> None:
             stack += [value for value in node if value.__class__ not in _SCALARS]
 
 
-def loads(data: bytes, filename: object) -> Any:
-    """Parse one JSON value in UTF-8. Raises CorruptFile with the reason."""
+def loads(data: bytes, filename: object, is_rewritten: bool = False) -> Any:
+    """Parse one JSON value in UTF-8. Raises CorruptFile with the reason, and CannotCheck.
+
+    ``is_rewritten`` says that the file is going to be replaced by what is returned: ValueError where that would lose
+    what nobody asked to change, because an object has a key twice, or a number more digits than a float.
+    """
     try:
-        return _decode(str(data, "utf-8"))
-    except (ValueError, RecursionError) as error:
+        return _parse(data, _decode_all if is_rewritten else _decode)
+    except _NotJson as error:
+        if is_rewritten and why_not_json(data) is None:
+            raise ValueError(str(error)) from None
+        raise CorruptFile(filename, str(error)) from None
+    except CannotCheck as error:
+        error.filename = filename
+        raise
+    except ValueError as error:
         raise CorruptFile(filename, _reason(data, error)) from error
 
 
 def why_not_json(data: bytes) -> str | None:
-    """The reason why ``data`` is not exactly one JSON value (RFC 8259), or ``None``."""
+    """The reason why ``data`` is not exactly one JSON value (RFC 8259), or ``None``. Raises CannotCheck."""
     try:
-        _scan(str(data, "utf-8"))
-    except (ValueError, RecursionError) as error:
+        _parse(data, _scan)
+    except ValueError as error:
         return _reason(data, error)
     return None
+
+
+def _parse(data: bytes, decode: Callable[[str], Any]) -> Any:
+    """One definition of what is JSON, however deep, and however deep the caller's stack: see ``_deep``."""
+    text = str(data[len(_BOM) :] if data.startswith(_BOM) else data, "utf-8")
+    try:
+        value = decode(text)
+    except (json.JSONDecodeError, _NotJson):
+        raise
+    except (ValueError, RecursionError):  # too many digits for int(), or too many levels for C
+        from . import _deep
+
+        try:
+            return _deep.decode(text, *((_all_pairs, _exact) if decode is _decode_all else (dict, float)))
+        except _deep.TooDeep:
+            raise CannotCheck(errno.EOVERFLOW, f"could not check: {_TOO_DEEP}") from None
+    if len(text) > _LEVELS_MAX and _too_deep(text):
+        raise CannotCheck(errno.EOVERFLOW, f"could not check: {_TOO_DEEP}")
+    return value
 
 
 def _reason(data: bytes, error: Exception) -> str:
@@ -128,8 +208,6 @@ def _reason(data: bytes, error: Exception) -> str:
         return "it is empty" if not data else "it holds only white space"
     if isinstance(error, UnicodeDecodeError):
         return f"not UTF-8: {error.reason} at byte {error.start}"
-    if isinstance(error, RecursionError):
-        return "nested too deeply to be read"
     return str(error)
 
 
@@ -176,23 +254,30 @@ def safe_read_json(path: Path, default: Any = None) -> Any:
 
     Raises:
         OSError: the file is there but cannot be read (a directory, permissions, an I/O error): no default would be
-            true.
+            true. So too for what is no regular file, and for what is nested too deeply to be checked (CannotCheck).
     """
     try:
-        fd = os.open(path, _READ)
+        data = _read(path)
+        return loads(data, path)
+    except (FileNotFoundError, NotADirectoryError, CorruptFile):
+        return {} if default is None else default
+
+
+def _read(path: Path) -> bytes:
+    """The bytes of a regular file. Never waits, and takes no lock."""
+    try:
+        own = open_owned(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            status = os.fstat(own.fileno())
+            check_regular(status, os.fspath(path))
+            return read_all(own.fileno(), status.st_size)
+        finally:
+            own.close()
     except (FileNotFoundError, NotADirectoryError):
-        return {} if default is None else default
-    try:
-        data = read_all(fd)
-    except OSError as error:
-        error.filename = os.fspath(path)
         raise
-    finally:
-        drop(fd)
-    try:
-        return _decode(str(data, "utf-8"))
-    except (ValueError, RecursionError):
-        return {} if default is None else default
+    except OSError as error:
+        step = "" if "refused" in vars(error) else "reading it"
+        raise failed(error, os.fspath(path), step, "make the file readable") from None
 
 
 def read_json(path: Path, *, default: Any = _MISSING) -> Snapshot:
@@ -208,21 +293,15 @@ def read_json(path: Path, *, default: Any = _MISSING) -> Snapshot:
     Raises:
         FileNotFoundError: missing, and no default given.
         CorruptFile: not one JSON value.
+        CannotCheck: nested deeper than 10,000 levels.
         OSError: it cannot be read.
     """
     try:
-        fd = os.open(path, _READ)
+        data = _read(path)
     except FileNotFoundError:
         if default is _MISSING:
             raise
         return Snapshot(default, ABSENT)
-    try:
-        data = read_all(fd)
-    except OSError as error:
-        error.filename = os.fspath(path)
-        raise
-    finally:
-        drop(fd)
     return Snapshot(loads(data, os.fspath(path)), version(data))
 
 
@@ -251,13 +330,19 @@ def update_json(
     Raises:
         FileNotFoundError: missing, and no default given.
         CorruptFile: not one JSON value; it is left for :func:`recover`, not overwritten.
-        ValueError, LockTimeout, CommittedNotDurable, OSError: as for :func:`atomic_write_json`.
+        ValueError: the new data cannot be serialised, or writing it would lose what nobody asked to change: of two
+            equal keys one, or digits of a number.
+        RuntimeError: this thread is in the middle of another operation on the file: ``fn`` may not write it, and
+            neither may a signal handler that comes meanwhile.
+        LockLost: the lock was lost meanwhile, or somebody without it changed the file; it can be tried again.
+        CannotCheck, LockTimeout, CommittedNotDurable, OSError: as for :func:`read_json` and :func:`atomic_write_json`.
     """
-    with Writer(path, durability, timeout, make_parents=default is not _MISSING) as writer:
-        content = read_bytes(writer.place)
+    is_needed = default is _MISSING
+    with Writer(path, durability, timeout, make_parents=not is_needed, must_exist=is_needed) as writer:
+        content = writer.read()
         if content is not None:
-            data = loads(content, writer.given)
-        elif default is _MISSING:
+            data = loads(content, writer.given, is_rewritten=True)
+        elif is_needed:
             fail(errno.ENOENT, os.strerror(errno.ENOENT), writer.given)
         else:
             from copy import deepcopy

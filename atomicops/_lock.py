@@ -1,4 +1,8 @@
-"""One lock for Python, Bash and anything else that calls flock(2): the sidecar file beside the target."""
+"""One lock for Python, Bash and anything else that calls flock(2): the sidecar file beside the target.
+
+Who has it is never written down: a thread has the lock as long as the object that owns the descriptor lives. There is
+no count and no list that an exception at the wrong moment could leave wrong.
+"""
 
 from __future__ import annotations
 
@@ -6,143 +10,199 @@ import _thread
 import errno
 import fcntl
 import os
+import stat as st
+import sys
 import time
+from _operator import methodcaller
+from _weakref import ref
 
-from ._errors import LockTimeout, drop, fail
+from . import _attributes
+from ._descriptors import Leaving, call_close, open_owned
+from ._errors import NOT_PERMITTED, LockLost, LockTimeout, fail, failed
 from ._paths import Place, locate, lock_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from functools import partial
+    from types import FrameType
+    from typing import Any, NoReturn
+
+    from ._descriptors import Descriptor
     from ._errors import Path
+else:
+    from _functools import partial
 
 TIMEOUT_S = 30.0
-_CREATE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-_EXISTING = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+_OPEN = os.O_NOFOLLOW | os.O_NONBLOCK  # a FIFO in its place must not make us wait
 _NO_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
-
-# How a timed wait is done, and why. flock(2) has no timeout, and a signal to interrupt it is not a library's to take.
-# So the lock is tried again and again, with short pauses. Measured with 16 processes that hammer one lock on 2 cores,
-# holding it for 0.05, 0.5 and 5 ms, in acquisitions a second and as the share of the slowest in its fair share:
-#   pauses up to 1 ms                                  15,100  0.80    1,860  0.67    198  0.54
-#   blocking flock in a helper thread                  13,500  0.77    1,880  0.19    192  0.86
-#   blocking flock, no timeout                         14,600  0.59    1,930  0.51
-#   pauses up to 0.5 ms, and giving way (this one)     11,100  0.96    1,790  0.88    198  0.81
-# With pauses of 0.5 ms for all, hundreds of processes take all of the processor to try: 128 that write and sleep for
-# 3 ms under the lock got it 193 times a second, 512 with 1 ms, 201 times. Who finds that it was woken late knows that
-# there is no room for so many tries, and makes longer pauses: 325 and 336 times, as fair with 16 as before. Pauses that
-# grow with the time waited are cheaper still, and starve who waits longest.
-# Without giving way, who has just released the lock is the first to take it again: the kernel wakes the others, but
-# hands the lock to nobody. Giving way costs one short pause, and only those pay who had to wait a moment ago.
-_PAUSE_S_FIRST, _PAUSE_S_MAX = 0.00005, 0.0005
-_LATE_S, _PAUSE_S_LATE = 0.0002, 0.05
-_GIVE_WAY_S, _GIVE_WAY_TIMES, _GIVE_WAY_WITHIN_S = 0.0003, 4, 0.002
+_VARARGS = 0x04  # of a code object's flags
+_call = methodcaller("__call__")
+# Another user has made the lock file a moment ago, and its reach is still to come.
+_REACH_PAUSE_S, _REACH_TRIES = 0.005, 10
 
 
-class Hold:
-    """A lock that a thread has: the descriptor that carries it, and how often the thread entered it."""
+class Carrier:
+    """What has a descriptor of a lock file. A child made by fork closes the descriptors of all that there are."""
 
-    __slots__ = ("depth", "fd", "key")
+    __slots__ = ("__weakref__", "close", "key", "own")
+    close: Callable[[], object]
 
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        self.depth = 1
+    def __init__(self) -> None:
+        self.own: Descriptor | None = None
         self.key: tuple[int, int] | None = None
+        _carriers.add(ref(self, _forget))  # known before there is a descriptor, and forgotten by C when it dies
 
-    def identity(self) -> tuple[int, int]:
-        if self.key is None:
-            self.key = _identity(self.fd)
-        return self.key
+    def carry(self, own: Callable[..., Descriptor], *arguments: Any) -> int:
+        """Have, and return, the descriptor that ``own`` opens."""
+        with _fork_guard:
+            self.own = descriptor = own(*arguments)
+        self.close = descriptor.close
+        return descriptor.fileno()
+
+
+class Hold(Carrier):
+    """A lock that a thread takes, or has.
+
+    Attributes: ``thread`` of the taker; ``is_group`` whether the caller groups steps by it, and in what
+    ``directory``; ``handler`` the frame of the signal handler in which he began to; ``operation`` the one of ours under
+    way in it.
+    """
+
+    __slots__ = ("directory", "fd", "handler", "is_group", "name", "operation", "status", "thread")
+    directory: tuple[int, int]
+    fd: int
+    name: bytes
+    status: os.stat_result
+
+    def __init__(self, is_group: bool) -> None:
+        self.is_group = is_group
+        self.thread = _local.me
+        self.handler: FrameType | None = _running_handler() if is_group else None
+        self.operation: Callable[[], Any] | None = None
+        super().__init__()
+
+    def open(self, place: Place, flags: int, mode: int = 0) -> None:
+        self.fd = self.carry(open_owned, self.name, flags | _OPEN, mode, place.fd)
+
+    def is_open(self) -> bool:
+        return self.own is not None and not self.own.closed
+
+    def unlock_on_close(self) -> None:
+        """Closing is not enough where a child, forked without our knowledge, has the same open file description."""
+        self.close = partial([].extend, map(_call, (partial(fcntl.flock, self.fd, fcntl.LOCK_UN), self.close)))
+
+    def widen(self, place: Place, target: os.stat_result) -> None:
+        """Give a lock file with less than the reach of its target what it lacks, if it is ours to give."""
+        lacks = _attributes.lock_mode(target) & ~self.status.st_mode
+        if lacks or (self.status.st_uid == 0 != target.st_uid):
+            try:
+                _attributes.lock_reach(place, self.fd, self.status, target)
+            except OSError:
+                pass
+
+    def prove(self, place: Place) -> None:
+        """Raise LockLost unless this thread still has the lock that others meet."""
+        try:
+            found = os.stat(self.name, dir_fd=place.fd, follow_symlinks=False)
+            there = (found.st_dev, found.st_ino) == self.key
+        except FileNotFoundError:
+            there = False
+        except OSError as error:
+            raise failed(error, place.given, f"looking at the lock {os.fsdecode(self.name)}") from None
+        # In a child made by fork the descriptor is closed.
+        if not (there and self.is_open() and self.thread is _local.me):
+            why = f"the lock {os.fsdecode(self.name)} was removed or replaced meanwhile"
+            raise LockLost(errno.ESTALE, why, place.given)
 
 
 class _Local(_thread._local):
-    """What this thread holds. Not keyed by thread number: those are reused after a thread ends.
-
-    Attributes: ``holds``; ``contended`` the lock that it last had to wait for, ``turns`` how often it still gives way
-    there, ``released_at`` when it released it.
-    """
-
-    holds: list[Hold]
-    contended: tuple[int, int] | None
-    turns: int
-    released_at: float
+    """Of each thread: ``me`` stands for it, for the numbers of threads are used again."""
 
     def __init__(self) -> None:
-        self.holds = []
-        self.contended = None
-        self.turns = 0
-        self.released_at = 0.0
+        self.me = object()
 
 
 _local = _Local()
-_open_fds: set[int] = set()
+_carriers: set[ref[Carrier]] = set()
+_forget = _carriers.discard
 # Held while a lock file is opened and while a fork happens, so that no descriptor slips into a child unseen.
 # Re-entrant, because a signal handler may fork.
 _fork_guard = _thread.RLock()
 
 
-def acquire(place: Place, timeout: float | None = TIMEOUT_S) -> Hold:
-    """Take the lock of ``place``, for this thread; a lock that it already has is entered once more."""
-    mine = _local
+class _Nothing:
+    close = int
+
+
+def acquire(
+    place: Place, timeout: float | None = TIMEOUT_S, is_group: bool = False, create: bool = True
+) -> tuple[Hold, bool]:
+    """Take the lock of ``place``, for this thread. Where the caller groups steps by it already: that hold of his, True.
+
+    Raises LockTimeout, OSError, and RuntimeError where this thread is in the middle of an operation on the file.
+    """
     while True:
-        fd = _open(place)
+        hold = Hold(is_group)
         try:
-            for hold in mine.holds:
-                if hold.identity() == _identity(fd):
-                    hold.depth += 1
-                    _close(fd)
-                    return hold
-            _wait(fd, timeout, place)
-            if os.fstat(fd).st_nlink:
-                hold = Hold(fd)
-                mine.holds.append(hold)
-                return hold
+            _open(hold, place, create)
+            got = _try(hold, place)
+            hold.status = status = os.fstat(hold.fd)
+            hold.key = (status.st_dev, status.st_ino)
+            if not st.S_ISREG(status.st_mode):
+                _refuse_kind(hold, place)
+            if is_group:
+                hold.directory = _identity(place.fd)
+            if not got or len(_carriers) > 1:
+                outer = _held_here(hold, place)
+                if outer is not None:
+                    hold.close()
+                    return outer, True
+            if not got:
+                _wait(hold, timeout, place)
+                status = os.fstat(hold.fd)
+            if status.st_nlink:
+                return hold, False
         except BaseException as error:
-            _close(fd)
+            if hold.own is not None:
+                hold.own.close()
             if isinstance(error, OSError) and error.filename is None:
-                error.filename = place.given
+                failed(error, place.given)
             raise
         # Somebody deleted the lock file since we opened it: what we have is no longer the lock that others meet.
-        _close(fd)
+        hold.close()
 
 
-def release(hold: Hold) -> None:
-    """Leave the lock once. In a child of the process that took it this does nothing: it is the parent's."""
-    if hold.fd < 0:
-        return
-    hold.depth -= 1
-    if hold.depth == 0:
-        fd, hold.fd = hold.fd, -1
-        mine = _local
-        if hold in mine.holds:
-            mine.holds.remove(hold)
-        if mine.turns:
-            mine.released_at = time.monotonic()
-        try:
-            # Closing is not enough: a child forked without our knowledge may have the same open file description.
-            fcntl.flock(fd, fcntl.LOCK_UN)
-        except OSError:
-            pass  # closing it will do
-        finally:
-            _close(fd)
+class Nothing:
+    """What is closed where nothing is to be closed: at the end of a nested ``with``."""
+
+    close = int
 
 
-class FileLock:
+class FileLock(Leaving):
     """The lock of a file, as a context manager; see :func:`file_lock`."""
-
-    __slots__ = ("_entered", "_path", "_timeout")
 
     def __init__(self, path: Path, timeout: float | None) -> None:
         self._path = path
         self._timeout = timeout
-        self._entered: list[Hold] = []
+        self._entered: list[Any] = []
+        self.leave = partial(next, map(call_close, iter(self._entered.pop, None)))
 
     def __enter__(self) -> FileLock:
-        with locate(self._path, make_parents=True) as place:
-            self._entered.append(acquire(place, self._timeout))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        release(self._entered.pop())
+        entered: Any = Nothing
+        try:
+            with locate(self._path, make_parents=True) as place:
+                hold, is_nested = acquire(place, self._timeout, is_group=True)
+                if not is_nested:
+                    entered = hold
+                    hold.unlock_on_close()
+            self._entered.append(entered)
+            return self
+        except BaseException:
+            entered.close()
+            if entered in self._entered[-1:]:
+                del self._entered[-1]
+            raise
 
 
 def file_lock(path: Path, timeout: float | None = TIMEOUT_S) -> FileLock:
@@ -157,7 +217,8 @@ def file_lock(path: Path, timeout: float | None = TIMEOUT_S) -> FileLock:
 
     It excludes other processes, other threads, ``flock(1)`` and the ``filelock`` package on ``.{name}.lock``; the
     thread that has it may take it again. It is a thread's, not a task's: do not hold it across an ``await``. A child
-    made by ``fork`` inside the block does not have it. Missing parent directories are made. The lock file stays.
+    made by ``fork`` inside the block does not have it, and neither has a signal handler that interrupts the block.
+    Missing parent directories are made. The lock file stays.
 
     Args:
         path: the file to protect; its symlinks are followed. It need not exist.
@@ -165,33 +226,113 @@ def file_lock(path: Path, timeout: float | None = TIMEOUT_S) -> FileLock:
 
     Raises:
         LockTimeout: somebody else had it all the time.
+        RuntimeError: this thread is in the middle of an operation on the file (in the function given to
+            :func:`update_json`), or in a signal handler that has interrupted the block of another ``file_lock``.
         OSError: the lock file cannot be opened, or the file system has no flock. Source: flock(2).
     """
     return FileLock(path, timeout)
 
 
-def _open(place: Place) -> int:
-    name = lock_name(place.name)
-    with _fork_guard:
+def _open(hold: Hold, place: Place, create: bool) -> None:
+    hold.name = lock_name(place.name)
+    tries = _REACH_TRIES
+    while True:
         try:
-            fd = os.open(name, _CREATE, 0o666, dir_fd=place.fd)
+            hold.open(place, os.O_RDWR)
+            return
         except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-                error.filename = place.given
-                raise
-            try:  # flock needs no right to write: another user's lock file serves
-                fd = os.open(name, _EXISTING, dir_fd=place.fd)
-            except OSError:
-                error.filename = place.given
-                raise error from None
-        _open_fds.add(fd)
-    return fd
+            if error.errno == errno.ENOENT and create:
+                if _make(hold, place):
+                    return
+            elif error.errno == errno.ENAMETOOLONG and hold.name != lock_name(place.name, short=True):
+                hold.name = lock_name(place.name, short=True)
+            elif error.errno in NOT_PERMITTED:
+                try:  # flock needs no right to write
+                    hold.open(place, os.O_RDONLY)
+                    return
+                except OSError:
+                    tries -= 1
+                    if not tries:
+                        raise _not_opened(error, hold, place) from None
+                    time.sleep(_REACH_PAUSE_S)
+            else:
+                raise _not_opened(error, hold, place) from None
 
 
-def _close(fd: int) -> None:
-    with _fork_guard:
-        _open_fds.discard(fd)
-        drop(fd)
+def _make(hold: Hold, place: Place) -> bool:
+    """Make the lock file, with the reach of what it protects; ``False`` where another has made it meanwhile."""
+    target = place.stat()
+    mode = 0o666 if target is None else _attributes.lock_mode(target)
+    try:
+        hold.open(place, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise
+        where = f"the directory {place.show()}"
+        raise failed(error, place.given, f"making a file in {where}", f"make {where} writable") from None
+    _attributes.lock_reach(place, hold.fd, os.fstat(hold.fd), target)
+    return True
+
+
+def _not_opened(error: OSError, hold: Hold, place: Place) -> OSError:
+    if error.errno == errno.ENXIO:  # a socket
+        _refuse_kind(hold, place)
+    lock = "the lock " + os.fsdecode(place.beside(hold.name))
+    return failed(error, place.given, f"opening {lock}", f"make {lock} readable and writable")
+
+
+def _refuse_kind(hold: Hold, place: Place) -> NoReturn:
+    lock = "the lock " + os.fsdecode(place.beside(hold.name))
+    fail(errno.EINVAL, f"{lock} is not a regular file", place.given, f"remove {lock}, which is no lock")
+
+
+def _held_here(hold: Hold, place: Place) -> Hold | None:
+    """The hold that this thread has of the same lock, if the caller groups steps by it.
+
+    Raises LockLost where he does so by a lock file that has been replaced meanwhile.
+    """
+    for reference in tuple(_carriers):
+        other = reference()
+        if other is None or other.own is None or other is hold:
+            continue
+        if other.own.closed:
+            _carriers.discard(reference)
+            continue
+        if not isinstance(other, Hold) or other.thread is not hold.thread:
+            continue
+        if (other.key or _identity(other.fd)) != hold.key:
+            if other.is_group and other.name == hold.name and other.directory == _identity(place.fd):
+                other.prove(place)
+            continue
+        operation = None if other.operation is None else other.operation()
+        if not other.is_group or (operation is not None and not operation.place.own.closed):
+            why = "this thread is in the middle of another operation on the file, which would overwrite this one"
+        elif _running_handler() is not other.handler:
+            why = "this signal handler has interrupted steps that `file_lock` groups, which would overwrite this one"
+        else:
+            return other
+        raise RuntimeError(f"{os.fsdecode(place.given)}: {why} (unchanged); do it before or after")
+    return None
+
+
+def _running_handler() -> FrameType | None:
+    """The innermost frame of this thread that runs a signal handler: it was given a number and the frame below it."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_back is not None:
+        code, below = frame.f_code, frame.f_back
+        rest = bool(code.co_flags & _VARARGS)
+        if (code.co_argcount > 1 or rest) and frame.f_globals.get("__package__") != __package__:
+            given = frame.f_locals
+            values: list[object] = []
+            for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + rest]:
+                value = given.get(name)
+                values += value if type(value) is tuple else (value,)
+            if any(value is below for value in values) and any(isinstance(value, int) for value in values):
+                return frame
+        frame = below
+    return None
 
 
 def _identity(fd: int) -> tuple[int, int]:
@@ -199,29 +340,8 @@ def _identity(fd: int) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _wait(fd: int, timeout: float | None, place: Place) -> None:
-    """Get the lock, or raise LockTimeout."""
-    if _local.turns:
-        _give_way(fd)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            pass
-        if timeout is None:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-        elif not _poll(fd, timeout):
-            raise LockTimeout(errno.ETIMEDOUT, f"lock not had within {timeout:g} s", place.given)
-    except OSError as error:
-        if error.errno in _NO_FLOCK:
-            fail(error.errno, "this file system offers no flock(2); keep the file on one that does", place.given)
-        raise
-    _local.contended = _identity(fd)
-    _local.turns = _GIVE_WAY_TIMES
-
-
-def _try(fd: int) -> bool:
+def try_now(fd: int) -> bool:
+    """Lock this descriptor's file, if nobody else has it locked."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -229,40 +349,50 @@ def _try(fd: int) -> bool:
     return True
 
 
-def _poll(fd: int, timeout: float) -> bool:
-    start = now = time.monotonic()
-    pause, longest = _PAUSE_S_FIRST, _PAUSE_S_MAX
-    while (waited := now - start) < timeout:
-        # The clock's last bits keep processes that were woken together from trying together again.
-        asked = min(pause * (0.5 + (time.monotonic_ns() & 1023) / 1024), timeout - waited)
-        time.sleep(asked)
-        if _try(fd):
-            return True
-        late = time.monotonic() - now - asked
-        now += asked + late
-        if late > asked / 2 + _LATE_S:
-            longest = min(longest * 2, _PAUSE_S_LATE)
-        elif longest > _PAUSE_S_MAX:
-            longest *= 0.95  # back to the usual, bit by bit
-        pause = min(pause * 1.5, longest)
-    return False
+def unlock(fd: int) -> None:
+    """Unlock this descriptor's file; if that fails, closing it will do."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_UN)
+    except OSError:
+        pass
 
 
-def _give_way(fd: int) -> None:
-    _local.turns -= 1
-    if _local.contended == _identity(fd) and time.monotonic() - _local.released_at < _GIVE_WAY_WITHIN_S:
-        time.sleep(_GIVE_WAY_S)
+def _try(hold: Hold, place: Place) -> bool:
+    try:
+        return try_now(hold.fd)
+    except OSError as error:
+        raise no_flock(error, place.given) from None
+
+
+def no_flock(error: OSError, given: object) -> OSError:
+    if error.errno in _NO_FLOCK:
+        error.strerror = "this file system offers no flock(2)"
+        error.__dict__["todo"] = "keep the file on a file system that has flock(2)"
+    return failed(error, given)
+
+
+def _wait(hold: Hold, timeout: float | None, place: Place) -> None:
+    """Get the lock, or raise LockTimeout."""
+    from ._wait import wait
+
+    try:
+        if not wait(hold, timeout):
+            raise LockTimeout(errno.ETIMEDOUT, f"lock not had within {timeout:g} s", place.given)
+    except LockTimeout:
+        raise
+    except OSError as error:
+        raise no_flock(error, place.given) from None
 
 
 def _forget_in_child() -> None:
     global _fork_guard
     _fork_guard = _thread.RLock()
-    for hold in _local.holds:
-        hold.fd = -1
-    _local.holds.clear()
-    for fd in _open_fds:
-        drop(fd)  # no LOCK_UN: that would release the parent's lock
-    _open_fds.clear()
+    for reference in tuple(_carriers):
+        carrier = reference()
+        if carrier is not None and carrier.own is not None:
+            carrier.own.close()  # no LOCK_UN: that would release the parent's lock
+            carrier.close = int
+    _carriers.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ._errors import drop
+from ._descriptors import open_owned
 from ._sync import sync_directory
 
 
@@ -28,11 +28,8 @@ def make_directories(path: bytes, at: int | None, durable: bool) -> None:
             pass
         if durable:
             parent = os.path.dirname(directory) or b"."
-            fd = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=at)
-            try:
-                sync_directory(fd)
-            finally:
-                drop(fd)
+            own = open_owned(parent, os.O_RDONLY | os.O_DIRECTORY, dir_fd=at)
+            sync_directory(own.fileno())
 
 
 def _exists(path: bytes, at: int | None) -> bool:

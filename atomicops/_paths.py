@@ -10,10 +10,12 @@ import errno
 import os
 import stat as st
 
-from ._errors import drop, fail, put_name
+from ._descriptors import Leaving, open_owned
+from ._errors import fail, failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._descriptors import Descriptor
     from ._errors import Path
 
 TEMP_SUFFIX = b".atomicops-tmp"
@@ -21,41 +23,36 @@ _STEM_BYTES_MAX = 180  # a lock, a temp file and their random part still fit the
 _STEM_BYTES_KEPT = 160
 _LINKS_MAX = 40  # what Linux allows in one lookup: path_resolution(7)
 _NOT_A_NAME = (b"", b".", b"..")
-_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 
 
-class Place:
+class Place(Leaving):
     """A target's resolved directory (an open descriptor) and name.
 
     Attributes: ``given`` the path as the caller wrote it, ``directory`` and ``name`` in bytes, ``fd`` the directory,
     ``is_link`` whether symlinks were followed.
     """
 
-    __slots__ = ("directory", "fd", "given", "is_link", "name")
-
-    def __init__(self, given: str | bytes, directory: bytes, name: bytes, fd: int, is_link: bool = False) -> None:
+    def __init__(self, given: str | bytes, directory: bytes, name: bytes, own: Descriptor, is_link: bool = False):
         self.given = given
         self.directory = directory
         self.name = name
-        self.fd = fd
+        self.own = own
+        self.fd = own.fileno()
+        self.leave = own.close
         self.is_link = is_link
-
-    def close(self) -> None:
-        fd, self.fd = self.fd, -1
-        if fd >= 0:
-            drop(fd)
 
     def __enter__(self) -> Place:
         return self
-
-    def __exit__(self, _: object, error: object, __: object) -> None:
-        self.close()
-        put_name(error, self.given)
 
     def beside(self, name: bytes) -> str | bytes:
         """The path of a neighbour, in the type that the caller gave his own path in."""
         path = os.path.join(self.directory, name)
         return path if isinstance(self.given, bytes) else os.fsdecode(path)
+
+    def show(self) -> str:
+        """The directory, for a message."""
+        return os.fsdecode(self.directory.rstrip(b"/") or self.directory or b".")
 
     def stat(self) -> os.stat_result | None:
         """The target's status, ``None`` where there is nothing. Raises for anything but a regular file."""
@@ -63,11 +60,18 @@ class Place:
             found = os.stat(self.name, dir_fd=self.fd, follow_symlinks=False)
         except FileNotFoundError:
             return None
-        if not st.S_ISREG(found.st_mode):
-            if st.S_ISDIR(found.st_mode):
-                fail(errno.EISDIR, "is a directory, not a regular file", self.given)
-            fail(errno.EINVAL, "is not a regular file", self.given)
+        except OSError as error:
+            raise failed(error, self.given) from None
+        check_regular(found, self.given)
         return found
+
+
+def check_regular(status: os.stat_result, path: object) -> None:
+    """Raise OSError for anything but a regular file."""
+    if not st.S_ISREG(status.st_mode):
+        if st.S_ISDIR(status.st_mode):
+            fail(errno.EISDIR, "is a directory, not a regular file", path, "name a regular file")
+        fail(errno.EINVAL, "is not a regular file", path, "name a regular file")
 
 
 def locate(path: Path, *, make_parents: bool = False, durable: bool = False, must_sync: bool = False) -> Place:
@@ -78,7 +82,8 @@ def locate(path: Path, *, make_parents: bool = False, durable: bool = False, mus
     """
     given = os.fspath(path)
     rest = os.fsencode(given)
-    fd, textual, links = -1, b"", 0
+    own: Descriptor | None = None
+    textual, links = b"", 0
     try:
         while True:
             cut = rest.rfind(b"/") + 1
@@ -86,64 +91,69 @@ def locate(path: Path, *, make_parents: bool = False, durable: bool = False, mus
             if name in _NOT_A_NAME:
                 if not rest:
                     fail(errno.ENOENT, os.strerror(errno.ENOENT), given)
-                fail(errno.EISDIR, "is a directory, not a regular file", given)
-            if not links:
-                fd, textual = _open_directory(head or b".", None, make_parents, durable, must_sync), head
-            elif head:
-                inner = _open_directory(head, fd, make_parents, durable, must_sync)
-                drop(fd)
-                fd, textual = inner, os.path.join(textual, head)
+                fail(errno.EISDIR, "is a directory, not a regular file", given, "name a regular file")
+            if own is None or head:
+                at = None if own is None else own.fileno()
+                own = _open_directory(head or b".", at, make_parents, durable, must_sync)
+                textual = os.path.join(textual, head)
             try:
-                is_link = st.S_ISLNK(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode)
+                is_link = st.S_ISLNK(os.stat(name, dir_fd=own.fileno(), follow_symlinks=False).st_mode)
             except FileNotFoundError:
                 is_link = False
             if not is_link:
-                return Place(given, textual, name, fd, links > 0)
+                return Place(given, textual, name, own, links > 0)
             links += 1
             if links > _LINKS_MAX:
-                fail(errno.ELOOP, os.strerror(errno.ELOOP), given)
-            rest = os.readlink(name, dir_fd=fd)
+                fail(errno.ELOOP, "too many levels of symbolic links", given, "repair the link")
+            rest = os.readlink(name, dir_fd=own.fileno())
     except BaseException as error:
-        if fd >= 0:
-            drop(fd)
+        if own is not None:
+            own.close()
         if isinstance(error, OSError):
-            error.filename = given
+            failed(error, given)
         raise
 
 
-def _open_directory(path: bytes, at: int | None, make_parents: bool, durable: bool, must_sync: bool) -> int:
+def _open_directory(path: bytes, at: int | None, make_parents: bool, durable: bool, must_sync: bool) -> Descriptor:
     try:
-        return os.open(path, _OPEN_DIRECTORY, dir_fd=at)
+        return open_owned(path, _OPEN_DIRECTORY, dir_fd=at)
     except FileNotFoundError:
         if not make_parents:
             raise
         from ._parents import make_directories
 
         make_directories(path, at, durable)
-        return os.open(path, _OPEN_DIRECTORY, dir_fd=at)
-    except PermissionError:
+        return open_owned(path, _OPEN_DIRECTORY, dir_fd=at)
+    except PermissionError as error:
         # A directory that may be searched and written, but not listed, is enough for all but its own sync.
         if must_sync or not hasattr(os, "O_PATH"):
-            raise
-        return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=at)
+            shown = os.fsdecode(path)
+            todo = f"make the directory {shown} readable, or choose durability file"
+            raise failed(error, path, f"opening the directory {shown}", todo) from None
+        return open_owned(path, os.O_PATH | os.O_DIRECTORY, dir_fd=at)
 
 
 def stem(name: bytes) -> bytes:
     """The part of a target's name that its lock and temp files carry, short enough for any legal name."""
     if len(name) <= _STEM_BYTES_MAX:
         return name
+    return name[:_STEM_BYTES_KEPT] + short_stem(name)
+
+
+def short_stem(name: bytes) -> bytes:
+    """The stem where a file system (eCryptfs: 143 bytes) refuses the usual one as too long."""
     from hashlib import sha256
 
-    return name[:_STEM_BYTES_KEPT] + b"~" + sha256(name).hexdigest()[:16].encode()
+    return b"~" + sha256(name).hexdigest()[:16].encode()
 
 
-def lock_name(name: bytes) -> bytes:
-    return b"." + stem(name) + b".lock"
+def lock_name(name: bytes, short: bool = False) -> bytes:
+    return b"." + (short_stem(name) if short else stem(name)) + b".lock"
 
 
-def temp_name(name: bytes) -> bytes:
+def temp_name(name: bytes, short: bool = False) -> bytes:
     """128 random bits: a PID would collide between containers that share the directory and each have a PID 1."""
-    return b"." + stem(name) + b"." + os.urandom(16).hex().encode() + TEMP_SUFFIX
+    return b"." + (short_stem(name) if short else stem(name)) + b"." + os.urandom(16).hex().encode() + TEMP_SUFFIX
 
 
 def stem_of_temp(name: bytes) -> bytes | None:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-import time
 
 from ._backup import BACKUP_END, CORRUPT_END, copies, keep_copy, keep_evidence
-from ._errors import display, drop
+from ._errors import display
 from ._lock import TIMEOUT_S
-from ._replace import Writer, read_all, read_bytes, write_all
+from ._paths import locate
+from ._replace import Writer, read_bytes, write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
+    from ._backup import Copies
     from ._errors import Path
-
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Recovery:
@@ -32,9 +31,11 @@ class Recovery:
         safety_backup: the backup made because the caller asked for one.
         rejected: backups that were newer, but corrupt themselves.
         reason: why the file is not valid.
+        by_name: whether the backups were told apart by the seconds in their names, because their modification times
+            say nothing (a checkout or a restore has made them anew).
     """
 
-    __slots__ = ("evidence", "path", "reason", "rejected", "restored_from", "safety_backup", "status")
+    __slots__ = ("by_name", "evidence", "path", "reason", "rejected", "restored_from", "safety_backup", "status")
     status: str
     path: str
     restored_from: str | None
@@ -42,6 +43,7 @@ class Recovery:
     safety_backup: str | None
     rejected: tuple[str, ...]
     reason: str | None
+    by_name: bool
 
     def __init__(
         self,
@@ -52,9 +54,10 @@ class Recovery:
         safety_backup: str | None = None,
         rejected: tuple[str, ...] = (),
         reason: str | None = None,
+        by_name: bool = False,
     ) -> None:
-        given = (status, path, restored_from, evidence, safety_backup, rejected, reason)
-        names = ("status", "path", "restored_from", "evidence", "safety_backup", "rejected", "reason")
+        given = (status, path, restored_from, evidence, safety_backup, rejected, reason, by_name)
+        names = ("status", "path", "restored_from", "evidence", "safety_backup", "rejected", "reason", "by_name")
         for name, value in zip(names, given, strict=True):
             object.__setattr__(self, name, value)
 
@@ -90,6 +93,8 @@ class Recovery:
             )
         elif self.restored_from is not None:
             lines.append(f"  restored from {display(self.restored_from)}")
+        if self.restored_from is not None and self.by_name:
+            lines.append("  the newest by its name, for the backups' modification times say nothing")
         if self.evidence is not None:
             lines.append(f"  the corrupt bytes are kept in {display(self.evidence)}")
         if self.safety_backup is not None:
@@ -128,24 +133,31 @@ def recover(
         LockTimeout, CommittedNotDurable, OSError: as for :func:`atomic_write_bytes`. The corrupt bytes are kept first.
     """
     check = validate or _check_json
+    with locate(path) as place:
+        if place.stat() is None and not copies(place, BACKUP_END):  # no lock file for a misspelt name
+            return Recovery("missing", os.fsdecode(place.given))
     with Writer(path, durability, timeout, make_parents=False) as writer:
-        data = read_bytes(writer.place)
+        data = writer.read(to_replace=False)
         reason = None if data is None else _why_corrupt(check, data)
         named = os.fsdecode(writer.given)
         if data is not None and reason is None:
             return Recovery("valid", named, safety_backup=_backup(writer) if backup else None)
-        good, content, rejected = _newest_valid(writer, check)
+        there = copies(writer.place, BACKUP_END)
+        good, content, rejected = _newest_valid(writer, there, check)
         source = None if good is None else os.fsdecode(writer.place.beside(good))
+        by_name = there.by_name
         if data is None:
             if content is None or not restore_missing:
-                return Recovery("missing", named, source, rejected=rejected)
+                return Recovery("missing", named, source, rejected=rejected, by_name=by_name)
             writer.replace(lambda fd: write_all(fd, content), like=good)
-            return Recovery("missing-restored", named, source, None, _backup(writer) if backup else None, rejected)
+            safe = _backup(writer) if backup else None
+            return Recovery("missing-restored", named, source, None, safe, rejected, by_name=by_name)
         evidence = _keep_evidence(writer, data)
         if content is None:
             return Recovery("unrecoverable", named, None, evidence, None, rejected, reason)
         writer.replace(lambda fd: write_all(fd, content))
-        return Recovery("restored", named, source, evidence, _backup(writer) if backup else None, rejected, reason)
+        safe = _backup(writer) if backup else None
+        return Recovery("restored", named, source, evidence, safe, rejected, reason, by_name)
 
 
 def _check_json(data: bytes) -> None:
@@ -164,12 +176,12 @@ def _why_corrupt(check: Callable[[bytes], object], data: bytes) -> str | None:
 
 
 def _newest_valid(
-    writer: Writer, check: Callable[[bytes], object]
+    writer: Writer, there: Copies, check: Callable[[bytes], object]
 ) -> tuple[bytes | None, bytes | None, tuple[str, ...]]:
     """Name and content of the newest valid backup, and the newer ones that were not."""
     rejected: list[str] = []
-    for copy in copies(writer.place, BACKUP_END):
-        data = _read(writer, copy.name)
+    for copy in there:
+        data = read_bytes(writer.place, copy.name)
         if data is not None:
             if _why_corrupt(check, data) is None:
                 return copy.name, data, tuple(rejected)
@@ -177,28 +189,13 @@ def _newest_valid(
     return None, None, tuple(rejected)
 
 
-def _read(writer: Writer, name: bytes) -> bytes | None:
-    try:
-        fd = os.open(name, _READ, dir_fd=writer.place.fd)
-    except FileNotFoundError:
-        return None
-    try:
-        return read_all(fd)
-    except OSError as error:
-        error.filename = writer.given
-        raise
-    finally:
-        drop(fd)
-
-
 def _keep_evidence(writer: Writer, data: bytes) -> str:
     """A copy of the corrupt bytes; the one there is, where an earlier run has kept the very same."""
     for copy in copies(writer.place, CORRUPT_END):
-        if copy.size_bytes == len(data) and _read(writer, copy.name) == data:
+        if copy.size_bytes == len(data) and read_bytes(writer.place, copy.name) == data:
             return os.fsdecode(writer.place.beside(copy.name))
     return os.fsdecode(writer.place.beside(keep_evidence(writer)))
 
 
 def _backup(writer: Writer) -> str:
-    name = keep_copy(writer, b"%d" % int(time.time()), BACKUP_END)
-    return os.fsdecode(writer.place.beside(name))
+    return os.fsdecode(writer.place.beside(keep_copy(writer, None, BACKUP_END)))

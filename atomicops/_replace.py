@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import errno
 import os
-import stat as st
+from _weakref import ref
 
-from . import _attributes
-from ._errors import CommittedNotDurable, drop, put_name, version_conflict
-from ._lock import TIMEOUT_S, acquire, release
-from ._paths import Place, locate, temp_name
+from ._attributes import copy as copy_attributes
+from ._descriptors import Leaving, closer, open_owned
+from ._errors import CommittedNotDurable, LockLost, fail, failed, version_conflict
+from ._lock import TIMEOUT_S, acquire, try_now, unlock
+from ._paths import Place, check_regular, locate, temp_name
 from ._sync import FULL, NONE, check_durability, sync_directory, sync_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
+    from ._descriptors import Descriptor
     from ._errors import Path
 
-_TEMP = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    Target = tuple[Descriptor | None, os.stat_result | None]
+
+_TEMP = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 ABSENT = "absent"
 
 
@@ -32,10 +37,8 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
         left = left[os.write(fd, left) :]
 
 
-class Writer:
+class Writer(Leaving):
     """A target located and locked, ready to be replaced. Leaving it releases both."""
-
-    __slots__ = ("durability", "given", "hold", "place")
 
     def __init__(
         self,
@@ -43,32 +46,57 @@ class Writer:
         durability: str = FULL,
         timeout: float | None = TIMEOUT_S,
         make_parents: bool = True,
+        must_exist: bool = False,
     ) -> None:
         check_durability(durability)
         self.durability = durability
         full = durability == FULL
-        self.place = locate(path, make_parents=make_parents, durable=full, must_sync=full)
-        self.given = self.place.given
+        self.place = place = locate(path, make_parents=make_parents, durable=full, must_sync=full)
+        self.given = place.given
+        self._seen: tuple[int, ...] | None = None  # the state of the file that the operation has read
+        self._target: Target | None = None
+        held: list[Any] = [place]
+        self.leave = closer(held)
         try:
-            self.hold = acquire(self.place, timeout)
+            if must_exist and place.stat() is None:  # no lock file for a misspelt name
+                fail(errno.ENOENT, os.strerror(errno.ENOENT), self.given)
+            self.hold, is_nested = acquire(place, timeout)
+            if is_nested:
+                self.hold.operation = ref(self)
+            else:
+                held.insert(0, self.hold)
         except BaseException:
-            self.place.close()
+            self.leave()
             raise
 
     def __enter__(self) -> Writer:
         return self
 
-    def __exit__(self, _: object, error: object, __: object) -> None:
+    def open(self) -> Descriptor | None:
+        """The target, to read and replace it; ``None`` where it is missing. A later ``replace`` is of this file."""
+        self._target = own, status = open_target(self.place, os.O_RDWR)
+        self._seen = _state(status)
+        return own
+
+    def read(self, to_replace: bool = True) -> bytes | None:
+        """The target's bytes, ``None`` where it is missing. A later ``replace`` is of these.
+
+        ``to_replace`` says that it is certain to come: what may not be written is refused at once.
+        """
+        own, status = open_target(self.place, os.O_RDWR if to_replace else os.O_RDONLY)
+        self._target = (own, status) if to_replace else None
+        self._seen = _state(status)
+        if own is None or status is None:
+            return None
         try:
-            release(self.hold)
-        finally:
-            self.place.close()
-            put_name(error, self.given)
+            return read_all(own.fileno(), status.st_size)
+        except OSError as error:
+            raise failed(error, self.given, "reading it") from None
 
     def expect(self, if_version: str | None) -> None:
         """Raise VersionConflict unless the target has this version."""
         if if_version is not None:
-            found = version(read_bytes(self.place))
+            found = version(self.read())
             if found != if_version:
                 raise version_conflict(self.given, if_version, found)
 
@@ -77,114 +105,159 @@ class Writer:
 
         It keeps the attributes of the target or, where that is missing, takes those of ``like`` beside it.
         """
-        name = self.make_temp(fill, like)
+        target = self._target or open_target(self.place, os.O_WRONLY)
+        status = target[1]
+        if status is not None:
+            self.hold.widen(self.place, status)
+            if status.st_nlink > 1:
+                why = f"has {status.st_nlink} hard links, and the others would keep the old content"
+                fail(errno.EMLINK, why, self.given, "write each name by itself, or append in place")
+        elif like is not None:
+            target = open_target(self.place, os.O_RDONLY, like)
         try:
-            self._rename(name)
-        except BaseException:
-            self.discard(name)
-            raise
+            self.with_temp(fill, target, self._rename)
+        finally:
+            self._target = None
         self.sync_directory()
 
-    def make_temp(self, fill: Callable[[int], None], like: bytes | None = None) -> bytes:
-        """A finished temp file: content, attributes, synced. Returns its name."""
-        place = self.place
-        status, model = place.stat(), place.name
-        if status is None and like is not None:
-            status, model = os.stat(like, dir_fd=place.fd, follow_symlinks=False), like
-        name = b""
+    def with_temp(
+        self,
+        fill: Callable[[int], None],
+        model: Target,
+        publish: Callable[[bytes, os.stat_result], None],
+    ) -> None:
+        """Call ``publish`` with the name and the first status of a finished temp file: content, attributes (those of
+        ``model``), synced. Whatever happens, there is no temp file afterwards.
+        """
+        place, own, mine = self.place, None, None
+        source, status = model
+        mode = 0o666 if status is None else status.st_mode & 0o700  # wider only when it is complete
+        name = temp_name(place.name)
         try:
-            name = temp_name(place.name)
-            mode = 0o666 if status is None else st.S_IMODE(status.st_mode) & 0o777
-            fd = os.open(name, _TEMP, mode, dir_fd=place.fd)
             try:
-                if status is not None:
-                    _attributes.copy(place, fd, status, model)
-                fill(fd)
-                if self.durability != NONE:
-                    sync_file(fd)
-            finally:
-                os.close(fd)  # and before the rename: NFS reports a full quota here
+                own = open_owned(name, _TEMP, mode, place.fd)
+            except OSError as error:
+                if error.errno != errno.ENAMETOOLONG:
+                    raise cannot_make(error, place) from None
+                name = temp_name(place.name, short=True)
+                own = open_owned(name, _TEMP, mode, place.fd)
+            fd = own.fileno()
+            _lock_temp(fd)
+            mine = os.fstat(fd)
+            if source is not None and status is not None:
+                copy_attributes(self.given, fd, mine, source.fileno(), status)
+            fill(fd)
+            if self.durability != NONE:
+                sync_file(fd)
+            unlock(fd)  # a child by fork may have the same description, and this is going to be the target
+            own.close()  # before the commit: NFS reports a full quota here
+            if not self._is_at(name, mine):
+                raise OSError(errno.ESTALE, "its temp file has been removed or replaced by somebody")
+            publish(name, mine)
         except BaseException as error:
-            self.discard(name)
-            if isinstance(error, OSError):
-                error.filename = self.given
+            try:
+                if mine is None or self._is_at(name, mine):
+                    os.unlink(name, dir_fd=place.fd)
+            except OSError:
+                pass  # it has become the target; or else the first error matters more, and a sweep knows the file
+            if isinstance(error, OSError) and error.filename is not self.given:
+                failed(error, self.given)
             raise
-        return name
-
-    def discard(self, name: bytes) -> None:
-        if not name:
-            return
-        try:
-            os.unlink(name, dir_fd=self.place.fd)
-        except OSError:
-            pass  # the error on its way out matters more, and a sweep knows the file
+        finally:
+            if own is not None:
+                own.close()
 
     def sync_directory(self) -> None:
         if self.durability == FULL:
             try:
                 sync_directory(self.place.fd)
             except OSError as error:
-                raise CommittedNotDurable(
-                    error.errno or errno.EIO,
-                    f"changed, but may not survive a power loss: {error.strerror}",
-                    self.given,
-                ) from error
+                raise not_durable(error, self.given, "changed") from error
 
-    def _rename(self, name: bytes) -> None:
-        fd = self.place.fd
+    def _rename(self, name: bytes, mine: os.stat_result) -> None:
+        place = self.place
+        self.hold.prove(place)
+        if self._seen is not None and _state(place.stat()) != self._seen:
+            raise LockLost(errno.ESTALE, "somebody without its lock has changed the file meanwhile", self.given)
         try:
-            os.rename(name, self.place.name, src_dir_fd=fd, dst_dir_fd=fd)
+            os.rename(name, place.name, src_dir_fd=place.fd, dst_dir_fd=place.fd)
         except OSError as error:
-            # Over a network the answer can be lost and the deed done. Nobody else may touch our temp file while we have
-            # the lock: if it is gone, it has become the target.
-            if self._is_there(name):
-                error.filename, error.filename2 = self.given, None
-                raise
+            # Over a network the answer can be lost and the deed done: then the target is what the temp file was.
+            if not self._is_at(place.name, mine):
+                todo = f"make the directory {place.show()} writable"
+                raise failed(error, self.given, "renaming onto it", todo) from None
+        self._seen = None
 
-    def _is_there(self, name: bytes) -> bool:
+    def _is_at(self, name: bytes, status: os.stat_result) -> bool:
+        """Whether this name leads to the file of this status."""
         try:
-            os.stat(name, dir_fd=self.place.fd, follow_symlinks=False)
+            found = os.stat(name, dir_fd=self.place.fd, follow_symlinks=False)
         except FileNotFoundError:
             return False
-        except OSError:
-            pass
-        return True
+        return (found.st_dev, found.st_ino) == (status.st_dev, status.st_ino)
 
 
-def read_bytes(place: Place) -> bytes | None:
-    """The target's bytes, ``None`` where it is missing."""
-    found = place.stat()
-    if found is None:
-        return None
+def _state(status: os.stat_result | None) -> tuple[int, ...]:
+    """What tells a file from another, and from itself with other content."""
+    return () if status is None else (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _lock_temp(fd: int) -> None:
+    """For the sweeper: a temp file that somebody has locked is no orphan, whatever became of its target's lock."""
     try:
-        fd = os.open(place.name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place.fd)
+        try_now(fd)
+    except OSError:
+        pass  # nor can the sweeper lock it then
+
+
+def not_durable(error: OSError, given: object, done: str) -> CommittedNotDurable:
+    why = f"{done}, but may not survive a power loss: {error.strerror}"
+    return CommittedNotDurable(error.errno or errno.EIO, why, given)
+
+
+def cannot_make(error: OSError, place: Place) -> OSError:
+    where = f"the directory {place.show()}"
+    return failed(error, place.given, f"making a file in {where}", f"make {where} writable")
+
+
+def open_target(place: Place, how: int, name: bytes | None = None) -> Target:
+    """The target (or ``name`` beside it), open, and its status. Never waits.
+
+    What is to be replaced is opened for writing: what open(2) refuses then we refuse, and a rename would not ask.
+    """
+    try:
+        own = open_owned(name or place.name, how | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place.fd)
+        status = os.fstat(own.fileno())
     except FileNotFoundError:
+        return None, None
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.EISDIR):
+            check_regular(os.stat(place.name, dir_fd=place.fd, follow_symlinks=False), place.given)
+        step, todo = ("reading it", "readable") if how == os.O_RDONLY else ("opening it to write", "writable")
+        raise failed(error, place.given, step, f"make the file {todo}") from None
+    check_regular(status, place.given)
+    return own, status
+
+
+def read_bytes(place: Place, name: bytes | None = None) -> bytes | None:
+    """The bytes of the target (or of ``name`` beside it), ``None`` where it is missing."""
+    own, status = open_target(place, os.O_RDONLY, name)
+    if own is None or status is None:
         return None
     try:
-        return read_all(fd, found.st_size)
+        return read_all(own.fileno(), status.st_size)
     except OSError as error:
-        error.filename = place.given
-        raise
+        raise failed(error, place.given, "reading it") from None
     finally:
-        drop(fd)
+        own.close()
 
 
-def read_all(fd: int, size_hint: int = 8192) -> bytes:
-    data = os.read(fd, size_hint + 1)
-    if len(data) > size_hint:  # once more from the start, all at one go: to put parts together costs more
-        size = os.fstat(fd).st_size
-        if size > size_hint:
-            os.lseek(fd, 0, os.SEEK_SET)
-            data = os.read(fd, size + 1)
-            if len(data) == size:
-                return data
-    if len(data) <= size_hint:
-        more = os.read(fd, 65536) if data else b""
-        if not more:
-            return data
-        parts = [data, more]
-    else:
-        parts = [data]
+def read_all(fd: int, size: int) -> bytes:
+    """Everything, in one piece where the file has the size that it says."""
+    data = os.read(fd, size + 1)
+    if len(data) == size:
+        return data
+    parts = [data]
     while chunk := os.read(fd, 1 << 20):
         parts.append(chunk)
     return b"".join(parts)

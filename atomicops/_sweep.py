@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat as st
 
-from ._errors import LockTimeout, drop, put_name
-from ._lock import acquire, release
-from ._paths import Place, stem_of_temp
+from ._descriptors import duplicate, open_owned
+from ._errors import NOT_PERMITTED, LockTimeout, failed
+from ._lock import Nothing, acquire, try_now
+from ._paths import Place, short_stem, stem_of_temp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from ._descriptors import Closable
     from ._errors import Path
 
 
@@ -40,9 +43,10 @@ class Swept:
 def sweep_orphans(directory: Path) -> Swept:
     """Delete the temp files in ``directory`` whose writer is provably gone. Never waits.
 
-    A temp file exists only while its writer has the lock of its target. Whoever gets that lock therefore knows that
-    every temp file of that target is an orphan: its writer was killed, or the machine went down. Age proves nothing and
-    is not looked at. Subdirectories are left alone, and so is every name that is not a temp file's to the letter.
+    A writer has the lock of its target, and has locked its temp file as well, in case somebody deletes the lock file.
+    Whoever gets both knows that the temp file is an orphan: its writer was killed, or the machine went down. Age proves
+    nothing and is not looked at. Subdirectories are left alone, and so is every name that is not a temp file's to the
+    letter.
 
     Returns:
         Swept, with the paths removed and those in use.
@@ -51,31 +55,30 @@ def sweep_orphans(directory: Path) -> Swept:
         OSError: the directory cannot be listed, or a file in it cannot be deleted.
     """
     given = os.fspath(directory)
-    fd = os.open(given, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     removed: list[bytes] = []
     in_use: list[bytes] = []
     try:
-        by_stem: dict[bytes, list[bytes]] = {}
-        for name in sorted(os.fsencode(name) for name in os.listdir(fd)):
-            stem = stem_of_temp(name)
-            if stem is not None:
-                by_stem.setdefault(stem, []).append(name)
-        for stem, names in by_stem.items():
-            place = Place(given, os.fsencode(given), stem, fd)
-            try:
-                hold = acquire(place, 0)
-            except LockTimeout:
-                in_use += names
-                continue
-            try:
-                removed += [name for name in names if _remove(name, fd)]
-            finally:
-                release(hold)
+        own = open_owned(given, os.O_RDONLY | os.O_DIRECTORY)
+        names = sorted(os.fsencode(name) for name in os.listdir(own.fileno()))
     except OSError as error:
-        put_name(error, given)
-        raise
-    finally:
-        drop(fd)
+        todo = f"make the directory {os.fsdecode(given)} readable"
+        raise failed(error, given, "listing it" if error.errno in NOT_PERMITTED else "", todo) from None
+    by_stem: dict[bytes, list[bytes]] = {}
+    for name in names:
+        stem = stem_of_temp(name)
+        if stem is not None:
+            by_stem.setdefault(stem, []).append(name)
+    targets = {short_stem(name): name for name in names} if any(stem.startswith(b"~") for stem in by_stem) else {}
+    for stem, orphans in by_stem.items():
+        with Place(given, os.fsencode(given), targets.get(stem, stem), duplicate(own)) as place:
+            hold = _lock_if_there(place)
+            try:
+                for name in orphans:
+                    if hold is None or not _remove(name, place, removed):
+                        in_use.append(name)
+            finally:
+                if hold is not None:
+                    hold.close()
     base = os.fsencode(given)
     return Swept(
         tuple(os.fsdecode(os.path.join(base, name)) for name in removed),
@@ -83,11 +86,30 @@ def sweep_orphans(directory: Path) -> Swept:
     )
 
 
-def _remove(name: bytes, fd: int) -> bool:
+def _lock_if_there(place: Place) -> Closable | None:
+    """The lock of the target; ``None`` where somebody has it. Where there is no lock file, nobody has it."""
     try:
-        if not st.S_ISREG(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
-            return False
-        os.unlink(name, dir_fd=fd)
+        hold, is_nested = acquire(place, 0, create=False)
+    except LockTimeout:
+        return None
+    except FileNotFoundError:
+        return Nothing
+    return Nothing if is_nested else hold
+
+
+def _remove(name: bytes, place: Place, removed: list[bytes]) -> bool:
+    """``False`` where its writer still has it."""
+    try:
+        own = open_owned(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place.fd)
+        if st.S_ISREG(os.fstat(own.fileno()).st_mode):
+            if not try_now(own.fileno()):
+                return False
+            os.unlink(name, dir_fd=place.fd)
+            removed.append(name)
     except FileNotFoundError:  # finished, or swept by another, since the directory was listed
-        return False
+        pass
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO):  # a symlink, a socket: no temp file of ours
+            where = f"the directory {place.show()}"
+            raise failed(error, place.given, f"deleting from {where}", f"make {where} writable") from None
     return True

@@ -30,9 +30,9 @@ def sync_file(fd: int) -> None:
 
 
 def sync_directory(fd: int) -> None:
-    """fsync(2) of a directory. A file system that has no such thing (EINVAL) has nothing to make durable by it."""
+    """fsync(2) of a directory. A file system without such a thing (CIFS, vboxsf) has nothing to make durable by it."""
     try:
         sync_file(fd)
     except OSError as error:
-        if error.errno != errno.EINVAL:
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS):
             raise

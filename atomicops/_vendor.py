@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 PACKAGE = os.path.dirname(os.path.abspath(__file__))
 FRONT = "atomic_file_ops.py"
-SHELL = ("atomic-write.sh", "atomicops.sh")
+SHELL = ("atomic-write.sh", "atomicops.sh", "atomicops.pl", "atomicops-seldom.pl", "atomicops-operations.pl")
 
 
 def vendor(directory: Path) -> list[str]:
-    """Copy ``atomic_file_ops.py``, the two shell files and the package ``atomicops`` into ``directory``.
+    """Copy ``atomic_file_ops.py``, the shell's files and the package ``atomicops`` into ``directory``.
 
     The folder is made if it is missing; files of these names are replaced, others are left alone. Python 3.10 or later
     and Bash 4.4 or later find there all that they need.
@@ -38,7 +38,7 @@ def vendor(directory: Path) -> list[str]:
     for source, name in plan:
         path = os.path.join(target, name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        _put(os.path.join(PACKAGE, source), path, 0o777 if name.endswith(".sh") else 0o666)
+        _put(os.path.join(PACKAGE, source), path, 0o777 if name.endswith((".sh", ".pl")) else 0o666)
         written.append(path)
     return written
 

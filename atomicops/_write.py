@@ -80,8 +80,14 @@ def check_json_target(data: bytes, path: Path) -> None:
     """Raise ValueError where ``path`` is named ``.json`` and ``data`` is not one JSON value."""
     name = os.fspath(path)
     if name.endswith(".json") if isinstance(name, str) else name.endswith(b".json"):
+        from ._errors import CannotCheck
         from ._json import why_not_json
 
-        reason = why_not_json(data)
+        try:
+            reason = why_not_json(data)
+        except CannotCheck as unknown:
+            reason = unknown.strerror
         if reason is not None:
-            raise ValueError(f"a .json file holds exactly one JSON value, and this is none: {reason}")
+            error = ValueError(f"a .json file holds exactly one JSON value, and this is none: {reason}")
+            error.__dict__["todo"] = "write one JSON value, in UTF-8"
+            raise error

@@ -15,8 +15,10 @@ if not __package__ and os.path.isdir(os.path.join(os.path.dirname(os.path.abspat
 
 from atomicops import (
     ABSENT,
+    CannotCheck,
     CommittedNotDurable,
     CorruptFile,
+    LockLost,
     LockTimeout,
     Recovery,
     Snapshot,
@@ -39,8 +41,10 @@ from atomicops import (
 
 __all__ = [
     "ABSENT",
+    "CannotCheck",
     "CommittedNotDurable",
     "CorruptFile",
+    "LockLost",
     "LockTimeout",
     "Recovery",
     "Snapshot",

@@ -347,14 +347,6 @@ def _bash_case(directory: Path, size: str, document: dict[str, Any]) -> Case:
             ours("atomic-write.sh", f"{SYNCS['full']}; {OURS}; validated"),
             ours("durability none", f"{SYNCS['none']}; {OURS}; validated", durability="none"),
             ours("none, not validated", f"{SYNCS['none']}; {OURS}", durability="none", validate="no"),
-            ours("coreutils", f"{SYNCS['full']}; {OURS}; validated", engine="coreutils"),
-            ours(
-                "coreutils, none, not validated",
-                f"{SYNCS['none']}; {OURS}",
-                durability="none",
-                validate="no",
-                engine="coreutils",
-            ),
         ),
         1,
     )

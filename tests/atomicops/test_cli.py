@@ -175,8 +175,10 @@ def test_sweep(tmp_path: Path) -> None:
 
 
 def test_a_busy_lock(tmp_path: Path) -> None:
+    ok("write", "a", "x", cwd=tmp_path)
+    ok("backup", "x", cwd=tmp_path)
     with atomicops.file_lock(tmp_path / "x"):
-        for command in (("write", "a", "x"), ("append", "a", "x"), ("recover", "x"), ("prune", "x", "--keep", "1")):
+        for command in (("write", "a", "x"), ("append", "a", "x"), ("recover", "x"), ("prune", "x", "--keep", "0")):
             assert "within" in refused(75, *command, "--timeout", "0.01", cwd=tmp_path)
     ok("write", "a", "x", "--timeout", "none", cwd=tmp_path)
     refused(64, "write", "a", "x", "--timeout", "soon", cwd=tmp_path)

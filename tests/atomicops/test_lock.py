@@ -67,9 +67,16 @@ def is_free(path: Path) -> bool:
     return True
 
 
+def descriptors() -> list[int]:
+    """Those that this process has of lock files."""
+    carriers = [carrier for reference in list(_lock._carriers) if (carrier := reference()) is not None]
+    return [carrier.own.fileno() for carrier in carriers if carrier.own is not None and not carrier.own.closed]
+
+
 def test_a_timeout_is_an_error_of_its_own_and_nothing_was_written(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     atomicops.atomic_write_json({"old": 1}, path)
+    backup = Path(atomicops.create_backup(path))
     with process(HOLDER, path) as child:
         assert line(child) == "have it"
         for action in (
@@ -89,7 +96,7 @@ def test_a_timeout_is_an_error_of_its_own_and_nothing_was_written(tmp_path: Path
             assert (caught.value.errno, caught.value.filename) == (errno.ETIMEDOUT, str(path))
         assert atomicops.safe_read_json(path) == {"old": 1}  # readers do not wait
         assert atomicops.read_json(path).data == {"old": 1}
-    assert sorted(os.listdir(tmp_path)) == [".x.json.lock", "x.json"]
+    assert sorted(os.listdir(tmp_path)) == [".x.json.lock", "x.json", backup.name]
 
 
 @pytest.mark.parametrize("timeout", [30.0, None])
@@ -162,10 +169,12 @@ def test_threads_exclude_each_other(tmp_path: Path, shared: bool) -> None:
 def test_a_new_thread_with_an_old_threads_number_does_not_have_its_lock(tmp_path: Path) -> None:
     path = tmp_path / "x"
     outcomes: list[str] = []
+    locks = []
 
     def take() -> None:
+        locks.append(atomicops.file_lock(path, 0))
         try:
-            atomicops.file_lock(path, 0).__enter__()  # and never leave it
+            locks[-1].__enter__()  # and never leave it
             outcomes.append("entered")
         except atomicops.LockTimeout:
             outcomes.append("timeout")
@@ -175,8 +184,8 @@ def test_a_new_thread_with_an_old_threads_number_does_not_have_its_lock(tmp_path
         thread.start()
         thread.join(JOIN_S)
     assert outcomes == ["entered", *["timeout"] * 4]
-    for fd in list(_lock._open_fds):
-        _lock._close(fd)
+    locks.clear()  # the lock is his who has the object
+    assert is_free(path)
 
 
 FORK = """if True:
@@ -238,7 +247,7 @@ def test_a_release_reaches_descriptors_that_were_copied_without_our_knowledge(tm
     """As by a fork from C: the same open file description lives on in another process."""
     path = tmp_path / "x"
     with atomicops.file_lock(path):
-        copies = [os.dup(fd) for fd in _lock._open_fds]
+        copies = [os.dup(fd) for fd in descriptors()]
     try:
         assert copies
         assert is_free(path)
@@ -253,8 +262,8 @@ def test_no_descriptor_reaches_a_started_program(tmp_path: Path) -> None:
             [sys.executable, "-c", "import os; print(os.listdir('/dev/fd'))"],
             close_fds=False, capture_output=True, text=True, check=True,
         ).stdout  # fmt: skip
-        assert _lock._open_fds
-        assert not [fd for fd in _lock._open_fds if f"'{fd}'" in seen and os.get_inheritable(fd)]
+        assert descriptors()
+        assert not [fd for fd in descriptors() if f"'{fd}'" in seen and os.get_inheritable(fd)]
 
 
 def test_ten_thousand_acquisitions_leave_one_lock_file(tmp_path: Path) -> None:
@@ -293,7 +302,7 @@ def test_a_lock_file_deleted_while_one_waits_is_not_mistaken_for_the_lock(tmp_pa
 
         thread = threading.Thread(target=wait)
         thread.start()
-        while not _lock._open_fds:
+        while not descriptors():
             time.sleep(0.001)
         time.sleep(0.05)
         (tmp_path / ".x.lock").unlink()

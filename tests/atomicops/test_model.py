@@ -233,7 +233,7 @@ class Contract(RuleBasedStateMachine):
         if self.content is None:
             assert code == MISSING
             return
-        taken = sum(1 for name in self.backups if self.order(name)[0] == int(suffix))
+        taken = sum(1 for name in self.backups if name.split(".")[-2] == suffix or name.split(".")[-3] == suffix)
         number = f".{taken}" if taken else ""
         assert (code, os.path.realpath(made)) == (OK, os.path.realpath(f"{self.path}.{suffix}{number}.bak"))
         self.backups[os.path.basename(made)] = self.content
@@ -307,9 +307,8 @@ class Contract(RuleBasedStateMachine):
     def put(self, content: bytes) -> None:
         self.content = content
 
-    def order(self, name: str) -> tuple[int, int]:
-        suffix, _, counter = name.removeprefix(self.path.name + ".").removesuffix(".bak").partition(".")
-        return int(suffix), int(counter or 0)
+    def order(self, name: str) -> int:
+        return list(self.backups).index(name)  # as they were made, whatever they are called
 
 
 def current_umask() -> int:

@@ -41,7 +41,7 @@ def test_a_valid_file_is_left_alone(path: Path) -> None:
     assert str(with_backup.safety_backup) in with_backup.report()
 
 
-@pytest.mark.parametrize("corrupt", [b"", BAD, b"\xff\xff", b"{}\0\0", b"{} {}", b"\xef\xbb\xbf{}", b"NaN"])
+@pytest.mark.parametrize("corrupt", [b"", BAD, b"\xff\xff", b"{}\0\0", b"{} {}", b"NaN"])
 def test_the_newest_valid_backup_is_restored_and_the_evidence_kept(path: Path, corrupt: bytes) -> None:
     path.write_bytes(corrupt)
     path.chmod(0o640)
@@ -80,7 +80,7 @@ def test_a_missing_file_without_backups(tmp_path: Path) -> None:
     done = atomicops.recover(tmp_path / "x.json", restore_missing=True)
     assert (done.status, done.ok, done.restored_from) == ("missing", False, None)
     assert "no valid backup" in done.report()
-    assert os.listdir(tmp_path) == [".x.json.lock"]
+    assert os.listdir(tmp_path) == []
     with pytest.raises(FileNotFoundError):
         atomicops.recover(tmp_path / "no" / "x.json")
 

@@ -270,7 +270,7 @@ def test_a_text_with_a_surrogate_is_a_value_error(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("content", ["", "\n", "{", "{} {}", "NaN", "{}\0", "\ufeff{}", "'a'", "[1,]", "01"])
+@pytest.mark.parametrize("content", ["", "\n", "{", "{} {}", "NaN", "{}\0", "'a'", "[1,]", "01"])
 def test_a_json_target_takes_one_json_value_only(tmp_path: Path, content: str) -> None:
     path = tmp_path / "x.json"
     path.write_text("{}")
@@ -442,7 +442,7 @@ def test_a_rename_whose_answer_was_lost_is_not_an_error(tmp_path: Path, monkeypa
     assert path.read_text() == "new"
 
 
-@pytest.mark.parametrize("broken", ["rename", "close", "fchmod", "write"])
+@pytest.mark.parametrize("broken", ["rename", "fsync", "fchmod", "write"])
 def test_no_failure_leaves_a_temp_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
     path = tmp_path / "x"
     path.write_text("old")
@@ -452,11 +452,10 @@ def test_no_failure_leaves_a_temp_file(tmp_path: Path, monkeypatch: pytest.Monke
 
     def interrupted(*arguments: object, **options: object) -> object:
         nonlocal armed
-        result = real(*arguments, **options) if broken == "close" else None
-        if armed and not (broken == "close" and len(os.listdir(tmp_path)) == 2):  # not before there is a temp file
+        if armed:
             armed = False
             raise KeyboardInterrupt
-        return result if broken == "close" else real(*arguments, **options)
+        return real(*arguments, **options)
 
     monkeypatch.setattr(os, broken, interrupted)
     with pytest.raises(KeyboardInterrupt):

@@ -95,7 +95,7 @@ def test_every_helper_works_on_every_interpreter(project: Path) -> None:
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (0, ""), interpreter
     assert sorted(os.listdir(project / "scripts" / "again")) == sorted(
-        ["atomic-write.sh", "atomic_file_ops.py", "atomicops", "atomicops.sh"]
+        [*_vendor.SHELL, "atomic_file_ops.py", "atomicops"]
     )
 
 

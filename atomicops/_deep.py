@@ -1,0 +1,174 @@
+"""JSON that the C code of :mod:`json` cannot take: nested deeper than the stack allows, or with endless numbers.
+
+A loop instead of recursion, so that what is valid does not depend on how deep the caller's stack is. Slower by an order
+of magnitude, and for few documents.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import accumulate
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+LEVELS_MAX = 10_000
+_DIGITS_MAX = 4300  # int() refuses more by default: they are left to `decimal`
+
+_space = re.compile(r"[ \t\n\r]*").match
+_number = re.compile(r"(-?(?:0|[1-9][0-9]*))(\.[0-9]+)?([eE][-+]?[0-9]+)?").match
+_strings = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_string = json.decoder.scanstring  # type: ignore[attr-defined]
+_CONSTANTS = (("true", True), ("false", False), ("null", None))
+_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
+
+
+def levels(text: str) -> int:
+    """How deep the arrays and objects of a valid JSON text are nested."""
+    if text.count("[") + text.count("{") <= LEVELS_MAX:
+        return 0  # not too deep, and nobody wants to know more
+    brackets = filter(_STEPS.get, _strings.sub("", text))
+    return max(accumulate(map(_STEPS.__getitem__, brackets)))
+
+
+def long_int(text: str) -> int:
+    """int() without its limit of digits."""
+    if len(text) <= _DIGITS_MAX:
+        return int(text)
+    from decimal import Decimal
+
+    return int(Decimal(text))
+
+
+def decode(text: str, pairs: Callable[[list[tuple[str, Any]]], Any], to_float: Callable[[str], Any]) -> Any:
+    """What ``json.loads`` would give. Raises JSONDecodeError, and TooDeep past ``LEVELS_MAX`` levels."""
+    # Of each open container: its list of items or pairs, and of an object the key that waits for its value.
+    open_: list[list[Any]] = []
+    keys: list[str | None] = []
+    at = _end(_space, text, 0)
+    while True:
+        opening = text[at : at + 1]
+        if opening and opening in "[{":
+            at = _end(_space, text, at + 1)
+            if len(open_) == LEVELS_MAX:
+                raise TooDeep
+            open_.append([])
+            keys.append(None)
+            if text[at : at + 1] != ("]" if opening == "[" else "}"):
+                if opening == "{":
+                    keys[-1], at = _key(text, at)
+                else:
+                    keys[-1] = _ARRAY
+                continue
+            value: Any = [] if opening == "[" else pairs([])
+            open_.pop()
+            keys.pop()
+            at += 1
+        else:
+            value, at = _scalar(text, at, to_float)
+        while True:  # the value is complete: into its container, and that may be complete, too
+            at = _end(_space, text, at)
+            if not open_:
+                if at != len(text):
+                    raise json.JSONDecodeError("Extra data", text, at)
+                return value
+            key = keys[-1]
+            open_[-1].append(value if key is _ARRAY else (key, value))
+            mark = text[at : at + 1]
+            if mark == ",":
+                at = _end(_space, text, at + 1)
+                if key is not _ARRAY:
+                    keys[-1], at = _key(text, at)
+                break
+            if mark != ("]" if key is _ARRAY else "}"):
+                raise json.JSONDecodeError("Expecting ',' delimiter", text, at)
+            items = open_.pop()
+            value = items if keys.pop() is _ARRAY else pairs(items)
+            at += 1
+
+
+class TooDeep(Exception):
+    """Nested deeper than ``LEVELS_MAX`` levels."""
+
+
+_ARRAY = "the key of an array's items: none"
+
+
+def _end(match: Callable[[str, int], Any], text: str, at: int) -> int:
+    return int(match(text, at).end())
+
+
+def _key(text: str, at: int) -> tuple[str, int]:
+    if text[at : at + 1] != '"':
+        raise json.JSONDecodeError("Expecting property name enclosed in double quotes", text, at)
+    key, at = _string(text, at + 1, True)
+    at = _end(_space, text, at)
+    if text[at : at + 1] != ":":
+        raise json.JSONDecodeError("Expecting ':' delimiter", text, at)
+    return key, _end(_space, text, at + 1)
+
+
+def _scalar(text: str, at: int, to_float: Callable[[str], Any]) -> tuple[Any, int]:
+    if text[at : at + 1] == '"':
+        value: tuple[Any, int] = _string(text, at + 1, True)
+        return value
+    number = _number(text, at)
+    if number:
+        whole, fraction, exponent = number.groups()
+        digits = number.group()
+        return long_int(whole) if fraction is None is exponent else to_float(digits), number.end()
+    for word, constant in _CONSTANTS:
+        if text.startswith(word, at):
+            return constant, at + len(word)
+    raise json.JSONDecodeError("Expecting value", text, at)
+
+
+def encode(data: Any, indent: int | None) -> str:
+    """What ``json.dumps`` would give, with ``ensure_ascii=False``. Raises TypeError, ValueError, TooDeep."""
+    parts: list[str] = []
+    # Of each open container: its items still to come, its closing bracket, and whether it had an item yet.
+    open_: list[tuple[Any, str]] = []
+    first = True
+    waiting: Any = iter([data])
+    scalar = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+    while True:
+        for item in waiting:
+            if open_:
+                parts.append("" if first else "," if indent is not None else ", ")
+                if indent is not None:
+                    parts.append("\n" + " " * indent * len(open_))
+                if open_[-1][1] == "}":
+                    key, item = item
+                    if not isinstance(key, str):
+                        raise ValueError(f"key {key!r} is not a string")
+                    parts.append(scalar(key) + ": ")
+            first = False
+            if isinstance(item, (dict, list, tuple)) and item:
+                if len(open_) == LEVELS_MAX:
+                    raise TooDeep
+                is_object = isinstance(item, dict)
+                open_.append((waiting, "}" if is_object else "]"))
+                parts.append("{" if is_object else "[")
+                waiting, first = iter(item.items() if isinstance(item, dict) else item), True
+                break
+            parts.append(_whole(item) if type(item) is int else scalar(item))
+        else:
+            if not open_:
+                return "".join(parts)
+            waiting, closing = open_.pop()
+            if indent is not None:
+                parts.append("\n" + " " * indent * len(open_))
+            parts.append(closing)
+            first = False
+
+
+def _whole(number: int) -> str:
+    try:
+        return str(number)
+    except ValueError:  # too many digits
+        from decimal import Decimal
+
+        return format(Decimal(number), "f")

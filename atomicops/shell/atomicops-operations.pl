@@ -1,0 +1,454 @@
+# The operations beside replacing a file: see atomicops.pl.
+
+use strict;
+
+our ($op, $shown, $dir, $name, $lock, $is_json, $sync, $wait, $check, $tmp, $done, $helper, %held, $trap, $bytes, $by_group);
+our (@old, $unsure, $cwd, $WRONLY, $RDWR, $CREAT, $EXCL, $NONBLOCK, $NOFOLLOW);
+our ($FSYNC, $LIST, $GET, $SET, $REMOVE, $COPY_RANGE, $RENAME2, $EXIT);
+our %E;
+
+sub other_operation {
+    my ($operation, @arguments) = @_;
+    my %operation = (
+        append => \&append_file, update => \&update_file, read => \&read_file, version => \&version_of,
+        backup => \&backup_file, recover => \&recover_file, sweep => \&sweep, lock => \&prepare_lock,
+        take => \&take_for_shell, release => \&release_for_shell, usage => \&usage,
+    );
+    return $operation{$operation}->(@arguments);
+}
+
+sub append_file {
+    @_ == 2 or usage("atomic_append", "called with the wrong arguments", "atomic_append TEXT|- FILE");
+    my ($argument, $file) = @_;
+    my $text = content($argument, $shown = $file);
+    resolve($file, 1);
+    my $there = begin($RDWR);
+    my $end = $there ? sound_end() : 0;
+    if ($is_json && $check eq "yes") {
+        $text = substr(slurp(*S, "reading it"), 0, $end) . $text if $there;
+        my $why = why_not_json($text);
+        refuse("the file with this added", $why) if $why;
+        replace(sub { put($text) }, 1);
+    }
+    else { replace(sub { copy($end) if $there; put($text) }, 1) }
+    return 0;
+}
+
+sub copy { # of S, from its start: inside the kernel, and the rest, where that does not, by reading and writing
+    my ($end) = @_;
+    sysseek S, 0, 0;
+    if ($COPY_RANGE) {
+        my $n;
+        do { $n = syscall $COPY_RANGE, fileno S, 0, fileno T, 0, 1 << 30, 0 } while $n > 0 || $n < 0 && is("EINTR");
+    }
+    while (1) {
+        my $n = sysread(S, my $part, 1 << 20) // (again("reading it") && next);
+        last if !$n;
+        put($part);
+    }
+    my $size = sysseek T, 0, 1;
+    truncate T, $end and sysseek T, $end, 0 or fails("cutting off a torn end") if $size > $end;
+    return;
+}
+
+sub sound_end { # where the log ends, without what a killed append in place (of the Python helpers) left: that is kept
+    my $mark = $GET ? xattr(*S, "user.atomicops.append") : undef;
+    return $old[7] if !defined $mark || length $mark != 24;
+    my ($inode, $start, $length) = unpack "Q>3", $mark;
+    return $old[7] if $inode != $old[1] || $start >= $old[7] || $old[7] >= $start + $length;
+    sysseek S, $start, 0;
+    my $tail = slurp(*S, "reading it");
+    sysseek S, 0, 0;
+    keep_copy("", "corrupt", sub { put($tail) });
+    return $start;
+}
+
+sub update_file {
+    my $default = @_ > 3 && $_[0] eq "--default" ? (splice @_, 0, 2)[1] : undef;
+    @_ >= 2 or usage("atomic_update", "called with the wrong arguments",
+        "atomic_update [--default JSON] FILE FILTER [jq argument...]");
+    my ($file, $filter, @jq) = @_;
+    opendir $cwd, "." or undef $cwd; # for jq, and the files that its arguments name
+    resolve($file, defined $default) or missing();
+    my $there = begin($RDWR, !defined $default);
+    my $before = $there ? slurp(*S, "reading it") : $default;
+    sure("the file", $before);
+    my $after = by_jq($before, $there, @jq, " $filter"); # the space: not an option, even with a leading dash
+    sure("the result of jq", $after);
+    replace(sub { put($after) }, 1);
+    return 0;
+}
+
+sub by_jq {
+    my ($before, $there, @jq) = @_;
+    if ($there) { sysseek S, $before =~ /\A\xef\xbb\xbf/ ? 3 : 0, 0 }
+    elsif (!(child(*S))) {
+        $SIG{PIPE} = "DEFAULT";
+        print STDOUT $before;
+        leave(0);
+    }
+    my $pid = child(my $jq);
+    if (!$pid) {
+        $SIG{XFSZ} = "DEFAULT";
+        $tmp = "";
+        chdir $cwd if $cwd;
+        open STDIN, "<&", *S and exec { "jq" } "jq", @jq;
+        leave(127);
+    }
+    my $after = slurp($jq, "reading from jq");
+    return $after if close $jq;
+    bail(69, "jq is missing (unchanged)", "install the package jq") if $? >> 8 == 127;
+    bail(74, "jq was killed by signal " . ($? & 127) . " (unchanged)", "see to the cause, then try again") if $? & 127;
+    bail(65, "jq failed with status " . ($? >> 8) . " (unchanged)", "mend the filter or the file");
+}
+
+sub child { # a child whose standard output is the handle: its number, and 0 in itself
+    return eval { open($_[0], "-|") } // fails("starting a process"); # it dies where it cannot fork
+}
+
+sub sure { # that it is JSON, and that jq loses nothing of it
+    my ($what, $data) = @_;
+    return if $check ne "yes";
+    my $why = why_not_json($data);
+    unsure($what, $why) if $unsure;
+    bail(65, "$what: $why (unchanged)",
+        $what eq "the file" ? "recover it from its newest valid backup" : "mend the filter") if $why;
+    $why = lost_by_jq($data);
+    bail(65, "$what has $why (unchanged)", $why =~ /number/ ? "keep such numbers as strings" : "mend that first") if $why;
+    return;
+}
+
+sub unsure {
+    my ($what, $why) = @_;
+    return bail(74, "$what could not be checked: $why (unchanged)", "see to the cause, then try again");
+}
+
+sub lost_by_jq { # what jq would lose of valid JSON: one of two keys, digits of a number, half a surrogate pair; or ""
+    my @keys;
+    for ($_[0]) {
+        pos = 0;
+        while (1) {
+            /\G[^"\[\]{}0-9-]++/gc;
+            if (/\G"/gc) {
+                my $from = pos;
+                string();
+                my $text = substr $_, $from, pos() - 1 - $from;
+                my $is_key = /\G[ \t\n\r]*+:/gc;
+                next if !$is_key && index($text, "\\u") < 0;
+                $text =~ s/\\(?:u([dD][89abAB]..)\\u([dD][c-fC-F]..)|u(?![dD][89a-fA-F])(....)|([^u]))/plain($1, $2, $3, $4)/gse;
+                return "half a surrogate pair, which jq would change" if $text =~ /\\u[dD]/;
+                return "a key twice in one object" if $is_key && $keys[-1]{$text}++;
+            }
+            elsif (/\G[\[{]/gc) { push @keys, {} }
+            elsif (/\G[\]}]/gc) { pop @keys }
+            elsif (/\G([-+.0-9eE]+)/gc) { return "a number that jq would round" if !keeps($1) }
+            else { return "" }
+        }
+    }
+}
+
+sub plain { # an escape as the character that it is; a backslash as two
+    my ($high, $low, $unit, $other) = @_;
+    my $character = defined $high ? chr 0x10000 + ((hex($high) & 0x3ff) << 10) + (hex($low) & 0x3ff)
+        : defined $unit ? chr hex $unit : $other =~ tr/bfnrt/\b\f\n\r\t/r;
+    utf8::encode($character);
+    return $character eq "\\" ? "\\\\" : $character;
+}
+
+sub keeps { # whether jq 1.6 does: integers to 9006999999999999 (2^53 is a little more), else 17 digits, exponents to 289
+    my ($whole, $part, $power) = $_[0] =~ /\A-?(\d+)(?:\.(\d+))?(?:[eE][+-]?0*(\d*))?\z/;
+    return length $whole < 16 || length $whole == 16 && $whole lt "9007" if !defined $part && !defined $power;
+    return 0 if ($power || 0) > 289;
+    return length("$whole" . ($part // "")) <= 17 if $whole ne "0";
+    return length(($part // "") =~ s/\A0+//r) <= 17 && length($part // "") < 280;
+}
+
+sub read_file {
+    @_ == 1 or usage("atomic_read", "called with the wrong arguments", "atomic_read FILE");
+    $sync = "none";
+    resolve($_[0]) && open_to_read() or missing();
+    my $data = slurp(*S, "reading it");
+    if ($is_json && $check eq "yes" && (my $why = why_not_json($data))) {
+        unsure("it", $why) if $unsure;
+        bail(65, "corrupt: $why", "recover it from its newest valid backup");
+    }
+    return say_all($data);
+}
+
+sub open_to_read { # S, with no lock. Whether there is such a file
+    if (!sysopen S, $name, $NOFOLLOW | $NONBLOCK) {
+        @old = not_opened(0);
+        return 0;
+    }
+    @old = stat S or fails("looking at it");
+    -f _ or is_no_file();
+    return 1;
+}
+
+sub say_all {
+    my ($data) = @_;
+    my $at = 0;
+    while ($at < length $data) {
+        $at += syswrite(STDOUT, $data, length($data) - $at, $at) // (is("EINTR") ? 0
+            : bail(74, "printing: $!", "see to where the output goes"));
+    }
+    return 0;
+}
+
+sub version_of {
+    @_ == 1 or usage("atomic_version", "called with the wrong arguments", "atomic_version FILE");
+    $sync = "none";
+    my $there = resolve($_[0]) && open_to_read();
+    return say_all($there ? "sha256-" . sha256(slurp(*S, "reading it")) . "\n" : "absent\n");
+}
+
+# --- backups ---------------------------------------------------------------------------------------------------------
+
+sub neighbours { # every name in the directory
+    opendir my $handle, "." or fails("listing its directory", "make the directory " . shown_directory() . " readable");
+    my @names = readdir $handle;
+    return \@names;
+}
+
+# The file's copies of a kind, the last made first: name, mtime, seconds and counter of a name that we gave.
+# NAME.SUFFIX.bak is not NAME's where a file with a longer name, NAME.SUFFIX or a part of it, or that file's lock, is there.
+sub copies {
+    my ($kind, $names) = @_;
+    require Time::HiRes;
+    my %there = map { $_ => 1 } @$names;
+    my @found;
+    for my $copy (@$names) {
+        my ($suffix) = $copy =~ /\A\Q$name\E\.(.+)\.$kind\z/s or next;
+        my $owner = "$name.$suffix";
+        my $another = 0;
+        while (length $owner > length $name) {
+            $another ||= $there{$owner} || $there{"." . stem($owner) . ".lock"};
+            $owner =~ s/\.[^.]*\z//;
+        }
+        next if $another || -l $copy || !-f $copy;
+        my ($seconds, $counter) = $suffix =~ /\A(\d{10})(?:\.([1-9]\d{0,8}))?\z/a;
+        push @found, [$copy, (Time::HiRes::stat($copy))[9] // next, $seconds // 0, $counter // 0];
+    }
+    @found = sort { $b->[1] <=> $a->[1] || $b->[2] <=> $a->[2] || $b->[3] <=> $a->[3] || $b->[0] cmp $a->[0] } @found;
+    return @found;
+}
+
+sub keep_copy { # keep_copy SUFFIX, KIND, FILL: a copy under a free name, made later than all there are; returns its name
+    my ($suffix, $kind, $fill) = @_;
+    my @before = copies($kind, neighbours());
+    make_temp($fill);
+    if (@before) { # their order is that of their mtimes, whatever the clock says
+        for my $step (0.00001, 1, 2, 4) {
+            last if (Time::HiRes::stat(\*T))[9] > $before[0][1];
+            my $later = $step < 1 ? $before[0][1] + $step : int($before[0][1]) + $step;
+            Time::HiRes::utime($later, $later, \*T) or fails("setting its time");
+        }
+        $sync eq "none" || fsync(*T) or fails("syncing");
+    }
+    close_temp();
+    same(stat L, lstat $lock) or lock_lost();
+    my $counter = 0;
+    if ($suffix eq "") {
+        $suffix = time;
+        for my $copy (@before) {
+            ($suffix, $counter) = ($copy->[2], $copy->[3] + 1)
+                if $copy->[2] > $suffix || $copy->[2] == $suffix && $copy->[3] >= $counter;
+        }
+    }
+    my $made;
+    for (; ; $counter++) {
+        $made = "$name.$suffix." . ($counter ? "$counter." : "") . $kind;
+        last if link $tmp, $made;
+        next if is("EEXIST");
+        # A file system without hard links may have this; else there is no safe way.
+        my $error = $! + 0;
+        if ($RENAME2 && is(qw(EPERM EOPNOTSUPP ENOSYS EMLINK))) {
+            last if syscall($RENAME2, -100, $tmp, -100, $made, 1) == 0;
+            next if is("EEXIST");
+        }
+        $! = $error;
+        fails_in_directory("creating $made");
+    }
+    discard();
+    if ($sync eq "full" && !fsync(*D) && !no_such_sync()) {
+        fails("the corrupt bytes cannot be kept safely") if $kind ne "bak";
+        not_durable("copied to $made");
+    }
+    return $made;
+}
+
+sub backup_file {
+    @_ == 1 || @_ == 2 or usage("atomic_backup", "called with the wrong arguments", "atomic_backup FILE [SUFFIX]");
+    my ($file, $suffix) = @_;
+    if (defined $suffix && $suffix =~ m{\A\z|/}) {
+        usage("'$suffix'", "not a suffix for a backup", "use one that is not empty and has no slash");
+    }
+    resolve($file) or missing();
+    begin(0, 1);
+    my $made = keep_copy($suffix // "", "bak", sub { copy($old[7]) });
+    $done = 1;
+    return say_all("$dir$made\n");
+}
+
+sub recover_file {
+    my %how;
+    my @files = grep { !/\A--(restore-missing|backup)\z/ || !++$how{$1} } @_;
+    @files == 1 or usage("atomic_recover", "called with the wrong arguments", "atomic_recover FILE [--restore-missing] [--backup]");
+    resolve($files[0]) or missing();
+    if (!$how{"restore-missing"} && !lstat $name) { # nothing to do, so no lock is left behind
+        my ($good, @said) = newest_valid();
+        none_valid(@said) if !$good;
+        report("$shown: missing", @said, "  newest valid backup $dir$good: not restored, because it was not asked for");
+        bail(66, "missing (unchanged)", "restore it with --restore-missing");
+    }
+    my $there = begin(0);
+    my $data = $there ? slurp(*S, "reading it") : "";
+    my $why = $there ? why_not_json($data) : "";
+    unsure("it", $why) if $unsure;
+    my @safety = $how{backup} ? (\&safety_backup) : ();
+    return report("$shown: valid, nothing to do", map { $_->() } @safety) if $there && !$why;
+    my ($good, @said) = newest_valid();
+    if (!$there) {
+        none_valid(@said) if !$good;
+        restore($good);
+        return report("$shown: missing", @said, "  restored from $dir$good", map { $_->() } @safety);
+    }
+    my @read = @old;
+    @old = sysopen(S, $name, $RDWR | $NOFOLLOW | $NONBLOCK) ? stat S : not_opened($RDWR);
+    @old && $old[3] == 1 or may_not_replace();
+    changed() if !same(@read, @old) || $read[7] != $old[7] || $read[9] != $old[9];
+    my $kept = "  the corrupt bytes are kept in $dir" . evidence($data);
+    if (!$good) {
+        report("$shown: corrupt ($why), and no valid backup; left as it is", @said, $kept);
+        bail(65, "corrupt, and no valid backup (unchanged)", "write it anew");
+    }
+    restore($good);
+    return report("$shown: was corrupt ($why)", @said, "  restored from $dir$good", $kept, map { $_->() } @safety);
+}
+
+sub none_valid {
+    report("$shown: missing, and no valid backup", @_);
+    bail(66, "missing, and no valid backup", "check the name");
+}
+
+sub report {
+    my (@lines) = @_;
+    for (@lines) { s/([\0-\37\177])/sprintf "\\x%02x", ord $1/ge }
+    $done = 1;
+    return say_all(join "", map { "$_\n" } @lines);
+}
+
+sub read_copy {
+    my ($copy) = @_;
+    sysopen my $handle, $copy, $NOFOLLOW | $NONBLOCK or fails("opening $copy", "make the file readable");
+    return slurp($handle, "reading $copy");
+}
+
+sub newest_valid { # the name of the newest valid backup, and what is to be said of newer ones
+    my @found = copies("bak", neighbours());
+    my @said;
+    my @by_name = @found > 1 && $found[0][1] == $found[-1][1]
+        ? "  the newest by its name, for the backups' modification times say nothing" : ();
+    for my $copy (@found) {
+        my $why = why_not_json(read_copy($copy->[0]));
+        return $copy->[0], @said, @by_name if !$why;
+        unsure("its backup $dir$copy->[0]", $why) if $unsure;
+        push @said, "  skipped backup $dir$copy->[0]: corrupt too";
+    }
+    return "", @said;
+}
+
+sub evidence { # a copy of the corrupt bytes; the one there is, where an earlier run has kept the very same
+    my ($data) = @_;
+    for my $copy (copies("corrupt", neighbours())) {
+        return $copy->[0] if -s $copy->[0] == length $data && read_copy($copy->[0]) eq $data;
+    }
+    return keep_copy("", "corrupt", sub { put($data) });
+}
+
+sub safety_backup {
+    open_to_read();
+    return "  safety backup $dir" . keep_copy("", "bak", sub { copy($old[7]) });
+}
+
+sub restore { # the target keeps its attributes; a missing one gets those of the backup
+    my ($good) = @_;
+    my $data = read_copy($good);
+    my $missing = !@old;
+    if ($missing) {
+        lstat $name and changed();
+        sysopen S, $good, $NOFOLLOW | $NONBLOCK or fails("opening $good", "make the file readable");
+        @old = stat S;
+    }
+    replace(sub { put($data) }, !$missing);
+    $done = 0;
+    return;
+}
+
+sub sweep {
+    @_ == 1 or usage("atomic_sweep", "called with the wrong arguments", "atomic_sweep DIR");
+    my ($path) = @_;
+    ($shown, $dir, $sync) = ($path, $path, "none");
+    bail(66, "no such directory", "check the name") if !-d $path;
+    chdir $path or fails("the directory $path", "make the directory " . shown_directory() . " readable");
+    my $prefix = $path eq "." ? "" : $path =~ m{/\z} ? $path : "$path/";
+    for my $temp (sort @{neighbours()}) {
+        my ($stem) = $temp =~ /\A\.(.{1,180})\.[0-9a-f]{32}\.atomicops-tmp\z/s or next;
+        next if -l $temp || !-f $temp;
+        ($lock, $by_group) = (".$stem.lock", 0);
+        my $state = "in use";
+        if (take_lock(1) || !-e $lock) {
+            if (sysopen my $handle, $temp, $NOFOLLOW | $NONBLOCK) {
+                if (flock $handle, 6) { # its writer, if he lived, would have it
+                    my @found = stat $handle or fails("looking at $temp");
+                    same(@found, lstat $temp) or next;
+                    unlink $temp or is("ENOENT") or fails_in_directory("removing $temp");
+                    $state = "removed";
+                }
+            }
+            else { is("ENOENT") ? next : is("EACCES") || fails("opening $temp") }
+        }
+        report("$state $prefix$temp");
+        close L;
+    }
+    return 0;
+}
+
+# --- with_lock -------------------------------------------------------------------------------------------------------
+
+sub prepare_lock { # makes the lock of a file and prints its path, for the shell to open; nothing where the shell has it
+    my ($file) = @_;
+    resolve($file, 1);
+    my $new = open_lock(1);
+    my @ours = stat L;
+    -f _ or no_lock();
+    if (my $shell = held_by_shell(@ours)) {
+        if (!flock(L, 6) && flock $shell, 6) {
+            group_refuses() if $trap;
+            return 0;
+        }
+        flock L, 8;
+    }
+    @old = lstat $name;
+    is_no_file() if @old && !-f _;
+    if (@old) { sysopen S, $name, $NOFOLLOW | $NONBLOCK or @old = () }
+    widen_lock($new);
+    require Cwd;
+    return say_all(Cwd::getcwd() . "/$lock\n");
+}
+
+sub take_for_shell { # the lock, on the shell's own open file
+    my ($descriptor, $path, $file) = @_;
+    ($shown, $lock) = ($file, $path);
+    open L, "<&=", $descriptor or fails("the lock $lock");
+    flock L, 6 or wait_for_lock(*L);
+    same(stat L, lstat $lock) or lock_lost();
+    return 0;
+}
+
+sub release_for_shell { # closing is not enough: a subshell that the command left running has the same open file
+    open L, "<&=", $_[0] and flock L, 8;
+    return 0;
+}
+
+1;

@@ -1,0 +1,551 @@
+# What replacing a file seldom needs: see atomicops.pl. Errors and their messages, a lock that has to be made or waited for,
+# owners, ACLs and attributes that differ, closed descriptors, other machines.
+
+use strict;
+
+our ($op, $shown, $dir, $name, $lock, $is_json, $sync, $wait, $check, $tmp, $done, $helper, %held, $trap, $bytes, $by_group);
+our (@old, $unsure, $cwd, $WRONLY, $RDWR, $CREAT, $EXCL, $NONBLOCK, $NOFOLLOW);
+our ($FSYNC, $LIST, $GET, $SET, $REMOVE, $COPY_RANGE, $RENAME2, $EXIT);
+
+our %E = (
+    EPERM => 1, ENOENT => 2, EINTR => 4, EIO => 5, ENXIO => 6, EBADF => 9, EAGAIN => 11, EACCES => 13, EBUSY => 16,
+    EEXIST => 17, ENOTDIR => 20, EISDIR => 21, EINVAL => 22, ENFILE => 23, EMFILE => 24, ETXTBSY => 26, EFBIG => 27,
+    ENOSPC => 28, EROFS => 30, EMLINK => 31, ENAMETOOLONG => 36, ENOLCK => 37, ENOSYS => 38, ELOOP => 40, ENODATA => 61,
+    EOPNOTSUPP => 95, EDQUOT => 122,
+);
+other_constants() if !$FSYNC;
+
+# --- messages --------------------------------------------------------------------------------------------------------
+
+my %ADVICE = ( # by what went wrong, wherever; then by the step, for what is not permitted
+    ENOSPC => "free some space and try again",
+    EDQUOT => "free some of your quota and try again",
+    EFBIG => "raise the limit of file sizes and try again",
+    EMFILE => "close some files, or raise the limit of open files",
+    ENFILE => "close some files, or raise the limit of open files",
+    ENAMETOOLONG => "choose a shorter name",
+    ELOOP => "repair the symbolic link",
+    ETXTBSY => "wait until the program has ended",
+    EBUSY => "it is a mount point of its own: mount its directory instead, or append in place",
+);
+
+sub bail {
+    my ($status, $why, $todo) = @_;
+    discard();
+    for ($shown, $why, $todo) { s/([\0-\37\177])/sprintf "\\x%02x", ord $1/ge }
+    print STDERR "atomicops: $shown: $why; $todo\n";
+    leave($status);
+}
+
+
+
+sub is { # whether the last error is one of these
+    my $n = $! + 0;
+    return scalar grep { $E{$_} == $n } @_;
+}
+
+sub fails { # fails WHAT, ADVICE: the error of a call that has left the target alone
+    my ($what, $todo) = @_;
+    my ($n, $why) = ($! + 0, "$what: $! (unchanged)");
+    my ($known) = grep { $E{$_} == $n } keys %ADVICE;
+    my $refused = is(qw(EPERM EACCES EBUSY EEXIST ENOTDIR EISDIR ETXTBSY EROFS EMLINK ENAMETOOLONG ELOOP));
+    $todo = undef if !is(qw(EPERM EACCES EROFS));
+    bail($refused ? 73 : 74, $why, $known ? $ADVICE{$known} : $todo // "check the disk and try again");
+}
+
+sub fails_in_directory { return fails($_[0], "make the directory " . shown_directory() . " writable") }
+sub shown_directory { return $dir eq "" ? "." : $dir =~ s{(?<=.)/$}{}r }
+
+sub again { # a call that was interrupted by a signal which we survive: true, so that it is made once more
+    my ($what) = @_;
+    is("EINTR") or fails($what);
+    return 1;
+}
+
+# --- settings and arguments ------------------------------------------------------------------------------------------
+
+sub settings {
+    $sync = "full" if !defined $sync || $sync eq "";
+    $wait //= 30;
+    $check = "yes" if !defined $check || $check eq "";
+    $wait = "" if $wait eq "none";
+    $sync =~ /\A(?:full|file|none)\z/ or usage("ATOMICOPS_DURABILITY=$sync", "not a durability", "use full, file or none");
+    $check =~ /\A(?:yes|no)\z/ or usage("ATOMICOPS_VALIDATE=$check", "not a choice", "use yes or no");
+    $wait =~ /\A(?:\d{1,9}(?:\.\d*)?|\.\d+|)\z/
+        or usage("ATOMICOPS_LOCK_TIMEOUT=$wait", "not a number of seconds", "use one like 30 or 0.5, or none");
+    return;
+}
+
+sub shell_options {
+    my $option = shift @ARGV;
+    if ($option eq "--trap") { $trap = 1 }
+    elsif ($option eq "--bytes") { $bytes = shift @ARGV }
+    else {
+        my ($descriptor, $path) = splice @ARGV, 0, 2;
+        $held{$path} = $descriptor;
+    }
+    return;
+}
+
+sub usage {
+    my ($why, $todo);
+    ($shown, $why, $todo) = @_;
+    bail(64, $why, $todo);
+}
+
+sub wrong_arguments {
+    return usage("''", "an empty path", "name a file") if @_ == 2;
+    return usage($op eq "script" ? "atomic-write.sh" : "atomic_write", "called with the wrong arguments",
+        "[--if-version VERSION] CONTENT|- FILE");
+}
+
+my @null;
+
+sub guard_standard_descriptors { # a closed one stays as good as closed, and no file of ours becomes descriptor 0, 1 or 2
+    my ($null) = @_;
+    while (defined fileno $null && fileno $null < 3) {
+        if (fileno $null == 0) { close $null; sysopen $null, "/dev/null", $WRONLY }
+        push @null, $null;
+        sysopen my $next, "/dev/null", 0;
+        $null = $next;
+    }
+    return;
+}
+
+sub other_machine { # no numbers: modules, and programs
+    require Fcntl;
+    ($WRONLY, $RDWR, $CREAT, $EXCL, $NONBLOCK)
+        = (Fcntl::O_WRONLY(), Fcntl::O_RDWR(), Fcntl::O_CREAT(), Fcntl::O_EXCL(), Fcntl::O_NONBLOCK());
+    $NOFOLLOW = eval { Fcntl::O_NOFOLLOW() } // 0;
+    return;
+}
+
+sub other_constants {
+    require Errno;
+    for my $error (keys %E) { $E{$error} = Errno->can($error) ? Errno->can($error)->() : -1 }
+    return;
+}
+
+sub fsync_by_module {
+    require IO::Handle;
+    return IO::Handle::sync($_[0]);
+}
+
+# --- the file and its directory --------------------------------------------------------------------------------------
+
+sub no_file_name {
+    my ($path) = @_;
+    usage("''", "an empty path", "name a file") if $path eq "";
+    return bail(73, "is a directory (unchanged)", "name a regular file");
+}
+
+sub too_many_links {
+    $! = $E{ELOOP};
+    return fails("following it");
+}
+
+sub no_directory {
+    my ($make_parents) = @_;
+    return 0 if !$make_parents && is(qw(ENOENT ENOTDIR));
+    fails_in_directory("the directory " . shown_directory()) if !is("ENOENT");
+    make_parents();
+    return chdir $dir || fails_in_directory("the directory " . shown_directory());
+}
+
+sub make_parents { # as mkdir -p, and durable: a new directory is an entry in its parent, so it is that which is synced
+    my $path = shown_directory();
+    my @missing;
+    while ($path ne "" && !-d $path) {
+        unshift @missing, $path;
+        $path =~ s{/*[^/]+\z}{};
+        $path = "/" if $path eq "" && $missing[0] =~ m{\A/};
+    }
+    for my $new (@missing) {
+        mkdir $new or is("EEXIST") or fails_in_directory("making the directory $new");
+        next if $sync ne "full";
+        my $parent = $new =~ m{\A(.*/)} ? $1 : ".";
+        sysopen(my $handle, $parent, 0) or fails("opening the directory $parent", "make the directory $parent readable, or choose durability file");
+        fsync($handle) or no_such_sync() or fails("syncing the directory $parent");
+    }
+    return;
+}
+
+sub no_such_sync { return is(qw(EINVAL EOPNOTSUPP ENOSYS)) } # of a directory, where the file system has none
+
+sub directory_unreadable {
+    my $todo = "make the directory " . shown_directory() . " readable, or choose durability file";
+    return fails("opening its directory", $todo);
+}
+
+sub stem { # what the names of a file's lock and temp files carry; short: for file systems with names of 143 bytes
+    my ($file, $short) = @_;
+    return "~" . substr sha256($file), 0, 16 if $short;
+    return length $file <= 180 ? $file : substr($file, 0, 160) . "~" . substr sha256($file), 0, 16;
+}
+
+sub sha256 {
+    my ($data) = @_;
+    return Digest::SHA::sha256_hex($data) if eval { require Digest::SHA };
+    my $pid = open(my $sum, "-|") // fails("starting a process");
+    if (!$pid) {
+        if (!(open(STDIN, "-|") // leave(127))) { print STDOUT $data; leave(0) }
+        exec { "sha256sum" } "sha256sum" or leave(127);
+    }
+    my $said = slurp($sum, "reading from sha256sum");
+    close $sum or bail(69, "sha256sum is missing (unchanged)", "install the package coreutils");
+    return substr $said, 0, 64;
+}
+
+sub missing { return bail(66, "no such file", "check the name") }
+
+sub not_opened { # what open(2) refuses, we refuse; an empty list where there is no file
+    my ($mode) = @_;
+    return () if is("ENOENT");
+    my $error = $! + 0;
+    is_no_file() if lstat $name && !-f _;
+    $! = $error;
+    return fails("opening it", "make the file " . ($mode == 0 ? "readable" : "writable"));
+}
+
+sub is_no_file {
+    return bail(73, (-d _ ? "is a directory" : "is not a regular file") . " (unchanged)", "name a regular file");
+}
+
+sub may_not_replace {
+    -f _ or is_no_file();
+    return bail(73, "has $old[3] hard links, and the others would keep the old content (unchanged)",
+        "write each name by itself, or append in place");
+}
+
+sub check_version {
+    my ($there, $version) = @_;
+    my $found = $there ? "sha256-" . sha256(slurp(*S, "reading it")) : "absent";
+    $found eq $version
+        or bail(76, "has version $found, not $version (unchanged)", "read it again and redo the change");
+    return;
+}
+
+sub refuse { return bail(65, "$_[0]: $_[1] (unchanged)", "write one JSON value, in UTF-8") }
+
+sub not_whole { return bail(74, "the content has not come through whole (unchanged)", "try again") }
+
+sub no_temp {
+    my ($end) = @_;
+    my $too_long = is("ENAMETOOLONG");
+    $tmp = ""; # not ours
+    if ($too_long) {
+        $tmp = "." . stem($name, 1) . $end;
+        return if sysopen T, $tmp, $WRONLY | $CREAT | $EXCL | $NOFOLLOW, @old ? 0600 : 0666;
+        $tmp = "";
+    }
+    return fails_in_directory("creating a file in " . shown_directory());
+}
+
+sub put_rest { # a short write is normal near a limit
+    my ($data, $at) = (\$_[0], $_[1]);
+    $at // again("writing");
+    $at //= 0;
+    while ($at < length $$data) {
+        $at += syswrite(T, $$data, length($$data) - $at, $at) // (again("writing") && 0);
+    }
+    return;
+}
+
+sub mode_not_set { return fails("setting its mode", "see to the attributes of the file") }
+
+sub temp_lost { return bail(75, "its temp file was removed or replaced meanwhile (unchanged)", "try again") }
+
+sub prove_unchanged { # that the target is what we have read
+    my @now = lstat $name;
+    @now || is("ENOENT") or fails("looking at it");
+    (@old ? same(@old, @now) && $old[7] == $now[7] && $old[9] == $now[9] : !@now) or changed();
+    return;
+}
+
+sub changed {
+    bail(75, "was changed meanwhile by something that takes no lock (unchanged)", "try again");
+}
+
+sub not_renamed {
+    my (@temp) = @_;
+    my $error = $! + 0;
+    return if same(@temp, lstat $name); # over a network the answer can be lost and the deed done
+    $! = $error;
+    $done = 0;
+    bail(73, "is a directory (unchanged)", "name a regular file") if is("EISDIR");
+    return fails_in_directory("renaming onto it");
+}
+
+sub not_durable {
+    my ($what) = @_;
+    return if no_such_sync();
+    return bail(74, "$what, but may not survive a power loss: $!",
+        "check the disk, and look at the file before you repeat anything");
+}
+
+# --- the lock --------------------------------------------------------------------------------------------------------
+
+
+sub no_lock { bail(73, "the lock $lock is not a regular file (unchanged)", "remove $lock, which is no lock") }
+
+
+sub held_by_shell { # the shell's descriptor of this lock; none where it has none; the end where it has lost it
+    my ($path) = grep { m{\A(.*/)\Q$lock\E\z}s && same(stat $1, stat ".") } keys %held;
+    return if !defined $path;
+    if ($held{$path} ne "-" && open my $shell, "<&=", $held{$path}) {
+        return $shell if same(@_, stat $shell);
+    }
+    lock_lost();
+}
+
+sub lock_lost { bail(75, "its lock was removed or replaced meanwhile (unchanged)", "try again") }
+
+sub group_refuses {
+    bail(75, "a trap came while with_lock had it (unchanged)", "make the change outside the handler");
+}
+
+sub wait_for_lock { # a fair share beside others that block; the timeout needs no signal, which might be blocked
+    my ($handle) = @_;
+    my @late = (75, "locked by another process for more than $wait s (unchanged)",
+        "try again, or allow more time for the lock");
+    is("EAGAIN") or no_flock();
+    if ($wait eq "") {
+        until (flock $handle, 2) { is("EINTR") or no_flock() }
+        return;
+    }
+    bail(@late) if $wait == 0;
+    my $short = $wait < 0.001 ? $wait : 0.001;
+    select undef, undef, undef, $short;
+    return if flock $handle, 6;
+    # A child waits in flock(2), on our own open file: when it gets the lock, we have it.
+    pipe my $ready, my $tell or fails("making a pipe");
+    defined($helper = fork) or fails("starting a process");
+    if (!$helper) {
+        $SIG{$_} = "DEFAULT" for qw(INT TERM HUP QUIT ALRM USR1 USR2 PIPE XCPU);
+        close $ready;
+        until (flock $handle, 2) { is("EINTR") or last }
+        leave(0);
+    }
+    close $tell;
+    my $ends = time + $wait + 1; # to the second; select says the rest
+    my ($left, $set) = ($wait - $short, "");
+    while (1) {
+        vec($set, fileno $ready, 1) = 1;
+        (my $n, $left) = select my $ready_now = $set, undef, undef, $left;
+        last if $n >= 0 || time > $ends;
+    }
+    my $got = flock $handle, 6;
+    my $why = $! + 0;
+    kill "KILL", $helper;
+    waitpid $helper, 0;
+    $helper = 0;
+    $! = $why;
+    $got or is("EAGAIN") ? bail(@late) : no_flock();
+    return;
+}
+
+sub lock_busy { return is("EAGAIN") ? 0 : no_flock() }
+
+sub no_flock {
+    my $why = "the lock $lock: $! (unchanged)";
+    bail(74, $why, is(qw(ENOLCK EOPNOTSUPP ENOSYS EINVAL))
+        ? "keep the file on a file system that has flock(2)" : "check the disk and try again");
+}
+
+sub widen_lock { # who may write the file, or make it, may take its lock
+    my ($new) = @_;
+    my @lock = stat L;
+    return if $by_group || ($> != 0 && $lock[4] != $>);
+    if (@old) { dress(*L, 0666) if $new || $lock[4] != $old[4] || $lock[5] != $old[5] || ~$lock[2] & $old[2] & 0666 }
+    elsif ($new) {
+        my @directory = stat ".";
+        my $mode = $lock[2] & 0777 | 0600 | ($directory[2] & 02 ? 0006 : 0);
+        if ($directory[2] & 020) {
+            $mode |= 0060 if $lock[5] == $directory[5] || chown -1, $directory[5], *L;
+        }
+        chmod $mode, *L if $mode != ($lock[2] & 0777);
+    }
+    return;
+}
+
+sub open_lock { # no open that can block; false where it has gone meanwhile
+    my ($create, $failed) = @_; # FAILED: the first try, with the reason in $!
+    for my $try (1 .. 20) {
+        return 0 if !$failed && sysopen L, $lock, $RDWR | $NOFOLLOW | $NONBLOCK;
+        $failed = 0;
+        if (is("ENOENT")) {
+            return -1 if !$create;
+            return 1 if sysopen L, $lock, $RDWR | $CREAT | $EXCL | $NOFOLLOW | $NONBLOCK, 0666;
+            is("EEXIST") ? next : fails_in_directory("the lock $lock");
+        }
+        if (is("ENAMETOOLONG") && $lock !~ /\A\.~/) { $lock = "." . stem($name, 1) . ".lock"; next }
+        no_lock() if is(qw(ELOOP ENXIO EISDIR));
+        fails_in_directory("the lock $lock") if is("EROFS");
+        fails("the lock $lock") if !is(qw(EACCES EPERM));
+        return 0 if sysopen L, $lock, $NOFOLLOW | $NONBLOCK; # flock(2) needs no right to write
+        select undef, undef, undef, 0.002 if $try < 20; # a lock that has just been made gets its reach in a moment
+    }
+    return fails("the lock $lock", "make the lock $lock readable and writable");
+}
+
+sub take_lock { # all the ways to have it; true where it has just been made. Without waiting: false where it is not to be had
+    my ($nowait, $failed) = @_;
+    for (1 .. 100) {
+        my $new = open_lock(!$nowait, $failed);
+        $failed = 0;
+        return 0 if $new < 0;
+        my @ours = stat L;
+        -f _ or no_lock();
+        my $shell = held_by_shell(@ours);
+        if (!flock L, 6) {
+            if ($shell && flock $shell, 6) { # the same open file as the shell's: it has the lock, or we would not
+                group_refuses() if $trap;
+                $by_group = 1;
+                open L, "<&", $shell or fails("the lock $lock");
+            }
+            elsif ($nowait) { return is("EAGAIN") ? 0 : no_flock() }
+            else { wait_for_lock(*L) }
+        }
+        return $nowait ? 1 : $new if same(@ours, lstat $lock);
+    }
+    return lock_lost();
+}
+
+# --- who may read and write ------------------------------------------------------------------------------------------
+
+sub xattr { # its value, or undef with the reason in $!
+    my ($handle, $attribute) = @_;
+    my $room = "\0" x 65536;
+    my $n = syscall $GET, fileno $handle, $attribute, $room, 65536;
+    return $n < 0 ? undef : substr $room, 0, $n;
+}
+
+sub xattrs { # the names; none where the file system has none
+    my ($handle) = @_;
+    return () if !$LIST;
+    my $room = "\0" x 65536;
+    my $n = syscall $LIST, fileno $handle, $room, 65536;
+    return split /\0/, substr $room, 0, $n if $n >= 0;
+    return () if is(qw(EOPNOTSUPP ENOSYS));
+    return fails("listing its attributes", "see to the attributes of the file");
+}
+
+sub set_xattr { my ($handle, $attribute, $value) = @_;
+    return syscall($SET, fileno $handle, $attribute, $value, length $value, 0) == 0;
+}
+
+my $ACL = "system.posix_acl_access";
+
+# Owner, group, ACL, mode and other attributes of the target (or of what it is restored from), for the file that takes its
+# place, before that is synced. Who could read or write before still can, and nobody else. With a mask it is
+# the lock that is dressed, and what is not permitted is left.
+sub dress {
+    my ($to, $mask) = @_;
+    my $for_lock = defined $mask;
+    my $mode = $for_lock ? $old[2] & $mask | 0600 : $old[2] & 07777; # a lock is always its owner's to take
+    my @got = stat $to;
+    if ($got[4] != $old[4] || $got[5] != $old[5]) {
+        if (!chown $old[4], $old[5], $to) {
+            chown -1, $old[5], $to if $got[5] != $old[5];
+            $mode &= 01777;
+        }
+        @got = stat $to;
+    }
+    my %has = map { $_ => 1 } xattrs(*S);
+    my $acl = $has{$ACL} ? xattr(*S, $ACL) // fails("reading its ACL", "see to the attributes of the file") : undef;
+    if ($got[5] != $old[5] && (defined $acl || ($mode >> 3 & 7) != ($mode & 7))) {
+        return if $for_lock;
+        bail(73, "its group $old[5] cannot be kept (unchanged)", "join the group $old[5], or append in place");
+    }
+    if ($got[4] != $old[4]) {
+        my ($had, $group_kept) = ($mode >> 6 & 7, $got[5] == $old[5]);
+        my $differs = owner_differs($mode, $acl, $group_kept);
+        if (!defined $acl) { # we become its owner, and have what we had
+            my $class = $group_kept && (grep { $_ == $old[5] } split " ", $)) ? $mode >> 3 & 7 : $mode & 7;
+            $mode = $mode & ~0700 | $class << 6;
+        }
+        $mode & 0200 or owner_refuses($for_lock) or return;
+        $acl = acl_with_owner($mode, $acl, $had) if $differs;
+    }
+    if (defined $acl) {
+        $acl = acl_of(map { [$_->[0], $_->[1] & 6, $_->[2]] } acl_entries($acl)) if $for_lock;
+        if (!set_xattr($to, $ACL, $acl)) {
+            return if $for_lock;
+            owner_refuses() if $got[4] != $old[4];
+            fails("setting its ACL", "see to the attributes of the file");
+        }
+        my ($acl_mask) = grep { $_->[0] == 0x10 } acl_entries($acl);
+        $mode = $mode & ~070 | $acl_mask->[1] << 3 if $acl_mask;
+    }
+    elsif (grep { $_ eq $ACL } xattrs($to)) { # a default ACL of the directory, and not the target's
+        syscall($REMOVE, fileno $to, $ACL) == 0 or $for_lock or fails("removing an ACL", "see to the attributes of the file");
+    }
+    if (!$for_lock) {
+        delete $has{$_} for $ACL, qw(security.capability security.ima security.evm user.atomicops.append); # of those bytes
+        for my $attribute (sort keys %has) {
+            my $value = xattr(*S, $attribute);
+            defined $value && set_xattr($to, $attribute, $value) or $attribute =~ /\A(?:security|trusted)\./
+                or is(qw(EOPNOTSUPP ENODATA)) or fails("its attribute $attribute", "see to the attributes of the file");
+        }
+        attributes_by_program() if !$LIST && $^O eq "linux";
+    }
+    @got = stat $to;
+    ($got[2] & 07777) == $mode || chmod $mode, $to or $for_lock or fails("setting its mode", "see to the attributes of the file");
+    return;
+}
+
+sub owner_refuses {
+    my ($for_lock) = @_;
+    return 0 if $for_lock;
+    my $owner = getpwuid($old[4]) // $old[4];
+    bail(73, "its owner $owner could not do with it what he can now (unchanged)",
+        "put $owner into the group, or append in place");
+}
+
+sub attributes_by_program { # of Linux, where the numbers of the calls are not known
+    my $from = @{[lstat $name]} ? $name : return;
+    system({ "cp" } "cp", "--attributes-only", "--preserve=mode,ownership,xattr", "--", "./$from", "./$tmp") == 0
+        or bail(74, "cp could not copy its attributes (unchanged)", "see to the attributes of the file");
+    return;
+}
+
+sub owner_differs { # whether the old owner could do more, or less, when the file becomes somebody else's
+    my ($mode, $acl, $group_kept) = @_;
+    my ($had, $group, $other) = ($mode >> 6 & 7, $mode >> 3 & 7, $mode & 7);
+    return 0 if $old[4] == 0;
+    return 1 if defined $acl;
+    return $other != $had if !$group_kept;
+    return 1 if $group != $had;
+    return 0 if $other == $had;
+    my ($login, $primary) = (getpwuid $old[4])[0, 3];
+    return 0 if defined $primary && $primary == $old[5];
+    my $members = (getgrgid $old[5])[3] // "";
+    return !(defined $login && grep { $_ eq $login } split " ", $members);
+}
+
+# POSIX ACLs: entries of tag, permission and id; the tags are 1 owner, 2 user, 4 group of the file, 8 group, 16 mask, 32 other.
+# Source: include/uapi/linux/posix_acl_xattr.h.
+sub acl_entries {
+    my ($acl) = @_;
+    my @entries = unpack "x4 (v v V)*", $acl;
+    return map { [@entries[3 * $_ .. 3 * $_ + 2]] } 0 .. @entries / 3 - 1;
+}
+
+sub acl_of {
+    return pack "V (a8)*", 2, map { pack "v v V", @$_ } sort { $a->[0] <=> $b->[0] || $a->[2] <=> $b->[2] } @_;
+}
+
+sub acl_with_owner { # the same for all others, and the old owner keeps what he had
+    my ($mode, $acl, $had) = @_;
+    my @entries = defined $acl ? acl_entries($acl)
+        : ([1, $mode >> 6 & 7, 0xffffffff], [4, $mode >> 3 & 7, 0xffffffff], [32, $mode & 7, 0xffffffff]);
+    my ($mask) = map { $_->[1] } grep { $_->[0] == 16 } @entries;
+    @entries = grep { $_->[0] != 16 && !($_->[0] == 2 && $_->[2] == $old[4]) } @entries;
+    for my $entry (@entries) { $entry->[1] &= $mask // 7 if $entry->[0] =~ /\A[248]\z/ }
+    push @entries, [2, $had, $old[4]];
+    $mask = 0;
+    for my $entry (@entries) { $mask |= $entry->[1] if $entry->[0] =~ /\A[248]\z/ }
+    return acl_of(@entries, [16, $mask, 0xffffffff]);
+}
+
+1;

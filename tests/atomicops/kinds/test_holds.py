@@ -1,0 +1,276 @@
+"""A lock is believed to be held only by who has it: the hold is proved before anything is changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from atomicops import (
+    LockTimeout,
+    atomic_append_text,
+    atomic_write_json,
+    atomic_write_text,
+    create_backup,
+    file_lock,
+    update_json,
+)
+from tests.atomicops.both import LIMIT_S, Helpers
+from tests.atomicops.faults.scene import is_free
+
+HELPERS = Helpers()
+LOCK = ".s.json.lock"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    atomic_write_json({"n": 0}, tmp_path / "s.json")
+    (tmp_path / LOCK).touch()
+    return tmp_path / "s.json"
+
+
+def remove(lock: Path) -> None:
+    lock.unlink()
+
+
+def remove_and_make_anew(lock: Path) -> None:
+    lock.unlink()
+    lock.touch()
+
+
+def rename_away(lock: Path) -> None:
+    lock.rename(lock.with_name("moved"))
+
+
+def put_another_over_it(lock: Path) -> None:
+    lock.with_name("fresh").touch()
+    lock.with_name("fresh").replace(lock)
+
+
+def make_it_a_link(lock: Path) -> None:
+    lock.rename(lock.with_name("moved"))
+    lock.symlink_to("moved")
+
+
+AWAY = [remove, remove_and_make_anew, rename_away, put_another_over_it, make_it_a_link]
+
+
+@pytest.mark.parametrize("away", AWAY)
+def test_the_lock_file_goes_during_an_update(path: Path, away: Callable[[Path], None]) -> None:
+    """Another gets "the" lock, and updates; not both are acknowledged and one of them lost."""
+    done = []
+
+    def change(document: dict[str, int]) -> dict[str, int]:
+        away(path.with_name(LOCK))
+        other = HELPERS.increment("python", path, path.parent, timeout_s=1)
+        done.append(other.code == 0)
+        return {"n": document["n"] + 1}
+
+    try:
+        update_json(path, change)
+        done.append(True)
+    except OSError as error:
+        assert "lock" in str(error)
+    assert json.loads(path.read_text()) == {"n": sum(done)}
+
+
+@pytest.mark.parametrize("away", AWAY)
+@pytest.mark.parametrize("operation", ["write", "append", "append in place", "backup"])
+def test_the_lock_file_goes_under_a_file_lock(path: Path, away: Callable[[Path], None], operation: str) -> None:
+    before = sorted(os.listdir(path.parent))
+    with pytest.raises(OSError, match="lock"), file_lock(path):
+        away(path.with_name(LOCK))
+        if operation == "write":
+            atomic_write_json({"n": 9}, path)
+        elif operation == "backup":
+            create_backup(path, "x")
+        else:
+            atomic_append_text(" ", path, in_place=operation == "append in place")
+    assert path.read_text() == '{"n": 0}\n' or json.loads(path.read_text()) == {"n": 0}
+    assert not list(path.parent.glob("*.bak"))
+    assert {name for name in os.listdir(path.parent) if name.endswith("tmp")} == set()
+    assert "s.json" in before
+
+
+@pytest.mark.parametrize("away", ["rm -f .s.json.lock", "rm -f .s.json.lock; : >.s.json.lock", "mv .s.json.lock moved"])
+def test_the_lock_file_goes_during_an_update_in_bash(path: Path, away: str) -> None:
+    script = f"""
+    . "$0/atomicops.sh"
+    steps() {{
+      local d; d=$(cat s.json)
+      {away}
+      (unset -f jq; bash -c '. "$1/atomicops.sh"; atomic_update s.json ".n += 1"' x "$1") && echo other
+      atomic_write "$(jq '.n += 1' <<<"$d")" s.json && echo mine
+    }}
+    with_lock s.json steps "$0"
+    """
+    done = HELPERS.bash(script, cwd=path.parent, ATOMICOPS_LOCK_TIMEOUT="1")
+    assert json.loads(path.read_text()) == {"n": len(done.out.split())}, done
+    assert done.out, done
+
+
+def test_the_lock_file_goes_while_jq_works(path: Path) -> None:
+    programs = path.parent / "programs"
+    programs.mkdir()
+    (programs / "jq").write_text('#!/bin/sh\nrm -f .s.json.lock\nPATH=${PATH#*:}\nexec jq "$@"\n')
+    (programs / "jq").chmod(0o755)
+    script = '. "$0/atomicops.sh"; atomic_update s.json ".n += 1"'
+    done = HELPERS.bash(script, cwd=path.parent, PATH=f"{programs}:{os.environ['PATH']}")
+    assert done.code == 75, done
+    assert json.loads(path.read_text()) == {"n": 0}
+    assert HELPERS.increment("bash", path, path.parent).code == 0
+
+
+def test_the_target_is_replaced_by_somebody_without_the_lock(path: Path) -> None:
+    """What was not read is not overwritten."""
+
+    def change(document: dict[str, int]) -> dict[str, int]:
+        path.with_name("new").write_text('{"n": 100}')
+        path.with_name("new").replace(path)
+        return {"n": document["n"] + 1}
+
+    with pytest.raises(OSError, match=r"s\.json"):
+        update_json(path, change)
+    assert json.loads(path.read_text()) == {"n": 100}
+
+
+def in_child(action: Callable[[], None]) -> int:
+    """The exit code of a child of fork: 0, or 1 where the action raises OSError or RuntimeError."""
+    child = os.fork()
+    if not child:
+        code = 2
+        try:
+            action()
+            code = 0
+        except (OSError, RuntimeError):
+            code = 1
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_child_of_fork_inside_the_block_has_no_lock(path: Path) -> None:
+    def in_the_block() -> None:
+        update_json(path, lambda d: {"n": d["n"] + 1}, timeout=0.2)
+
+    with file_lock(path):
+        assert in_child(in_the_block) == 1
+        update_json(path, lambda d: {"n": d["n"] + 1})
+    assert json.loads(path.read_text()) == {"n": 1}
+
+
+def test_a_child_of_fork_inside_of_an_update_does_not_commit(path: Path) -> None:
+    """It returns into the middle of its parent's operation, whose lock and temp file are not its own."""
+    children = []
+
+    def change(document: dict[str, int]) -> dict[str, int]:
+        child = os.fork()
+        children.append(child)
+        return {"n": document["n"] + (1 if child else 100)}
+
+    parent = os.getpid()
+    try:
+        update_json(path, change)
+    except OSError:
+        if os.getpid() == parent:
+            raise
+    if os.getpid() != parent:
+        os._exit(0)
+    os.waitpid(children[0], 0)
+    assert json.loads(path.read_text()) == {"n": 1}
+    assert [name for name in os.listdir(path.parent) if name.endswith("tmp")] == []
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_lock_left_in_another_thread(path: Path, nested: bool) -> None:
+    """Leaving it there works or raises; afterwards every thread waits for whoever has the lock, and goes on."""
+    with ThreadPoolExecutor(1) as a, ThreadPoolExecutor(1) as b:
+        lock = file_lock(path)
+        a.submit(lock.__enter__).result(LIMIT_S)
+        if nested:
+            a.submit(update_json, path, lambda d: d, timeout=2).result(LIMIT_S)
+        try:
+            b.submit(lock.__exit__, None, None, None).result(LIMIT_S)
+        except (RuntimeError, OSError):
+            a.submit(lock.__exit__, None, None, None).result(LIMIT_S)
+        for thread in (a, b):
+            for name in (path, path.with_name("another.json")):
+                thread.submit(update_json, name, lambda d: d, default={"n": 0}, timeout=2).result(LIMIT_S)
+        assert is_free(path.with_name(LOCK), 0)
+        with holder(path):
+            for thread in (a, b):
+                with pytest.raises(LockTimeout):
+                    thread.submit(update_json, path, lambda d: d, timeout=0.1).result(LIMIT_S)
+
+
+def test_a_thread_that_ended_with_the_lock_does_not_keep_the_next_out(path: Path) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        lock = file_lock(path)
+        thread.submit(lock.__enter__).result(LIMIT_S)
+    try:
+        lock.__exit__(None, None, None)
+    except (RuntimeError, OSError):
+        pass
+    del lock
+    update_json(path, lambda d: {"n": 1}, timeout=2)
+
+
+class holder:
+    """Another process that has the lock for the length of a block."""
+
+    def __init__(self, path: Path) -> None:
+        code = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, 2); print('have it', flush=True); sys.stdin.read()"
+        self.command = [sys.executable, "-S", "-c", code, str(path.with_name(f".{path.name}.lock"))]
+
+    def __enter__(self) -> None:
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self.process.stdout is not None
+        self.process.stdout.readline()
+
+    def __exit__(self, *_: object) -> None:
+        self.process.communicate()
+
+
+def test_with_lock_and_exec_keeps_the_lock_as_long_as_the_program(path: Path) -> None:
+    """``exec`` leaves no shell that could hold it: either the program has it, or it is refused."""
+    script = '. "$0/atomicops.sh"; with_lock s.json exec sh -c "echo in; read x"'
+    child = subprocess.Popen(
+        ["bash", "-c", script, str(HELPERS.shell)], cwd=path.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert child.stdout is not None
+    entered = child.stdout.readline() == "in\n"
+    free = is_free(path.with_name(LOCK), 0)
+    child.communicate("\n", timeout=LIMIT_S)
+    assert not (entered and free)
+    assert is_free(path.with_name(LOCK), 1)
+
+
+@pytest.mark.parametrize(
+    "how", ["exit 3", "return 3", "kill -TERM $$", "kill -HUP $$", "set -e; false", "set -u; : $nothing"]
+)
+def test_no_path_out_of_with_lock_leaves_the_lock(path: Path, how: str) -> None:
+    script = f'. "$0/atomicops.sh"; f() {{ {how}; }}; with_lock s.json f; flock -n .s.json.lock true && echo free'
+    done = HELPERS.bash(script, cwd=path.parent)
+    assert done.out == "free\n" or done.code != 0
+    assert is_free(path.with_name(LOCK), 0)
+
+
+def test_a_killed_holder_frees_the_lock(path: Path) -> None:
+    code = "import atomicops, sys, time\nwith atomicops.file_lock(sys.argv[1]): print('in', flush=True); time.sleep(60)"
+    child = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, env=HELPERS.environment())
+    assert child.stdout is not None
+    child.stdout.readline()
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    began = time.monotonic()
+    atomic_write_text("{}", path, timeout=10)
+    assert time.monotonic() - began < 10

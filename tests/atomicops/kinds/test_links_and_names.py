@@ -1,0 +1,207 @@
+"""The lock goes by name, the data by inode: links of both kinds, names of any length, scripts by another way."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from atomicops import atomic_append_text, atomic_write_text
+from tests.atomicops.both import LANGUAGES, Helpers
+
+HELPERS = Helpers()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("operation", ["write", "append", "update"])
+def test_a_file_of_several_names_is_not_replaced_in_silence(tmp_path: Path, language: str, operation: str) -> None:
+    """The others would keep the old content: refused, and the message says how many names, and what to do."""
+    path, other = tmp_path / "s.json", tmp_path / "other"
+    path.write_text('{"n": 1}')
+    other.hardlink_to(path)
+    if operation == "update":
+        done = HELPERS.increment(language, "s.json", tmp_path)
+    else:
+        done = HELPERS.call(language, operation, "2" if operation == "write" else " ", "s.json", cwd=tmp_path)
+    assert (done.code, done.refused) == (73, True), done
+    assert "link" in done.err
+    assert path.read_text() == other.read_text() == '{"n": 1}'
+    assert path.stat().st_ino == other.stat().st_ino
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_does_not_replace_it_goes_on(tmp_path: Path, language: str) -> None:
+    (tmp_path / "s.json").write_text('{"n": 1}')
+    (tmp_path / "other").hardlink_to(tmp_path / "s.json")
+    for operation in ("read", "backup", "recover"):
+        assert HELPERS.call(language, operation, "s.json", cwd=tmp_path).code == 0
+    (backup,) = tmp_path.glob("*.bak")
+    assert (backup.read_text(), backup.stat().st_nlink) == ('{"n": 1}', 1)
+
+
+def test_in_place_under_two_names(tmp_path: Path) -> None:
+    """Their locks are two; what is acknowledged under either is there, once."""
+    (tmp_path / "a.log").write_text("")
+    (tmp_path / "b.log").hardlink_to(tmp_path / "a.log")
+    code = """if True:
+        import sys, atomicops
+        for n in range(60):
+            atomicops.atomic_append_text(f"{sys.argv[1]} {n}\\n" * 40, sys.argv[1], in_place=True, durability="none")
+        """
+    children = [
+        subprocess.Popen([HELPERS.python, "-c", code, name], cwd=tmp_path, env=HELPERS.environment())
+        for name in ("a.log", "b.log", "a.log")
+    ]
+    assert [child.wait(60) for child in children] == [0, 0, 0]
+    lines = (tmp_path / "a.log").read_text().splitlines()
+    assert len(lines) == 3 * 60 * 40
+    assert list(tmp_path.glob("*.corrupt")) == []
+    for name, times in (("a.log", 2), ("b.log", 1)):
+        assert all(lines.count(f"{name} {n}") == 40 * times for n in range(60))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_symlink_leads_to_the_file_and_its_lock(tmp_path: Path, language: str) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link.json").symlink_to("second.json")
+    (tmp_path / "second.json").symlink_to("real/s.json")
+    assert HELPERS.call(language, "write", '{"n": 1}', "link.json", cwd=tmp_path).code == 0  # it dangles so far
+    assert HELPERS.increment(language, "link.json", tmp_path).code == 0
+    assert json.loads((tmp_path / "real" / "s.json").read_text()) == {"n": 2}
+    assert (tmp_path / "link.json").is_symlink()
+    assert {name for name in os.listdir(tmp_path) if name.endswith(".lock")} == set()
+    assert (tmp_path / "real" / ".s.json.lock").exists()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("length", [96, 143, 180, 181, 200, 240, 255])
+def test_a_long_name(tmp_path: Path, language: str, length: int) -> None:
+    name = ("é" * length)[: (length - 5) // 2] + "x" * (length - 5 - 2 * ((length - 5) // 2)) + ".json"
+    assert len(os.fsencode(name)) == length
+    assert HELPERS.call(language, "write", '{"n": 1}', name, cwd=tmp_path).code == 0
+    other = LANGUAGES[language == "python"]
+    assert HELPERS.increment(other, name, tmp_path).code == 0
+    assert json.loads((tmp_path / name).read_text()) == {"n": 2}
+    locks = [one for one in os.listdir(tmp_path) if one.endswith(".lock")]
+    assert len(locks) == 1, "the languages have different locks"
+    done = HELPERS.call(language, "backup", name, "s", cwd=tmp_path)
+    assert done.code == 0 or (length > 200 and done.refused), done
+
+
+SHORT_NAMES = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+/* A file system whose names have 143 bytes at most, as eCryptfs. */
+static int too_long(const char *path) {
+  const char *slash = strrchr(path, '/');
+  if (strlen(slash ? slash + 1 : path) <= 143) return 0;
+  errno = ENAMETOOLONG;
+  return 1;
+}
+#define MODE va_list list; va_start(list, flags); int mode = va_arg(list, int); va_end(list); if (too_long(path)) return -1;
+#define REAL(name, ...) ((int (*)(__VA_ARGS__))dlsym(RTLD_NEXT, name))
+int openat64(int at, const char *path, int flags, ...) { MODE return REAL("openat64", int, const char *, int, ...)(at, path, flags, mode); }
+int open64(const char *path, int flags, ...) { MODE return REAL("open64", const char *, int, ...)(path, flags, mode); }
+int openat(int, const char *, int, ...) __attribute__((alias("openat64")));
+int open(const char *, int, ...) __attribute__((alias("open64")));
+int rename(const char *from, const char *path) { if (too_long(path)) return -1; return REAL("rename", const char *, const char *)(from, path); }
+int renameat(int a, const char *from, int b, const char *path) { if (too_long(path)) return -1; return REAL("renameat", int, const char *, int, const char *)(a, from, b, path); }
+int link(const char *from, const char *path) { if (too_long(path)) return -1; return REAL("link", const char *, const char *)(from, path); }
+int linkat(int a, const char *from, int b, const char *path, int f) { if (too_long(path)) return -1; return REAL("linkat", int, const char *, int, const char *, int)(a, from, b, path, f); }
+"""
+
+
+@pytest.fixture(scope="module")
+def short_names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Helpers]:
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    folder = tmp_path_factory.mktemp("shim")
+    (folder / "shim.c").write_text(SHORT_NAMES)
+    command = [compiler, "-shared", "-fPIC", "-w", "-o", "shim.so", "shim.c", "-ldl"]
+    if subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode:
+        pytest.skip("cannot compile a library to load before others")
+    yield Helpers(prefix=("env", f"LD_PRELOAD={folder}/shim.so"))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("length", [96, 120, 137, 143])
+def test_a_file_system_of_short_names(tmp_path: Path, short_names: Helpers, language: str, length: int) -> None:
+    name = "a" * (length - 5) + ".json"
+    (tmp_path / name).write_text('{"n": 1}')
+    assert short_names.increment(language, name, tmp_path).code == 0
+    assert short_names.increment(LANGUAGES[language == "python"], name, tmp_path).code == 0
+    assert json.loads((tmp_path / name).read_text()) == {"n": 3}
+    log = name.replace(".json", ".logs")
+    assert short_names.call(language, "append", "x", log, cwd=tmp_path).code == 0
+    locks = [one for one in os.listdir(tmp_path) if one.endswith(".lock")]
+    assert len(locks) == 2, locks
+    done = short_names.call(language, "backup", name, cwd=tmp_path)
+    assert done.code == 0 or (length > 130 and done.refused), done
+    assert [one for one in os.listdir(tmp_path) if one.endswith("-tmp")] == []
+
+
+@pytest.mark.parametrize("way", ["a symlink", "a symlink to a symlink", "a linked folder", "PATH", "its own folder"])
+def test_the_script_by_another_way(tmp_path: Path, way: str) -> None:
+    script = HELPERS.shell / "atomic-write.sh"
+    link = tmp_path / "bin" / "atomic-write"
+    link.parent.mkdir()
+    cwd, command, env = tmp_path, [str(link)], None
+    if way == "a linked folder":
+        (tmp_path / "folder").symlink_to(HELPERS.shell)
+        command = ["bash", "folder/atomic-write.sh"]
+    elif way == "its own folder":
+        command = ["bash", "-c", f'cd "{HELPERS.shell}" && exec bash atomic-write.sh "$1" "{tmp_path}/$2"', "x"]
+    else:
+        link.symlink_to(script if way != "a symlink to a symlink" else "again")
+        (link.parent / "again").symlink_to(script)
+    if way == "PATH":
+        command, env = ["atomic-write"], {"PATH": f"{link.parent}:{os.environ['PATH']}"}
+    for name in ("t.txt", "t.json"):
+        done = HELPERS.run([*command, '{"n":1}', name], cwd=cwd, env=env)
+        assert (done.code, done.err) == (0, ""), done
+        assert (tmp_path / name).read_text() == '{"n":1}\n'
+
+
+@pytest.mark.parametrize("way", ["symlink", "cd"])
+def test_the_functions_by_another_way(tmp_path: Path, way: str) -> None:
+    """Sourced by a relative name or a symlink, and used after a change of directory."""
+    (tmp_path / "lib.sh").symlink_to(HELPERS.shell / "atomicops.sh")
+    (tmp_path / "work").mkdir()
+    source = ". ./lib.sh" if way == "symlink" else f'cd "{HELPERS.shell}"; . ./atomicops.sh; cd "$OLDPWD"'
+    done = HELPERS.bash(f"{source}; cd work; atomic_write '{{}}' s.json && atomic_recover s.json", cwd=tmp_path)
+    assert done.code == 0, done
+    assert (tmp_path / "work" / "s.json").read_text() == "{}\n"
+
+
+def test_a_folder_that_is_renamed_meanwhile(tmp_path: Path) -> None:
+    """All steps of an operation are in one directory, whatever it is called by now."""
+    folder = tmp_path / "a"
+    folder.mkdir()
+    atomic_write_text("[]", folder / "s.json")
+    from atomicops import update_json
+
+    def change(document: list[int]) -> list[int]:
+        folder.rename(tmp_path / "b")
+        folder.mkdir()
+        return [1]
+
+    try:
+        update_json(folder / "s.json", change)
+    except OSError:
+        assert (tmp_path / "b" / "s.json").read_text() == "[]"
+    else:
+        assert json.loads((tmp_path / "b" / "s.json").read_text()) == [1]
+    assert os.listdir(folder) == []
+    assert [name for name in os.listdir(tmp_path / "b") if name.endswith("-tmp")] == []
+    atomic_append_text("x", tmp_path / "b" / "log")

@@ -1,0 +1,259 @@
+"""An operation is indivisible, also for its own thread: what is acknowledged inside of it is kept, or was refused.
+
+Steps that the caller has grouped with `file_lock` or ``with_lock`` are another matter: they go on working.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atomicops import (
+    atomic_append_text,
+    atomic_write_json,
+    atomic_write_text,
+    create_backup,
+    file_lock,
+    prune_backups,
+    recover,
+    update_json,
+)
+from tests.atomicops.both import Helpers
+
+HELPERS = Helpers()
+BEGIN = {"outer": 0, "inner": 0}
+
+
+def _update(path: Path) -> None:
+    update_json(path, lambda d: {**d, "inner": d["inner"] + 1}, timeout=1)
+
+
+def _write(path: Path) -> None:
+    atomic_write_json({**BEGIN, "inner": 1}, path, timeout=1)
+
+
+def _update_under_lock(path: Path) -> None:
+    with file_lock(path, timeout=1):
+        _update(path)
+
+
+def _by_another_name(path: Path) -> None:
+    link = path.with_name("link.json")
+    link.symlink_to(path.name)
+    _update(link)
+
+
+WRITERS: dict[str, Callable[[Path], None]] = {
+    "update": _update,
+    "write": _write,
+    "update under file_lock": _update_under_lock,
+    "update through a link": _by_another_name,
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    atomic_write_json(BEGIN, tmp_path / "s.json")
+    return tmp_path / "s.json"
+
+
+@pytest.fixture
+def handler() -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Sets what SIGUSR1 does, for the length of a test."""
+    before = signal.getsignal(signal.SIGUSR1)
+    yield lambda action: signal.signal(signal.SIGUSR1, lambda *_: action()) and None
+    signal.signal(signal.SIGUSR1, before)
+
+
+class Ledger:
+    """Who was told that his change is done."""
+
+    def __init__(self) -> None:
+        self.outer = self.inner = 0
+
+    def try_inner(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except (RuntimeError, OSError):
+            return
+        self.inner += 1
+
+    def try_outer(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except (RuntimeError, OSError):
+            return
+        self.outer += 1
+
+    def check(self, path: Path) -> None:
+        assert json.loads(path.read_text()) == {"outer": self.outer, "inner": self.inner}
+        assert self.outer + self.inner > 0
+        update_json(path, lambda d: {**d, "outer": d["outer"] + 1}, timeout=1)  # and it goes on
+
+
+@pytest.mark.parametrize("writer", WRITERS.values(), ids=WRITERS)
+def test_a_writer_inside_of_an_update(path: Path, writer: Callable[[Path], None]) -> None:
+    ledger = Ledger()
+
+    def change(document: dict[str, int]) -> dict[str, int]:
+        ledger.try_inner(lambda: writer(path))
+        return {**document, "outer": document["outer"] + 1}
+
+    ledger.try_outer(lambda: update_json(path, change) and None)
+    ledger.check(path)
+
+
+@pytest.mark.parametrize("writer", WRITERS.values(), ids=WRITERS)
+def test_a_writer_in_a_signal_handler_inside_of_an_update(
+    path: Path, handler: Callable[[Callable[[], None]], None], writer: Callable[[Path], None]
+) -> None:
+    ledger = Ledger()
+    handler(lambda: ledger.try_inner(lambda: writer(path)))
+
+    def change(document: dict[str, int]) -> dict[str, int]:
+        signal.raise_signal(signal.SIGUSR1)
+        return {**document, "outer": document["outer"] + 1}
+
+    ledger.try_outer(lambda: update_json(path, change) and None)
+    ledger.check(path)
+
+
+def test_a_writer_in_a_signal_handler_between_two_grouped_steps(
+    path: Path, handler: Callable[[Callable[[], None]], None]
+) -> None:
+    ledger = Ledger()
+    handler(lambda: ledger.try_inner(lambda: _update(path)))
+
+    def steps() -> None:
+        with file_lock(path):
+            document = json.loads(path.read_text())
+            signal.raise_signal(signal.SIGUSR1)
+            atomic_write_json({**document, "outer": document["outer"] + 1}, path)
+
+    ledger.try_outer(steps)
+    ledger.check(path)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_an_append_in_a_signal_handler_inside_of_an_append(
+    tmp_path: Path, handler: Callable[[Callable[[], None]], None], in_place: bool
+) -> None:
+    """The handler runs at every call that the append makes."""
+    log = tmp_path / "log"
+    atomic_append_text("begin\n", log, durability="none")
+    told: list[str] = []
+
+    def append(line: str) -> None:
+        try:
+            atomic_append_text(line, log, in_place=in_place, durability="none", timeout=1)
+        except (RuntimeError, OSError):
+            return
+        told.append(line)
+
+    inside = False
+
+    def profile(frame: Any, event: str, argument: object) -> None:
+        nonlocal inside
+        if (
+            event == "c_call"
+            and not inside
+            and "atomicops" in frame.f_code.co_filename
+            and "tests" not in frame.f_code.co_filename
+        ):
+            inside = True
+            signal.raise_signal(signal.SIGUSR1)
+            inside = False
+
+    number = iter(range(10**6))
+    handler(lambda: append(f"handler {next(number)}\n"))
+    sys.setprofile(profile)
+    try:
+        append("outer\n")
+    finally:
+        sys.setprofile(None)
+    assert sorted(log.read_text().splitlines(keepends=True)) == sorted(["begin\n", *told])
+    assert told
+    append("after\n")
+    assert log.read_text().endswith("after\n")
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [lambda p: create_backup(p, "in"), lambda p: prune_backups(p, 0), lambda p: recover(p)],
+    ids=["backup", "prune", "recover"],
+)
+def test_what_only_looks_may_be_done_inside_or_raises(path: Path, inner: Callable[[Path], object]) -> None:
+    ledger = Ledger()
+
+    def change(document: dict[str, int]) -> dict[str, int]:
+        ledger.try_inner(lambda: inner(path) and None)
+        return {**document, "outer": document["outer"] + 1}
+
+    ledger.try_outer(lambda: update_json(path, change) and None)
+    assert json.loads(path.read_text()) == {"outer": ledger.outer, "inner": 0}
+
+
+def test_grouped_steps_go_on_working(path: Path) -> None:
+    with file_lock(path), file_lock(path):
+        _update(path)
+        atomic_write_json({**json.loads(path.read_text()), "outer": 5}, path)
+        create_backup(path, "x")
+        with file_lock(path.with_name("link.json")):
+            _update(path)
+        assert recover(path).ok
+    assert json.loads(path.read_text()) == {"outer": 5, "inner": 2}
+
+
+def test_another_file_may_be_written_inside(path: Path) -> None:
+    other = path.with_name("other.json")
+
+    def change(document: dict[str, int]) -> dict[str, int]:
+        atomic_write_text("{}", other)
+        return {**document, "outer": 1}
+
+    update_json(path, change)
+    assert other.read_text() == "{}"
+
+
+@pytest.mark.parametrize(
+    "writer", ["atomic_update s.json '.inner += 1'", 'atomic_write \'{"outer":0,"inner":1}\' s.json']
+)
+def test_a_bash_trap_inside_of_with_lock(path: Path, writer: str) -> None:
+    script = f"""
+    . "$0/atomicops.sh"
+    on_signal() {{ {writer} && echo inner; }}
+    trap on_signal USR1
+    steps() {{ local d; d=$(cat s.json); kill -USR1 $$; :; atomic_write "$(jq '.outer += 1' <<<"$d")" s.json && echo outer; }}
+    with_lock s.json steps
+    """
+    done = HELPERS.bash(script, cwd=path.parent, ATOMICOPS_LOCK_TIMEOUT="2")
+    told = done.out.split()
+    assert json.loads(path.read_text()) == {"outer": told.count("outer"), "inner": told.count("inner")}, done
+    assert told
+
+
+def test_grouped_steps_go_on_working_in_bash(path: Path) -> None:
+    script = """
+    . "$0/atomicops.sh"
+    steps() { atomic_update s.json '.inner += 1' && (atomic_update s.json '.inner += 1') && with_lock s.json again; }
+    again() { atomic_update s.json '.outer += 5' && atomic_backup s.json x; }
+    with_lock s.json steps
+    """
+    done = HELPERS.bash(script, cwd=path.parent, ATOMICOPS_LOCK_TIMEOUT="5")
+    assert (done.code, done.err) == (0, "")
+    assert json.loads(path.read_text()) == {"outer": 5, "inner": 2}
+
+
+def test_a_command_under_update_that_updates_the_same_file_times_out(path: Path) -> None:
+    """Another process is no re-entry: it waits, and both end."""
+    inner = [HELPERS.python, "-m", "atomicops", "update", "--timeout", "0.2", "s.json", "--increment", "inner"]
+    command = [HELPERS.python, "-m", "atomicops", "update", "s.json", "--", *inner]
+    done = HELPERS.run(command, cwd=path.parent)
+    assert done.code != 0
+    assert json.loads(path.read_text()) == BEGIN

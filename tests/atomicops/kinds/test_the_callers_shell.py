@@ -1,0 +1,210 @@
+"""Nothing in the caller's shell alters what the helpers do, and they alter nothing of the caller's."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.atomicops.both import Helpers
+
+HELPERS = Helpers()
+
+WORK = """
+work() {
+  atomic_write '{"n": 1}' s.json && atomic_update s.json '.n += 1' && atomic_append 'a line' log &&
+    atomic_backup s.json mark >/dev/null && atomic_write - s.json <valid && atomic_read s.json >/dev/null &&
+    atomic_version s.json >/dev/null && with_lock s.json inner && atomic_sweep . >/dev/null && cp torn s.json &&
+    atomic_recover s.json >/dev/null
+}
+inner() { atomic_append 'another' log; }
+"""
+"""All operations one after the other; afterwards s.json is what its backup had, and log has two lines."""
+
+STATE = """
+state() {
+  set +o; shopt; trap; declare -f work inner; printf '%s\\n' "$IFS" "$PWD" "${LC_ALL-unset}" "$-" "$(umask)" "$(ulimit -a)"
+  alias; ls /proc/$$/fd
+}
+"""
+
+SETTINGS = {
+    "nothing": ":",
+    "set -f": "set -f",
+    "failglob": "shopt -s failglob",
+    "nullglob": "shopt -s nullglob",
+    "dotglob, globstar, extglob": "shopt -s dotglob globstar extglob",
+    "GLOBIGNORE": "GLOBIGNORE='*'",
+    "nocaseglob, nocasematch": "shopt -s nocaseglob nocasematch",
+    "set -euo pipefail": "set -euo pipefail",
+    "set -e with inherit_errexit": "set -e; shopt -s inherit_errexit",
+    "set -E and an ERR trap": "set -E; trap ': error' ERR",
+    "set -T, DEBUG and RETURN traps": "set -T; trap ': debug' DEBUG; trap ': return' RETURN",
+    "an EXIT trap": "trap 'echo left >left' EXIT",
+    "traps of signals": "trap ': int' INT; trap '' HUP; trap ': term' TERM; trap '' PIPE",
+    "noclobber": "set -C",
+    "set -a": "set -a",
+    "set -k": "set -k",
+    "posix": "set -o posix",
+    "POSIXLY_CORRECT": "export POSIXLY_CORRECT=1",
+    "IFS": "IFS='0123456789/._ae'",
+    "IFS unset": "unset IFS",
+    "a locale": "export LC_ALL=de_DE.UTF-8 LANG=tr_TR.UTF-8",
+    "no locale": "unset LC_ALL LANG; export LC_NUMERIC=de_DE.UTF-8",
+    "CDPATH": "export CDPATH=/tmp:/",
+    "a umask": "umask 077",
+    "aliases": "shopt -s expand_aliases; alias perl=false jq=false printf=false local=false cat=false command=false",
+    "functions like programs": "perl() { echo mine; }; jq() { echo mine; }; cat() { echo mine; }; stat() { echo mine; }",
+    "functions like builtins": "printf() { :; }; local() { :; }; command() { :; }; builtin() { :; }; hash() { :; }",
+    "more functions like builtins": "exec() { :; }; read() { :; }; shift() { :; }; return() { :; }; trap() { :; }; "
+    "kill() { :; }; declare() { :; }; unset() { :; }; eval() { :; }; set() { :; }; test() { :; }; export() { :; }",
+    "Perl's variables": "export PERL5OPT=-MNoSuchModule PERL5LIB=/none PERL_UNICODE=63 PERLIO=:crlf PERL5DB=1",
+    "PERL_HASH_SEED": "export PERL_HASH_SEED=0 PERL_SIGNALS=unsafe PERL5SHELL=false",
+    "jq's variables": "export JQ_COLORS=1 JQ_LIBRARY_PATH=/none NO_COLOR=1 HOME=/none",
+    "BASH_ENV": "export BASH_ENV=/none ENV=/none",
+    "exported functions": "perl() { echo mine; }; flock() { :; }; export -f perl flock",
+    "TMPDIR": "export TMPDIR=/none",
+    "variables like ours": "fd=x lock=x path=x file=x status=x name=x dir=x tmp=x; readonly fd lock path file status name dir tmp",
+    "no HOME": "unset HOME",
+    "lastpipe": "shopt -s lastpipe; set +m",
+    "job control": "set -m",
+    "descriptors in use": "exec 3</dev/null 4</dev/null 8</dev/null 9</dev/null 10</dev/null 11</dev/null",
+    "execfail, checkjobs": "shopt -s execfail checkjobs",
+    "functrace through a debugger": "shopt -s extdebug",
+    "xpg_echo": "shopt -s xpg_echo",
+    "compat": "shopt -s compat43",
+}
+
+
+def lay_out(folder: Path) -> None:
+    (folder / "valid").write_text('{"n": 2}')
+    (folder / "torn").write_text("{")
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_all_operations_under_a_setting(tmp_path: Path, setting: str) -> None:
+    script = f"""
+    . "$0/atomicops.sh"
+    {WORK}
+    {STATE}
+    before=$(state)
+    {{ {SETTINGS[setting]}; }} >/dev/null 2>&1
+    work
+    """
+    lay_out(tmp_path)
+    done = HELPERS.bash(script, cwd=tmp_path)
+    assert (done.code, done.err) == (0, ""), done
+    assert "".join((tmp_path / "s.json").read_text().split()) == '{"n":2}'
+    assert (tmp_path / "log").read_text() == "a line\nanother\n"
+    assert {name for name in os.listdir(tmp_path) if not name.endswith((".lock", ".bak", ".corrupt"))} - {"left", "valid", "torn"} == {
+        "s.json", "log",
+    }  # fmt: skip
+    assert (tmp_path / "left").exists() == (setting == "an EXIT trap")
+    assert (tmp_path / ".s.json.lock").stat().st_size == 0
+
+
+QUIET = [name for name in SETTINGS if "builtins" not in name and name not in ("aliases", "GLOBIGNORE", "IFS")]
+
+
+@pytest.mark.parametrize("setting", QUIET)
+@pytest.mark.parametrize("fails", [False, True], ids=["done", "failed"])
+def test_nothing_of_the_caller_is_altered(tmp_path: Path, setting: str, fails: bool) -> None:
+    """Options, traps, aliases, descriptors, IFS, umask, limits and working directory; also when the work failed."""
+    script = f"""
+    . "$0/atomicops.sh"
+    {WORK}
+    {STATE}
+    {{ {SETTINGS[setting]}; }} >/dev/null 2>&1
+    state >before
+    {"mkdir .s.json.lock; work 2>/dev/null && echo strange; atomic_read none 2>/dev/null || :" if fails else "work"}
+    state >after
+    """
+    if setting.startswith("set -e") and fails:
+        pytest.skip("then the caller ends, as it wanted")
+    lay_out(tmp_path)
+    HELPERS.bash(script, cwd=tmp_path)
+    before, after = ((tmp_path / name).read_text() for name in ("before", "after"))
+    assert "errexit" in before
+    assert [line for line in after.splitlines() if "before" not in line and "after" not in line] == [
+        line for line in before.splitlines() if "before" not in line and "after" not in line
+    ]
+
+
+CALLS = {
+    "write": "atomic_write '{\"n\": 1}' s.json",
+    "append": "atomic_append x s.json.log",
+    "update": "atomic_update s.json '.n += 1'",
+    "backup": "atomic_backup s.json",
+    "read": "atomic_read s.json",
+    "recover": "atomic_recover s.json",
+    "with_lock": "with_lock s.json true",
+}
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("call", CALLS)
+def test_closed_descriptors(tmp_path: Path, call: str, closed: str) -> None:
+    """Nothing that the helpers open becomes standard output, or error, by its number."""
+    (tmp_path / "s.json").write_text('{"n": 1}')
+    done = HELPERS.bash(f'. "$0/atomicops.sh"; {CALLS[call]} {closed}', cwd=tmp_path)
+    assert done.code in (0, 74), done
+    assert done.code == 0 or call in ("backup", "read", "recover"), done
+    for lock in tmp_path.glob(".*.lock"):
+        assert lock.read_bytes() == b""
+    assert "".join((tmp_path / "s.json").read_text().split()) in ('{"n":1}', '{"n":2}')
+    assert all(copy.read_text() == '{"n": 1}' for copy in tmp_path.glob("*.bak"))
+
+
+@pytest.mark.parametrize(
+    "call", ["atomic_read u", "with_lock f/x true", "atomic_write 1 f/x", "atomic_backup u", "atomic_recover u"]
+)
+@pytest.mark.parametrize("setting", ["export POSIXLY_CORRECT=1", "set -o posix", "shopt -s failglob", "set -C"])
+def test_a_failure_does_not_end_the_caller(tmp_path: Path, call: str, setting: str) -> None:
+    (tmp_path / "u").mkdir()
+    (tmp_path / "f").write_text("")
+    done = HELPERS.bash(f'. "$0/atomicops.sh"; {setting}; {call}; echo "survived with $?"', cwd=tmp_path)
+    assert done.out in ("survived with 73\n", "survived with 66\n"), done
+    assert done.err.count("\n") == 1, done
+
+
+def test_a_function_in_with_lock_may_change_its_shell(tmp_path: Path) -> None:
+    """It is the caller's own function, in the caller's own shell."""
+    script = """
+    . "$0/atomicops.sh"
+    f() { x=changed; trap 'echo mine' USR1; cd /; set -f; return 3; }
+    with_lock s.json f
+    echo "$? $x $PWD"; trap -p USR1; [[ $- == *f* ]] && echo f
+    """
+    done = HELPERS.bash(script, cwd=tmp_path)
+    assert done.out.split("\n")[:3] == ["3 changed /", "trap -- 'echo mine' SIGUSR1", "f"], done
+
+
+def test_names_of_all_kinds(tmp_path: Path) -> None:
+    for name in (
+        "a b",
+        "-n",
+        "*",
+        "a\nb",
+        "$(x)",
+        "'",
+        '"',
+        "\\",
+        "~",
+        "é",
+        "a" * 200,
+        "[x].json",
+        "{a,b}",
+        "x;y",
+        "%s",
+        "-",
+    ):
+        script = """
+        . "$0/atomicops.sh"
+        atomic_write '{"n": 1}' "$1" && atomic_update "$1" '.n += 1' && atomic_backup "$1" '*' >/dev/null &&
+          printf %s "$(atomic_read "$1")" && with_lock "$1" true && atomic_recover "$1" >/dev/null
+        """
+        done = HELPERS.bash(script, f"./{name}" if name == "-" else name, cwd=tmp_path)
+        assert (done.code, done.err) == (0, ""), (name, done)
+        assert "".join((tmp_path / name).read_text().split()) == '{"n":2}', name
+        assert "".join(done.out.split()) == '{"n":2}', name

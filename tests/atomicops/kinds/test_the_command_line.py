@@ -1,0 +1,125 @@
+"""``python -m atomicops`` for a person: no traceback, documented codes, nothing left of a misspelt name."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.atomicops.both import DOCUMENTED, LANGUAGES, LIMIT_S, Helpers
+
+HELPERS = Helpers()
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full"])
+@pytest.mark.parametrize(
+    "arguments", ["backup f", "write - f", "read f", "--help", "append - f", "list-backups f", "--version"]
+)
+def test_closed_descriptors(tmp_path: Path, arguments: str, closed: str) -> None:
+    (tmp_path / "f").write_text("x\n")
+    done = HELPERS.run(["sh", "-c", f'exec "$0" -m atomicops {arguments} {closed}', HELPERS.python], cwd=tmp_path)
+    assert "Traceback" not in done.err, done
+    assert done.code in DOCUMENTED, done
+    assert done.err.count("\n") <= 1 or arguments == "--help", done
+    lock = tmp_path / ".f.lock"
+    assert not lock.exists() or lock.stat().st_size == 0
+    assert all(path.read_text() == "x\n" for path in tmp_path.glob("*.bak"))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("path", ["none.json", "nodir/x.txt", "nodir/deep/x.json", "f/x"])
+@pytest.mark.parametrize("operation", ["read", "backup", "recover", "list-backups", "prune"])
+def test_a_misspelt_name_leaves_nothing(tmp_path: Path, operation: str, path: str, language: str) -> None:
+    if language == "bash" and operation in ("list-backups", "prune"):
+        pytest.skip("Bash has no such function")
+    (tmp_path / "f").write_text("")
+    more = ("--keep", "1") if operation == "prune" else ()
+    done = HELPERS.call(language, operation, path, *more, cwd=tmp_path)
+    if operation in ("read", "backup", "recover"):
+        assert done.refused, done
+        assert done.code in ((66, 73) if path == "f/x" else (66,)), done
+    else:
+        assert done.code in (0, 66, 73), done
+    assert sorted(os.listdir(tmp_path)) == ["f"]
+
+
+DELETIONS = [
+    ("x=y", {"x=y": 1, "z": 2}, {"z": 2}),
+    ("/x=y", {"x=y": 1, "z": 2}, {"z": 2}),
+    ("/a~1b", {"a/b": 1, "z": 2}, {"z": 2}),
+    ("/a.b", {"a.b": 1, "z": 2}, {"z": 2}),
+    ("=", {"=": 1, "z": 2}, {"z": 2}),
+    ("a.b", {}, {}),
+    ("a.b.c", {"a": {}}, {"a": {}}),
+    ("/a/0", {"a": []}, {"a": []}),
+    ("a.0", {"a": [1, 2]}, {"a": [2]}),
+    ("a.5", {"a": [1, 2]}, {"a": [1, 2]}),
+    ("a.b", {"a": None}, {"a": None}),
+    ("x", {"x": None}, {}),
+]
+
+
+@pytest.mark.parametrize(("path", "before", "after"), DELETIONS)
+def test_delete(tmp_path: Path, path: str, before: object, after: object) -> None:
+    """A missing one is fine, and nothing is made on the way; a key may hold any character."""
+    (tmp_path / "d.json").write_text(json.dumps(before))
+    done = HELPERS.call("python", "update", "d.json", "--delete", path, cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert json.loads((tmp_path / "d.json").read_text()) == after
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("wirte", "x", "f"), "write"),
+        (("recovr", "f"), "recover"),
+        (("write", "--if-versoin", "v", "x", "f"), "--if-version"),
+        (("update", "f", "--incremnt", "n"), "--increment"),
+        (("backups", "f"), "backup"),
+        (("write", "--durability", "ful", "x", "f"), "full"),
+    ],
+)
+def test_a_misspelt_word_is_answered_by_the_right_one(tmp_path: Path, arguments: tuple[str, ...], word: str) -> None:
+    done = HELPERS.run([HELPERS.python, "-m", "atomicops", *arguments], cwd=tmp_path)
+    assert (done.code, done.refused) == (64, True), done
+    assert word in done.err
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("durability", ["full", "none"])
+def test_a_signal_while_it_writes(tmp_path: Path, number: signal.Signals, durability: str) -> None:
+    """A large temp file is being written; it goes, there is no traceback, and the process ends by that signal."""
+    (tmp_path / "big").write_bytes(b"x" * 30_000_000)
+    for _ in range(5):
+        with open(tmp_path / "big", "rb") as big:
+            command = [HELPERS.python, "-m", "atomicops", "write", "--durability", durability, "-", "out"]
+            child = subprocess.Popen(
+                command, cwd=tmp_path, stdin=big, stderr=subprocess.PIPE, text=True, env=HELPERS.environment(),
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            )  # fmt: skip
+        ends = time.monotonic() + LIMIT_S
+        while not list(tmp_path.glob(".out.*-tmp")) and child.poll() is None and time.monotonic() < ends:
+            pass
+        child.send_signal(number)
+        message = child.communicate(timeout=LIMIT_S)[1]
+        if child.returncode:
+            break
+    else:
+        pytest.skip("it was always faster than the signal")
+    assert child.returncode in (-number, 128 + number)
+    assert message.count("\n") <= 1
+    assert "Traceback" not in message
+    assert [name for name in os.listdir(tmp_path) if name.endswith("-tmp")] == []
+
+
+def test_a_reader_that_stops_reading(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("x\n" * 500_000)
+    script = '"$0" -m atomicops read f | head -n 1'
+    done = HELPERS.run(["sh", "-c", script, HELPERS.python], cwd=tmp_path)
+    assert (done.out, "Traceback" in done.err) == ("x\n", False), done

@@ -1,0 +1,32 @@
+"""The helpers, installed for all users of the machine, and a folder that all can reach."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.atomicops.both import PACKAGE
+from tests.atomicops.users.people import Installed, cannot_be_had, public_folder, readable_python
+
+
+@pytest.fixture(scope="session")
+def installed() -> Iterator[Installed]:
+    if (why := cannot_be_had()) is not None:
+        pytest.skip(why)
+    with public_folder() as folder:
+        code = "import sys; from atomicops._vendor import vendor; vendor(sys.argv[1])"
+        subprocess.run([sys.executable, "-c", code, str(folder)], cwd=PACKAGE.parent, check=True)
+        python = readable_python(folder)
+        if python is None:
+            pytest.skip("no python that an ordinary user can start")
+        yield Installed(folder, python)
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    with public_folder() as folder:
+        yield folder

@@ -1,0 +1,119 @@
+"""Root and three ordinary users, and what each of them may do: asked of the kernel, as him."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+
+from tests.atomicops.both import Helpers
+
+SHARED = 53000
+"""A group that Alice and Bob are in, and Carol is not."""
+
+
+@dataclass(frozen=True)
+class Person:
+    name: str
+    uid: int
+    groups: tuple[int, ...] = ()
+
+    def prefix(self, umask: int = 0o022) -> tuple[str, ...]:
+        """What stands in front of a command that this user starts."""
+        become: tuple[str, ...] = ()
+        if self.uid:
+            groups = f"--groups={','.join(map(str, self.groups))}" if self.groups else "--clear-groups"
+            become = ("setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", groups)
+        return (*become, "sh", "-c", f'umask {umask:o}; exec "$@"', "sh")
+
+    @contextmanager
+    def effective(self) -> Iterator[None]:
+        """Be this user, as far as files are concerned, for the length of a block."""
+        groups = os.getgroups()
+        try:
+            os.setgroups(self.groups)
+            os.setegid(self.uid)
+            os.seteuid(self.uid)
+            yield
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+            os.setgroups(groups)
+
+    def may(self, path: Path) -> str:
+        """``rw``, ``r``, ``w`` or nothing: what open(2) lets him."""
+        found = ""
+        with self.effective():
+            for letter, flag in (("r", os.O_RDONLY), ("w", os.O_WRONLY)):
+                try:
+                    os.close(os.open(path, flag))
+                except PermissionError:
+                    continue
+                found += letter
+        return found
+
+
+ROOT = Person("root", 0)
+ALICE = Person("alice", 52001, (SHARED,))
+BOB = Person("bob", 52002, (SHARED,))
+CAROL = Person("carol", 52003)
+ORDINARY = (ALICE, BOB, CAROL)
+EVERYBODY = (ROOT, *ORDINARY)
+
+
+def cannot_be_had() -> str | None:
+    """Why there are no several users here, or None."""
+    if os.geteuid() != 0:
+        return "to be several users takes root"
+    if shutil.which("setpriv") is None:
+        return "setpriv is missing: install the package util-linux"
+    try:
+        with ALICE.effective():
+            return None
+    except OSError as error:
+        return f"this container lets root become nobody else: {error}"
+
+
+@contextmanager
+def public_folder() -> Iterator[Path]:
+    """A folder that everybody can reach, gone afterwards."""
+    folder = Path(mkdtemp(prefix="atomicops-users-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def readable_python(path: Path) -> str | None:
+    """An interpreter that an ordinary user can start, and that finds the package in ``path``."""
+    for python in (sys.executable, "/usr/bin/python3", shutil.which("python3", path="/usr/local/bin:/bin") or ""):
+        command = [*CAROL.prefix(), python, "-c", "import atomicops._cli, sys; assert sys.version_info >= (3, 10)"]
+        env = {**os.environ, "PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1"}
+        if python and subprocess.run(command, env=env, cwd="/", capture_output=True, check=False).returncode == 0:
+            return python
+    return None
+
+
+@dataclass(frozen=True)
+class Installed:
+    """The helpers, vendored where every user can read them."""
+
+    folder: Path
+    python: str
+
+    def of(self, person: Person, umask: int = 0o022) -> Helpers:
+        return Helpers(shell=self.folder, path=self.folder, python=self.python, prefix=person.prefix(umask))
+
+
+def acl(path: Path, *entries: str) -> bool:
+    """Add entries to an access control list; False where that cannot be had."""
+    if shutil.which("setfacl") is None:
+        return False
+    return subprocess.run(["setfacl", "-m", ",".join(entries), path], capture_output=True, check=False).returncode == 0

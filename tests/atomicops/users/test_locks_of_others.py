@@ -1,0 +1,161 @@
+"""A lock has the reach of what it protects: who may write the file may take its lock, whoever made it, with any umask."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.atomicops.both import LANGUAGES
+from tests.atomicops.users.people import ALICE, BOB, CAROL, ROOT, SHARED, Installed, Person
+
+UMASKS = [0o000, 0o027, 0o077]
+
+
+def shared(place: Path) -> Path:
+    """A setgid folder of a group, with a file that the group may write."""
+    path = place / "s" / "state.json"
+    path.parent.mkdir()
+    path.write_text('{"n": 0}')
+    for one, mode in ((path.parent, 0o2775), (path, 0o664)):
+        os.chown(one, ALICE.uid, SHARED)
+        one.chmod(mode)
+    return path
+
+
+def ones_own(place: Path) -> Path:
+    path = place / "s" / "state.json"
+    path.parent.mkdir()
+    path.write_text('{"n": 0}')
+    os.chown(path.parent, ALICE.uid, ALICE.uid)
+    os.chown(path, ALICE.uid, ALICE.uid)
+    return path
+
+
+@pytest.mark.parametrize("umask", UMASKS, ids=oct)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_first_writer_has_a_umask(installed: Installed, place: Path, language: str, umask: int) -> None:
+    path = shared(place)
+    for person in (ALICE, BOB, ALICE, BOB):
+        done = installed.of(person, umask).increment(language, path, place)
+        assert (done.code, done.err) == (0, ""), person
+    assert json.loads(path.read_text()) == {"n": 4}
+    assert path.stat().st_mode & 0o777 == 0o664
+
+
+@pytest.mark.parametrize("umask", UMASKS, ids=oct)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_root_writes_a_users_file(installed: Installed, place: Path, language: str, umask: int) -> None:
+    path = ones_own(place)
+    for person in (ROOT, ALICE, ROOT, ALICE):
+        done = installed.of(person, umask).increment(language, path, place)
+        assert (done.code, done.err) == (0, ""), person
+    status = path.stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (ALICE.uid, ALICE.uid, 0o644)
+    for suffix in ("a", "b"):
+        for person in (ROOT, ALICE):
+            done = installed.of(person, umask).call(language, "backup", path, suffix, cwd=place)
+            assert done.code == 0, (person, done)
+    assert all(ALICE.may(copy) for copy in path.parent.glob("*.bak"))
+
+
+@pytest.mark.parametrize("umask", UMASKS, ids=oct)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_new_file_of_a_shared_folder(installed: Installed, place: Path, language: str, umask: int) -> None:
+    """It is as open as its maker's umask says. If that lets the group write, the lock does as well."""
+    path = shared(place).with_name("new.json")
+    done = installed.of(ALICE, umask).call(language, "write", '{"n": 0}', path, cwd=place)
+    assert (done.code, done.err) == (0, "")
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+    assert path.stat().st_gid == SHARED
+    done = installed.of(BOB, umask).increment(language, path, place)
+    assert (done.code == 0) == ("w" in BOB.may(path)), done
+    assert done.code == 0 or "new.json" in done.err
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o000, 0o644, 0o666], ids=oct)
+@pytest.mark.parametrize("owner", [ROOT, BOB, ALICE], ids=lambda person: person.name)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_lock_that_somebody_made(installed: Installed, place: Path, language: str, owner: Person, mode: int) -> None:
+    """It serves, or the message names it; and whoever owns it, or is root, puts it right when he takes it."""
+    path = shared(place)
+    lock = path.with_name(".state.json.lock")
+    lock.touch()
+    os.chown(lock, owner.uid, owner.uid)
+    lock.chmod(mode)
+    done = installed.of(ALICE).increment(language, path, place)
+    if owner is ALICE or mode & 0o044:
+        assert done.code == 0, done
+    if done.code:
+        assert (done.code, done.refused) == (73, True), done
+        assert ".state.json.lock" in done.err
+        assert json.loads(path.read_text()) == {"n": 0}
+    if not mode & 0o400 and owner is not ROOT:
+        return  # not even its owner may open it
+    done = installed.of(owner).increment(language, path, place)
+    assert done.code == 0, done
+    for person in (ALICE, BOB):
+        done = installed.of(person).increment(language, path, place)
+        assert done.code == 0, (person, done)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_lock_gives_nobody_a_right(installed: Installed, place: Path, language: str) -> None:
+    """It is no wider than the file that it protects."""
+    path = ones_own(place)
+    path.chmod(0o600)
+    assert installed.of(ALICE, 0).increment(language, path, place).code == 0
+    lock = path.with_name(".state.json.lock")
+    assert (BOB.may(lock), CAROL.may(lock)) == ("", "")
+    assert lock.stat().st_size == 0
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_sticky_folder(installed: Installed, place: Path, language: str) -> None:
+    """Only its owner replaces a file there; one's own is no trouble, with others' locks beside it."""
+    folder = place / "s"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    for person in (ALICE, BOB):
+        path = folder / f"{person.name}.json"
+        assert installed.of(person, 0).call(language, "write", '{"n": 0}', path, cwd=place).code == 0
+    done = installed.of(BOB).increment(language, folder / "alice.json", place)
+    assert (done.code, done.refused) == (73, True), done
+    assert "alice.json" in done.err
+    assert (folder / "alice.json").read_text() == '{"n": 0}\n'
+    assert [name for name in os.listdir(folder) if name.endswith("-tmp")] == []
+    assert installed.of(ALICE).increment(language, folder / "alice.json", place).code == 0
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_folder_that_may_not_be_written(installed: Installed, place: Path, language: str) -> None:
+    """The message names the folder, for that is what keeps him out."""
+    path = ones_own(place)
+    path.parent.chmod(0o555)
+    path.chmod(0o666)
+    done = installed.of(BOB).increment(language, path, place)
+    assert (done.code, done.refused) == (73, True), done
+    assert str(path.parent) in done.err.replace(str(path), "").replace(str(path.with_name(".state.json.lock")), "")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_may_not_be_read(installed: Installed, place: Path, language: str) -> None:
+    """A file, or its newest backup, that the user may not read is not taken for a corrupt or a missing one."""
+    path = ones_own(place)
+    backup = path.with_name("state.json.2.bak")
+    for copy in (path.with_name("state.json.1.bak"), backup):
+        copy.write_text('{"n": -1}')
+        os.chown(copy, ALICE.uid, ALICE.uid)
+    path.chmod(0)
+    for operation in ("read", "recover", "backup"):
+        done = installed.of(ALICE).call(language, operation, path, cwd=place)
+        assert done.refused, (operation, done)
+        assert done.code in (73, 74), (operation, done)
+    assert path.read_text() == '{"n": 0}'
+    path.chmod(0o644)
+    path.write_text("{torn")
+    backup.chmod(0)
+    done = installed.of(ALICE).call(language, "recover", path, cwd=place)
+    assert "state.json.2.bak" in done.out + done.err, done
