@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034 # what the harness reads: TARGET_DEFINITE, TARGET_NEEDS_JQ
+# shellcheck disable=SC2034 # what the harness reads: TARGET_DEFINITE, TARGET_NEEDS_…
 # The helpers of this project, as a CLI agent uses them.
 
 # shellcheck source=/dev/null
@@ -9,6 +9,7 @@ source "${BASH_SOURCE[0]%/*}/_read.bash"
 
 TARGET_DEFINITE=(64 65 66 69 73 75 76)
 TARGET_NEEDS_JQ=(read update)
+TARGET_NEEDS_PERL=(write update append backup recover lock sweep)
 
 # Status 74 is an I/O error or "changed, but may not survive a power loss"; the message says which.
 unchanged_is_definite() {

@@ -7,6 +7,7 @@ source "$ATOMICOPS_SHELL/atomicops.sh"
 # shellcheck source=/dev/null
 source "${BASH_SOURCE[0]%/*}/_read.bash"
 TARGET_NEEDS_JQ=(read update)
+TARGET_NEEDS_FLOCK=(update)
 
 target_update() (
   exec 9<"$1"

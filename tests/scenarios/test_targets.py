@@ -105,9 +105,10 @@ def test_a_target_says_what_must_be_found_in_it(made: Target) -> None:
 @pytest.mark.parametrize("made", TARGETS.values(), ids=_name_of)
 def test_both_sides_have_the_same_operations(made: Target) -> None:
     assert made.bash is not None
-    operations, need_jq = probe(made.bash, environment())
+    operations, needs = probe(made.bash, environment())
     assert operations == made.operations
-    assert need_jq <= operations
+    assert frozenset().union(*needs.values()) <= operations
+    assert set(needs) <= {"jq", "flock", "perl"}
 
 
 @pytest.mark.parametrize("made", _having("write"), ids=_name_of)

@@ -43,14 +43,39 @@ def write_commands(target: Target, folder: Path) -> Path | None:
     return target.bash
 
 
-def probe(source: Path, environment: dict[str, str]) -> tuple[frozenset[str], frozenset[str]]:
-    """The operations that a Bash file defines, and those of them that need jq; raises `TargetError` if it can't be
-    sourced.
+def _check_syntax(target: Target) -> None:
+    bash = shutil.which("bash")
+    for operation in OPERATIONS if bash is not None else ():
+        if command := target.commands.get(operation):
+            done = subprocess.run(
+                [str(bash), "-n", "-c", command.replace("{path}", "path").replace("{filter}", "filter")],
+                stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            if done.returncode:
+                said = done.stderr.strip().splitlines()
+                why = said[0].rpartition("-c: ")[2] if said else f"exit status {done.returncode}"
+                raise TargetError(f"{str(target.path)!r}: {operation} = {command!r} is no command line for bash: {why}")
+
+
+_NEEDS = "TARGET_NEEDS_"
+_PROBE = f"""source "$1" || exit 1
+declare -F
+for needs in "${{!{_NEEDS}@}}"; do
+  declare -n operations=$needs
+  printf "needs $needs %s\\n" "${{operations[@]}}"
+done
+"""
+
+
+def probe(source: Path, environment: dict[str, str]) -> tuple[frozenset[str], dict[str, frozenset[str]]]:
+    """The operations that a Bash file defines, and which of them need a program: program → operations.
+
+    A file says that in arrays: ``TARGET_NEEDS_JQ=(read update)``, ``TARGET_NEEDS_FLOCK=(recover)``, and so on for any
+    program whose name is the rest of the array's in lower case. Raises `TargetError` if it can't be sourced.
     """
     bash = shutil.which("bash")
     if bash is None:
-        return frozenset(), frozenset()
-    script = 'source "$1" || exit 1; declare -F; printf "needs %s\\n" "${TARGET_NEEDS_JQ[@]}"'
+        return frozenset(), {}
     done = subprocess.run(
         [bash, "--norc", "--noprofile", "-c", _PROBE, "bash", str(source)],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, timeout=30, check=False,

@@ -48,9 +48,9 @@ def test_commands_become_functions_that_quote_what_they_are_given(tmp_path: Path
     target = load(_toml(tmp_path, text))
     source = write_commands(target, tmp_path)
     assert source is not None
-    operations, need_jq = probe(source, environment())
+    operations, needs = probe(source, environment())
     assert operations == {"write", "update"}
-    assert not need_jq
+    assert not needs
     content, program = tmp_path / "in", tmp_path / "filter"
     content.write_text("some bytes\n")
     program.write_text('. + {"a b": "$x `y`"}')
