@@ -129,6 +129,11 @@ METADATA_LOST = Anomaly(
 STARVATION = Anomaly("starvation", "one process got far less done than the others, or waited far too long")
 HANG = Anomaly("hang", "an operation took longer than --op-limit")
 WORKER_DIED = Anomaly("worker-died", "a worker ended that nobody had killed")
+WORKER_STAYED = Anomaly(
+    "worker-stayed",
+    "a worker had done all that it had to, and a thread that the target had started kept its process from ending",
+    "a thread is started that is no daemon and that nobody joins; what it still had to do was not judged",
+)
 NO_OVERLAP = Anomaly("no-overlap", "no operation overlapped another: nothing about concurrency was shown")
 TOO_FEW_OPERATIONS = Anomaly(
     "too-few-operations",

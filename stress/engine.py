@@ -112,6 +112,7 @@ def check(
         plan=plan,
         run=str(folder),
         interrupted=interrupted or any(isinstance(event, Interrupted) for event in events),
+        interrupted_by="".join(event.cause for event in events if isinstance(event, Interrupted)),
         began=history.began,
         history=history,
         events=tuple(events),
@@ -224,16 +225,17 @@ def _supervise(plan: Plan, run_spec: RunSpec, cast: Cast, watch: Watch | None) -
                     if follower.violations or _violated(run_spec.run):
                         supervised.stop()
                     next_check = elapsed_s + max(0.5, 4 * (time.monotonic() - started))
-            failure = supervised.failure()
+            failure, cause = supervised.failure(), supervised.interruption()
             supervisor_cpu_s = supervised.cpu_s()
     finally:
         follower.close()
     if failure:
         raise HarnessError(failure)
-    if interrupted():
+    early = bool(interrupted() or cause)
+    if early:
         with (run_spec.run / "events.jsonl").open("a", encoding="utf-8") as events:
-            events.write(event_line(Interrupted(time.monotonic_ns())))
-    return interrupted(), time.process_time() - cpu + supervisor_cpu_s
+            events.write(event_line(Interrupted(time.monotonic_ns(), cause)))
+    return early, time.process_time() - cpu + supervisor_cpu_s
 
 
 def _violated(folder: Path) -> bool:

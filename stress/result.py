@@ -122,6 +122,8 @@ class Result:
     run: str = ""
     """The run directory, where it was kept."""
     interrupted: bool = False
+    interrupted_by: str = ""
+    """Who cut it short, in words, where it was not a signal to the tool itself."""
     began: int = 0
     """When the start barrier was opened, ``CLOCK_MONOTONIC`` ns: what the times of a witness are told from."""
     history: History | None = field(default=None, repr=False, compare=False)

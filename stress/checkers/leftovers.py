@@ -10,7 +10,7 @@ from stress.checkers._words import counted, finding
 from stress.checkers.registry import checker
 from stress.history.history import History
 from stress.history.record import End
-from stress.result import Finding
+from stress.result import Finding, Verdict
 
 __all__ = ["leftovers"]
 
@@ -26,13 +26,19 @@ def leftovers(history: History) -> Iterable[Finding]:
     first = history.leftovers[0]
     # A temp file bears its file's name, as a rule, and stands beside it.
     facts = min(watched, key=lambda facts: _strangeness(first, facts.path))
-    killed = sum(process.end in (End.KILLED, End.HUNG) for process in history.processes)
+    killed = sum(process.end is End.KILLED for process in history.processes)
+    hung = sum(process.end in (End.HUNG, End.STAYED) for process in history.processes)
     after = f"after {counted(killed, 'process', 'processes')} had been killed" if killed else "though nobody was killed"
+    if hung:
+        # Whether one that ends by itself leaves any is not known of these: the harness had to kill them.
+        after = f"after {counted(hung, 'process', 'processes')} that did not end had to be killed, whose they may be"
     shown = tuple(("left", path) for path in history.leftovers[:5])
     if len(history.leftovers) > len(shown):
         shown += (("left", f"{len(history.leftovers) - len(shown):,} more"),)
     message = f"Left behind, {after}: {counted(len(history.leftovers), 'file')}, such as {first}."
-    yield finding(history, "leftovers", LEFTOVER_TEMP, facts, message, detail=shown, count=len(history.leftovers))
+    verdict = Verdict.UNKNOWN if hung and not killed else Verdict.FAIL
+    count = len(history.leftovers)
+    yield finding(history, "leftovers", LEFTOVER_TEMP, facts, message, (), shown, count, verdict)
 
 
 def _strangeness(leftover: str, path: str) -> tuple[bool, bool]:

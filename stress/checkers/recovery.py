@@ -108,7 +108,7 @@ def _refused(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
     """Nobody recovered what could be; those that were killed in it are excused."""
     ops = history.ops
     rows = history.rows(index, Kind.RECOVER)
-    excused = [process.process for process in history.processes if process.end in (End.KILLED, End.HUNG, End.DIED)]
+    excused = [process.process for process in history.processes if process.end in (End.KILLED, End.HUNG, End.DIED, End.STAYED)]
     tried = rows[(ops["outcome"][rows] == Outcome.FAIL) | ~np.isin(ops["process"][rows], excused)]
     if len(tried):
         op = history.operation(int(tried[0]))

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from stress.anomalies import NO_OVERLAP, TOO_FEW_OPERATIONS, UNACCOUNTED, WORKER_DIED, Anomaly
+from stress.anomalies import NO_OVERLAP, TOO_FEW_OPERATIONS, UNACCOUNTED, WORKER_DIED, WORKER_STAYED, Anomaly
 from stress.checkers._columns import Flags, Ints, among, grouping, segment_starts
 from stress.checkers._words import counted, did, finding
 from stress.checkers.registry import checker
@@ -39,6 +39,7 @@ EXPECTED_FROM = 50
 def vacuity(history: History) -> Iterable[Finding]:
     """Dead workers, operations that nobody accounts for, too little done, and nothing done at the same time."""
     yield from _deaths(history)
+    yield from _stayed(history)
     yield from _unaccounted(history)
     if not len(history.ops):
         yield _doubt(history, TOO_FEW_OPERATIONS, "Nobody did anything: nothing was tested.")
@@ -63,6 +64,19 @@ def _deaths(history: History) -> Iterator[Finding]:
         message = f"{name} ended by itself, and nobody had killed it: {first.status or 'without a word'}{doing}."
         detail = tuple((f"p{facts.process}", facts.status or "without a word") for facts in dead[1:5])
         yield _doubt(history, WORKER_DIED, message, rows, detail, len(dead))
+
+
+def _stayed(history: History) -> Iterator[Finding]:
+    stayed = [facts for facts in history.processes if facts.end is End.STAYED]
+    if stayed:
+        first = stayed[0]
+        thread = f" (the thread {first.status})" if first.status else ""
+        message = (
+            f"p{first.process} had done all that it had to, but did not end, as something that the target had started "
+            f"went on in it{thread}. It was killed, and what it still had to do was not judged; have the target end or "
+            "join its threads, or make them daemons."
+        )
+        yield _doubt(history, WORKER_STAYED, message, count=len(stayed))
 
 
 def _unaccounted(history: History) -> Iterator[Finding]:

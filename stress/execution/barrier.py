@@ -14,6 +14,8 @@ import time
 
 __all__ = ["StartBarrier"]
 
+_WORDS_AT = 64
+"""Where in the page the words begin with which the supervisor gives up."""
 _LEAD_NS, _LEAD_EACH_NS = 5_000_000, 100_000
 """How long those who have been woken wait for the others: on few processors one is woken after the other, and the first
 would have worked for a while before the last was there.
@@ -25,7 +27,7 @@ class StartBarrier:
 
     def __init__(self) -> None:
         self._page = mmap.mmap(-1, mmap.PAGESIZE)
-        self._times = memoryview(self._page).cast("q")
+        self._times = memoryview(self._page)[:_WORDS_AT].cast("q")
         self._reading, self._writing = os.pipe()
 
     @property
@@ -48,10 +50,27 @@ class StartBarrier:
         """Why the supervisor had to give up: an errno; 0: it did not."""
         return self._times[2]
 
-    @broken.setter
-    def broken(self, number: int) -> None:
-        """Leave word, before giving up."""
+    @property
+    def why(self) -> str:
+        """The same in words."""
+        return bytes(self._page[_WORDS_AT:]).rstrip(b"\0").decode("utf-8", "replace")
+
+    def give_up(self, number: int, why: str) -> None:
+        """Leave word of the errno ``number``, and stop everybody now."""
+        words = why.encode("utf-8", "replace")[: len(self._page) - _WORDS_AT]
+        self._page[_WORDS_AT : _WORDS_AT + len(words)] = words
         self._times[2] = number
+        self.stop()
+
+    @property
+    def signalled(self) -> int:
+        """The signal that somebody sent to the supervisor, and that ended the run early; 0: none."""
+        return self._times[3]
+
+    def interrupt(self, number: int) -> None:
+        """Leave word that signal ``number`` came, and stop everybody now."""
+        self._times[3] = number
+        self.stop()
 
     def open(self, duration_ns: int | None, workers: int) -> None:
         """The supervisor lets its ``workers`` through a little from now, and stops them ``duration_ns`` after."""

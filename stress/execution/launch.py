@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +15,16 @@ import multiprocess
 from stress.execution.barrier import StartBarrier
 from stress.execution.progress import Phase
 from stress.execution.supervisor import RunSpec, supervise
-from stress.history.events import EventFollower, FaultInjected, Stopped, read_events
+from stress.history.events import EventFollower, FaultInjected, Started, Stopped, read_events
 from stress.history.record import FaultKind
+from stress.host import process_tree
 
 __all__ = ["Supervised", "launch"]
 
+_DESCRIPTORS, _DESCRIPTORS_EACH = 256, 8
+"""Open files that a run needs whoever works, and for each worker: of a Bash worker the supervisor has two pipes and two
+files of its journal, and the tool follows it.
+"""
 _FORK = multiprocess.get_context("fork")
 
 
@@ -34,7 +41,16 @@ class Supervised:
     def alive(self, wait_s: float) -> bool:
         """Whether the run goes on; waits for its end for so long."""
         self._process.join(wait_s)
+        if process_tree.state_of(self._process.pid) == "T":
+            # Nobody drives Bash workers, and no fault is lifted, while it stands still: what is seen then is our own.
+            self._barrier.interrupt(signal.SIGSTOP)
+            os.kill(self._process.pid, signal.SIGCONT)  # our own child, not yet reaped
         return bool(self._process.is_alive())
+
+    def interruption(self) -> str:
+        """Why the run ended early, where somebody sent the supervisor a signal; empty if nobody did."""
+        number = self._barrier.signalled
+        return f"{signal.Signals(number).name} was sent to the supervisor, PID {self._process.pid}" if number else ""
 
     def stop(self) -> None:
         """Have the workers finish what they do, and no more."""
@@ -67,11 +83,12 @@ class Supervised:
         if self._process.exitcode == 0:
             return ""
         if self._barrier.broken:
-            why = os.strerror(self._barrier.broken)
-            return (
-                f"the workers could not go on: {why}; the run directory is {self._run_spec.run}: make room, or --runs"
-            )
+            return f"the workers could not go on: {self._barrier.why}"
         status = self._process.exitcode
+        if status is not None and status < 0:
+            name = signal.Signals(-status).name
+            why = "; out of memory, perhaps" if -status == signal.SIGKILL else ""
+            return f"the supervisor was ended by {name}, which nobody here had sent{why}: nothing was judged"
         return f"the supervisor ended before its time (exit status {status}); its words are in {self.words}"
 
     @property
@@ -83,6 +100,7 @@ class Supervised:
 @contextmanager
 def launch(run_spec: RunSpec) -> Iterator[Supervised]:
     """Start a supervisor for ``run_spec``; whatever happens in the block, none of its workers outlives it."""
+    process_tree.reap_children()
     barrier = StartBarrier()
     reading, writing = os.pipe()
 
@@ -94,12 +112,45 @@ def launch(run_spec: RunSpec) -> Iterator[Supervised]:
         supervise(run_spec, barrier, reading)
 
     process = _FORK.Process(target=body, name="stress-supervisor")
-    process.start()
-    os.close(reading)
-    barrier.leave_to_others()
+    # If the supervisor is killed its workers die with it, and what they had started becomes ours.
+    was_subreaper = process_tree.become_subreaper()
+    limit = _raise_descriptors(len(run_spec.specs))
     try:
-        yield Supervised(run_spec, barrier, process)
+        process.start()
+        os.close(reading)
+        reading = -1
+        barrier.leave_to_others()
+        try:
+            yield Supervised(run_spec, barrier, process)
+        finally:
+            os.close(writing)  # if it is still there, it takes this for our end, and cleans up
+            writing = -1
+            process.join()
+            if process.exitcode != 0:
+                _end_orphans(run_spec.run)
     finally:
-        os.close(writing)  # if it is still there, it takes this for our end, and cleans up
-        process.join()
+        for fd in (reading, writing):
+            if fd >= 0:
+                os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+        process_tree.become_subreaper(was_subreaper)
         barrier.close()
+
+
+def _raise_descriptors(workers: int) -> tuple[int, int]:
+    """Raise the limit of open files to what so many workers need, as far as it may be; returns what it was."""
+    soft, hard = limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS + workers * _DESCRIPTORS_EACH
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return limit
+
+
+def _end_orphans(run: Path) -> None:
+    """End what is left of a run whose supervisor did not come to its end."""
+    leaders = {event.pid for event in read_events(run) if isinstance(event, Started)}
+    for leader in leaders:
+        process_tree.end_remains(leader)
+    process_tree.end_orphans(set(), f"{run}:".encode())

@@ -27,7 +27,7 @@ import multiprocess
 from stress.execution import nemesis
 from stress.execution.assignment import WorkerSpec
 from stress.execution.barrier import StartBarrier
-from stress.execution.drivers.python import EXIT_JOURNAL, PythonSide, Unwatched, last_words, quieten, work
+from stress.execution.drivers.python import EXIT_JOURNAL, PythonSide, Unwatched, last_words, quieten, staying_threads, work
 from stress.execution.drivers.shell import ShellWorker, environment, start_shell
 from stress.execution.operations import OperationStream
 from stress.history.events import (
@@ -41,7 +41,7 @@ from stress.history.events import (
     Swept,
     event_line,
 )
-from stress.history.journal import READY, Journal, read_header
+from stress.history.journal import FINISHED, READY, Journal, read_header
 from stress.history.record import End, FaultKind, Language, WorkerRole
 from stress.host import process_tree
 from stress.workload.scenario import Agent
@@ -53,6 +53,8 @@ READER_REST_S = 0.04
 """The longest that a Python reader waits after a burst of reads, for each reader there is: so many of them look no more
 often than a few do, and leave the processor to the writers.
 """
+STAY_S = 3.0
+"""How long a process may stay when its operations are over, for a thread that the target has started."""
 _POLL_S = 0.02
 _FORK = multiprocess.get_context("fork")
 
@@ -103,7 +105,9 @@ def supervise(run_spec: RunSpec, barrier: StartBarrier, lifeline: int) -> None:
     """
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: barrier.stop())
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: barrier.interrupt(received))
+    process_tree.reap_children()  # a target's module, too, may have changed that
     process_tree.become_subreaper()
     os.chdir(run_spec.directory)
     with (run_spec.run / "events.jsonl").open("a", encoding="utf-8", buffering=1) as events:
@@ -111,8 +115,7 @@ def supervise(run_spec: RunSpec, barrier: StartBarrier, lifeline: int) -> None:
         try:
             supervisor.run()
         except OSError as error:
-            barrier.broken = error.errno or errno.EIO
-            barrier.stop()
+            barrier.give_up(error.errno or errno.EIO, _explain(error, run_spec))
             raise SystemExit(1) from None
         finally:
             supervisor.end_all()
@@ -137,6 +140,7 @@ class Supervisor:
         self._nemesis = nemesis.Nemesis(run_spec.faults, self._random)
         self._environment = environment()
         self._rows_gone = 0
+        self._cut_short = False
         # For the workers to know without looking through all the others, of whom each would get copies of its own.
         self._readers = sum(spec.part == "reader" for spec in run_spec.specs)
         self._pipes: set[int] = set()
@@ -228,6 +232,8 @@ class Supervisor:
             )
             rest = functools.partial(random.Random(number).uniform, 0, 0 if writer else READER_REST_S * self._readers)
             work(side, journal, stream, self._barrier, rest)
+            if threads := staying_threads():
+                os.write(2, f"{', '.join(threads)}\n".encode())
         except OSError as error:  # nothing of the target comes out of a worker: this is the journal's
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 os._exit(EXIT_JOURNAL)
@@ -322,7 +328,7 @@ class Supervisor:
             if end is End.FINISHED:
                 worker.shell.process.stdin.close()  # type: ignore[union-attr]
             process_tree.end_group(worker.pid, worker.handle.wait)
-        elif end in (End.KILLED, End.HUNG):
+        elif end in (End.KILLED, End.HUNG, End.STAYED):
             process_tree.end_group(worker.pid, worker.handle.join)
         else:
             worker.handle.join()
@@ -334,6 +340,9 @@ class Supervisor:
         code = worker.handle.exitcode if worker.shell is None else worker.handle.returncode
         if worker.shell is None and code == EXIT_JOURNAL:
             raise OSError(errno.ENOSPC, "no space left for the journal")
+        self._cut_short |= end in (End.HUNG, End.STAYED)
+        if end is End.STAYED:
+            status = last_words(str(self._run_spec.scratch / f"p{worker.process}" / "stderr"))
         if end is End.DIED:
             words = last_words(str(self._run_spec.scratch / f"p{worker.process}" / "stderr"))
             status = status or f"exit status {code}" + (f": {words}" if words else "")
@@ -356,10 +365,21 @@ class Supervisor:
         for worker in list(self._workers.values()):
             if worker.shell is not None and not worker.shell.busy:
                 self._gone(worker, End.FINISHED)
-        while self._workers and time.monotonic() < deadline:
+        finished: dict[int, float] = {}
+        while self._workers and (now := time.monotonic()) < deadline:
             self._turn()
+            for worker in list(self._workers.values()):
+                if self._has_finished(worker) and now - finished.setdefault(worker.process, now) > STAY_S:
+                    self._gone(worker, End.STAYED)
         for worker in list(self._workers.values()):
-            self._gone(worker, End.HUNG)
+            self._gone(worker, End.STAYED if self._has_finished(worker) else End.HUNG)
+
+    def _has_finished(self, worker: _Worker) -> bool:
+        """Whether a Python worker has done all that it had to, and only its process has not ended."""
+        if worker.fd < 0:
+            return False
+        header = read_header(worker.fd)
+        return header is not None and header.state >= FINISHED
 
     def end_all(self) -> None:
         """Kill and reap whatever is left."""
@@ -387,7 +407,7 @@ class Supervisor:
     def _sweep(self) -> None:
         """Where the target can sweep, have it do so after kills, in a process of its own."""
         sweep = self._run_spec.target.call("sweep")
-        if sweep is None or not self._nemesis.count("kill"):
+        if sweep is None or not (self._nemesis.count("kill") or self._cut_short):
             return
         # A file that is reached through a link has its temp files beside what the link leads to.
         paths = {path for given in self._run_spec.files for path in (given, os.path.relpath(os.path.realpath(given)))}
@@ -406,6 +426,19 @@ class Supervisor:
             handle.kill()
             handle.join()
         self.note(Swept(_now(), handle.exitcode))
+
+
+def _explain(error: OSError, run_spec: RunSpec) -> str:
+    """Why the supervisor could not go on, and what would do, in a line."""
+    why = os.strerror(error.errno) if error.errno else str(error)
+    workers = len(run_spec.specs)
+    if error.errno in (errno.EAGAIN, errno.ENOMEM):
+        return f"no process could be started ({why}), of {workers}: give fewer --writers, or raise `ulimit -u`"
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"no file could be opened ({why}) for {workers} workers: give fewer --writers, or raise `ulimit -n`"
+    if error.filename and Path(os.fsdecode(error.filename)).is_relative_to(run_spec.scratch):
+        return f"{why} in {run_spec.scratch}, through which Bash workers are told what to do: make room there"
+    return f"{why}; the run directory is {run_spec.run}: make room, or --runs"
 
 
 def _now() -> int:

@@ -101,9 +101,11 @@ class Swept:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """The run was cut short by a signal to the tool."""
+    """The run was cut short by a signal."""
 
     at: int
+    cause: str = ""
+    """In words, where it was not one to the tool itself."""
 
 
 Event: TypeAlias = Started | Ended | GateOpened | Stopped | Reaped | FaultInjected | Swept | Interrupted

@@ -96,6 +96,8 @@ class End(StrEnum):
     """By the nemesis."""
     HUNG = "hung"
     """Killed at the end, past the limit of an operation."""
+    STAYED = "stayed"
+    """Killed at the end, some seconds after its last operation: a thread of the target's kept it from ending."""
     DIED = "died"
     """By itself, before its time."""
     RUNNING = "running"

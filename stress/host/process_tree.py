@@ -13,19 +13,52 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["become_subreaper", "children", "die_with_parent", "end_group", "end_orphans", "end_remains"]
+__all__ = [
+    "become_subreaper",
+    "children",
+    "die_with_parent",
+    "end_group",
+    "end_orphans",
+    "end_remains",
+    "reap_children",
+    "state_of",
+]
 
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 1, 36, 37
 _prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
 
 
-def become_subreaper() -> None:
-    """Have every orphan among our descendants become our child (Linux; elsewhere nothing)."""
+def become_subreaper(wanted: bool = True) -> bool:
+    """Have every orphan among our descendants become our child, or no more; returns how it was before (Linux; elsewhere
+    nothing).
+    """
+    before = ctypes.c_int(0)
     if _prctl is not None:
-        _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        _prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0)
+        _prctl(_PR_SET_CHILD_SUBREAPER, int(wanted), 0, 0, 0)
+    return bool(before.value)
+
+
+def reap_children() -> None:
+    """Have the kernel keep children that ended until we wait for them.
+
+    Where SIGCHLD is ignored, which exec(2) inherits from whoever started us, it does not, and no exit status can be had
+    (sigaction(2)). In the main thread only; in others nothing is done.
+    """
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def state_of(pid: int) -> str:
+    """What our child does, by the letter of proc_pid_stat(5): ``T`` for one that was stopped; empty if unknown."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return ""
 
 
 def die_with_parent(parent: int) -> None:

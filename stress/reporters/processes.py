@@ -15,5 +15,5 @@ def process_name(process: int) -> str:
 
 def about_process(facts: ProcessFacts) -> str:
     """``python writer``, and how it ended where it did not end as it should."""
-    ended = f", {facts.end}" if facts.end in (End.KILLED, End.HUNG, End.DIED) else ""
+    ended = f", {facts.end}" if facts.end in (End.KILLED, End.HUNG, End.DIED, End.STAYED) else ""
     return f"{facts.language.label} {facts.role}{ended}"

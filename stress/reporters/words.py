@@ -64,8 +64,8 @@ def _parts(result: Result) -> Iterable[str]:
     else:
         yield _deeds(result)
         yield ("until then " if result.interrupted else "") + ", ".join(_claims(result))
-    if result.interrupted and result.verdict is not Verdict.PASS:
-        yield "interrupted before its end"
+    if result.interrupted and (result.verdict is not Verdict.PASS or result.interrupted_by):
+        yield "interrupted before its end" + (f": {result.interrupted_by}" if result.interrupted_by else "")
     if result.skipped:
         yield "left out: " + "; ".join(map(str, result.skipped))
 

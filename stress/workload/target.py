@@ -100,10 +100,8 @@ class Target:
         for operation in OPERATIONS:
             if operation in self.commands and operation != "lock":
                 command = self.commands[operation].replace("{path}", '"$1"').replace("{filter}", '"$(<"$2")"')
-                lines.append(
-                    f"target_{operation}() {{\n"
-                    f'bash --norc --noprofile -c {shlex.quote(command)} bash "$@" {operands.get(operation, "</dev/null")}\n}}'
-                )
+                shell = f'bash --norc --noprofile -c {shlex.quote(command)} bash "$@"'
+                lines.append(f"target_{operation}() {{\n{shell} {operands.get(operation, '</dev/null')}\n}}")
         return "\n".join(lines) + "\n"
 
 

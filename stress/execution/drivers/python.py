@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -29,7 +30,7 @@ from stress.workload.payload import apply_edits, document_of, examine_document, 
 from stress.workload.scenario import Answer, Request
 from stress.workload.target import DefiniteFailure, Target
 
-__all__ = ["EXIT_JOURNAL", "PythonSide", "Unwatched", "work"]
+__all__ = ["EXIT_JOURNAL", "PythonSide", "Unwatched", "staying_threads", "work"]
 
 EXIT_JOURNAL = 74
 """Exit status of a worker that could not write its journal."""
@@ -225,6 +226,12 @@ def work(
     journal.cpu_ns = time.process_time_ns() - cpu
     journal.write_header(state=FINISHED)
     journal.close()
+
+
+def staying_threads() -> list[str]:
+    """The names of threads that keep this process from ending: those that are no daemons."""
+    others = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
+    return [thread.name for thread in others if not thread.daemon and thread.is_alive()]
 
 
 def quieten() -> None:
