@@ -33,6 +33,7 @@ from stress.history.history import History
 from stress.history.jsonl import HistoryError, read_history
 from stress.history.run_directory import load_history, save_final, save_world
 from stress.history.skipped import Skipped
+from stress.host import process_tree
 from stress.plan import Plan, UsageError
 from stress.registry import UnknownName
 from stress.resolve import ALWAYS, Cast, checkers_named, known_checkers, resolve
@@ -62,6 +63,7 @@ def run(plan: Plan, watch: Watch | None = None, *, unwatched: bool = False) -> R
     is marked interrupted.
     """
     assert plan.check_every_s is None, "a run in stages goes through `stress.run`"
+    process_tree.reap_children()
     cast = resolve(plan)
     with _directory(plan) as directory, _run_directory(plan, cast.target) as folder, _scratch(folder) as scratch:
         try:
@@ -261,7 +263,7 @@ def _progress(plan: Plan, follower: JournalFollower, supervised: Supervised, cas
 
 @contextmanager
 def _interruptible(supervised: Supervised) -> Iterator[Callable[[], bool]]:
-    """SIGINT and SIGTERM stop the run cleanly; what the handlers were comes back after it."""
+    """SIGINT, SIGTERM and SIGHUP stop the run cleanly; what the handlers were comes back after it."""
     seen: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -271,7 +273,7 @@ def _interruptible(supervised: Supervised) -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield lambda: bool(seen)
     finally:

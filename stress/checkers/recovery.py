@@ -11,7 +11,8 @@ from stress.anomalies import BAD_RECOVERY, LOST_EVIDENCE
 from stress.checkers._words import did, finding, moment, span, who
 from stress.checkers.registry import checker
 from stress.history.history import FileFacts, History
-from stress.history.notes import words_of
+from stress.history.machine_errors import MACHINE_ERRORS
+from stress.history.notes import ErrorNote, words_of
 from stress.history.record import ABSENT, GARBAGE, End, Kind, Operation, Outcome, Recovery, format_version
 from stress.result import Finding
 
@@ -105,19 +106,22 @@ def _restore(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
 
 
 def _refused(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
-    """Nobody recovered what could be; those that were killed in it are excused."""
+    """Nobody recovered what could be; those that were killed in it are excused, or met a fault of the machine's."""
     ops = history.ops
     rows = history.rows(index, Kind.RECOVER)
-    excused = [process.process for process in history.processes if process.end in (End.KILLED, End.HUNG, End.DIED, End.STAYED)]
+    excused = [process.process for process in history.processes if process.end is not End.FINISHED]
     tried = rows[(ops["outcome"][rows] == Outcome.FAIL) | ~np.isin(ops["process"][rows], excused)]
-    if len(tried):
-        op = history.operation(int(tried[0]))
+    for row in tried.tolist():
+        op = history.operation(row)
+        if isinstance(op.note, ErrorNote) and op.note.errno in MACHINE_ERRORS:
+            continue
         why = f" ({said.splitlines()[0][:200]})" if (said := words_of(op.note)) else ""
         yield (
             f"{who(op)} was to recover the file at {span(history, op)} and could not{why}, although a valid backup of "
             f"{format_version(facts.recovered)} lies beside it; nobody else recovered it either.",
-            [int(tried[0])],
+            [row],
         )
+        return
 
 
 def _keep(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:

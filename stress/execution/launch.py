@@ -14,7 +14,7 @@ import multiprocess
 
 from stress.execution.barrier import StartBarrier
 from stress.execution.progress import Phase
-from stress.execution.supervisor import RunSpec, supervise
+from stress.execution.supervisor import RunSpec, explain, supervise
 from stress.history.events import EventFollower, FaultInjected, Started, Stopped, read_events
 from stress.history.record import FaultKind
 from stress.host import process_tree
@@ -116,7 +116,10 @@ def launch(run_spec: RunSpec) -> Iterator[Supervised]:
     was_subreaper = process_tree.become_subreaper()
     limit = _raise_descriptors(len(run_spec.specs))
     try:
-        process.start()
+        try:
+            process.start()
+        except OSError as error:
+            raise OSError(explain(error, run_spec)) from error
         os.close(reading)
         reading = -1
         barrier.leave_to_others()

@@ -27,7 +27,15 @@ import multiprocess
 from stress.execution import nemesis
 from stress.execution.assignment import WorkerSpec
 from stress.execution.barrier import StartBarrier
-from stress.execution.drivers.python import EXIT_JOURNAL, PythonSide, Unwatched, last_words, quieten, staying_threads, work
+from stress.execution.drivers.python import (
+    EXIT_JOURNAL,
+    PythonSide,
+    Unwatched,
+    last_words,
+    quieten,
+    staying_threads,
+    work,
+)
 from stress.execution.drivers.shell import ShellWorker, environment, start_shell
 from stress.execution.operations import OperationStream
 from stress.history.events import (
@@ -47,7 +55,7 @@ from stress.host import process_tree
 from stress.workload.scenario import Agent
 from stress.workload.target import Target
 
-__all__ = ["RunSpec", "supervise"]
+__all__ = ["RunSpec", "explain", "supervise"]
 
 READER_REST_S = 0.04
 """The longest that a Python reader waits after a burst of reads, for each reader there is: so many of them look no more
@@ -115,7 +123,7 @@ def supervise(run_spec: RunSpec, barrier: StartBarrier, lifeline: int) -> None:
         try:
             supervisor.run()
         except OSError as error:
-            barrier.give_up(error.errno or errno.EIO, _explain(error, run_spec))
+            barrier.give_up(error.errno or errno.EIO, explain(error, run_spec))
             raise SystemExit(1) from None
         finally:
             supervisor.end_all()
@@ -428,7 +436,7 @@ class Supervisor:
         self.note(Swept(_now(), handle.exitcode))
 
 
-def _explain(error: OSError, run_spec: RunSpec) -> str:
+def explain(error: OSError, run_spec: RunSpec) -> str:
     """Why the supervisor could not go on, and what would do, in a line."""
     why = os.strerror(error.errno) if error.errno else str(error)
     workers = len(run_spec.specs)

@@ -33,6 +33,8 @@ class ErrorNote:
     """Why an operation failed, or why its outcome is unknown: the words of the target or of the harness."""
 
     text: str
+    errno: int = 0
+    """What the system said, where it is known: a number of errno(3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ _KINDS: dict[str, type[Note]] = {
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 _TAGS: tuple[type[Note], ...] = (ErrorNote, LogDelta, BackupNote, SeenBytes, ReturnedDocument)
 """The byte that stands for each is its place. It is in journals: add to the end, and change no other."""
-_HEAD = struct.Struct("<Bqq")  # kind, LogDelta.keep, dropped
+_HEAD = struct.Struct("<Bqq")  # kind, LogDelta.keep or ErrorNote.errno, dropped
 
 
 def words_of(note: Note | None) -> str:
@@ -120,7 +122,7 @@ def encode(note: Note) -> bytes:
     """A note as the bytes of a journal; `decode` is the inverse, but for NUL in words, which becomes ``?``."""
     keep, words, digest, data, dropped = 0, "", "", b"", 0
     match note:
-        case ErrorNote(words):
+        case ErrorNote(words, keep):
             pass
         case LogDelta(keep, data, dropped):
             pass
@@ -147,7 +149,7 @@ def decode(blob: bytes) -> Note:
         return BackupNote(words.decode("utf-8"), digest.decode("utf-8"), data, dropped)
     if kind is SeenBytes:
         return SeenBytes(data, words.decode("utf-8"), dropped)
-    return ReturnedDocument(data, dropped) if kind is ReturnedDocument else ErrorNote(words.decode("utf-8"))
+    return ReturnedDocument(data, dropped) if kind is ReturnedDocument else ErrorNote(words.decode("utf-8"), keep)
 
 
 def to_plain(note: Note) -> dict[str, str | int]:

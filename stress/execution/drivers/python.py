@@ -24,6 +24,7 @@ from stress.execution.drivers.observe import (
 )
 from stress.execution.operations import OperationStream
 from stress.history.journal import FINISHED, READY, RUNNING, Journal, row_of
+from stress.history.machine_errors import errno_of
 from stress.history.notes import ErrorNote
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Outcome, version_of
 from stress.workload.payload import apply_edits, document_of, examine_document, log_record
@@ -50,6 +51,7 @@ _WRITE, _READ, _OBSERVE, _UPDATE, _APPEND = Kind.WRITE, Kind.READ, Kind.OBSERVE,
 _BACKUP, _OBSERVE_BACKUP, _RECOVER = Kind.BACKUP, Kind.OBSERVE_BACKUP, Kind.RECOVER
 _CHANGES = (_WRITE, _APPEND, _UPDATE)
 _OK = Outcome.OK
+_NO_ERROR = ErrorNote("")
 
 
 class PythonSide:
@@ -77,7 +79,7 @@ class PythonSide:
         call = self._prepare(request, version, form, held)
         if kind not in _CHANGES:
             version = size = NO_VERSION
-        observation, failure, outcome = None, "", _OK
+        observation, failure, outcome = None, _NO_ERROR, _OK
         timed = journal.rows & _TIMED_MASK == journal.process & _TIMED_MASK
         if self._cpu:
             journal.cpu_harness_ns += (time.thread_time_ns() - self._cpu) * (_TIMED_MASK + 1)
@@ -88,7 +90,7 @@ class PythonSide:
             returned = time.monotonic_ns()
         except DefiniteFailure as error:
             returned = time.monotonic_ns()
-            outcome, failure = Outcome.FAIL, _words(error)
+            outcome, failure = Outcome.FAIL, _error(error)
         except Exception as error:
             returned = time.monotonic_ns()
             if kind is _READ and isinstance(error, FileNotFoundError):
@@ -96,20 +98,21 @@ class PythonSide:
             elif kind is _READ and isinstance(error, ValueError):
                 observation = unreadable_observation(error)
             else:
-                outcome, failure = Outcome.INFO, _words(error)
+                outcome, failure = Outcome.INFO, _error(error)
         if timed:
             # Less what asking takes, here and now: seven of eight do not ask.
             before = time.thread_time_ns()
             self._cpu = 2 * time.thread_time_ns() - before
         if kind in _CHANGES:
-            if failure or len(held) == 3:
+            if failure is not _NO_ERROR or len(held) == 3:
                 held_from, held_to = held[1:] if len(held) == 3 else (0, 0)
-                journal.attach(held_from=held_from, held_to=held_to, note=ErrorNote(failure) if failure else None)
+                note = None if failure is _NO_ERROR else failure
+                journal.attach(held_from=held_from, held_to=held_to, note=note)
             journal.complete(returned, outcome, size)  # of an update the parent is stored already
         elif outcome is _OK:
             version = self._saw(observation or self._examine(request, form, seen), returned)
         else:
-            journal.attach(note=ErrorNote(failure))
+            journal.attach(note=failure)
             journal.complete(returned, outcome, version)
         return Answer(outcome, version)
 
@@ -201,8 +204,8 @@ class Unwatched(PythonSide):
         return Answer(_OK, NO_VERSION)
 
 
-def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:2000]
+def _error(error: Exception) -> ErrorNote:
+    return ErrorNote(f"{type(error).__name__}: {error}"[:2000], errno_of(error))
 
 
 def work(

@@ -18,6 +18,7 @@ from pathlib import Path
 from stress.execution.drivers.observe import Observation, Observer, read_file, saved_observation
 from stress.execution.operations import OperationStream
 from stress.history.journal import FINISHED, READY, RUNNING, Journal, row_of
+from stress.history.machine_errors import errno_in
 from stress.history.notes import ErrorNote, SeenBytes
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language, Outcome, version_of
 from stress.host.process_tree import die_with_parent
@@ -232,9 +233,8 @@ class ShellWorker:
             return Outcome.OK, Observation(GARBAGE, size=len(seen), note=SeenBytes(seen, said))
         parent = parent_in(said) if kind is Kind.UPDATE else NO_VERSION
         outcome = Outcome.FAIL if status in self._definite else Outcome.INFO
-        return outcome, Observation(
-            self._version, parent, size=request.size, note=ErrorNote(f"exit status {status}: {said[-1500:]}")
-        )
+        note = ErrorNote(f"exit status {status}: {said[-1500:]}", errno_in(said))
+        return outcome, Observation(self._version, parent, size=request.size, note=note)
 
     def _saw(self, kind: Kind, path: str) -> Observation:
         request = self._request
