@@ -48,19 +48,18 @@ def test_the_errno_survives_the_journal_and_json(note: Note) -> None:
 
 
 def _findings(outcome: Outcome, *notes: Note | None) -> list[str]:
-    kept = dict(enumerate(notes))
-    rows = [
-        Operation(1, Kind.RECOVER, invoke=10 * at + 1, ret=10 * at + 2, seq=at + 1, outcome=outcome)
-        for at, _ in enumerate(notes)
-    ]
-    columns = columns_of(rows)
-    columns["note_at"], columns["note_size"] = range(len(notes)), 1
+    columns, kept = columns_of(
+        [
+            Operation(1, Kind.RECOVER, invoke=10 * at + 1, ret=10 * at + 2, outcome=outcome, note=note)
+            for at, note in enumerate(notes)
+        ]
+    )
     facts = FileFacts(
         "a.json", "resume", initial=GARBAGE, checkers=frozenset({"recovery"}), recovery=Recovery.RESTORE,
         recovered=INITIAL, corrupt=b"{",
     )  # fmt: skip
     history = History(
-        ops=columns, files=(facts,), scenarios=("resume",), notes=lambda process, at, size: kept[at],
+        ops=columns, files=(facts,), scenarios=("resume",), notes=lambda process, at, size: kept[at] if at >= 0 else None,
         final=(FinalFile(exists=True, version=GARBAGE, content=b"{"),),
     )  # fmt: skip
     return [finding.anomaly for finding in recovery(history)]
