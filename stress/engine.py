@@ -26,6 +26,7 @@ from stress.anomalies import NOT_JUDGED
 from stress.checkers.vacuity import not_reached
 from stress.execution.drivers import shell
 from stress.execution.launch import Supervised, launch
+from stress.execution.lock_probe import locks_that_nest, not_nested
 from stress.execution.progress import JournalFollower, Phase, Progress
 from stress.execution.supervisor import RunSpec
 from stress.history.events import Interrupted, event_line, read_events
@@ -67,13 +68,15 @@ def run(plan: Plan, watch: Watch | None = None, *, unwatched: bool = False) -> R
     cast = resolve(plan)
     with _directory(plan) as directory, _run_directory(plan, cast.target) as folder, _scratch(folder) as scratch:
         try:
+            run_spec = replace(_run_spec(plan, cast, folder, directory, scratch), unwatched=unwatched)
+            nesting = locks_that_nest(cast, directory, run_spec.bash)
+            lone = sorted({spec.language for spec in cast.workers} - nesting)
+            skipped = (*cast.skipped, *map(not_nested, lone))
+            run_spec = replace(run_spec, lone_locks=frozenset(lone))
             lay_out(cast.world, directory)
             had_xattrs = xattrs_on(cast.world, directory)
             limit_ns = int(plan.op_limit_s * 1e9)
-            save_world(
-                folder, cast.world.facts, cast.world.checkers, required_kinds(cast.world), cast.skipped, limit_ns
-            )
-            run_spec = replace(_run_spec(plan, cast, folder, directory, scratch), unwatched=unwatched)
+            save_world(folder, cast.world.facts, cast.world.checkers, required_kinds(cast.world), skipped, limit_ns)
             interrupted, tool_cpu_s = _supervise(plan, run_spec, cast, watch)
             final, backups, leftovers = inspect(cast.world, directory, cast.target, had_xattrs)
             save_final(folder, final, backups, leftovers)

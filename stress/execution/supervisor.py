@@ -90,6 +90,8 @@ class RunSpec:
     """Nemesis name → mean seconds between its faults."""
     clean: tuple[Path, ...]
     """Directories made for this run, to be removed if the tool is no more."""
+    lone_locks: frozenset[Language] = frozenset()
+    """Where the target's ``lock`` can't be entered twice: no update is done inside it."""
     unwatched: bool = False
     """Python workers neither record nor examine: for a benchmark."""
 
@@ -208,7 +210,7 @@ class Supervisor:
             assert self._run_spec.bash is not None
             marked = self._environment | {"STRESS_PROCESS": _mark(self._run_spec.run, number)}
             popen = start_shell(self._run_spec.bash, self._run_spec.directory, scratch, marked)
-            shell = ShellWorker(popen, journal, dict(self._run_spec.files), scratch, spec.able)
+            shell = ShellWorker(popen, journal, dict(self._run_spec.files), scratch, self._able(spec))
             shell.stream = stream
             worker = _Worker(spec, number, popen.pid, popen, shell)
             self._selector.register(shell.fd, selectors.EVENT_READ, worker)
@@ -216,6 +218,10 @@ class Supervisor:
         self._workers[number] = worker
         role = WorkerRole.WRITER if writer else WorkerRole.READER
         self.note(Started(_now(), number, spec.worker, spec.language, role, worker.pid))
+
+    def _able(self, spec: WorkerSpec) -> frozenset[str]:
+        """What the worker may ask of the target."""
+        return spec.able - {"lock"} if spec.language in self._run_spec.lone_locks else spec.able
 
     def _be_python_worker(
         self, spec: WorkerSpec, number: int, journals: str, stream: OperationStream, scratch: str
@@ -236,7 +242,7 @@ class Supervisor:
             writer = spec.part == "writer"
             journal = Journal(journals, number, spec.worker, spec.language, writer=writer)
             side = (Unwatched if self._run_spec.unwatched else PythonSide)(
-                self._run_spec.target, journal, dict(self._run_spec.files)
+                self._run_spec.target, journal, dict(self._run_spec.files), nest="lock" in self._able(spec)
             )
             rest = functools.partial(random.Random(number).uniform, 0, 0 if writer else READER_REST_S * self._readers)
             work(side, journal, stream, self._barrier, rest)

@@ -57,8 +57,10 @@ _NO_ERROR = ErrorNote("")
 class PythonSide:
     """Carries requests out by calls to the target, and journals them. Used by one process only."""
 
-    def __init__(self, target: Target, journal: Journal, files: dict[str, tuple[int, str]]) -> None:
-        """``files``: path → (index, form)."""
+    def __init__(
+        self, target: Target, journal: Journal, files: dict[str, tuple[int, str]], *, nest: bool = True
+    ) -> None:
+        """``files``: path → (index, form). ``nest``: whether an update may be done inside the target's lock."""
         self._target = target
         self._journal = journal
         self._files = files
@@ -67,7 +69,7 @@ class PythonSide:
         self._functions = {
             name: target.call(name) for name in ("write", "read", "update", "append", "backup", "recover")
         }
-        self._lock: Callable[[str], AbstractContextManager[Any]] | None = target.call("lock")
+        self._lock: Callable[[str], AbstractContextManager[Any]] | None = target.call("lock") if nest else None
 
     def do(self, scenario: int, request: Request) -> Answer:
         """Carry one request out; what a target raises becomes an outcome, and never comes out of here."""

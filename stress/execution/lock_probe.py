@@ -1,0 +1,113 @@
+"""Whether an update can be done inside a target's ``lock``, as read, change and write: tried once, before the run.
+
+A lock that can't be entered twice by one process (flock(2) on a second descriptor, a directory, a PID file) does not
+allow that where ``read`` and ``write`` take it themselves: the process would wait for itself. It is a correct lock, so
+nothing that it does then may be held against the target.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import multiprocess
+
+from stress.execution.drivers.python import quieten
+from stress.execution.drivers.shell import environment
+from stress.history.record import Language
+from stress.history.skipped import Part, Skipped
+from stress.host import process_tree
+from stress.resolve import Cast
+from stress.workload.target import Target
+
+__all__ = ["PROBE_S", "bash_lock_nests", "locks_that_nest", "not_nested", "python_lock_nests"]
+
+PROBE_S = 8.0
+"""How long the probe may take; one that takes longer waits for itself."""
+_FORK = multiprocess.get_context("fork")
+_NAME = "stress-probe.json"
+_DOCUMENT = '{"probe": 1}'
+_BASH = 'source "$1" || exit 1; target_lock "$2" target_update "$2" "$STRESS_IN"'
+
+
+def locks_that_nest(cast: Cast, directory: Path, source: Path | None) -> frozenset[Language]:
+    """The languages of ``cast`` in whose ``lock`` an update can be done; ``directory`` is where the files will be."""
+    nesting: set[Language] = set()
+    for language in {spec.language for spec in cast.workers}:
+        able = frozenset().union(*(spec.able for spec in cast.workers if spec.language is language))
+        with tempfile.TemporaryDirectory(prefix="probe-", dir=directory) as made:
+            if not {"lock", "update"} <= able:
+                nesting.add(language)  # nobody will ask for it
+            elif language is Language.PYTHON:
+                nesting |= {language} if python_lock_nests(cast.target, Path(made)) else set()
+            elif source is not None and bash_lock_nests(source, Path(made)):
+                nesting.add(language)
+    return frozenset(nesting)
+
+
+def not_nested(language: Language) -> Skipped:
+    """What is left out where a lock does not nest, in words."""
+    why = "the target's lock can't be entered twice by one process, so updates are done by update alone"
+    cure = "have lock, read and write not wait for what their own process holds"
+    return Skipped(Part.WORKERS, language.label, why, cure, ("update inside lock",))
+
+
+def python_lock_nests(target: Target, folder: Path, wait_s: float = PROBE_S) -> bool:
+    """Whether ``read`` and ``write`` go through inside ``lock``, in a child, on a file in the fresh ``folder``."""
+    lock, read, write = (target.call(name) for name in ("lock", "read", "write"))
+    if lock is None or read is None or write is None:
+        return True  # nobody asks for it
+
+    def body() -> None:
+        os.setsid()
+        process_tree.die_with_parent(parent)
+        quieten()
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
+        os.chdir(folder)
+        Path(_NAME).write_text(_DOCUMENT, encoding="ascii")
+        with lock(_NAME):
+            write(_NAME, read(_NAME))
+        os._exit(0)
+
+    parent = os.getpid()
+    process = _FORK.Process(target=body, name="stress-lock-probe")
+    process.start()
+    try:
+        process.join(wait_s)
+    finally:
+        if process.is_alive():
+            process_tree.end_group(process.pid, process.join)
+        else:
+            process_tree.end_remains(process.pid)
+    return bool(process.exitcode == 0)
+
+
+def bash_lock_nests(source: Path, folder: Path, wait_s: float = PROBE_S) -> bool:
+    """The same for the functions of the Bash file ``source``: ``target_update`` inside ``target_lock``."""
+    (folder / _NAME).write_text(_DOCUMENT, encoding="ascii")
+    (folder / "in").write_text(".", encoding="ascii")
+    files = {"STRESS_IN": str(folder / "in"), "STRESS_ERR": str(folder / "err"), "STRESS_OUT": str(folder / "out")}
+    parent = os.getpid()
+    process = subprocess.Popen(
+        ["bash", "--norc", "--noprofile", "-c", _BASH, "bash", str(source.resolve()), _NAME],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment() | files,
+        start_new_session=True,
+        preexec_fn=lambda: process_tree.die_with_parent(parent),
+    )
+    try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(wait_s)
+    finally:
+        if process.returncode is None:
+            process_tree.end_group(process.pid, process.wait)
+        else:
+            process_tree.end_remains(process.pid)
+    return process.returncode == 0
