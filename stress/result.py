@@ -102,6 +102,11 @@ class Finding:
         # A name that nobody has explained raises here: `UnknownName`.
         object.__setattr__(self, "anomaly", ANOMALIES.get(self.anomaly))
 
+    @property
+    def rank(self) -> tuple[int, int, int]:
+        """Where it stands among others, the worst first: violations before doubts, then as its anomaly does."""
+        return -self.verdict, *self.anomaly.rank
+
 
 def witness(history: History, rows: Iterable[int]) -> tuple[Operation, ...]:
     """The operations of ``rows`` in order of invocation, each once."""

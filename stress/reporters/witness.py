@@ -11,39 +11,79 @@ from collections.abc import Sequence
 
 from stress.history.notes import data_of, words_of
 from stress.history.record import GARBAGE, NO_VERSION, Operation, format_version
+from stress.reporters.groups import Group, Told
 from stress.reporters.table import NAMES
 from stress.reporters.words import counted, escape_bytes, one_line, plain_text
 from stress.result import Finding, Verdict
 
-__all__ = ["diagram", "finding_headline", "finding_lines", "finding_summary", "witness_cells", "witness_table"]
+__all__ = [
+    "body",
+    "diagram",
+    "finding_headline",
+    "finding_lines",
+    "group_body",
+    "group_lines",
+    "headline",
+    "other_places",
+    "told_lines",
+    "witness_cells",
+    "witness_table",
+]
 
 WIDTH = 78
 _HEAD, _TAIL = 120, 80  # bytes; where a document was cut off shows at its end
 _NOTE_SHOWN = 160
 _ROWS_MAX = 12
+PLACES_MAX = 8
+"""Other places of one anomaly that get a line."""
+
+
+def headline(group: Group) -> str:
+    """``lost-evidence ×112 in 112 files resume-*/state.json (checker recovery, scenario resume)``."""
+    count = f" ×{group.count:,}" if group.count > 1 else ""
+    doubt = " (a doubt, not a violation)" if group.best.verdict is Verdict.UNKNOWN else ""
+    where = f" in {group.place}" if group.place else ""
+    scenario = f", scenario {group.best.scenario}" if group.best.scenario else ""
+    looked = f"checker{'s' if len(group.checkers) > 1 else ''} {' and '.join(group.checkers)}"
+    return one_line(f"{group.anomaly}{count}{where} ({looked}{scenario}){doubt}")
 
 
 def finding_headline(finding: Finding) -> str:
-    """``lost-update ×12 in .claude/handoff-context.json (checker updates, scenario session_count)``."""
-    count = f" ×{finding.count:,}" if finding.count > 1 else ""
-    doubt = " (a doubt, not a violation)" if finding.verdict is Verdict.UNKNOWN else ""
-    where = f" in {finding.file}" if finding.file else ""
-    scenario = f", scenario {finding.scenario}" if finding.scenario else ""
-    return one_line(f"{finding.anomaly}{count}{where} (checker {finding.checker}{scenario}){doubt}")
-
-
-def finding_summary(finding: Finding) -> str:
-    """One line for a finding that is not shown in full."""
-    return f"{finding_headline(finding)}: {one_line(finding.message)}"
+    """`headline` of one finding."""
+    return headline(Group((finding,)))
 
 
 def finding_lines(finding: Finding, began: int, width: int = WIDTH) -> list[str]:
-    """The headline and all that is below it."""
-    return [finding_headline(finding), *("  " + line if line else "" for line in body(finding, began, width - 2))]
+    """One finding with all that is below its headline."""
+    return group_lines(Group((finding,)), began, width)
+
+
+def group_lines(group: Group, began: int, width: int = WIDTH) -> list[str]:
+    """The headline, and below it the best of the findings."""
+    return [headline(group), *("  " + line if line else "" for line in group_body(group, began, width - 2))]
+
+
+def group_body(group: Group, began: int, width: int = WIDTH) -> list[str]:
+    """What is below the headline: of several files, which one is shown, and then its `body`."""
+    shown = [f"The witness is of {one_line(group.best.file)}."] if group.files > 1 else []
+    return [*shown, *body(group.best, began, width)]
+
+
+def told_lines(told: Told, began: int, width: int = WIDTH) -> list[str]:
+    """An anomaly with its full witness, and a line for each of the other places where it struck."""
+    lines = group_lines(told.first, began, width)
+    return lines if not told.others else [*lines, "", *("  " + line for line in other_places(told))]
+
+
+def other_places(told: Told, at_most: int = PLACES_MAX) -> list[str]:
+    """A line for each of the places whose witness is not shown."""
+    lines = [f"also {headline(group)}" for group in told.others[:at_most]]
+    left = len(told.others) - at_most
+    return lines if left <= 0 else [*lines, f"and in {counted(left, 'more place')}: --report json=FILE has them all"]
 
 
 def body(finding: Finding, began: int, width: int = WIDTH) -> list[str]:
-    """The message, the witness, the diagram and the details."""
+    """The message, the witness, the diagram, the details, and what most often lies behind it."""
     lines = _wrapped(finding.message, width, hang="")
     if finding.witness:
         ops = sorted(finding.witness, key=lambda op: (op.invoke, op.ret))
@@ -57,6 +97,8 @@ def body(finding: Finding, began: int, width: int = WIDTH) -> list[str]:
         lines.append("")
         for label, text in finding.detail:
             lines += _wrapped(f"{label + ':':<9} {text}", width)
+    if finding.anomaly.cause:
+        lines += ["", *_wrapped(f"Usual cause: {finding.anomaly.cause}.", width)]
     return lines
 
 

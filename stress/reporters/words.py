@@ -11,6 +11,7 @@ from stress.result import Finding, Result, Verdict
 
 __all__ = [
     "again",
+    "commands",
     "counted",
     "escape_bytes",
     "one_line",
@@ -91,7 +92,7 @@ def _claims(result: Result) -> list[str]:
 
 def _anomalies(findings: Iterable[Finding]) -> str:
     counts: dict[str, int] = {}
-    for finding in findings:
+    for finding in sorted(findings, key=lambda finding: finding.rank):
         counts[finding.anomaly] = counts.get(finding.anomaly, 0) + finding.count
     return ", ".join(f"{name} ×{count:,}" for name, count in counts.items()) or "no finding"
 
@@ -110,6 +111,13 @@ def counted(count: int, what: str) -> str:
 def again(result: Result) -> str | None:
     """The command that shows the result again, where the run was kept."""
     return f"stress check {shlex.quote(result.run)}" if result.run else None
+
+
+def commands(result: Result) -> list[tuple[str, str]]:
+    """What each does, and the command: the two to go on with. None where the run was not kept."""
+    if not result.run:
+        return []
+    return [("See it as a page", f"stress report {shlex.quote(result.run)}"), ("Show it again", str(again(result)))]
 
 
 def escape_bytes(data: bytes) -> str:
