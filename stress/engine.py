@@ -131,7 +131,7 @@ def check_history(path: str) -> Result:
         findings=tuple(findings),
         stats=run_stats(history),
         checkers=checkers_of(history),
-        plan={"target": path, "scenarios": list(history.scenarios)},
+        plan={},
         run=path,
         began=history.began,
         history=history,

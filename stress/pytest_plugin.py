@@ -138,7 +138,7 @@ def _torture(
         pytest.fail(str(error), pytrace=False)
     if result.interrupted:
         raise KeyboardInterrupt
-    findings = ["\n".join(told_lines(each, result.began)) for each in told(result.findings)]
+    findings = ["\n".join(told_lines(each, result.names)) for each in told(result.findings)]
     again = "\n".join(f"{does}: {command}" for does, command in commands(result))
     said = "\n\n".join((*findings, f"{verdict_line(result)}\n{again}"))
     request.node.user_properties.append(("stress_run", result.run))

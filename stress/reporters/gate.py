@@ -126,7 +126,7 @@ def _evidence(outcome: Outcome) -> str:
     result = outcome.result
     if result is None:
         return outcome.said
-    found = ["\n".join(told_lines(each, result.began)) for each in told(result.findings)]
+    found = ["\n".join(told_lines(each, result.names)) for each in told(result.findings)]
     return "\n\n".join([outcome.said, *found, verdict_line(result)])
 
 

@@ -23,7 +23,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def as_junit(result: Result) -> str:
     """The report's text."""
     cases = _cases(result)
-    target = str(result.plan.get("target", "?"))
+    target = result.run if result.foreign else str(result.plan.get("target", "?"))
     suite = ElementTree.Element(
         "testsuite",
         name=f"stress {_safe(target)}",
@@ -44,7 +44,7 @@ def as_junit(result: Result) -> str:
         element = ElementTree.SubElement(
             case, tag, type=_safe(worst.anomaly), message=_safe(f"{worst.file}: {one_line(worst.message)}")
         )
-        element.text = _safe("\n\n".join("\n".join(told_lines(each, result.began)) for each in groups))
+        element.text = _safe("\n\n".join("\n".join(told_lines(each, result.names)) for each in groups))
     for skipped in result.skipped:
         reason = str(skipped)
         case = ElementTree.SubElement(
@@ -68,7 +68,7 @@ def _cases(result: Result) -> dict[tuple[str, str], list[Finding]]:
         cases.setdefault((finding.scenario or "run", finding.checker), []).append(finding)
     for scenario, checkers in result.checkers.items():
         for checker in sorted(checkers):
-            cases.setdefault((scenario, checker), [])
+            cases.setdefault((scenario or "run", checker), [])
     if not cases:
         cases["run", "verdict"] = []
     return cases

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from stress.history.naming import Naming
 from stress.reporters.groups import Told, told
 from stress.reporters.registry import reporter
 from stress.reporters.table import NAMES, rows_of_result
@@ -29,7 +30,7 @@ def as_markdown(result: Result) -> str:
     label = verdict_label(result)
     lines: list[str] = []
     for each in told(result.findings):
-        lines += [*_anomaly(each, result.began), ""]
+        lines += [*_anomaly(each, result.names), ""]
     lines += [*_table(result), "", f"## {_MARKS[label]} {label}", "", _inline(verdict_words(result))]
     for does, command in commands(result):
         lines += ["", f"{does}:", "", *_block(one_line(command), "sh")]
@@ -40,11 +41,13 @@ def _table(result: Result) -> list[str]:
     rows = rows_of_result(result)
     if not rows:
         return []
+    told = any(row.language for row in rows)
     return [
-        "| operation | by | done | per s | p50 | p99 | failed | unknown |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
+        f"| operation |{' by |' if told else ''} done | per s | p50 | p99 | failed | unknown |",
+        f"|---|{'---|' if told else ''}---:|---:|---:|---:|---:|---:|",
         *(
-            f"| {NAMES.get(row.kind, row.kind)} | {row.language} | {row.total:,} | {format_rate(row.per_s)} | "
+            f"| {NAMES.get(row.kind, row.kind)} |{f' {row.language} |' if told else ''} {row.total:,} | "
+            f"{format_rate(row.per_s)} | "
             f"{'' if row.p50_s is None else format_latency(row.p50_s)} | "
             f"{'' if row.p99_s is None else format_latency(row.p99_s)} | {row.failed:,} | {row.unknown:,} |"
             for row in rows
@@ -52,9 +55,9 @@ def _table(result: Result) -> list[str]:
     ]
 
 
-def _anomaly(each: Told, began: int) -> list[str]:
+def _anomaly(each: Told, names: Naming) -> list[str]:
     mark = _MARKS["FAIL" if each.first.best.verdict is Verdict.FAIL else "UNKNOWN"]
-    text = "\n".join(group_body(each.first, began))
+    text = "\n".join(group_body(each.first, names))
     if len(text) > TEXT_MAX:
         text = f"{text[:TEXT_MAX]}\n… and {len(text) - TEXT_MAX:,} characters more"
     lines = [f"### {mark} {_inline(headline(each.first))}", "", *_block(text, "text")]

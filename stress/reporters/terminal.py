@@ -13,6 +13,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
+from stress.history.naming import Naming
 from stress.plan import Plan
 from stress.reporters.groups import Told, told
 from stress.reporters.live import LineView, LiveView, SilentView, View
@@ -53,7 +54,7 @@ class Terminal:
     def show(self, result: Result, reports: Sequence[str] = ()) -> None:
         """The result; ``reports`` are the files that were written."""
         for each in told(result.findings):
-            self._show_anomaly(each, result.began)
+            self._show_anomaly(each, result.names)
         if not self._quiet:
             self._show_figures(result)
             if reports:
@@ -76,11 +77,11 @@ class Terminal:
             parts.append(f"the harness itself took {stats.cpu.harness_share:.0%} of the CPU time")
         self._line(Text(" · ".join(parts) + "\n", style="dim" if self._fancy else ""))
 
-    def _show_anomaly(self, each: Told, began: int) -> None:
+    def _show_anomaly(self, each: Told, names: Naming) -> None:
         style = "bold red" if each.first.best.verdict is Verdict.FAIL else "bold yellow"
         # Lines below the headline are made to a width already; a terminal that is narrower than the table wraps them.
         width = min(self._console.width, 100) - 1 if self._fancy else 100
-        first, *lines = told_lines(each, began, width)
+        first, *lines = told_lines(each, names, width)
         self._line(Text(first, style=style))
         for line in lines:
             self._line(line)

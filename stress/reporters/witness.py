@@ -9,8 +9,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from stress.history.naming import Naming
 from stress.history.notes import data_of, words_of
-from stress.history.record import GARBAGE, NO_VERSION, Operation, format_version
+from stress.history.record import GARBAGE, Operation
 from stress.reporters.groups import Group, Told
 from stress.reporters.table import NAMES
 from stress.reporters.words import counted, escape_bytes, one_line, plain_text
@@ -53,25 +54,25 @@ def finding_headline(finding: Finding) -> str:
     return headline(Group((finding,)))
 
 
-def finding_lines(finding: Finding, began: int, width: int = WIDTH) -> list[str]:
+def finding_lines(finding: Finding, names: Naming, width: int = WIDTH) -> list[str]:
     """One finding with all that is below its headline."""
-    return group_lines(Group((finding,)), began, width)
+    return group_lines(Group((finding,)), names, width)
 
 
-def group_lines(group: Group, began: int, width: int = WIDTH) -> list[str]:
+def group_lines(group: Group, names: Naming, width: int = WIDTH) -> list[str]:
     """The headline, and below it the best of the findings."""
-    return [headline(group), *("  " + line if line else "" for line in group_body(group, began, width - 2))]
+    return [headline(group), *("  " + line if line else "" for line in group_body(group, names, width - 2))]
 
 
-def group_body(group: Group, began: int, width: int = WIDTH) -> list[str]:
+def group_body(group: Group, names: Naming, width: int = WIDTH) -> list[str]:
     """What is below the headline: of several files, which one is shown, and then its `body`."""
     shown = [f"The witness is of {one_line(group.best.file)}."] if group.files > 1 else []
-    return [*shown, *body(group.best, began, width)]
+    return [*shown, *body(group.best, names, width)]
 
 
-def told_lines(told: Told, began: int, width: int = WIDTH) -> list[str]:
+def told_lines(told: Told, names: Naming, width: int = WIDTH) -> list[str]:
     """An anomaly with its full witness, and a line for each of the other places where it struck."""
-    lines = group_lines(told.first, began, width)
+    lines = group_lines(told.first, names, width)
     return lines if not told.others else [*lines, "", *("  " + line for line in other_places(told))]
 
 
@@ -82,17 +83,17 @@ def other_places(told: Told, at_most: int = PLACES_MAX) -> list[str]:
     return lines if left <= 0 else [*lines, f"and in {counted(left, 'more place')}: --report json=FILE has them all"]
 
 
-def body(finding: Finding, began: int, width: int = WIDTH) -> list[str]:
+def body(finding: Finding, names: Naming, width: int = WIDTH) -> list[str]:
     """The message, the witness, the diagram, the details, and what most often lies behind it."""
     lines = _wrapped(finding.message, width, hang="")
     if finding.witness:
         ops = sorted(finding.witness, key=lambda op: (op.invoke, op.ret))
-        lines += ["", *witness_table(ops[:_ROWS_MAX], began)]
+        lines += ["", *witness_table(ops[:_ROWS_MAX], names)]
         if len(ops) > _ROWS_MAX:
             lines.append(f"… and {len(ops) - _ROWS_MAX} more operations")
         if 2 <= len(ops) <= _ROWS_MAX:
-            lines += ["", *diagram(ops, width)]
-        lines += _seen(ops[:_ROWS_MAX], finding, width)
+            lines += ["", *diagram(ops, names, width)]
+        lines += _seen(ops[:_ROWS_MAX], finding, names, width)
     if finding.detail:
         lines.append("")
         for label, text in finding.detail:
@@ -102,11 +103,11 @@ def body(finding: Finding, began: int, width: int = WIDTH) -> list[str]:
     return lines
 
 
-def witness_table(ops: Sequence[Operation], began: int) -> list[str]:
-    """The operations in order of time, one a line; times in milliseconds since the gate was opened."""
-    rows = witness_cells(ops, began)
+def witness_table(ops: Sequence[Operation], names: Naming) -> list[str]:
+    """The operations in order of time, one a line; times as `Naming` tells them."""
+    rows = witness_cells(ops, names)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    right = {5, 6}
+    right = {column for column, head in enumerate(rows[0]) if head.startswith(("start ", "end "))}
     return [
         "  ".join(
             cell.rjust(width) if column in right else cell.ljust(width)
@@ -116,32 +117,35 @@ def witness_table(ops: Sequence[Operation], began: int) -> list[str]:
     ]
 
 
-def witness_cells(ops: Sequence[Operation], began: int) -> list[list[str]]:
+def witness_cells(ops: Sequence[Operation], names: Naming) -> list[list[str]]:
     """The same, as cells; the head is the first row."""
-    return [
-        ["process", "language", "operation", "from", "version", "start ms", "end ms", "outcome"],
+    unit = names.shown_unit
+    rows = [
+        ["process", "language", "operation", "from", "version", f"start {unit}", f"end {unit}", "outcome"],
         *(
             [
-                f"p{op.process}",
+                one_line(names.process(op.process)),
                 op.language.label,
                 _verb(op),
-                _version(op.parent),
-                _version(op.version),
-                f"{(op.invoke - began) / 1e6:.3f}",
-                f"{(op.ret - began) / 1e6:.3f}",
+                one_line(names.version_or_none(op.parent) or ""),
+                one_line(names.version_or_none(op.version) or ""),
+                names.number(op.invoke),
+                names.number(op.ret),
                 {"ok": "ok", "fail": "failed", "info": "unknown"}.get(op.outcome.label, op.outcome.label),
             ]
             for op in ops
         ),
     ]
+    told = any(op.language for op in ops)
+    return rows if told else [[*row[:1], *row[2:]] for row in rows]
 
 
-def diagram(ops: Sequence[Operation], width: int = WIDTH) -> list[str]:
+def diagram(ops: Sequence[Operation], names: Naming, width: int = WIDTH) -> list[str]:
     """A bar for each operation, from its start to its end. The order is true; the lengths are not to scale, as a
     microsecond next to a second would not be seen.
     """
     moments = {at: place for place, at in enumerate(sorted({at for op in ops for at in (op.invoke, op.ret)}))}
-    labels = [f"p{op.process} {_verb(op)}" for op in ops]
+    labels = [one_line(f"{names.process(op.process)} {_verb(op)}") for op in ops]
     margin = max(map(len, labels)) + 2
     step = max(2, min(6, (width - margin - 1) // max(1, len(moments) - 1)))
     lines = []
@@ -153,12 +157,12 @@ def diagram(ops: Sequence[Operation], width: int = WIDTH) -> list[str]:
     return lines
 
 
-def _seen(ops: Sequence[Operation], finding: Finding, width: int) -> list[str]:
+def _seen(ops: Sequence[Operation], finding: Finding, names: Naming, width: int) -> list[str]:
     """What was noted with the operations: errors and bytes, where the details don't tell them."""
     told = "\n".join(text for _, text in finding.detail)
     lines: list[str] = []
     for op in ops:
-        who = f"p{op.process} {_verb(op)}"
+        who = f"{names.process(op.process)} {_verb(op)}"
         note, data = one_line(words_of(op.note))[:_NOTE_SHOWN], data_of(op.note)
         if note and note not in told:
             lines += _wrapped(f"{who} noted: {note}", width)
@@ -178,10 +182,6 @@ def _excerpt(data: bytes) -> str:
 
 def _verb(op: Operation) -> str:
     return NAMES.get(op.kind.label, op.kind.label)
-
-
-def _version(version: int) -> str:
-    return "" if version == NO_VERSION else format_version(version)
 
 
 def _wrapped(text: str, width: int, hang: str = "  ") -> list[str]:

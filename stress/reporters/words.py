@@ -17,6 +17,7 @@ __all__ = [
     "one_line",
     "plain_text",
     "readers_of",
+    "subject",
     "verdict_label",
     "verdict_line",
     "verdict_words",
@@ -71,15 +72,25 @@ def _parts(result: Result) -> Iterable[str]:
         yield "left out: " + "; ".join(map(str, result.skipped))
 
 
+def subject(result: Result) -> str:
+    """What was looked at: ``bridge with naive``, or the file of a history from elsewhere."""
+    if result.foreign:
+        return result.run
+    scenarios = ", ".join(result.plan.get("scenarios", ())) or "no scenario"
+    return f"{scenarios} with {result.plan.get('target', '?')}"
+
+
 def _deeds(result: Result) -> str:
     plan, stats = result.plan, result.stats
     writers, readers = int(plan.get("writers", 0)), readers_of(plan)
     who = counted(writers, "writer") + (f" and {counted(readers, 'reader')}" if readers else "")
-    scenarios = ", ".join(plan.get("scenarios", ())) or "no scenario"
     done = counted(stats.total, "operation")
+    if result.foreign:
+        who = counted(len(result.names.processes), "process", "processes")
+        return f"{who} did {done} in {subject(result)}"
     stages = f" and {counted(stats.stages, 'stage')}" if stats.stages else ""
     took = f"{stats.duration_s:.1f} s{stages}"
-    return f"{who} did {done} in {took} on {scenarios} with {plan.get('target', '?')}"
+    return f"{who} did {done} in {took} on {subject(result)}"
 
 
 def _claims(result: Result) -> list[str]:
@@ -103,9 +114,9 @@ def readers_of(plan: Any) -> int:
     return max(2, int(plan.get("writers", 0)) // 4) if readers is None else int(readers)
 
 
-def counted(count: int, what: str) -> str:
+def counted(count: int, one: str, many: str = "") -> str:
     """``1 writer``, ``16 writers``, ``41,203 operations``."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def again(result: Result) -> str | None:

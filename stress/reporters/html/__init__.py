@@ -44,7 +44,7 @@ from stress.reporters.html._index import index_of
 from stress.reporters.html._shown import Shown, shown_of
 from stress.reporters.registry import reporter
 from stress.reporters.table import NAMES, rows_of_result
-from stress.reporters.words import commands, one_line, plain_text, verdict_label, verdict_words
+from stress.reporters.words import commands, one_line, plain_text, subject, verdict_label, verdict_words
 from stress.result import Finding, Result, Verdict
 from stress.units import format_latency, format_rate
 
@@ -103,6 +103,7 @@ def as_html(result: Result) -> str:
         box=(WIDTH, HEIGHT),
         rows=rows_of_result(result),
         names=NAMES,
+        subject=subject(result)[:_VALUE_SHOWN],
         plan={str(key): str(value)[:_VALUE_SHOWN] for key, value in result.plan.items()},
         data=_data(timelines),
         bucket_percent=round((2 ** (1 / PER_OCTAVE) - 1) * 100),
@@ -169,7 +170,9 @@ def _first_error(findings: Sequence[Finding]) -> int:
 
 
 def _command(result: Result) -> str:
-    """The command line that asks for the same run."""
+    """The command line that asks for the same run; empty for what was no run of ours."""
+    if result.foreign:
+        return ""
     try:
         return shlex.join(Plan.from_json(result.plan).to_argv())[:_VALUE_SHOWN]
     except UsageError:

@@ -46,7 +46,7 @@ def test_what_is_said_is_as_it_was(name: str, as_it_was: Callable[[Path, str], N
     """Message, count, order and rows: who deletes a word must see this fail."""
     history, _, as_run = golden(name)
     found = sorted(_judged(history, as_run=as_run), key=lambda finding: finding.rank)
-    lines = ["\n".join(finding_lines(each, history.began, 100)) for each in found]
+    lines = ["\n".join(finding_lines(each, history.names, 100)) for each in found]
     as_it_was(SAID / f"{name}.txt", "\n\n".join(lines) + "\n")
 
 

@@ -22,6 +22,7 @@ from rich.console import Console
 
 from stress.anomalies import LOST_EVIDENCE, LOST_UPDATE, METADATA_LOST, STALE_READ, TORN_READ, WORKER_DIED
 from stress.execution.progress import Phase, Progress
+from stress.history.naming import Naming
 from stress.history.notes import ErrorNote, SeenBytes
 from stress.history.record import (
     ABSENT,
@@ -255,7 +256,7 @@ def test_text_of_others_moves_no_cursor(text: str) -> None:
 
 
 def test_the_witness_is_a_table_in_order_of_time() -> None:
-    assert witness_table(sorted(LOST.witness, key=lambda op: op.invoke), BEGAN) == [
+    assert witness_table(sorted(LOST.witness, key=lambda op: op.invoke), Naming(BEGAN)) == [
         "process  language  operation  from   version  start ms    end ms  outcome",
         "p3       python    update     p1.12  p3.44    1203.120  1203.441  ok",
         "p7       bash      update     p1.12  p7.9     1203.201  1230.020  unknown",
@@ -268,7 +269,7 @@ def test_the_diagram_keeps_the_order_of_starts_and_ends() -> None:
         Operation(process=2, kind=Kind.READ, invoke=50, ret=10**12),
         Operation(process=3, kind=Kind.READ, invoke=100, ret=100),
     ]
-    first, second, third, legend = diagram(ops, 60)
+    first, second, third, legend = diagram(ops, Naming(), 60)
     assert first.startswith("p1 write  ├")
     assert "time" in legend
     assert first.index("├") < second.index("├") < first.index("┤") < second.index("┤")
@@ -278,7 +279,7 @@ def test_the_diagram_keeps_the_order_of_starts_and_ends() -> None:
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=12), st.integers(60, 100))
 def test_the_diagram_is_exact_and_fits(spans: list[tuple[int, int]], width: int) -> None:
     ops = [Operation(process=1, kind=Kind.OBSERVE_BACKUP, invoke=start, ret=start + length) for start, length in spans]
-    bars = diagram(ops, width)[:-1]
+    bars = diagram(ops, Naming(), width)[:-1]
     starts = [re.search(r"[├|]", bar) for bar in bars]
     for one, bar in zip(ops, starts, strict=True):
         for other, another in zip(ops, starts, strict=True):
@@ -289,7 +290,7 @@ def test_the_diagram_is_exact_and_fits(spans: list[tuple[int, int]], width: int)
 
 
 def test_a_finding_without_details_shows_the_bytes() -> None:
-    lines = finding_lines(TORN, BEGAN)
+    lines = finding_lines(TORN, Naming(BEGAN))
     assert lines[0] == "torn-read in feature_list.json (checker torn, scenario drill)"
     assert r'  p13 observe saw 23 bytes: {"v": "p12.5",\n\x00\x1b[31m\xff\\' in lines
 
@@ -298,7 +299,7 @@ def test_long_words_and_many_operations_are_cut() -> None:
     ops = tuple(
         Operation(process=n, kind=Kind.READ, invoke=n, ret=n + 2, note=SeenBytes(b"x" * 5000)) for n in range(1, 40)
     )
-    lines = finding_lines(Finding(TORN_READ, "torn", "drill", "f", "w" * 500, ops), 0)
+    lines = finding_lines(Finding(TORN_READ, "torn", "drill", "f", "w" * 500, ops), Naming())
     assert max(map(len, lines)) <= 80
     assert len(lines) < 120
     assert any("and 27 more operations" in line for line in lines)
@@ -393,9 +394,8 @@ def test_the_finding_that_shows_most_is_the_one_that_is_told() -> None:
 
 
 def test_a_usual_cause_is_told_with_each_finding() -> None:
-    assert any(
-        line.startswith("  Usual cause: read, change and write are three") for line in finding_lines(LOST, BEGAN)
-    )
+    lines = finding_lines(LOST, Naming(BEGAN))
+    assert any(line.startswith("  Usual cause: read, change and write are three") for line in lines)
     for text in (as_junit(GOLDEN_RESULT), as_markdown(GOLDEN_RESULT), "\n".join(workflow_commands(GOLDEN_RESULT))):
         assert "Usual cause: read, change and write are three steps" in text
 
