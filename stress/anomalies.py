@@ -1,13 +1,29 @@
 """The anomalies that checkers report: the name of each, what it means, and what most often lies behind it.
 
-An anomaly is a value made here (or by a user's checker), so that one without an explanation can't be reported.
+An anomaly is a value made here (or by a user's checker), so that one without an explanation can't be reported. They
+stand in the order in which reports tell them: the worst first.
 """
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 from stress.registry import Registry
 
-__all__ = ["ANOMALIES", "Anomaly"]
+__all__ = ["ANOMALIES", "Anomaly", "Harm"]
+
+
+class Harm(IntEnum):
+    """What an anomaly costs whose files they are; the worst first."""
+
+    DATA = 0
+    """Data is lost, torn, or seen as it never was."""
+    RECOVERY = 1
+    """What was to save the data does not."""
+    REST = 2
+    """Metadata, what is left behind, and who has to wait."""
+    DOUBT = 3
+    """Nothing is proven: the run says too little."""
 
 
 class Anomaly(str):
@@ -17,13 +33,17 @@ class Anomaly(str):
     """What it means, in a clause without a capital and a full stop."""
     cause: str
     """What most often lies behind it, for who has to mend it: a hint, never a verdict; empty where none is usual."""
+    harm: Harm
+    rank: tuple[int, int]
+    """Where it stands in a report: by its harm, then in the order in which anomalies were made."""
 
-    def __new__(cls, name: str, about: str, cause: str = "") -> Anomaly:
+    def __new__(cls, name: str, about: str, cause: str = "", harm: Harm = Harm.DATA) -> Anomaly:
         """Make the anomaly ``name``."""
         if not about.strip():
             raise ValueError(f"the anomaly {name!r} has no explanation; say what it means")
         anomaly = super().__new__(cls, name)
-        anomaly.about, anomaly.cause = about, cause
+        anomaly.about, anomaly.cause, anomaly.harm = about, cause, harm
+        anomaly.rank = harm, len(ANOMALIES)
         return ANOMALIES.add(name, anomaly)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -38,31 +58,6 @@ def _of_name(name: str) -> Anomaly:
     return ANOMALIES.get(name)
 
 
-TORN_READ = Anomaly(
-    "torn-read",
-    "a reader saw a part of a document, or parts of two",
-    "the file is written in place, so that readers meet half of it; a temporary file beside it, renamed over it, "
-    "is seen whole or not at all",
-)
-GARBAGE_READ = Anomaly("garbage-read", "a reader saw bytes that nobody wrote")
-MISSING_READ = Anomaly(
-    "missing-read",
-    "a reader found no document where one had to be",
-    "the file is removed or emptied for a moment while it is replaced; rename(2) leaves no such moment",
-)
-STALE_READ = Anomaly(
-    "stale-read",
-    "a reader saw an older version after a newer one was certainly in place",
-    "a cache, or a writer that put back an older copy of the whole file",
-)
-FUTURE_READ = Anomaly("future-read", "a reader saw a version before its write had begun")
-ABORTED_READ = Anomaly("aborted-read", "a reader saw a version whose write certainly failed")
-PHANTOM_READ = Anomaly("phantom-read", "a reader saw a whole version that nobody wrote to that file in this run")
-NON_MONOTONIC_READ = Anomaly(
-    "non-monotonic-read",
-    "one process saw a version, and then an older one",
-    "a writer put back an older copy of the whole file",
-)
 LOST_UPDATE = Anomaly(
     "lost-update",
     "an update that was acknowledged was overwritten by one that had not seen it",
@@ -79,65 +74,102 @@ LOST_APPEND = Anomaly(
     "the log is read, added to and put back as a whole, without a lock around all three; what another process "
     "appended meanwhile is overwritten",
 )
-DUPLICATE_APPEND = Anomaly(
-    "duplicate-append",
-    "one append put its record into the log more than once",
-    "an append is tried again after an error though the first try had taken effect",
+TORN_READ = Anomaly(
+    "torn-read",
+    "a reader saw a part of a document, or parts of two",
+    "the file is written in place, so that readers meet half of it; a temporary file beside it, renamed over it, "
+    "is seen whole or not at all",
 )
-REORDERED_APPEND = Anomaly("reordered-append", "records of one writer are not in the order of their appends")
 TORN_APPEND = Anomaly(
     "torn-append",
     "a record in the log is cut off, or mixed with another",
     "a record takes more than one write(2), or O_APPEND is missing, or a short write is not noticed",
 )
-PHANTOM_APPEND = Anomaly(
-    "phantom-append",
-    "a record in the log that nobody appended, or whose append certainly failed",
+MISSING_READ = Anomaly(
+    "missing-read",
+    "a reader found no document where one had to be",
+    "the file is removed or emptied for a moment while it is replaced; rename(2) leaves no such moment",
 )
-INCOMPATIBLE_ORDERS = Anomaly(
-    "incompatible-orders",
-    "two readers saw the records of a log in orders that can't both be",
+GARBAGE_READ = Anomaly("garbage-read", "a reader saw bytes that nobody wrote")
+DUPLICATE_APPEND = Anomaly(
+    "duplicate-append",
+    "one append put its record into the log more than once",
+    "an append is tried again after an error though the first try had taken effect",
 )
-BAD_BACKUP = Anomaly(
-    "bad-backup",
-    "a backup is no complete version of its file, or its bytes changed later",
-    "the backup is copied while the file is being written, or without the lock",
-)
-LOST_BACKUP = Anomaly(
-    "lost-backup",
-    "a backup whose making was acknowledged is not there, or was overwritten",
-    "backups are named by the second, and two in one second have one name",
-)
-BAD_RECOVERY = Anomaly("bad-recovery", "a recovery put something other than the newest valid version in place")
-LOST_EVIDENCE = Anomaly("lost-evidence", "a recovery destroyed the corrupt bytes that it found")
 LOCK_OVERLAP = Anomaly(
     "lock-overlap",
     "two processes held one lock at the same time",
     "the lock file is unlinked or replaced while it is held, so that two processes lock two files; or a lock is "
     "broken by its age",
 )
-LEFTOVER_TEMP = Anomaly(
-    "leftover-temp",
-    "temporary files or lock debris stayed after clean exits, or after a sweep",
-    "the temporary file is not removed where a write fails, or its writer is killed",
+STALE_READ = Anomaly(
+    "stale-read",
+    "a reader saw an older version after a newer one was certainly in place",
+    "a cache, or a writer that put back an older copy of the whole file",
+)
+NON_MONOTONIC_READ = Anomaly(
+    "non-monotonic-read",
+    "one process saw a version, and then an older one",
+    "a writer put back an older copy of the whole file",
+)
+ABORTED_READ = Anomaly("aborted-read", "a reader saw a version whose write certainly failed")
+FUTURE_READ = Anomaly("future-read", "a reader saw a version before its write had begun")
+PHANTOM_READ = Anomaly("phantom-read", "a reader saw a whole version that nobody wrote to that file in this run")
+PHANTOM_APPEND = Anomaly(
+    "phantom-append",
+    "a record in the log that nobody appended, or whose append certainly failed",
+)
+REORDERED_APPEND = Anomaly("reordered-append", "records of one writer are not in the order of their appends")
+INCOMPATIBLE_ORDERS = Anomaly(
+    "incompatible-orders",
+    "two readers saw the records of a log in orders that can't both be",
+)
+BAD_RECOVERY = Anomaly(
+    "bad-recovery", "a recovery put something other than the newest valid version in place", harm=Harm.RECOVERY
+)
+LOST_EVIDENCE = Anomaly("lost-evidence", "a recovery destroyed the corrupt bytes that it found", harm=Harm.RECOVERY)
+LOST_BACKUP = Anomaly(
+    "lost-backup",
+    "a backup whose making was acknowledged is not there, or was overwritten",
+    "backups are named by the second, and two in one second have one name",
+    harm=Harm.RECOVERY,
+)
+BAD_BACKUP = Anomaly(
+    "bad-backup",
+    "a backup is no complete version of its file, or its bytes changed later",
+    "the backup is copied while the file is being written, or without the lock",
+    harm=Harm.RECOVERY,
 )
 METADATA_LOST = Anomaly(
     "metadata-lost",
     "mode, owner, extended attributes or a link's identity were not kept",
     "the file is replaced by a new one that does not take over mode, owner, attributes or the link",
+    harm=Harm.REST,
 )
-STARVATION = Anomaly("starvation", "one process got far less done than the others, or waited far too long")
-HANG = Anomaly("hang", "an operation took longer than --op-limit")
-WORKER_DIED = Anomaly("worker-died", "a worker ended that nobody had killed")
+LEFTOVER_TEMP = Anomaly(
+    "leftover-temp",
+    "temporary files or lock debris stayed after clean exits, or after a sweep",
+    "the temporary file is not removed where a write fails, or its writer is killed",
+    harm=Harm.REST,
+)
+HANG = Anomaly("hang", "an operation took longer than --op-limit", harm=Harm.REST)
+STARVATION = Anomaly(
+    "starvation", "one process got far less done than the others, or waited far too long", harm=Harm.REST
+)
+WORKER_DIED = Anomaly("worker-died", "a worker ended that nobody had killed", harm=Harm.DOUBT)
 WORKER_STAYED = Anomaly(
     "worker-stayed",
     "a worker had done all that it had to, and a thread that the target had started kept its process from ending",
     "a thread is started that is no daemon and that nobody joins; what it still had to do was not judged",
+    harm=Harm.DOUBT,
 )
-NO_OVERLAP = Anomaly("no-overlap", "no operation overlapped another: nothing about concurrency was shown")
 TOO_FEW_OPERATIONS = Anomaly(
-    "too-few-operations",
-    "operations that the scenario is about were hardly done, or not at all",
+    "too-few-operations", "operations that the scenario is about were hardly done, or not at all", harm=Harm.DOUBT
 )
-NOT_JUDGED = Anomaly("not-judged", "a checker that a file names is not there, so nobody looked for what it finds")
-UNACCOUNTED = Anomaly("unaccounted", "an operation has no end in any journal")
+NO_OVERLAP = Anomaly(
+    "no-overlap", "no operation overlapped another: nothing about concurrency was shown", harm=Harm.DOUBT
+)
+UNACCOUNTED = Anomaly("unaccounted", "an operation has no end in any journal", harm=Harm.DOUBT)
+NOT_JUDGED = Anomaly(
+    "not-judged", "a checker that a file names is not there, so nobody looked for what it finds", harm=Harm.DOUBT
+)

@@ -137,7 +137,7 @@ def check_history(path: str) -> Result:
         findings=tuple(findings),
         stats=run_stats(history),
         checkers=checkers_of(history),
-        plan={"target": path, "scenarios": list(history.scenarios)},
+        plan={},
         run=path,
         began=history.began,
         history=history,
@@ -145,7 +145,7 @@ def check_history(path: str) -> Result:
 
 
 def run_checkers(history: History) -> list[Finding]:
-    """What the checkers find that the history's files name, violations first.
+    """What the checkers find that the history's files name, the worst first.
 
     A checker that is not known here leaves a doubt: nobody looked for what it finds. Raises `HarnessError` if one
     breaks.
@@ -161,7 +161,7 @@ def run_checkers(history: History) -> list[Finding]:
             findings.extend(look(history))
         except Exception as error:
             raise HarnessError(f"the checker {name} broke: {type(error).__name__}: {error}") from error
-    return sorted(findings, key=lambda finding: -finding.verdict)
+    return sorted(findings, key=lambda finding: finding.rank)
 
 
 def _unjudged(history: History, name: str, error: UnknownName) -> Finding:

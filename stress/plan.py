@@ -27,7 +27,7 @@ PROCESSES_MAX = 4096
 KEPT_RUNS = 20
 DURATION_S_MAX = 366 * 86400.0
 
-_LANGUAGES = tuple(language.label for language in Language)
+_LANGUAGES = tuple(language.label for language in Language if language)
 
 
 class UsageError(ValueError):

@@ -106,8 +106,9 @@ def _torture(
     from stress.campaigns import stages
     from stress.plan import OPTIONS, Plan, UsageError
     from stress.registry import close_names
-    from stress.reporters.witness import finding_lines
-    from stress.reporters.words import again, verdict_line
+    from stress.reporters.groups import told
+    from stress.reporters.witness import told_lines
+    from stress.reporters.words import commands, verdict_line
     from stress.result import Verdict
     from stress.workload.target import OPERATIONS, TargetError, adopt
 
@@ -137,11 +138,9 @@ def _torture(
         pytest.fail(str(error), pytrace=False)
     if result.interrupted:
         raise KeyboardInterrupt
-    findings = "\n\n".join("\n".join(finding_lines(finding, result.began)) for finding in result.findings[:5])
-    more = f"\n\nand {len(result.findings) - 5} more" if len(result.findings) > 5 else ""
-    said = "\n\n".join(
-        part for part in (verdict_line(result), findings + more, f"Show it again: {again(result)}") if part
-    )
+    findings = ["\n".join(told_lines(each, result.names)) for each in told(result.findings)]
+    again = "\n".join(f"{does}: {command}" for does, command in commands(result))
+    said = "\n\n".join((*findings, f"{verdict_line(result)}\n{again}"))
     request.node.user_properties.append(("stress_run", result.run))
     if result.verdict is Verdict.FAIL or (
         result.verdict is Verdict.UNKNOWN and request.config.getoption("--stress-strict")

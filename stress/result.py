@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from stress.anomalies import ANOMALIES, Anomaly
 from stress.history.events import Event
 from stress.history.history import History
+from stress.history.naming import Naming
 from stress.history.record import Operation
 from stress.history.skipped import Skipped
 from stress.stats import Operations, Stats
@@ -102,6 +103,11 @@ class Finding:
         # A name that nobody has explained raises here: `UnknownName`.
         object.__setattr__(self, "anomaly", ANOMALIES.get(self.anomaly))
 
+    @property
+    def rank(self) -> tuple[int, int, int]:
+        """Where it stands among others, the worst first: violations before doubts, then as its anomaly does."""
+        return -self.verdict, *self.anomaly.rank
+
 
 def witness(history: History, rows: Iterable[int]) -> tuple[Operation, ...]:
     """The operations of ``rows`` in order of invocation, each once."""
@@ -130,6 +136,16 @@ class Result:
     """What was judged, for reports that draw it."""
     events: tuple[Event, ...] = field(default=(), repr=False, compare=False)
     """Starts, ends and faults, in order of time."""
+
+    @property
+    def names(self) -> Naming:
+        """What processes, versions and times are called in reports."""
+        return Naming(self.began) if self.history is None else self.history.names
+
+    @property
+    def foreign(self) -> bool:
+        """Whether this is of a history from elsewhere: there is no plan, no command, no target."""
+        return not self.plan
 
     @property
     def operations(self) -> Operations:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,31 @@ DISTRIBUTED = (
 
 settings.register_profile("calm", deadline=None)  # no test judges by the clock: machines stand still at times
 settings.load_profile("calm")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Golden files are renewed by one command: ``pytest -m golden --renew``."""
+    parser.addoption("--renew", action="store_true", help="write golden files anew; look at the difference before use")
+
+
+@pytest.fixture
+def as_it_was(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
+    """Compares a text with the golden file of that path; ``--renew`` writes it instead."""
+
+    def compare(path: Path, text: str) -> None:
+        if request.config.getoption("--renew"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, "utf-8")
+        assert text == path.read_text("utf-8"), "if that is meant: pytest -m golden --renew, and look at the difference"
+
+    return compare
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that compare with a golden file carry the marker ``golden``."""
+    for item in items:
+        if "as_it_was" in getattr(item, "fixturenames", ()):
+            item.add_marker("golden")
 
 
 def pytest_configure() -> None:

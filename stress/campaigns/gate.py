@@ -303,7 +303,8 @@ def _campaign_task(campaign: Campaign, plan: Plan, past: Mapping[str, tuple[int,
 
 
 def _judge_campaign(campaign: Campaign, name: str, result: Result, floor_per_s: float) -> Outcome:
-    found = sorted({finding.anomaly for finding in result.findings if finding.verdict is Verdict.FAIL})
+    ranked = sorted(result.findings, key=lambda finding: finding.rank)
+    found = list(dict.fromkeys(finding.anomaly for finding in ranked if finding.verdict is Verdict.FAIL))
     seen = f"{result.verdict.label}{': ' + ', '.join(found) if found else ''}"
     ratio = result.stats.changes_per_s / floor_per_s
     verdict, said = result.verdict, seen

@@ -117,7 +117,7 @@ class Stages:
         assert self._shown is not None
         return dataclasses.replace(
             self._shown,
-            findings=tuple(sorted(self._findings.values(), key=lambda found: -found.verdict)),
+            findings=tuple(sorted(self._findings.values(), key=lambda found: found.rank)),
             stats=dataclasses.replace(self._stats, stages=self._count),
             interrupted=self._interrupted,
             plan=self._plan.to_json(),

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from stress.anomalies import Anomaly
 from stress.history.history import FileFacts, History
-from stress.history.record import NO_VERSION, Kind, Operation, Outcome, format_version
+from stress.history.record import NO_VERSION, Kind, Operation, Outcome
 from stress.result import Details, Evidence, Finding, Verdict, witness
 from stress.workload.payload import writers_in
 
@@ -27,27 +27,27 @@ _VERBS = {
 
 
 def moment(history: History, at: int) -> str:
-    """A time as milliseconds since the run began."""
-    return f"{(at - history.began) / 1e6:.3f} ms"
+    """A time, such as ``4.100 ms``: since the run began, or as the user of the history gave it."""
+    return history.names.moment(at)
 
 
 def span(history: History, op: Operation) -> str:
-    """From when to when an operation took, in milliseconds since the run began."""
-    return f"{(op.invoke - history.began) / 1e6:.3f}–{(op.ret - history.began) / 1e6:.3f} ms"
+    """From when to when an operation took; as `moment`."""
+    return history.names.span(op.invoke, op.ret)
 
 
-def who(op: Operation) -> str:
-    """``p3 (bash)``."""
-    return f"p{op.process} ({op.language.label})"
+def who(history: History, op: Operation) -> str:
+    """``p3 (bash)``, or the user's name of the process."""
+    return history.names.who(op)
 
 
 def did(history: History, op: Operation) -> str:
     """``p3 (bash) wrote p3.12 at 4.100–4.310 ms``, with what is known of how it ended."""
-    said = f"{who(op)} {_VERBS[op.kind]}"
+    said = f"{who(history, op)} {_VERBS[op.kind]}"
     if op.version != NO_VERSION:
-        said += f" {format_version(op.version)}"
+        said += f" {history.names.version(op.version)}"
     if op.kind is Kind.UPDATE and op.parent != NO_VERSION:
-        said += f" from {format_version(op.parent)}"
+        said += f" from {history.names.version(op.parent)}"
     ended = {Outcome.FAIL: ", which failed", Outcome.INFO: ", outcome unknown"}.get(op.outcome, "")
     return f"{said} at {span(history, op)}{ended}"
 

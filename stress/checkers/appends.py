@@ -29,7 +29,7 @@ from stress.checkers._words import counted, did, excerpt, finding, moment, parts
 from stress.checkers.registry import checker
 from stress.checkers.torn import Garbled, garbled
 from stress.history.history import FileFacts, History
-from stress.history.record import INITIAL, Format, Kind, Outcome, format_version
+from stress.history.record import INITIAL, Format, Kind, Outcome
 from stress.result import Details, Finding
 
 __all__ = ["appends"]
@@ -80,7 +80,7 @@ def _lost(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Findi
     if len(acknowledged) > 1:
         message += f" Of {counted(total, 'acknowledged append')}, {len(acknowledged):,} are not there."
     rivals = _rivals(log, lost)
-    detail: Details = (("expected", f"{format_version(op.version)} once in the log"), ("seen", "nothing of it"))
+    detail: Details = (("expected", f"{history.names.version(op.version)} once in the log"), ("seen", "nothing of it"))
     if len(rivals):
         rival = history.operation(int(log.rows[rivals[0]]))
         detail += (("meanwhile", f"{did(history, rival)}, and that is there"),)
@@ -108,13 +108,17 @@ def _doubled(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Fi
         places = (np.flatnonzero(log.tokens == version) + 1).tolist()
         said = ", ".join(f"{place:,}" for place in places[:4])
         message = (
-            f"{made}{_end(history, log)} the log held {format_version(version)} {len(places)} times: records {said}."
+            f"{made}{_end(history, log)} the log held {history.names.version(version)} {len(places)} times: "
+            f"records {said}."
         )
     else:
         look = strange.doubled[version]
         rows.append(look)
         op = history.operation(look)
-        message = f"{made}{who(op)} read the log at {span(history, op)} and saw {format_version(version)} in it twice."
+        message = (
+            f"{made}{who(history, op)} read the log at {span(history, op)} and saw "
+            f"{history.names.version(version)} in it twice."
+        )
     yield finding(history, "appends", DUPLICATE_APPEND, log.facts, message, rows, count=len(versions))
 
 
@@ -130,10 +134,10 @@ def _phantom(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Fi
     rows = log.rows[log.version == version][:1].tolist()
     look = strange.phantom.get(version, -1)
     if version in failed or version in nobodys:
-        where = f"{_end(history, log)} the log held {format_version(version)}"
+        where = f"{_end(history, log)} the log held {history.names.version(version)}"
     else:
         op = history.operation(look)
-        where = f"{who(op)} read the log at {span(history, op)} and saw {format_version(version)}"
+        where = f"{who(history, op)} read the log at {span(history, op)} and saw {history.names.version(version)}"
     if rows:
         message = f"{where}, but its append had failed for certain: {did(history, history.operation(rows[0]))}."
     else:
@@ -154,8 +158,11 @@ def _late(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Findi
         first, second = int(pairs.first[reordered[0]]), int(pairs.second[reordered[0]])
         two = history.operation(second)
         one = did(history, history.operation(first)) if first >= 0 else "The log held a record before the run"
-        name = format_version(history.operation(first).version) if first >= 0 else "it"
-        message = f"{one}; then {did(history, two)}; but in the log {name} stands behind {format_version(two.version)}."
+        name = history.names.version(history.operation(first).version) if first >= 0 else "it"
+        message = (
+            f"{one}; then {did(history, two)}; but in the log {name} stands behind "
+            f"{history.names.version(two.version)}."
+        )
         yield finding(
             history, "appends", REORDERED_APPEND, log.facts, message, [first, second], count=len(reordered)
         )  # fmt: skip
@@ -163,8 +170,9 @@ def _late(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Findi
     if len(future):
         look, append = (history.operation(int(rows[future[0]])) for rows in (pairs.first, pairs.second))
         message = (
-            f"{who(look)} read the log at {span(history, look)} and saw {format_version(append.version)}, before "
-            f"{who(append)} had begun to append it at {moment(history, append.invoke)}."
+            f"{who(history, look)} read the log at {span(history, look)} and saw "
+            f"{history.names.version(append.version)}, before "
+            f"{who(history, append)} had begun to append it at {moment(history, append.invoke)}."
         )
         rows = [pairs.first[future[0]], pairs.second[future[0]]]
         yield finding(history, "appends", FUTURE_READ, log.facts, message, rows, count=len(future))
@@ -183,10 +191,10 @@ def _stale(history: History, log: Log, strange: NonPrefixReads, firsts: Rows, lo
     if first < 0:
         had = "the record that was there before the run"
     elif (before := history.operation(first)).kind is Kind.APPEND:
-        had = f"{format_version(before.version)}, which had been acknowledged before: {did(history, before)}"
+        had = f"{history.names.version(before.version)}, which had been acknowledged before: {did(history, before)}"
     else:
-        had = f"records that {who(before)} had found there before, at {span(history, before)}"
-    message = f"{who(op)} read the log at {span(history, op)} and did not see {had}."
+        had = f"records that {who(history, before)} had found there before, at {span(history, before)}"
+    message = f"{who(history, op)} read the log at {span(history, op)} and did not see {had}."
     return finding(
         history, "appends", STALE_READ, log.facts, message, [row, first], count=len(looks) + len(strange.stale)
     )  # fmt: skip
@@ -197,7 +205,7 @@ def _crossed(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Fi
         return
     row, late, early = strange.crossed[0]
     op = history.operation(row)
-    names = [format_version(int(log.version[at])) if at >= 0 else "a record" for at in (late, early)]
+    names = [history.names.version(int(log.version[at])) if at >= 0 else "a record" for at in (late, early)]
     if early >= 0:
         saw = f"saw {names[1]} before {names[0]}, but {_end(history, log)} {names[0]} stood before {names[1]}"
     elif late >= 0:
@@ -205,7 +213,7 @@ def _crossed(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Fi
     else:
         saw = f"saw {counted(op.size, 'byte')} that are no beginning of what it held {_end(history, log)}"
     rows = [row, *(log.rows[at] for at in (late, early) if at >= 0)]
-    message = f"{who(op)} read the log at {span(history, op)} and {saw}."
+    message = f"{who(history, op)} read the log at {span(history, op)} and {saw}."
     yield finding(
         history, "appends", INCOMPATIBLE_ORDERS, log.facts, message, rows, count=len(strange.crossed)
     )  # fmt: skip

@@ -18,7 +18,7 @@ from stress.checkers.registry import checker
 from stress.checkers.torn import meanwhile
 from stress.history.history import FileFacts, History
 from stress.history.notes import BackupNote
-from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Outcome, format_version
+from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Outcome
 from stress.result import Details, Finding
 
 __all__ = ["backups"]
@@ -65,10 +65,10 @@ def _bad(history: History, index: int, facts: FileFacts, rows: Rows) -> Iterator
         path = op.note.path if isinstance(op.note, BackupNote) else ""
         if op.kind is Kind.BACKUP:
             name = f"the backup {path}" if path else "a backup"
-            message = f"{who(op)} made {name} at {span(history, op)}, and right after that it was "
+            message = f"{who(history, op)} made {name} at {span(history, op)}, and right after that it was "
         else:
             name = f"the newest backup, {path}," if path else "the newest backup"
-            message = f"{who(op)} read {name} at {span(history, op)}, and saw "
+            message = f"{who(history, op)} read {name} at {span(history, op)}, and saw "
         message += f"{diagnosis.what}."
         others = meanwhile(history, index, row, at_most=3)
         yield finding(
@@ -86,7 +86,10 @@ def _bad(history: History, index: int, facts: FileFacts, rows: Rows) -> Iterator
     assert past.tell is not None
     row, why, others = past.tell()
     op = history.operation(row)
-    message = f"{who(op)} made a backup at {span(history, op)} that holds {format_version(op.version)}: {why}."
+    message = (
+        f"{who(history, op)} made a backup at {span(history, op)} that holds {history.names.version(op.version)}: "
+        f"{why}."
+    )
     yield finding(history, "backups", BAD_BACKUP, facts, message, [row, *others], count=count)
 
 
@@ -130,7 +133,7 @@ def _why_late(history: History, reads: ReadAnalysis, read: int) -> tuple[str, li
     if reads.stale_mutual[read] or new < 0:
         return "other versions had been seen in between", [write]
     proof = history.operation(reads.first_observation(new))
-    why = f"{format_version(int(made.version[new]))} was in its place by {moment(history, proof.ret)} already"
+    why = f"{history.names.version(int(made.version[new]))} was in its place by {moment(history, proof.ret)} already"
     return f"{why} ({did(history, proof)})", [reads.first_observation(new), reads.row_of(new), write]
 
 
@@ -176,26 +179,31 @@ def _lost(history: History, facts: FileFacts, rows: Rows, paths: list[str], dige
         other, op = (history.operation(row) for row in witness)
         path = paths[int(np.searchsorted(rows, witness[1]))]
         message = (
-            f"{who(other)} made the backup {path} at {span(history, other)}, and {who(op)} made one of the same "
+            f"{who(history, other)} made the backup {path} at {span(history, other)}, and {who(history, op)} "
+            f"made one of the same "
             f"name at {span(history, op)}: the second has overwritten the first."
         )
-        held = (f"{format_version(each.version)} right after {who(each)} had made it" for each in (other, op))
+        held = (
+            f"{history.names.version(each.version)} right after {who(history, each)} had made it"
+            for each in (other, op)
+        )
         detail = tuple(("it held", words) for words in held)
     else:
         witness = (found.nothing or found.changed)[:1]
         op = history.operation(witness[0])
         path = paths[int(np.searchsorted(rows, witness[0]))]
-        made = f"{who(op)} made the backup {path} at {span(history, op)}"
+        made = f"{who(history, op)} made the backup {path} at {span(history, op)}"
         kept = history.backups.get(path)
         if found.nothing:
             message = (
-                f"{who(op)} made a backup at {span(history, op)}, but right after that there was no {path or 'file'}."
+                f"{who(history, op)} made a backup at {span(history, op)}, but right after that there was no "
+                f"{path or 'file'}."
             )
         elif kept is None:
             message = f"{made} and it was acknowledged, but when all had ended it was not there."
         else:
             message = (
-                f"{made}, and it held {format_version(op.version)}; when all had ended it held other bytes "
-                f"({format_version(kept[0])})."
+                f"{made}, and it held {history.names.version(op.version)}; when all had ended it held other bytes "
+                f"({history.names.version(kept[0])})."
             )
     yield finding(history, "backups", LOST_BACKUP, facts, message, witness, detail, count)

@@ -38,8 +38,9 @@ def locks(history: History) -> Iterable[Finding]:
         one, two = history.operation(first), history.operation(second)
         both = min(one.held_to, two.held_to) - two.held_from
         message = (
-            f"{who(one)} held the lock from {moment(history, one.held_from)} to {moment(history, one.held_to)}, and "
-            f"{who(two)} got it at {moment(history, two.held_from)}: for {both / 1e6:.3f} ms both held it."
+            f"{who(history, one)} held the lock from {moment(history, one.held_from)} to "
+            f"{moment(history, one.held_to)}, and "
+            f"{who(history, two)} got it at {moment(history, two.held_from)}: for {both / 1e6:.3f} ms both held it."
         )
         detail = (("expected", "one holder at a time"), ("seen", f"two at {moment(history, two.held_from)}"))
         yield finding(

@@ -83,11 +83,14 @@ def _restore(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
     for row in rows[other & since].tolist():
         op = history.operation(row)
         if op.kind is Kind.RECOVER:
-            said = f"{who(op)} recovered the file at {span(history, op)}, was told that it was done, and then saw"
+            said = (
+                f"{who(history, op)} recovered the file at {span(history, op)}, was told that it was done, and then saw"
+            )
         else:
             recovered = history.operation(first)
             said = (
-                f"{who(recovered)} had recovered the file by {moment(history, recovered.ret)}, but {who(op)} read it "
+                f"{who(history, recovered)} had recovered the file by {moment(history, recovered.ret)}, but "
+                f"{who(history, op)} read it "
                 f"at {span(history, op)} and saw"
             )
         yield f"{said} {_saw(op)} in place of {format_version(facts.recovered)}.", [row, first]
@@ -117,7 +120,8 @@ def _refused(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
             continue
         why = f" ({said.splitlines()[0][:200]})" if (said := words_of(op.note)) else ""
         yield (
-            f"{who(op)} was to recover the file at {span(history, op)} and could not{why}, although a valid backup of "
+            f"{who(history, op)} was to recover the file at {span(history, op)} and could not{why}, although "
+            f"a valid backup of "
             f"{format_version(facts.recovered)} lies beside it; nobody else recovered it either.",
             [row],
         )
@@ -129,7 +133,8 @@ def _keep(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
     for row in rows[other].tolist():
         op = history.operation(row)
         yield (
-            f"The file was valid and was to be left alone, but {who(op)} saw {_saw(op)} at {span(history, op)}.",
+            f"The file was valid and was to be left alone, but {who(history, op)} saw {_saw(op)} at "
+            f"{span(history, op)}.",
             [row],
         )
     written = history.ops["version"][history.rows(index, Kind.WRITE, Kind.UPDATE)].tolist()
@@ -142,7 +147,7 @@ def _refuse(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
     ops = history.ops
     for row in history.rows(index, Kind.RECOVER, outcome=Outcome.OK).tolist():
         op = history.operation(row)
-        said = f"{who(op)} recovered the file at {span(history, op)} and was told that it was done"
+        said = f"{who(history, op)} recovered the file at {span(history, op)} and was told that it was done"
         yield f"{said}, but there is nothing valid to recover it from; then it held {_saw(op)}.", [row]
     rows, other = _reads(history, index, (ABSENT, GARBAGE, facts.initial))
     for row in rows[other & (ops["kind"][rows] != Kind.RECOVER)].tolist():

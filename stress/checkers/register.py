@@ -17,7 +17,7 @@ from stress.checkers._register.read_analysis import ReadAnalysis, analyse_reads
 from stress.checkers._words import did, finding, moment, span, who
 from stress.checkers.registry import checker
 from stress.history.history import History
-from stress.history.record import ABSENT, NO_VERSION, Outcome, format_version
+from stress.history.record import ABSENT, NO_VERSION, Outcome
 from stress.result import Finding
 
 __all__ = ["register"]
@@ -56,10 +56,10 @@ def _stale(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
     else:
         new, why = _other(reads, old, int(made.read_invoke[read])), "had been seen after it"
     op, proof = history.operation(row), history.operation(reads.first_observation(new))
-    saw = "no file, as at the start" if op.version == ABSENT else format_version(op.version)
-    newer = format_version(int(made.version[new]))
+    saw = history.names.seen(op.version) + (", as at the start" if op.version == ABSENT else "")
+    newer = history.names.version(int(made.version[new]))
     message = (
-        f"{who(op)} read {saw} at {span(history, op)}, but {newer}, which {why}, was in its place by "
+        f"{who(history, op)} read {saw} at {span(history, op)}, but {newer}, which {why}, was in its place by "
         f"{moment(history, proof.ret)}: {did(history, proof)}."
     )
     rows = [row, reads.first_observation(new), made.rows[new], made.rows[old], reads.first_observation(old)]
@@ -88,12 +88,12 @@ def _lost(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
     chosen = acknowledged if len(acknowledged) else newer
     last = int(chosen[np.argmax(made.invoke[chosen])])
     op = history.operation(int(made.rows[last]))
-    name = format_version(int(made.version[old]))
+    name = history.names.version(int(made.version[old]))
     left = "there was no file" if made.version[old] == ABSENT else f"the file held {name}"
     since = "as before the run" if old == 0 else f"which was there by {moment(history, int(reads.f[old]))} already"
     known = "and it was acknowledged" if op.outcome is Outcome.OK else "and it was seen"
     message = f"{did(history, op)} {known}, but when all had ended {left}, {since}."
-    detail = (("expected", f"{format_version(op.version)} or a newer version"), ("seen", left))
+    detail = (("expected", f"{history.names.version(op.version)} or a newer version"), ("seen", left))
     rows = [made.rows[last], made.rows[old], reads.first_observation(old), reads.last_observation(last)]
     yield finding(history, "register", LOST_WRITE, made.facts, message, reads.proven(history, rows), detail, len(newer))
 
@@ -107,7 +107,8 @@ def _early(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
     row, write = int(made.read_rows[read]), int(made.rows[made.read_of[read]])
     op, writing = history.operation(row), history.operation(write)
     message = (
-        f"{who(op)} read {format_version(op.version)} at {span(history, op)}, before {who(writing)} had begun to write "
+        f"{who(history, op)} read {history.names.version(op.version)} at {span(history, op)}, before "
+        f"{who(history, writing)} had begun to write "
         f"it at {moment(history, writing.invoke)}."
     )
     shown = reads.proven(history, [row, write])
@@ -126,7 +127,7 @@ def _aborted(history: History, made: Clusters, index: int) -> Iterator[Finding]:
         said, rows = did(history, op), [row, *failed]
     else:
         failed = rows = _failed(history, index, made.final_state)
-        said = f"When all had ended the file held {format_version(made.final_state)}"
+        said = f"When all had ended the file held {history.names.version(made.final_state)}"
     message = f"{said}, but that write had failed for certain: {did(history, history.operation(failed[0]))}."
     count = len(made.aborted) + ends
     yield finding(history, "register", ABORTED_READ, made.facts, message, rows, count=count)
@@ -145,7 +146,7 @@ def _phantom(history: History, made: Clusters, index: int) -> Iterator[Finding]:
         op = history.operation(int(reads[0]))
         said = f"{did(history, op)}: a whole document"
     elif ends:
-        said = f"When all had ended the file held {format_version(made.final_state)}: a whole document"
+        said = f"When all had ended the file held {history.names.version(made.final_state)}: a whole document"
     else:
         return
     message = f"{said}, but of a version that nobody wrote to this file in this run."

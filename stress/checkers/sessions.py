@@ -20,7 +20,6 @@ from stress.checkers._register.clusters import FIRST, Clusters, clusters_of
 from stress.checkers._words import finding, span, who
 from stress.checkers.registry import checker
 from stress.history.history import History
-from stress.history.record import ABSENT, format_version
 from stress.result import Finding
 
 __all__ = ["sessions"]
@@ -89,7 +88,7 @@ def _told(
     made = known.made
     old, new = int(known.cluster[late]), int(known.cluster[before])
     op, earlier = history.operation(int(known.rows[late])), history.operation(int(known.rows[before]))
-    names = ["no file" if version == ABSENT else format_version(version) for version in (op.version, earlier.version)]
+    names = [history.names.seen(version) for version in (op.version, earlier.version)]
     if not timed:
         why = f"which {names[1]} was made from"
     elif old == 0:
@@ -97,7 +96,8 @@ def _told(
     else:
         why = f"whose write had returned before that of {names[1]} began"
     message = (
-        f"{who(op)} {'wrote' if known.own[before] else 'read'} {names[1]} at {span(history, earlier)}, and then read "
+        f"{who(history, op)} {'wrote' if known.own[before] else 'read'} {names[1]} at "
+        f"{span(history, earlier)}, and then read "
         f"the older {names[0]} at {span(history, op)}, {why}."
     )
     detail = (("expected", f"{names[1]} or a newer version"), ("seen", names[0]))

@@ -78,7 +78,7 @@ def _shown(
     diagnosis, row = min(those, key=lambda each: (each[0].rank, each[1]))
     op = history.operation(row)
     said = "had its document read" if isinstance(op.note, ReturnedDocument) else "read the file"
-    message = f"{who(op)} {said} at {span(history, op)} and saw {diagnosis.what}."
+    message = f"{who(history, op)} {said} at {span(history, op)} and saw {diagnosis.what}."
     detail = diagnosis.details()
     noted = words_of(op.note)
     if noted and noted not in message:
@@ -141,7 +141,7 @@ def _missing(history: History, index: int, facts: FileFacts, defaults: list[int]
     if len(rows):
         op = history.operation(int(rows[0]))
         how = "no file" if op.kind is Kind.OBSERVE else "no document: there was no file, or its reader fell back"
-        message = f"{who(op)} read the file at {span(history, op)} and found {how}, although {had}."
+        message = f"{who(history, op)} read the file at {span(history, op)} and found {how}, although {had}."
         detail = (("left so", "when all had ended there was no file"),) if gone else ()
         witness = [int(rows[0]), first, *meanwhile(history, index, int(rows[0]))]
         yield finding(history, "torn", MISSING_READ, facts, message, witness, detail, len(rows))
@@ -159,7 +159,8 @@ def _invented(history: History, index: int, facts: FileFacts) -> Iterator[Findin
     if len(rows):
         op = history.operation(int(rows[0]))
         message = (
-            f"{who(op)} read the file at {span(history, op)} and got the document {format_version(op.version)}, but "
+            f"{who(history, op)} read the file at {span(history, op)} and got the document "
+            f"{format_version(op.version)}, but "
             "the file never held one."
         )
         yield finding(history, "torn", GARBAGE_READ, facts, message, rows[:1], count=len(rows))
@@ -190,7 +191,7 @@ class Garbled:
         heads = [match for match in content[self.at : self.at + 80].split(b" ")[1:2] if match[:1] == b"p"]
         names = [*(head.decode("latin-1") for head in heads), *named]
         self.rows = [self.row, *_writes(history, index, list(dict.fromkeys(names))[:4])]
-        self.message = f"{who(self.op)} read the log at {span(history, self.op)} and saw {self.what}."
+        self.message = f"{who(history, self.op)} read the log at {span(history, self.op)} and saw {self.what}."
 
 
 def garbled(history: History, index: int) -> Rows:

@@ -22,7 +22,7 @@ from stress.checkers._register.read_analysis import ReadAnalysis, analyse_reads
 from stress.checkers._words import counted, did, finding, moment, span, who
 from stress.checkers.registry import checker
 from stress.history.history import History
-from stress.history.record import ABSENT, GARBAGE, Kind, format_version
+from stress.history.record import ABSENT, GARBAGE, Kind
 from stress.result import Details, Finding
 
 __all__ = ["updates"]
@@ -119,10 +119,12 @@ def _one_parent(history: History, reads: ReadAnalysis) -> _Case | None:
     best = pairs[np.lexsort((made.ret[order[pairs + 1]], unsure))[0]]
     one, two = int(order[best]), int(order[best + 1])
     first, second = history.operation(int(made.rows[one])), history.operation(int(made.rows[two]))
-    parent = format_version(int(made.parent_version[one]))
+    parent = history.names.version(int(made.parent_version[one]))
     message = (
-        f"{who(first)} updated {parent} to {format_version(first.version)} at {span(history, first)}, and "
-        f"{who(second)} updated the same {parent} to {format_version(second.version)} at {span(history, second)}: "
+        f"{who(history, first)} updated {parent} to {history.names.version(first.version)} at "
+        f"{span(history, first)}, and "
+        f"{who(history, second)} updated the same {parent} to {history.names.version(second.version)} at "
+        f"{span(history, second)}: "
         "neither saw the other's change, so the one that was written last destroyed the other."
     )
     detail = (("expected", "the second update to start from the first"), ("seen", f"both started from {parent}"))
@@ -145,10 +147,11 @@ def _nothing(history: History, reads: ReadAnalysis, from_nothing: Ints) -> _Case
         there = history.operation(int(made.rows[last]))
         had = f"{did(history, there)} and it was acknowledged"
     else:
-        had = f"the file had held {format_version(made.facts.initial)} since before the run"
+        had = f"the file had held {history.names.version(made.facts.initial)} since before the run"
     message = (
-        f"{who(op)} started an update from nothing at {span(history, op)}: it found {what}, although {had}. What the "
-        f"document held is lost in {format_version(op.version)}."
+        f"{who(history, op)} started an update from nothing at {span(history, op)}: it found {what}, although "
+        f"{had}. What the "
+        f"document held is lost in {history.names.version(op.version)}."
     )
     return _Case(len(from_nothing), message, [made.rows[update], made.rows[last]], (("seen", what),))
 
@@ -158,30 +161,31 @@ def _between(history: History, reads: ReadAnalysis, found: Interleaving | None) 
     if found is None:
         return None
     made = reads.made
-    lost = format_version(int(made.version[found.lost]))
+    lost = history.names.version(int(made.version[found.lost]))
     rows = [reads.row_of(found.lost), reads.last_observation(found.lost), reads.first_observation(found.lost)]
     rows += [reads.first_observation(found.first), reads.last_observation(found.last)]
     if found.update < 0:
         first, last = found.sides[::2], found.sides[1::2]
         rows = [reads.first_observation(side) for side in first] + [reads.last_observation(side) for side in last]
         rows += [reads.row_of(side) for side in found.sides]
-        other = format_version(int(made.version[found.first]))
+        other = history.names.version(int(made.version[found.first]))
         message = (
             f"The updates that led to {lost} and those that led to {other} overwrote each other: each was there before "
             "the other was made, and neither was made from the other."
         )
         return _Case(found.count, message, rows)
     op = history.operation(reads.row_of(found.update))
-    parent = format_version(int(made.parent_version[found.update]))
+    parent = history.names.version(int(made.parent_version[found.update]))
     message = (
-        f"{who(op)} updated {parent} to {format_version(op.version)} at {span(history, op)} and overwrote {lost}, "
+        f"{who(history, op)} updated {parent} to {history.names.version(op.version)} at {span(history, op)} "
+        f"and overwrote {lost}, "
         f"which it had not seen: {_sight(history, reads.row_of(found.lost))}, after "
         f"{_sight(history, reads.first_observation(found.first))}, and it was there before "
         f"{_sight(history, reads.last_observation(found.last))}."
     )
     detail = (
-        ("expected", f"{format_version(op.version)} made from {lost} or something newer"),
-        ("seen", f"{format_version(op.version)} made from {parent}"),
+        ("expected", f"{history.names.version(op.version)} made from {lost} or something newer"),
+        ("seen", f"{history.names.version(op.version)} made from {parent}"),
     )
     return _Case(found.count, message, [reads.row_of(found.update), *rows], detail)
 
@@ -201,11 +205,11 @@ def _gone(history: History, reads: ReadAnalysis) -> _Case | None:
     chosen = acknowledged if len(acknowledged) else newer
     update = int(chosen[np.argmax(made.invoke[chosen])])
     op = history.operation(int(made.rows[update]))
-    left = format_version(int(made.version[last]))
+    left = history.names.version(int(made.version[last]))
     message = (
         f"{did(history, op)}, but when all had ended the file held {left}, which was there before: the update is gone."
     )
-    detail = (("expected", f"{format_version(op.version)} or what was made of it"), ("seen", left))
+    detail = (("expected", f"{history.names.version(op.version)} or what was made of it"), ("seen", left))
     return _Case(len(newer), message, [made.rows[update], made.rows[last], reads.last_observation(update)], detail)
 
 
@@ -215,7 +219,8 @@ def _torn(history: History, reads: ReadAnalysis, torn: Ints) -> Iterator[Finding
         update = int(torn[np.argmin(made.invoke[torn])])
         op = history.operation(int(made.rows[update]))
         message = (
-            f"{who(op)} started an update at {span(history, op)} and found something that is no document: a part of a "
+            f"{who(history, op)} started an update at {span(history, op)} and found something that is no "
+            f"document: a part of a "
             "write that was under way."
         )
         shown = reads.proven(history, [made.rows[update]])
@@ -232,7 +237,8 @@ def _future(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
     heir = int(reads.child[at]) if not reads.chains.cyclic[at] else int(made.parent[at])
     writing, proof = history.operation(int(made.rows[at])), history.operation(reads.first_observation(heir))
     message = (
-        f"{did(history, writing)}; but {format_version(int(made.version[heir]))}, which comes from it, was there by "
+        f"{did(history, writing)}; but {history.names.version(int(made.version[heir]))}, which comes from it, "
+        f"was there by "
         f"{moment(history, proof.ret)} already ({did(history, proof)})."
     )
     rows = [made.rows[at], made.rows[heir], reads.first_observation(heir)]
@@ -254,7 +260,7 @@ def _strange(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
         op = history.operation(row)
         rows, ops = history.rows(history.files.index(made.facts)), history.ops
         written = rows[ops["version"][rows] == parent][:1]
-        start = f"{who(op)} updated {format_version(parent)}, {why},"
-        message = f"{start} to {format_version(op.version)} at {span(history, op)}."
+        start = f"{who(history, op)} updated {history.names.version(parent)}, {why},"
+        message = f"{start} to {history.names.version(op.version)} at {span(history, op)}."
         shown = reads.proven(history, [row, *written])
         yield finding(history, "updates", anomaly, made.facts, message, shown, count=len(wrong))

@@ -16,6 +16,7 @@ Examples:
   stress report .stress/20260131-120000-naive-1a2b3c
   stress report .stress/20260131-120000-naive-1a2b3c --report trace=trace.json
   stress report .stress/20260131-120000-naive-1a2b3c --report html=page.html,junit=report.xml
+  stress report mine.jsonl
 
 \b
 Exit codes: 0 the reports were written, whatever the verdict; 2 usage; 4 if the run
@@ -29,16 +30,19 @@ can't be read or a report can't be written. `stress check` gives the verdict's.
 def command(run: str, report: tuple[str, ...]) -> int:
     """Write reports of a run that is over, without running anything, and print where they are.
 
-    RUN: a run directory, as `stress run` leaves them in .stress (its --runs). Without --report it gets a report.html:
-    one page that opens without a network.
+    RUN: a run directory, as `stress run` leaves them in .stress (its --runs); or a history that you have recorded
+    yourself, a file whose name ends in .jsonl. Without --report it gets a page that opens without a network:
+    report.html in the run directory, or NAME.html beside NAME.jsonl.
     """
-    check_run(run)
-    wanted = destinations(report or [f"html={Path(run, 'report.html')}"])
+    theirs = run.endswith(".jsonl")
+    if not theirs:
+        check_run(run)
+    wanted = destinations(report or [f"html={Path(run).with_suffix('.html') if theirs else Path(run, 'report.html')}"])
     from stress import engine
     from stress.workload import catalog
 
     catalog.load()  # the reports tell what each is judged by
-    failed = write_all(engine.check(run), wanted)
+    failed = write_all(engine.check_history(run) if theirs else engine.check(run), wanted)
     if failed:
         raise failed
     for destination in wanted:

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stress.anomalies import LOST_UPDATE, TORN_READ, Anomaly
+from stress.anomalies import LOCK_OVERLAP, LOST_UPDATE, MISSING_READ, TORN_READ, Anomaly
 from stress.history.history import Columns, FileFacts
 from stress.history.journal import read_more_rows
-from stress.history.record import GARBAGE, Kind, Language, Outcome
+from stress.history.record import ABSENT, GARBAGE, Kind, Language, Outcome
 from stress.latency import BUCKETS, buckets_of
 from stress.stats import KindStats
 
@@ -67,6 +67,11 @@ class JournalFollower:
     def __init__(self, run: Path, files: tuple[FileFacts, ...]) -> None:
         self._folder = run / "journal"
         self._torn = np.array(["torn" in facts.checkers for facts in files])
+        self._there = np.array(
+            ["torn" in facts.checkers and facts.recovery is None and facts.initial >= 0 for facts in files]
+        )
+        self._locked = np.array(["locks" in facts.checkers for facts in files])
+        self._held: dict[int, tuple[int, int, int]] = {}  # file → ns from, to, and the process that held its lock
         self._fds: dict[str, tuple[int, int]] = {}  # name → descriptor, rows taken
         # By kind and language.
         self._spans = np.zeros((_KINDS * _LANGUAGES, BUCKETS), np.int64)
@@ -129,11 +134,27 @@ class JournalFollower:
         kinds = rows["kind"]
         looks = acknowledged & ((kinds == Kind.READ) | (kinds == Kind.OBSERVE)) & (rows["version"] == GARBAGE)
         self._count(TORN_READ, int(self._torn[rows["file"][looks]].sum()))
+        gone = acknowledged & ((kinds == Kind.READ) | (kinds == Kind.OBSERVE)) & (rows["version"] == ABSENT)
+        self._count(MISSING_READ, int(self._there[rows["file"][gone]].sum()))
+        self._count_overlaps(rows[(rows["held_from"] > 0) & self._locked[rows["file"]]])
         updates = rows[acknowledged & (kinds == Kind.UPDATE) & (rows["parent"] >= 0)]
         for parent in zip(updates["file"].tolist(), updates["parent"].tolist(), strict=True):
             if parent in self._parents:
                 self._count(LOST_UPDATE, 1)
             self._parents.add(parent)
+
+    def _count_overlaps(self, held: Columns) -> None:
+        """Count intervals of a file's lock that meet the one that reaches furthest so far: each is a true overlap;
+        some are not counted where the journals come in late.
+        """
+        for row in np.argsort(held["held_from"], kind="stable").tolist():
+            file, process = int(held["file"][row]), int(held["process"][row])
+            start, stop = int(held["held_from"][row]), int(held["held_to"][row])
+            since, until, holder = self._held.get(file, (stop, 0, process))
+            if holder != process and start < until and since < stop:
+                self._count(LOCK_OVERLAP, 1)
+            if stop > until:
+                self._held[file] = start, stop, process
 
     def _count(self, anomaly: Anomaly, more: int) -> None:
         if more:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from stress.history.naming import Naming
 from stress.history.notes import Note
 from stress.history.record import (
     INITIAL,
@@ -116,8 +117,15 @@ class History:
     """ns that one operation may take; past that it hangs. 0: no limit."""
     required: tuple[frozenset[Kind], ...] = ()
     """For each of ``scenarios``: the kinds of operation without which it has proved nothing."""
+    given: Naming | None = None
+    """What its processes, versions and times are called where that is not ours to say: in a history from elsewhere."""
     notes: Callable[[int, int, int], Note | None] = lambda process, at, size: None
     """(process, offset, size) → the note that is there."""
+
+    @property
+    def names(self) -> Naming:
+        """What its processes, versions and times are called."""
+        return self.given or Naming(self.began)
 
     def note(self, row: int) -> Note | None:
         """What was noted with row ``row``."""
@@ -198,6 +206,7 @@ class History:
         ended: int = 0,
         limit: int = 0,
         required: Sequence[frozenset[Kind]] = (),
+        given: Naming | None = None,
     ) -> History:
         """A history written by hand: what tests and golden data use. ``seq`` 0 is numbered per process."""
         ops, notes = columns_of(operations)
@@ -213,6 +222,7 @@ class History:
             ended=ended,
             limit=limit,
             required=tuple(required),
+            given=given,
             notes=lambda process, at, size: notes[at],
         )
 

@@ -32,13 +32,15 @@ Source: https://github.com/jepsen-io/jepsen, on histories.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
 from stress.history.history import FileFacts, FinalFile, History
-from stress.history.record import ABSENT, NO_VERSION, Kind, Operation, Outcome, version_of
+from stress.history.naming import Naming
+from stress.history.record import ABSENT, NO_VERSION, Kind, Language, Operation, Outcome, version_of
 
 __all__ = ["HistoryError", "read_history"]
 
@@ -79,6 +81,7 @@ class _Line:
     start: int
     end: int
     outcome: Outcome
+    unit: str
 
 
 @dataclass
@@ -100,6 +103,7 @@ def read_history(path: str) -> History:
     versions: dict[tuple[int, str], tuple[int, int]] = {}  # (file, value) → version, line
     seqs: dict[int, int] = {}
     operations: list[Operation] = []
+    called = {ABSENT: "null"}
     for line in lines:
         process, file = processes.of(line.process) + 1, files.of(line.file)
         seqs[process] = seqs.get(process, 0) + 1
@@ -112,10 +116,19 @@ def read_history(path: str) -> History:
                 why = f"writes {_shown(line.version)} to {_shown(line.file)}{again}; give each write a value of its own"
                 raise HistoryError(line.number, why)
             versions[key] = version, line.number
+            called[version] = _called(line.version)
         end = last + 1 if line.outcome is Outcome.INFO else line.end
         operations.append(
             Operation(
-                process, line.kind, file, version, invoke=line.start, ret=end, outcome=line.outcome, seq=seqs[process]
+                process,
+                line.kind,
+                file,
+                version,
+                invoke=line.start,
+                ret=end,
+                outcome=line.outcome,
+                seq=seqs[process],
+                language=Language.UNKNOWN,
             )
         )
 
@@ -123,7 +136,9 @@ def read_history(path: str) -> History:
         if value is None:
             return ABSENT
         known = versions.get((file, _text(value)))
-        return known[0] if known else version_of(_STRANGERS + strangers.of([file, value]), 1)
+        version = known[0] if known else version_of(_STRANGERS + strangers.of([file, value]), 1)
+        called[version] = _called(value)
+        return version
 
     for at, (line, op) in enumerate(zip(lines, operations, strict=True)):  # now all that was written is known
         if op.kind is Kind.READ:
@@ -133,13 +148,32 @@ def read_history(path: str) -> History:
     names = [json.loads(name) for name in files.numbers]
     return History.of(
         operations,
-        [FileFacts(str(name), "history", initial=ABSENT, checkers=_CHECKERS) for name in names],
-        scenarios=["history"],
+        [FileFacts(_called(name), "", initial=ABSENT, checkers=_CHECKERS) for name in names],
+        scenarios=[""],
         final=[FinalFile(exists=True) for _ in names],  # it is over, and nobody looked: what is phantom stays so
         required=[frozenset({Kind.READ})],
         began=min((op.invoke for op in operations), default=0),
         ended=last,
+        given=Naming(
+            unit=_finest(lines),
+            processes={at + 1: json.loads(name) for name, at in processes.numbers.items()},
+            versions=called,
+            last=last,
+        ),
     )
+
+
+def _called(value: Json) -> str:
+    """A value as its user knows it: text without quotes, unless it could be taken for another value."""
+    if isinstance(value, str) and value.isprintable() and not re.match(r"[-\d\[{\"\s]|(null|true|false)?$", value):
+        return value
+    return _shown(value)
+
+
+def _finest(lines: list[_Line]) -> str:
+    """The unit in which all times can be told as they were given."""
+    used = {line.unit for line in lines}
+    return next((unit for unit in reversed(_UNITS_NS) if unit in used), "s")
 
 
 def _refuse_overlaps(lines: list[_Line]) -> None:
@@ -249,7 +283,7 @@ def _own(number: int, plain: Mapping[str, Json]) -> _Line:
         raise HistoryError(number, f"ends at {_shown(plain['end'])}, before its start at {_shown(plain['start'])}")
     return _Line(
         number, _process(number, plain), _KINDS[str(does)], plain.get("file", "register"), plain.get("version"),
-        plain.get("from", _Unknown()), start, end, _OUTCOMES[str(outcome)],
+        plain.get("from", _Unknown()), start, end, _OUTCOMES[str(outcome)], str(unit),
     )  # fmt: skip
 
 
@@ -268,7 +302,7 @@ def _event(number: int, plain: Mapping[str, Json]) -> _Line | None:
         raise HistoryError(number, f"f is {_shown(f)}; there are read, write and cas")
     outcome = _OUTCOMES.get(str(plain["type"]), Outcome.OPEN)
     file = plain.get("key", "register")
-    return _Line(number, process, _KINDS[str(f)], file, plain.get("value"), _Unknown(), time, time, outcome)
+    return _Line(number, process, _KINDS[str(f)], file, plain.get("value"), _Unknown(), time, time, outcome, "ns")
 
 
 def _completed(invoked: _Line, completed: _Line) -> _Line:

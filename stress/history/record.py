@@ -69,8 +69,11 @@ class Outcome(IntEnum):
 
 
 class Language(IntEnum):
-    """What a worker is written in. ``COMMAND`` is a command line for each operation."""
+    """What a worker is written in. ``COMMAND`` is a command line for each operation; ``UNKNOWN``, without a label, is
+    what did an operation of a history from elsewhere.
+    """
 
+    UNKNOWN = 0
     PYTHON = 1
     BASH = 2
     COMMAND = 3
@@ -78,7 +81,7 @@ class Language(IntEnum):
     @property
     def label(self) -> str:
         """The name used in reports and in ``--mix``."""
-        return self.name.lower()
+        return self.name.lower() if self else ""
 
 
 class WorkerRole(StrEnum):

@@ -9,9 +9,10 @@ from xml.etree import ElementTree
 
 from stress.campaigns.gate import GateResult, Outcome
 from stress.reporters.aligned import aligned
+from stress.reporters.groups import told
 from stress.reporters.json import as_plain
 from stress.reporters.markdown import as_markdown
-from stress.reporters.witness import finding_lines
+from stress.reporters.witness import told_lines
 from stress.reporters.words import one_line, verdict_line
 from stress.result import Verdict
 
@@ -125,8 +126,8 @@ def _evidence(outcome: Outcome) -> str:
     result = outcome.result
     if result is None:
         return outcome.said
-    findings = ["\n".join(finding_lines(finding, result.began)) for finding in result.findings]
-    return "\n\n".join([outcome.said, verdict_line(result), *findings])
+    found = ["\n".join(told_lines(each, result.names)) for each in told(result.findings)]
+    return "\n\n".join([outcome.said, *found, verdict_line(result)])
 
 
 def _safe(text: str) -> str:

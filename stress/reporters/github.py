@@ -5,9 +5,10 @@ The form and its escapes are those of GitHub's "Workflow commands for GitHub Act
 
 from __future__ import annotations
 
-from stress.reporters.witness import finding_headline
+from stress.reporters.groups import Group, told
+from stress.reporters.witness import headline
 from stress.reporters.words import again, one_line
-from stress.result import Finding, Result, Verdict
+from stress.result import Result, Verdict
 
 __all__ = ["ANNOTATIONS_MAX", "workflow_commands"]
 
@@ -20,16 +21,19 @@ def workflow_commands(result: Result) -> list[str]:
     """Lines for standard output: errors for violations, warnings for doubts, no more of either than are shown."""
     lines: list[str] = []
     for verdict, command in ((Verdict.FAIL, "error"), (Verdict.UNKNOWN, "warning")):
-        those = [finding for finding in result.findings if finding.verdict is verdict]
-        lines += [_annotation(command, finding, again(result)) for finding in those[:ANNOTATIONS_MAX]]
+        all_ = told(finding for finding in result.findings if finding.verdict is verdict)
+        groups = [*(each.first for each in all_), *(group for each in all_ for group in each.others)]
+        lines += [_annotation(command, group, again(result)) for group in groups[:ANNOTATIONS_MAX]]
     return lines
 
 
-def _annotation(command: str, finding: Finding, shows_again: str | None) -> str:
-    message = one_line(finding.message)[:_MESSAGE_SHOWN]
+def _annotation(command: str, group: Group, shows_again: str | None) -> str:
+    message = one_line(group.best.message)[:_MESSAGE_SHOWN]
+    if group.anomaly.cause:
+        message += f"\nUsual cause: {group.anomaly.cause}."
     if shows_again:
         message += f"\nShow it again: {one_line(shows_again)}"
-    return f"::{command} title={_property(finding_headline(finding))}::{_data(message)}"
+    return f"::{command} title={_property(headline(group))}::{_data(message)}"
 
 
 def _data(text: str) -> str:

@@ -34,8 +34,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from stress.history.naming import Naming
 from stress.history.notes import data_of, to_plain
-from stress.history.record import NO_VERSION, Operation, format_version
+from stress.history.record import Operation
 from stress.reporters.registry import reporter
 from stress.reporters.words import escape_bytes, verdict_line
 from stress.result import Evidence, Finding, Result
@@ -60,7 +61,7 @@ def as_plain(result: Result) -> dict[str, Any]:
         "exit_code": result.exit_code,
         "interrupted": result.interrupted,
         "message": verdict_line(result),
-        "findings": [_finding(finding, result.began) for finding in result.findings],
+        "findings": [_finding(finding, result) for finding in result.findings],
         "operations": result.operations,
         "stats": result.stats.to_plain(),
         "checkers": {scenario: sorted(names) for scenario, names in result.checkers.items()},
@@ -70,7 +71,7 @@ def as_plain(result: Result) -> dict[str, Any]:
     }
 
 
-def _finding(finding: Finding, began: int) -> dict[str, object]:
+def _finding(finding: Finding, result: Result) -> dict[str, object]:
     return {
         "anomaly": finding.anomaly,
         "checker": finding.checker,
@@ -80,17 +81,18 @@ def _finding(finding: Finding, began: int) -> dict[str, object]:
         "count": finding.count,
         "message": finding.message,
         "detail": [{"label": label, "text": text} for label, text in finding.detail],
-        "evidence": None if finding.evidence is None else _evidence(finding.evidence),
-        "witness": [_operation(op, finding.file, began) for op in finding.witness],
+        "evidence": None if finding.evidence is None else _evidence(finding.evidence, result.names),
+        "witness": [_operation(op, finding.file, result.began, result.names) for op in finding.witness],
     }
 
 
-def _evidence(evidence: Evidence) -> dict[str, object]:
+def _evidence(evidence: Evidence, names: Naming) -> dict[str, object]:
     return {
         **_bytes(evidence.content),
         "offset": evidence.offset,
         "owners": [
-            {"version": _version(owner.version), "start": owner.start, "stop": owner.stop} for owner in evidence.owners
+            {"version": names.version_or_none(owner.version), "start": owner.start, "stop": owner.stop}
+            for owner in evidence.owners
         ],
     }
 
@@ -99,26 +101,22 @@ def _bytes(data: bytes) -> dict[str, object]:
     return {"bytes": escape_bytes(data[:BYTES_MAX]) if data else None, "bytes_total": len(data)}
 
 
-def _operation(op: Operation, file: str, began: int) -> dict[str, object]:
+def _operation(op: Operation, file: str, began: int, names: Naming) -> dict[str, object]:
     held = op.held_from > 0
     return {
-        "process": op.process,
+        "process": names.processes.get(op.process, op.process),
         "sequence": op.seq,
-        "language": op.language.label,
+        "language": op.language.label or None,
         "operation": op.kind.label,
         "file": file,
-        "from": _version(op.parent),
-        "version": _version(op.version),
+        "from": names.version_or_none(op.parent),
+        "version": names.version_or_none(op.version),
         "outcome": op.outcome.label,
         "start_s": (op.invoke - began) / 1e9,
-        "end_s": (op.ret - began) / 1e9,
+        "end_s": None if 0 < names.last < op.ret else (op.ret - began) / 1e9,
         "held_from_s": (op.held_from - began) / 1e9 if held else None,
         "held_to_s": (op.held_to - began) / 1e9 if held else None,
         "size_bytes": op.size if op.size >= 0 else None,
         "note": None if op.note is None else {k: v for k, v in to_plain(op.note).items() if k != "data"},
         **_bytes(data_of(op.note)),
     }
-
-
-def _version(version: int) -> str | None:
-    return None if version == NO_VERSION else format_version(version)

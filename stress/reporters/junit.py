@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
+from stress.reporters.groups import in_order, told
 from stress.reporters.registry import reporter
-from stress.reporters.witness import finding_lines
+from stress.reporters.witness import told_lines
 from stress.reporters.words import one_line, verdict_line
 from stress.result import Finding, Result, Verdict
 
@@ -22,7 +23,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def as_junit(result: Result) -> str:
     """The report's text."""
     cases = _cases(result)
-    target = str(result.plan.get("target", "?"))
+    target = result.run if result.foreign else str(result.plan.get("target", "?"))
     suite = ElementTree.Element(
         "testsuite",
         name=f"stress {_safe(target)}",
@@ -34,15 +35,16 @@ def as_junit(result: Result) -> str:
             suite, "testcase", classname=_safe(f"stress.{target}.{scenario}"), name=_safe(checker), time="0"
         )
         # One element a case: what CI systems take. A failure outranks an error; all findings are in the text.
-        worst = max(findings, key=lambda finding: finding.verdict, default=None)
-        if worst is None:
+        groups = told(findings)
+        if not groups:
             continue
+        worst = groups[0].first.best
         tag = "failure" if worst.verdict is Verdict.FAIL else "error"
         failures, errors = failures + (tag == "failure"), errors + (tag == "error")
         element = ElementTree.SubElement(
             case, tag, type=_safe(worst.anomaly), message=_safe(f"{worst.file}: {one_line(worst.message)}")
         )
-        element.text = _safe("\n\n".join("\n".join(finding_lines(finding, result.began)) for finding in findings))
+        element.text = _safe("\n\n".join("\n".join(told_lines(each, result.names)) for each in groups))
     for skipped in result.skipped:
         reason = str(skipped)
         case = ElementTree.SubElement(
@@ -60,11 +62,13 @@ def as_junit(result: Result) -> str:
 
 
 def _cases(result: Result) -> dict[tuple[str, str], list[Finding]]:
-    cases: dict[tuple[str, str], list[Finding]] = {
-        (scenario, checker): [] for scenario, checkers in result.checkers.items() for checker in sorted(checkers)
-    }
-    for finding in result.findings:
+    """(Scenario, checker) → what was found: the worst first, then those without anything."""
+    cases: dict[tuple[str, str], list[Finding]] = {}
+    for finding in in_order(result.findings):
         cases.setdefault((finding.scenario or "run", finding.checker), []).append(finding)
+    for scenario, checkers in result.checkers.items():
+        for checker in sorted(checkers):
+            cases.setdefault((scenario or "run", checker), [])
     if not cases:
         cases["run", "verdict"] = []
     return cases

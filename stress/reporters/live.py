@@ -138,8 +138,9 @@ def progress_line(progress: Progress) -> str:
 
 
 def _violations(progress: Progress) -> str:
-    found = ", ".join(f"{name} ×{count:,}" for name, count in progress.violations.items())
-    return found or "no violation seen so far"
+    ranked = sorted(progress.violations.items(), key=lambda item: item[0].rank)
+    found = ", ".join(f"{name} ×{count:,}" for name, count in ranked)
+    return f"{found or 'no violation seen so far'}; most kinds are judged at the end"
 
 
 def frame(plan: Plan, progress: Progress, phase: Phase, width: int) -> RenderableType:

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import re
 
+from stress.history.naming import Naming
+from stress.reporters.groups import Told, told
 from stress.reporters.registry import reporter
 from stress.reporters.table import NAMES, rows_of_result
-from stress.reporters.terminal import choose
-from stress.reporters.witness import body, finding_headline, finding_summary
-from stress.reporters.words import again, one_line, verdict_label, verdict_words
-from stress.result import Finding, Result, Verdict
+from stress.reporters.witness import group_body, headline, other_places
+from stress.reporters.words import commands, one_line, verdict_label, verdict_words
+from stress.result import Result, Verdict
 from stress.units import format_latency, format_rate
 
 __all__ = ["TEXT_MAX", "as_markdown"]
 
 TEXT_MAX = 16 << 10
 """Characters of one finding. GitHub takes a summary of 1 MiB and drops a larger one as a whole."""
-_NAMED_MAX = 100
 
 _MARKS = {"PASS": "✅", "FAIL": "❌", "UNKNOWN": "⚠️", "INTERRUPTED": "⚠️"}
 
@@ -28,29 +28,26 @@ _MARKS = {"PASS": "✅", "FAIL": "❌", "UNKNOWN": "⚠️", "INTERRUPTED": "⚠
 def as_markdown(result: Result) -> str:
     """The report's text."""
     label = verdict_label(result)
-    lines = [f"## {_MARKS[label]} {label}", "", _inline(verdict_words(result)), "", *_table(result)]
-    full, rest = choose(result.findings)
-    for finding in full:
-        lines += ["", *_finding(finding, result.began)]
-    if rest:
-        lines += ["", f"### And {len(rest):,} more", ""]
-        lines += [f"- {_inline(finding_summary(finding)[:400])}" for finding in rest[:_NAMED_MAX]]
-    if len(rest) > _NAMED_MAX:
-        lines.append(f"- and {len(rest) - _NAMED_MAX:,} that are not named here")
-    if command := again(result):
-        lines += ["", "Show it again:", "", *_block(one_line(command), "sh")]
-    return "\n".join(lines) + "\n"
+    lines: list[str] = []
+    for each in told(result.findings):
+        lines += [*_anomaly(each, result.names), ""]
+    lines += [*_table(result), "", f"## {_MARKS[label]} {label}", "", _inline(verdict_words(result))]
+    for does, command in commands(result):
+        lines += ["", f"{does}:", "", *_block(one_line(command), "sh")]
+    return "\n".join(lines).lstrip("\n") + "\n"
 
 
 def _table(result: Result) -> list[str]:
     rows = rows_of_result(result)
     if not rows:
         return []
+    told = any(row.language for row in rows)
     return [
-        "| operation | by | done | per s | p50 | p99 | failed | unknown |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
+        f"| operation |{' by |' if told else ''} done | per s | p50 | p99 | failed | unknown |",
+        f"|---|{'---|' if told else ''}---:|---:|---:|---:|---:|---:|",
         *(
-            f"| {NAMES.get(row.kind, row.kind)} | {row.language} | {row.total:,} | {format_rate(row.per_s)} | "
+            f"| {NAMES.get(row.kind, row.kind)} |{f' {row.language} |' if told else ''} {row.total:,} | "
+            f"{format_rate(row.per_s)} | "
             f"{'' if row.p50_s is None else format_latency(row.p50_s)} | "
             f"{'' if row.p99_s is None else format_latency(row.p99_s)} | {row.failed:,} | {row.unknown:,} |"
             for row in rows
@@ -58,12 +55,15 @@ def _table(result: Result) -> list[str]:
     ]
 
 
-def _finding(finding: Finding, began: int) -> list[str]:
-    mark = _MARKS["FAIL" if finding.verdict is Verdict.FAIL else "UNKNOWN"]
-    text = "\n".join(body(finding, began))
+def _anomaly(each: Told, names: Naming) -> list[str]:
+    mark = _MARKS["FAIL" if each.first.best.verdict is Verdict.FAIL else "UNKNOWN"]
+    text = "\n".join(group_body(each.first, names))
     if len(text) > TEXT_MAX:
         text = f"{text[:TEXT_MAX]}\n… and {len(text) - TEXT_MAX:,} characters more"
-    return [f"### {mark} {_inline(finding_headline(finding))}", "", *_block(text, "text")]
+    lines = [f"### {mark} {_inline(headline(each.first))}", "", *_block(text, "text")]
+    if each.others:
+        lines += ["", *(f"- {_inline(line[:400])}" for line in other_places(each))]
+    return lines
 
 
 def _block(text: str, language: str) -> list[str]:

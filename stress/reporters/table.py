@@ -60,14 +60,16 @@ def table(rows: Iterable[Row]) -> Table:
     """Made to fit 80 columns."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
     made.add_column("operation", no_wrap=True)
-    made.add_column("by", no_wrap=True)
+    rows = list(rows)
+    if told := any(row.language for row in rows):
+        made.add_column("by", no_wrap=True)
     for name in ("done", "per s", "p50", "p99", "failed", "unknown"):
         made.add_column(name, justify="right", no_wrap=True)
     before = ""
     for row in rows:
         made.add_row(
             "" if row.kind == before else NAMES.get(row.kind, row.kind),
-            row.language,
+            *([row.language] if told else []),
             f"{row.total:,}",
             format_rate(row.per_s),
             "" if row.p50_s is None else format_latency(row.p50_s),

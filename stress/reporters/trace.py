@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from stress.history.events import FaultInjected
 from stress.history.history import History
-from stress.history.record import INITIAL, NO_VERSION, Kind, Language, Operation, Outcome, format_version
+from stress.history.naming import Naming
+from stress.history.record import INITIAL, NO_VERSION, Kind, Language, Operation, Outcome
 from stress.reporters.links import links
 from stress.reporters.processes import about_process, process_name
 from stress.reporters.registry import reporter
@@ -98,11 +99,13 @@ def _events(result: Result, rows: NDArray[np.intp], every: int) -> Iterator[dict
     proves = _witnesses(result.findings[:WITNESSES_MAX])
     files = [facts.path for facts in history.files]
     for row in rows.tolist():
-        yield _operation(history.ops[row], files, result.began, proves)
+        yield _operation(history.ops[row], files, result.names, result.began, proves)
     yield from _flows(result.findings[:WITNESSES_MAX], result.began)
 
 
 def _processes(history: History) -> Iterator[dict[str, Any]]:
+    for process, name in history.names.processes.items():
+        yield _named("process_name", process, name)
     for facts in history.processes:
         name = process_name(facts.process)
         yield _named("process_name", facts.process, f"{name} {about_process(facts)}")
@@ -152,18 +155,19 @@ def _flows(findings: Sequence[Finding], began: int) -> Iterator[dict[str, Any]]:
 
 
 def _operation(
-    op: Any, files: list[str], began: int, proves: Mapping[tuple[int, int], list[str]]
+    op: Any, files: list[str], names: Naming, began: int, proves: Mapping[tuple[int, int], list[str]]
 ) -> dict[str, Any]:  # fmt: skip
     kind, process = Kind(int(op["kind"])).label, int(op["process"])
     version, parent = int(op["version"]), int(op["parent"])
-    named = f" {format_version(version)}" if version != NO_VERSION else ""
+    named = f" {names.version(version)}" if version != NO_VERSION else ""
     arguments: dict[str, Any] = {
         "file": one_line(files[op["file"]]) if 0 <= op["file"] < len(files) else "",
         "outcome": Outcome(int(op["outcome"])).label,
-        "language": Language(int(op["language"])).label,
     }
+    if language := Language(int(op["language"])).label:
+        arguments["language"] = language
     if parent >= INITIAL:
-        arguments["from"] = format_version(parent)
+        arguments["from"] = names.version(parent)
     proved = proves.get((process, int(op["invoke"])), [])
     if proved:
         arguments["witness"] = "; ".join(proved)

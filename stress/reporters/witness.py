@@ -9,62 +9,105 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from stress.history.naming import Naming
 from stress.history.notes import data_of, words_of
-from stress.history.record import GARBAGE, NO_VERSION, Operation, format_version
+from stress.history.record import GARBAGE, Operation
+from stress.reporters.groups import Group, Told
 from stress.reporters.table import NAMES
 from stress.reporters.words import counted, escape_bytes, one_line, plain_text
 from stress.result import Finding, Verdict
 
-__all__ = ["diagram", "finding_headline", "finding_lines", "finding_summary", "witness_cells", "witness_table"]
+__all__ = [
+    "body",
+    "diagram",
+    "finding_headline",
+    "finding_lines",
+    "group_body",
+    "group_lines",
+    "headline",
+    "other_places",
+    "told_lines",
+    "witness_cells",
+    "witness_table",
+]
 
 WIDTH = 78
 _HEAD, _TAIL = 120, 80  # bytes; where a document was cut off shows at its end
 _NOTE_SHOWN = 160
 _ROWS_MAX = 12
+PLACES_MAX = 8
+"""Other places of one anomaly that get a line."""
+
+
+def headline(group: Group) -> str:
+    """``lost-evidence ×112 in 112 files resume-*/state.json (checker recovery, scenario resume)``."""
+    count = f" ×{group.count:,}" if group.count > 1 else ""
+    doubt = " (a doubt, not a violation)" if group.best.verdict is Verdict.UNKNOWN else ""
+    where = f" in {group.place}" if group.place else ""
+    scenario = f", scenario {group.best.scenario}" if group.best.scenario else ""
+    looked = f"checker{'s' if len(group.checkers) > 1 else ''} {' and '.join(group.checkers)}"
+    return one_line(f"{group.anomaly}{count}{where} ({looked}{scenario}){doubt}")
 
 
 def finding_headline(finding: Finding) -> str:
-    """``lost-update ×12 in .claude/handoff-context.json (checker updates, scenario session_count)``."""
-    count = f" ×{finding.count:,}" if finding.count > 1 else ""
-    doubt = " (a doubt, not a violation)" if finding.verdict is Verdict.UNKNOWN else ""
-    where = f" in {finding.file}" if finding.file else ""
-    scenario = f", scenario {finding.scenario}" if finding.scenario else ""
-    return one_line(f"{finding.anomaly}{count}{where} (checker {finding.checker}{scenario}){doubt}")
+    """`headline` of one finding."""
+    return headline(Group((finding,)))
 
 
-def finding_summary(finding: Finding) -> str:
-    """One line for a finding that is not shown in full."""
-    return f"{finding_headline(finding)}: {one_line(finding.message)}"
+def finding_lines(finding: Finding, names: Naming, width: int = WIDTH) -> list[str]:
+    """One finding with all that is below its headline."""
+    return group_lines(Group((finding,)), names, width)
 
 
-def finding_lines(finding: Finding, began: int, width: int = WIDTH) -> list[str]:
-    """The headline and all that is below it."""
-    return [finding_headline(finding), *("  " + line if line else "" for line in body(finding, began, width - 2))]
+def group_lines(group: Group, names: Naming, width: int = WIDTH) -> list[str]:
+    """The headline, and below it the best of the findings."""
+    return [headline(group), *("  " + line if line else "" for line in group_body(group, names, width - 2))]
 
 
-def body(finding: Finding, began: int, width: int = WIDTH) -> list[str]:
-    """The message, the witness, the diagram and the details."""
+def group_body(group: Group, names: Naming, width: int = WIDTH) -> list[str]:
+    """What is below the headline: of several files, which one is shown, and then its `body`."""
+    shown = [f"The witness is of {one_line(group.best.file)}."] if group.files > 1 else []
+    return [*shown, *body(group.best, names, width)]
+
+
+def told_lines(told: Told, names: Naming, width: int = WIDTH) -> list[str]:
+    """An anomaly with its full witness, and a line for each of the other places where it struck."""
+    lines = group_lines(told.first, names, width)
+    return lines if not told.others else [*lines, "", *("  " + line for line in other_places(told))]
+
+
+def other_places(told: Told, at_most: int = PLACES_MAX) -> list[str]:
+    """A line for each of the places whose witness is not shown."""
+    lines = [f"also {headline(group)}" for group in told.others[:at_most]]
+    left = len(told.others) - at_most
+    return lines if left <= 0 else [*lines, f"and in {counted(left, 'more place')}: --report json=FILE has them all"]
+
+
+def body(finding: Finding, names: Naming, width: int = WIDTH) -> list[str]:
+    """The message, the witness, the diagram, the details, and what most often lies behind it."""
     lines = _wrapped(finding.message, width, hang="")
     if finding.witness:
         ops = sorted(finding.witness, key=lambda op: (op.invoke, op.ret))
-        lines += ["", *witness_table(ops[:_ROWS_MAX], began)]
+        lines += ["", *witness_table(ops[:_ROWS_MAX], names)]
         if len(ops) > _ROWS_MAX:
             lines.append(f"… and {len(ops) - _ROWS_MAX} more operations")
         if 2 <= len(ops) <= _ROWS_MAX:
-            lines += ["", *diagram(ops, width)]
-        lines += _seen(ops[:_ROWS_MAX], finding, width)
+            lines += ["", *diagram(ops, names, width)]
+        lines += _seen(ops[:_ROWS_MAX], finding, names, width)
     if finding.detail:
         lines.append("")
         for label, text in finding.detail:
             lines += _wrapped(f"{label + ':':<9} {text}", width)
+    if finding.anomaly.cause:
+        lines += ["", *_wrapped(f"Usual cause: {finding.anomaly.cause}.", width)]
     return lines
 
 
-def witness_table(ops: Sequence[Operation], began: int) -> list[str]:
-    """The operations in order of time, one a line; times in milliseconds since the gate was opened."""
-    rows = witness_cells(ops, began)
+def witness_table(ops: Sequence[Operation], names: Naming) -> list[str]:
+    """The operations in order of time, one a line; times as `Naming` tells them."""
+    rows = witness_cells(ops, names)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    right = {5, 6}
+    right = {column for column, head in enumerate(rows[0]) if head.startswith(("start ", "end "))}
     return [
         "  ".join(
             cell.rjust(width) if column in right else cell.ljust(width)
@@ -74,32 +117,35 @@ def witness_table(ops: Sequence[Operation], began: int) -> list[str]:
     ]
 
 
-def witness_cells(ops: Sequence[Operation], began: int) -> list[list[str]]:
+def witness_cells(ops: Sequence[Operation], names: Naming) -> list[list[str]]:
     """The same, as cells; the head is the first row."""
-    return [
-        ["process", "language", "operation", "from", "version", "start ms", "end ms", "outcome"],
+    unit = names.shown_unit
+    rows = [
+        ["process", "language", "operation", "from", "version", f"start {unit}", f"end {unit}", "outcome"],
         *(
             [
-                f"p{op.process}",
+                one_line(names.process(op.process)),
                 op.language.label,
                 _verb(op),
-                _version(op.parent),
-                _version(op.version),
-                f"{(op.invoke - began) / 1e6:.3f}",
-                f"{(op.ret - began) / 1e6:.3f}",
+                one_line(names.version_or_none(op.parent) or ""),
+                one_line(names.version_or_none(op.version) or ""),
+                names.number(op.invoke),
+                names.number(op.ret),
                 {"ok": "ok", "fail": "failed", "info": "unknown"}.get(op.outcome.label, op.outcome.label),
             ]
             for op in ops
         ),
     ]
+    told = any(op.language for op in ops)
+    return rows if told else [[*row[:1], *row[2:]] for row in rows]
 
 
-def diagram(ops: Sequence[Operation], width: int = WIDTH) -> list[str]:
+def diagram(ops: Sequence[Operation], names: Naming, width: int = WIDTH) -> list[str]:
     """A bar for each operation, from its start to its end. The order is true; the lengths are not to scale, as a
     microsecond next to a second would not be seen.
     """
     moments = {at: place for place, at in enumerate(sorted({at for op in ops for at in (op.invoke, op.ret)}))}
-    labels = [f"p{op.process} {_verb(op)}" for op in ops]
+    labels = [one_line(f"{names.process(op.process)} {_verb(op)}") for op in ops]
     margin = max(map(len, labels)) + 2
     step = max(2, min(6, (width - margin - 1) // max(1, len(moments) - 1)))
     lines = []
@@ -111,12 +157,12 @@ def diagram(ops: Sequence[Operation], width: int = WIDTH) -> list[str]:
     return lines
 
 
-def _seen(ops: Sequence[Operation], finding: Finding, width: int) -> list[str]:
+def _seen(ops: Sequence[Operation], finding: Finding, names: Naming, width: int) -> list[str]:
     """What was noted with the operations: errors and bytes, where the details don't tell them."""
     told = "\n".join(text for _, text in finding.detail)
     lines: list[str] = []
     for op in ops:
-        who = f"p{op.process} {_verb(op)}"
+        who = f"{names.process(op.process)} {_verb(op)}"
         note, data = one_line(words_of(op.note))[:_NOTE_SHOWN], data_of(op.note)
         if note and note not in told:
             lines += _wrapped(f"{who} noted: {note}", width)
@@ -136,10 +182,6 @@ def _excerpt(data: bytes) -> str:
 
 def _verb(op: Operation) -> str:
     return NAMES.get(op.kind.label, op.kind.label)
-
-
-def _version(version: int) -> str:
-    return "" if version == NO_VERSION else format_version(version)
 
 
 def _wrapped(text: str, width: int, hang: str = "  ") -> list[str]:

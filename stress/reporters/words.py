@@ -11,11 +11,13 @@ from stress.result import Finding, Result, Verdict
 
 __all__ = [
     "again",
+    "commands",
     "counted",
     "escape_bytes",
     "one_line",
     "plain_text",
     "readers_of",
+    "subject",
     "verdict_label",
     "verdict_line",
     "verdict_words",
@@ -70,15 +72,25 @@ def _parts(result: Result) -> Iterable[str]:
         yield "left out: " + "; ".join(map(str, result.skipped))
 
 
+def subject(result: Result) -> str:
+    """What was looked at: ``bridge with naive``, or the file of a history from elsewhere."""
+    if result.foreign:
+        return result.run
+    scenarios = ", ".join(result.plan.get("scenarios", ())) or "no scenario"
+    return f"{scenarios} with {result.plan.get('target', '?')}"
+
+
 def _deeds(result: Result) -> str:
     plan, stats = result.plan, result.stats
     writers, readers = int(plan.get("writers", 0)), readers_of(plan)
     who = counted(writers, "writer") + (f" and {counted(readers, 'reader')}" if readers else "")
-    scenarios = ", ".join(plan.get("scenarios", ())) or "no scenario"
     done = counted(stats.total, "operation")
+    if result.foreign:
+        who = counted(len(result.names.processes), "process", "processes")
+        return f"{who} did {done} in {subject(result)}"
     stages = f" and {counted(stats.stages, 'stage')}" if stats.stages else ""
     took = f"{stats.duration_s:.1f} s{stages}"
-    return f"{who} did {done} in {took} on {scenarios} with {plan.get('target', '?')}"
+    return f"{who} did {done} in {took} on {subject(result)}"
 
 
 def _claims(result: Result) -> list[str]:
@@ -91,7 +103,7 @@ def _claims(result: Result) -> list[str]:
 
 def _anomalies(findings: Iterable[Finding]) -> str:
     counts: dict[str, int] = {}
-    for finding in findings:
+    for finding in sorted(findings, key=lambda finding: finding.rank):
         counts[finding.anomaly] = counts.get(finding.anomaly, 0) + finding.count
     return ", ".join(f"{name} ×{count:,}" for name, count in counts.items()) or "no finding"
 
@@ -102,14 +114,21 @@ def readers_of(plan: Any) -> int:
     return max(2, int(plan.get("writers", 0)) // 4) if readers is None else int(readers)
 
 
-def counted(count: int, what: str) -> str:
+def counted(count: int, one: str, many: str = "") -> str:
     """``1 writer``, ``16 writers``, ``41,203 operations``."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def again(result: Result) -> str | None:
     """The command that shows the result again, where the run was kept."""
     return f"stress check {shlex.quote(result.run)}" if result.run else None
+
+
+def commands(result: Result) -> list[tuple[str, str]]:
+    """What each does, and the command: the two to go on with. None where the run was not kept."""
+    if not result.run:
+        return []
+    return [("See it as a page", f"stress report {shlex.quote(result.run)}"), ("Show it again", str(again(result)))]
 
 
 def escape_bytes(data: bytes) -> str:

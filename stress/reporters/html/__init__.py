@@ -28,6 +28,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from stress.plan import Plan, UsageError
+from stress.reporters.groups import groups_of, in_order
 from stress.reporters.html._axis import axis_of, chronicle
 from stress.reporters.html._charts import (
     HEIGHT,
@@ -43,7 +44,7 @@ from stress.reporters.html._index import index_of
 from stress.reporters.html._shown import Shown, shown_of
 from stress.reporters.registry import reporter
 from stress.reporters.table import NAMES, rows_of_result
-from stress.reporters.words import again, one_line, plain_text, verdict_label, verdict_words
+from stress.reporters.words import commands, one_line, plain_text, subject, verdict_label, verdict_words
 from stress.result import Finding, Result, Verdict
 from stress.units import format_latency, format_rate
 
@@ -65,9 +66,10 @@ _PAGE = Path(__file__).parent / "page"
 def as_html(result: Result) -> str:
     """The report's text."""
     environment = _environment()
-    findings = _in_order(result.findings)
+    findings = in_order(result.findings)
     shown, sections, timelines = _sections(environment, result, findings[:SHOWN_MAX])
     findings_shown, rest = findings[: len(shown)], findings[len(shown) :]
+    rest_groups = groups_of(rest)
     drawn = None if result.history is None else figures(result.history, result.events)
     length_s = drawn["slice_s"] * len(drawn["times"]) if drawn else result.stats.duration_s
     latency, latency_scale = latency_panels(drawn) if drawn else ([], "")
@@ -79,12 +81,13 @@ def as_html(result: Result) -> str:
         label=verdict_label(result),
         words=verdict_words(result)[:_VALUE_SHOWN],
         command=_command(result),
-        again=again(result),
+        commands=commands(result),
         skipped=[str(reason)[:_VALUE_SHOWN] for reason in result.skipped[:_REASONS_MAX]],
         index=index_of(findings, len(shown)),
         sections=sections,
-        rest=rest[:_NAMED_MAX],
+        rest=rest_groups[:_NAMED_MAX],
         rest_total=len(rest),
+        rest_left_out=max(0, len(rest_groups) - _NAMED_MAX),
         first=_first_error(findings_shown),
         axis=axis_of(findings_shown, result.began, length_s),
         chronicle=lines,
@@ -100,6 +103,7 @@ def as_html(result: Result) -> str:
         box=(WIDTH, HEIGHT),
         rows=rows_of_result(result),
         names=NAMES,
+        subject=subject(result)[:_VALUE_SHOWN],
         plan={str(key): str(value)[:_VALUE_SHOWN] for key, value in result.plan.items()},
         data=_data(timelines),
         bucket_percent=round((2 ** (1 / PER_OCTAVE) - 1) * 100),
@@ -131,17 +135,6 @@ def _hash(text: str) -> str:
 def _data(value: Any) -> Markup:
     """JSON that can stand in an element ``script``."""
     return htmlsafe_json_dumps(value, separators=(",", ":"))
-
-
-def _in_order(findings: Sequence[Finding]) -> list[Finding]:
-    """The first of each anomaly, then the others; in the given order apart from that."""
-    seen: set[str] = set()
-    first: list[Finding] = []
-    later: list[Finding] = []
-    for finding in findings:
-        (later if finding.anomaly in seen else first).append(finding)
-        seen.add(finding.anomaly)
-    return [*first, *later]
 
 
 def _sections(
@@ -177,7 +170,9 @@ def _first_error(findings: Sequence[Finding]) -> int:
 
 
 def _command(result: Result) -> str:
-    """The command line that asks for the same run."""
+    """The command line that asks for the same run; empty for what was no run of ours."""
+    if result.foreign:
+        return ""
     try:
         return shlex.join(Plan.from_json(result.plan).to_argv())[:_VALUE_SHOWN]
     except UsageError:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from stress.history.history import History
-from stress.history.record import NO_VERSION, Kind, Operation, format_version
+from stress.history.record import NO_VERSION, Kind, Operation
 from stress.reporters.html._palette import CHANGES, Palette
 from stress.reporters.words import counted, escape_bytes
 from stress.result import Finding, Owner
@@ -56,17 +56,21 @@ def bytes_shown(finding: Finding, palette: Palette, history: History | None = No
     seen = Strip(
         f"seen: {counted(len(content), 'byte')}",
         [
-            (palette.colour(_name(part.version)), _percent(part.stop - part.start, longest), _what(part))
+            (
+                palette.colour(_name(part.version, palette)),
+                _percent(part.stop - part.start, longest),
+                _what(part, palette),
+            )
             for part in parts
         ],
         _percent(at, longest),
     )
     expected = []
     for op, (length, exact) in zip(writes, lengths, strict=True):
-        name = format_version(op.version)
+        name = palette.names.version(op.version)
         caption = f"all of {name}, {'' if exact else 'at least '}{counted(length, 'byte')}"
         expected.append(Strip(caption, [(palette.colour(name), _percent(length, longest), f"{name}, whole")]))
-    names = [format_version(op.version) for op in writes]
+    names = [palette.names.version(op.version) for op in writes]
     return BytesShown(
         seen=seen,
         expected=expected,
@@ -92,12 +96,12 @@ def _percent(part: int, whole: int) -> float:
     return round(100 * part / max(1, whole), 3)
 
 
-def _name(version: int) -> str:
-    return "" if version == NO_VERSION else format_version(version)
+def _name(version: int, palette: Palette) -> str:
+    return "" if version == NO_VERSION else palette.names.version(version)
 
 
-def _what(part: Owner) -> str:
-    return f"{_name(part.version) or 'nobody’s name'}: bytes {part.start:,}–{part.stop:,}"
+def _what(part: Owner, palette: Palette) -> str:
+    return f"{_name(part.version, palette) or 'nobody’s name'}: bytes {part.start:,}–{part.stop:,}"
 
 
 def _writers(finding: Finding, parts: Sequence[Owner]) -> list[Operation]:
@@ -113,19 +117,21 @@ def _around(content: bytes, parts: Sequence[Owner], at: int, palette: Palette) -
     borders = sorted({start, stop, at, *(part.start for part in parts if start < part.start < stop)})
     for a, b in pairwise(borders):
         if a == at:
-            made += _mark(at, _says(content, parts, at))
-        owner = next((_name(part.version) for part in parts if part.start <= a < part.stop), "")
+            made += _mark(at, _says(content, parts, at, palette))
+        owner = next((_name(part.version, palette) for part in parts if part.start <= a < part.stop), "")
         made += Markup('<span class="version {}">{}</span>').format(palette.colour(owner), escape_bytes(content[a:b]))
     if at == stop:
-        made += _mark(at, _says(content, parts, at))
+        made += _mark(at, _says(content, parts, at, palette))
     return made + (Markup(" …") if stop < len(content) else Markup(""))
 
 
-def _says(content: bytes, parts: Sequence[Owner], at: int) -> str:
+def _says(content: bytes, parts: Sequence[Owner], at: int, palette: Palette) -> str:
     """What is wrong from there on."""
     if at == len(content):
         return "it ends here"
-    before, after = (next((_name(p.version) for p in parts if p.start <= x < p.stop), "") for x in (at - 1, at))
+    before, after = (
+        next((_name(p.version, palette) for p in parts if p.start <= x < p.stop), "") for x in (at - 1, at)
+    )
     return f"from here on it is {after}" if after and after != before else "wrong from here on"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stress.history.record import INITIAL, Kind, format_version
+from stress.history.record import INITIAL, Kind
 from stress.reporters.html._palette import Palette
 from stress.result import Finding
 
@@ -29,5 +29,5 @@ def chains_shown(finding: Finding, palette: Palette) -> tuple[Chain, list[Chain]
 
 
 def _link(version: int, palette: Palette) -> tuple[str, str]:
-    name = format_version(version)
+    name = palette.names.version(version)
     return name, palette.colour(name)

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stress.history.history import History
-from stress.history.record import INITIAL, Format, Kind, Operation, Outcome, format_version
+from stress.history.record import INITIAL, Format, Kind, Operation, Outcome
 from stress.reporters.html._palette import BAD, Palette
-from stress.reporters.processes import process_name
 from stress.result import Finding
 from stress.workload.log_replay import records_of, replay_log
 
@@ -40,7 +39,7 @@ def records_shown(finding: Finding, palette: Palette, history: History | None) -
     focus = finding.focus
     if focus is not None and (saw := _seen(focus, history)) is not None:
         before = [op for op in wanted if op.ret < focus.invoke]  # of the others nobody knows whether it had to see them
-        made.append(_around(f"What {process_name(focus.process)} saw of the log", saw, before, palette))
+        made.append(_around(f"What {palette.names.process(focus.process)} saw of the log", saw, before, palette))
     if history.final:
         content = history.final[finding.witness[0].file].content
         made.append(_around("The log when all had ended", records_of(content).versions, wanted, palette))
@@ -66,11 +65,11 @@ def _around(caption: str, there: Sequence[int], wanted: Sequence[Operation], pal
     """The records around the first that is wanted, or the last ones; those that are missing stand before it."""
     place = {version: at for at, version in enumerate(there)}
     found = sorted(place[op.version] for op in wanted if op.version in place)
-    missing = [format_version(op.version) for op in wanted if op.version not in place]
+    missing = [palette.names.version(op.version) for op in wanted if op.version not in place]
     centre = found[0] if found else len(there)
     start = max(0, centre - _BEFORE)
     stop = min(len(there), start + _LENGTH, (found[-1] if found else centre) + _AFTER)
-    names = [format_version(version) for version in there[start:stop]]
+    names = [palette.names.version(version) for version in there[start:stop]]
     shown = [(name, palette.colour(name), True) for name in names]
     at = centre - start
     return Records(

@@ -14,7 +14,6 @@ from stress.reporters.html._chain import Chain, chains_shown
 from stress.reporters.html._palette import Palette, palette_of
 from stress.reporters.html._records import Records, records_shown
 from stress.reporters.html._timeline import timeline
-from stress.reporters.processes import process_name
 from stress.reporters.witness import diagram, witness_cells
 from stress.reporters.words import escape_bytes, one_line
 from stress.result import Finding, Result
@@ -51,7 +50,7 @@ class Shown:
 
 def shown_of(result: Result, finding: Finding, place: int) -> Shown:
     """``place``: its number on the page, from 1."""
-    palette = palette_of(finding)
+    palette = palette_of(finding, result.names)
     ops = sorted(finding.witness, key=lambda op: (op.invoke, op.ret))[:OPERATIONS_MAX]
     focus = finding.focus
     return Shown(
@@ -65,13 +64,13 @@ def shown_of(result: Result, finding: Finding, place: int) -> Shown:
         bytes=bytes_shown(finding, palette, result.history),
         records=records_shown(finding, palette, result.history),
         chains=chains_shown(finding, palette),
-        cells=witness_cells(ops, result.began),
-        diagram=diagram(ops) if ops else [],
+        cells=witness_cells(ops, result.names),
+        diagram=diagram(ops, result.names) if ops else [],
         left_out=len(finding.witness) - len(ops),
         timeline=timeline(finding, palette, result.history, result.events),
         noted=[
             (
-                process_name(op.process),
+                result.names.process(op.process),
                 f"{one_line(words_of(op.note))[:_NOTE_SHOWN]} {escape_bytes(data_of(op.note)[:_NOTE_SHOWN])}".strip(),
             )
             for op in ops

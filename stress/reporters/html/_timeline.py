@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from stress.history.events import Event, FaultInjected
 from stress.history.history import History
+from stress.history.naming import Naming
 from stress.history.notes import words_of
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language, Operation, Outcome
-from stress.history.record import format_version as version_text
 from stress.reporters.html._palette import BAD, CHANGES, Palette
 from stress.reporters.links import links, version_shown
-from stress.reporters.processes import about_process, process_name
+from stress.reporters.processes import about_process
 from stress.reporters.table import NAMES
 from stress.reporters.words import one_line
 from stress.result import Finding
@@ -58,11 +58,12 @@ def timeline(
         "from": (start - _began(history)) / 1e6,
         "length": stop - start,
         "lanes": [
-            {"name": process_name(process), "about": about.get(process, languages[process])} for process in lanes
+            {"name": palette.names.process(process), "about": about.get(process, languages[process])}
+            for process in lanes
         ],
         "operations": [_of_witness(op, finding, palette, lanes, start) for op in witness],
         "own_lanes": len(own),
-        "others": [_faint(op, lanes, start) for op in drawn],
+        "others": [_faint(op, palette.names, lanes, start) for op in drawn],
         "links": _links(finding, witness),
         "marks": _marks(events, lanes, start, stop),
         "hidden": hidden + len(others) - len(drawn),
@@ -127,14 +128,14 @@ def _of_witness(
 
 def _drawn(op: Operation, focus: bool, palette: Palette, lanes: Mapping[int, int], start: int) -> dict[str, Any]:
     held = [op.held_from - start, op.held_to - start] if op.held_from > 0 and op.held_to >= op.held_from else None
-    version = version_text(op.version) if op.version != NO_VERSION else ""
+    version = palette.names.version(op.version) if op.version != NO_VERSION else ""
     return {
         "lane": lanes[op.process],
         "a": op.invoke - start,
         "b": op.ret - start,
         "kind": NAMES.get(op.kind.label, op.kind.label),
         "looks": op.kind not in CHANGES,
-        "label": _label(op, version),
+        "label": _label(op, version, palette),
         "colour": BAD if focus else palette.colour(version),
         "focus": focus,
         "outcome": _OUTCOMES[op.outcome],
@@ -144,17 +145,19 @@ def _drawn(op: Operation, focus: bool, palette: Palette, lanes: Mapping[int, int
     }
 
 
-def _faint(op: Operation, lanes: Mapping[int, int], start: int) -> list[Any]:
+def _faint(op: Operation, names: Naming, lanes: Mapping[int, int], start: int) -> list[Any]:
     """One of the others: lane, start, end, label, outcome, size, as in `_drawn`. A list, for there are many."""
-    of_witness = _drawn(op, False, Palette({}), lanes, start)
+    of_witness = _drawn(op, False, Palette({}, names), lanes, start)
     return [of_witness[key] for key in ("lane", "a", "b", "label", "outcome", "size")]
 
 
-def _label(op: Operation, version: str) -> str:
+def _label(op: Operation, version: str, palette: Palette) -> str:
     """``update p7.9 from p1.12``, ``read saw p3.4``: what a bar says."""
     name = NAMES.get(op.kind.label, op.kind.label)
     if op.kind in CHANGES:
-        parent = f" from {version_text(op.parent)}" if op.kind is Kind.UPDATE and op.parent != NO_VERSION else ""
+        parent = (
+            f" from {palette.names.version(op.parent)}" if op.kind is Kind.UPDATE and op.parent != NO_VERSION else ""
+        )
         return f"{name} {version}{parent}".strip()
     saw = {GARBAGE: "garbage", ABSENT: "no document"}.get(op.version, version)
     return f"{name} saw {saw}" if saw else name

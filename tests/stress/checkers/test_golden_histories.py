@@ -6,6 +6,7 @@ is to be found.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,11 @@ from stress.anomalies import ANOMALIES
 from stress.campaigns.golden import read_saved
 from stress.checkers.registry import load
 from stress.history.history import History
+from stress.reporters.witness import finding_lines
 from stress.result import Finding, Verdict
 
 FOLDER = Path(__file__).parents[1] / "histories"
+SAID = FOLDER.parent / "said"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
 
 
@@ -36,6 +39,15 @@ def test_a_golden_history_is_judged_as_it_says(name: str) -> None:
     history, expected, as_run = golden(name)
     found = _judged(history, as_run=as_run)
     assert sorted(f"{each.checker}: {each.anomaly}" for each in found) == sorted(expected), [f.message for f in found]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_said_is_as_it_was(name: str, as_it_was: Callable[[Path, str], None]) -> None:
+    """Message, count, order and rows: who deletes a word must see this fail."""
+    history, _, as_run = golden(name)
+    found = sorted(_judged(history, as_run=as_run), key=lambda finding: finding.rank)
+    lines = ["\n".join(finding_lines(each, history.names, 100)) for each in found]
+    as_it_was(SAID / f"{name}.txt", "\n\n".join(lines) + "\n")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,9 @@ from stress.engine import check_history
 from stress.history.jsonl import HistoryError, read_history
 from stress.history.npz import load_columns, save_columns
 from stress.history.record import Kind
+from stress.reporters import registry as reporters
+from stress.reporters.registry import REPORTERS
+from stress.reporters.terminal import Terminal
 from stress.result import Verdict
 
 HISTORIES = Path(__file__).parents[1] / "histories"
@@ -214,3 +219,55 @@ def test_an_export_is_written_by_the_command(tmp_path: Path) -> None:
     assert len(load_columns(str(path))) == 2
     assert run_command(["check", history, "--export", "out.csv"]) == 2
     assert run_command(["check", history, "-q", "--export", str(tmp_path / "no" / "x.npz")]) == 4
+
+
+def _reports(path: str) -> dict[str, str]:
+    """Kind → text of each report of a history, and what the terminal shows."""
+    result = check_history(path)
+    stream = io.StringIO()
+    Terminal(stream=stream).show(result)
+    return {kind: REPORTERS.get(kind)(result) for kind in reporters.load()} | {"terminal": stream.getvalue()}
+
+
+MINE = [
+    _op("worker-a", "write", "x1", 0.10, 0.2),
+    _op("worker-a", "write", 42, 0.25, 0.30),
+    _op(7, "read", "x1", 0.35, 0.45),
+    _op(9, "write", "never seen", 0.5, 0.625, outcome="info"),
+    _op(7, "update", "made of 42", 0.5, 0.6, **{"from": 42}),
+    _op("worker-a", "update", "made of it too", 0.5, 0.7, **{"from": 42}),
+]
+
+
+@pytest.mark.parametrize("kind", ["terminal", *sorted(reporters.load())])
+def test_every_report_shows_the_users_names_and_invents_nothing(tmp_path: Path, kind: str) -> None:
+    text = _reports(_file(tmp_path, *MINE))[kind]
+    for word in ("worker-a", "x1", "42", "made of 42", "made of it too"):
+        assert word in text
+    assert not re.search(r"\bp\d+\.\d+\b|\bp1\b|python|bash|seed|stress run|\d writers?\b|p?1073741\d\d\d", text)
+    if kind != "trace":
+        assert "worker-a wrote 42 at 0.25–0.3 s" in (json.loads(text)["findings"][1]["message"] if kind == "json" else
+                                                     re.sub(r"<[^>]*>", "", text))  # fmt: skip
+
+
+def test_jepsens_names_are_shown_and_what_has_no_end_never_ends(tmp_path: Path) -> None:
+    lines = [
+        {"process": 3, "type": "invoke", "f": "write", "value": 7, "time": 100},
+        {"process": 3, "type": "info", "f": "write", "value": 7, "time": 200},
+        {"process": 4, "type": "invoke", "f": "read", "value": None, "time": 300},
+        {"process": 4, "type": "ok", "f": "read", "value": 7, "time": 350},
+        {"process": 4, "type": "invoke", "f": "read", "value": None, "time": 400},
+        {"process": 4, "type": "ok", "f": "read", "value": None, "time": 450},
+    ]
+    text = _reports(_file(tmp_path, *lines))["terminal"]
+    assert "process 4 read 7 at 300–350 ns, and then read the older null at 400–450 ns" in text
+    assert re.search(r"3 +write +7 +100 +never +unknown", text)
+    assert "2 processes did 3 operations in " in text
+
+
+def test_a_report_of_a_history_lies_beside_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = _file(tmp_path, *MINE)
+    assert run_command(["report", path]) == 0
+    page = Path(path).with_suffix(".html")
+    assert capsys.readouterr().out.strip() == str(page)
+    assert "worker-a" in page.read_text("utf-8")
