@@ -32,9 +32,10 @@ from stress.execution.supervisor import RunSpec
 from stress.history.events import Interrupted, event_line, read_events
 from stress.history.history import History
 from stress.history.jsonl import HistoryError, read_history
-from stress.history.run_directory import load_history, save_final, save_world
+from stress.history.run_directory import load_history, load_provenance, save_final, save_provenance, save_world
 from stress.history.skipped import Skipped
 from stress.host import process_tree
+from stress.host.provenance import provenance
 from stress.plan import Plan, UsageError
 from stress.registry import UnknownName
 from stress.resolve import ALWAYS, Cast, checkers_named, known_checkers, resolve
@@ -69,7 +70,7 @@ def run(plan: Plan, watch: Watch | None = None, *, unwatched: bool = False) -> R
     with _directory(plan) as directory, _run_directory(plan, cast.target) as folder, _scratch(folder) as scratch:
         try:
             run_spec = replace(_run_spec(plan, cast, folder, directory, scratch), unwatched=unwatched)
-            nesting = locks_that_nest(cast, directory, run_spec.bash)
+            nesting = locks_that_nest(cast.target, cast.workers, directory, run_spec.bash)
             lone = sorted({spec.language for spec in cast.workers} - nesting)
             skipped = (*cast.skipped, *map(not_nested, lone))
             run_spec = replace(run_spec, lone_locks=frozenset(lone))
@@ -77,6 +78,7 @@ def run(plan: Plan, watch: Watch | None = None, *, unwatched: bool = False) -> R
             had_xattrs = xattrs_on(cast.world, directory)
             limit_ns = int(plan.op_limit_s * 1e9)
             save_world(folder, cast.world.facts, cast.world.checkers, required_kinds(cast.world), skipped, limit_ns)
+            save_provenance(folder, provenance(str(directory), cast.target.files))
             interrupted, tool_cpu_s = _supervise(plan, run_spec, cast, watch)
             final, backups, leftovers = inspect(cast.world, directory, cast.target, had_xattrs)
             save_final(folder, final, backups, leftovers)
@@ -118,6 +120,7 @@ def check(
         run=str(folder),
         interrupted=interrupted or any(isinstance(event, Interrupted) for event in events),
         interrupted_by="".join(event.cause for event in events if isinstance(event, Interrupted)),
+        provenance=load_provenance(folder),
         began=history.began,
         history=history,
         events=tuple(events),

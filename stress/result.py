@@ -130,6 +130,8 @@ class Result:
     interrupted: bool = False
     interrupted_by: str = ""
     """Who cut it short, in words, where it was not a signal to the tool itself."""
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    """When, where and with what it was made: see `stress.host.provenance`. Empty where nobody knows."""
     began: int = 0
     """When the start barrier was opened, ``CLOCK_MONOTONIC`` ns: what the times of a witness are told from."""
     history: History | None = field(default=None, repr=False, compare=False)

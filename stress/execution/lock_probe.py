@@ -11,16 +11,17 @@ import contextlib
 import os
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import multiprocess
 
+from stress.execution.assignment import WorkerSpec
 from stress.execution.drivers.python import quieten
 from stress.execution.drivers.shell import environment
 from stress.history.record import Language
 from stress.history.skipped import Part, Skipped
 from stress.host import process_tree
-from stress.resolve import Cast
 from stress.workload.target import Target
 
 __all__ = ["PROBE_S", "bash_lock_nests", "locks_that_nest", "not_nested", "python_lock_nests"]
@@ -33,16 +34,18 @@ _DOCUMENT = '{"probe": 1}'
 _BASH = 'source "$1" || exit 1; target_lock "$2" target_update "$2" "$STRESS_IN"'
 
 
-def locks_that_nest(cast: Cast, directory: Path, source: Path | None) -> frozenset[Language]:
-    """The languages of ``cast`` in whose ``lock`` an update can be done; ``directory`` is where the files will be."""
+def locks_that_nest(
+    target: Target, workers: Sequence[WorkerSpec], directory: Path, source: Path | None
+) -> frozenset[Language]:
+    """The languages of ``workers`` in whose ``lock`` an update can be done; ``directory``: where the files will be."""
     nesting: set[Language] = set()
-    for language in {spec.language for spec in cast.workers}:
-        able = frozenset().union(*(spec.able for spec in cast.workers if spec.language is language))
+    for language in {spec.language for spec in workers}:
+        able = frozenset().union(*(spec.able for spec in workers if spec.language is language))
         with tempfile.TemporaryDirectory(prefix="probe-", dir=directory) as made:
             if not {"lock", "update"} <= able:
                 nesting.add(language)  # nobody will ask for it
             elif language is Language.PYTHON:
-                nesting |= {language} if python_lock_nests(cast.target, Path(made)) else set()
+                nesting |= {language} if python_lock_nests(target, Path(made)) else set()
             elif source is not None and bash_lock_nests(source, Path(made)):
                 nesting.add(language)
     return frozenset(nesting)

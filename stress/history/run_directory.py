@@ -5,6 +5,7 @@ run again.
 
     RUN/plan.json       what was asked for
         world.json      the shared files before the run, the scenarios, what was left out
+        provenance.json when, where and with what it was made
         journal/        pNNNNNN.ops and .notes, two a process (see `stress.history.journal`)
         events.jsonl    starts, ends, strokes of the nemesis
         final.json      the shared files, backups and leftovers when all had ended; final/ holds their bytes
@@ -29,7 +30,7 @@ from stress.history.journal import read_note, read_rows
 from stress.history.record import RECORD, End, Kind, Outcome
 from stress.history.skipped import Skipped
 
-__all__ = ["load_history", "save_final", "save_world"]
+__all__ = ["load_history", "load_provenance", "save_final", "save_provenance", "save_world"]
 
 
 def _plain(value: Any) -> Any:
@@ -74,6 +75,22 @@ def save_world(
             "limit": limit_ns,
         },
     )
+
+
+def save_provenance(run: Path, known: Mapping[str, str]) -> None:
+    """Write when, where and with what the run is made: see `stress.host.provenance`."""
+    _write(run / "provenance.json", dict(known))
+
+
+def load_provenance(run: Path) -> dict[str, str]:
+    """What `save_provenance` wrote; nothing for a run of an earlier version. Raises ValueError for what is none."""
+    try:
+        known = json.loads((run / "provenance.json").read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    if not isinstance(known, dict):
+        raise ValueError(f"{run / 'provenance.json'} holds no names and values")
+    return {str(name): str(value) for name, value in known.items()}
 
 
 def save_final(

@@ -17,6 +17,8 @@
                    latency: kind → language → {p50_s, p99_s}, overlap, kills, pauses, fills, cpu}
     checkers      scenario → [checker]: those that judged it
     skipped       [{part: "scenario", "workers" or "checker", name, operations, why, cure}]: what was left out
+    provenance    {date, host, kernel, "file system", cores, python, stress, bash, jq, perl, flock, target}: texts;
+                   "missing" for a program that is not there; {} where nobody knows
     plan          the plan, see `stress.plan.Plan`
     run           the run directory, or ""
 
@@ -66,6 +68,7 @@ def as_plain(result: Result) -> dict[str, Any]:
         "stats": result.stats.to_plain(),
         "checkers": {scenario: sorted(names) for scenario, names in result.checkers.items()},
         "skipped": [each.to_plain() for each in result.skipped],
+        "provenance": dict(result.provenance),
         "plan": result.plan,
         "run": result.run,
     }

@@ -29,6 +29,10 @@ def as_junit(result: Result) -> str:
         name=f"stress {_safe(target)}",
         time=f"{result.stats.duration_s:.3f}",
     )
+    if result.provenance:
+        properties = ElementTree.SubElement(suite, "properties")
+        for name, value in result.provenance.items():
+            ElementTree.SubElement(properties, "property", name=_safe(name), value=_safe(value))
     failures = errors = 0
     for (scenario, checker), findings in cases.items():
         case = ElementTree.SubElement(

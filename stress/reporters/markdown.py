@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from stress.history.naming import Naming
+from stress.host.provenance import in_a_line
 from stress.reporters.groups import Told, told
 from stress.reporters.registry import reporter
 from stress.reporters.table import NAMES, rows_of_result
@@ -32,6 +33,8 @@ def as_markdown(result: Result) -> str:
     for each in told(result.findings):
         lines += [*_anomaly(each, result.names), ""]
     lines += [*_table(result), "", f"## {_MARKS[label]} {label}", "", _inline(verdict_words(result))]
+    if result.provenance:
+        lines += ["", _inline(in_a_line(result.provenance))]
     for does, command in commands(result):
         lines += ["", f"{does}:", "", *_block(one_line(command), "sh")]
     return "\n".join(lines).lstrip("\n") + "\n"

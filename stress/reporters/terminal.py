@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from stress.history.naming import Naming
+from stress.host.provenance import in_a_line
 from stress.plan import Plan
 from stress.reporters.groups import Told, told
 from stress.reporters.live import LineView, LiveView, SilentView, View
@@ -75,7 +76,8 @@ class Terminal:
         parts += [counted(count, fault) for fault, count in stats.faults.items() if count]
         if stats.cpu is not None and stats.cpu.harness_share:
             parts.append(f"the harness itself took {stats.cpu.harness_share:.0%} of the CPU time")
-        self._line(Text(" · ".join(parts) + "\n", style="dim" if self._fancy else ""))
+        made = f"{in_a_line(result.provenance)}\n" if result.provenance else ""
+        self._line(Text(" · ".join(parts) + f"\n{made}", style="dim" if self._fancy else ""))
 
     def _show_anomaly(self, each: Told, names: Naming) -> None:
         style = "bold red" if each.first.best.verdict is Verdict.FAIL else "bold yellow"

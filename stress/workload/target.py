@@ -77,6 +77,11 @@ class Target:
     """Operation → command line, from a TOML file."""
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that it is made of, as far as it is known: its module or commands, and its Bash functions."""
+        return (self.path,) if self.bash is None else (self.path, self.bash)
+
+    @property
     def operations(self) -> frozenset[str]:
         """The operations of the Python side."""
         return frozenset(name for name in OPERATIONS if callable(getattr(self.module, name, None)))

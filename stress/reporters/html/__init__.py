@@ -104,6 +104,7 @@ def as_html(result: Result) -> str:
         rows=rows_of_result(result),
         names=NAMES,
         subject=subject(result)[:_VALUE_SHOWN],
+        provenance={name: value[:_VALUE_SHOWN] for name, value in result.provenance.items()},
         plan={str(key): str(value)[:_VALUE_SHOWN] for key, value in result.plan.items()},
         data=_data(timelines),
         bucket_percent=round((2 ** (1 / PER_OCTAVE) - 1) * 100),

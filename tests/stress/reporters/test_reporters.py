@@ -488,7 +488,7 @@ def test_the_json_report_has_what_the_documentation_promises() -> None:
     plain = as_plain(GOLDEN_RESULT)
     assert list(plain) == [
         "schema", "verdict", "exit_code", "interrupted", "message", "findings", "operations", "stats", "checkers",
-        "skipped", "plan", "run",
+        "skipped", "provenance", "plan", "run",
     ]  # fmt: skip
     assert (plain["schema"], plain["verdict"], plain["exit_code"]) == (2, "fail", 1)
     assert Plan.from_json(plain["plan"]) == PLAN
