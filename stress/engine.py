@@ -25,6 +25,7 @@ from types import FrameType
 from stress.anomalies import NOT_JUDGED
 from stress.checkers.vacuity import not_reached
 from stress.execution.drivers import shell
+from stress.execution.final_read import final_by_reader
 from stress.execution.launch import Supervised, launch
 from stress.execution.lock_probe import locks_that_nest, not_nested
 from stress.execution.progress import JournalFollower, Phase, Progress
@@ -81,6 +82,8 @@ def run(plan: Plan, watch: Watch | None = None, *, unwatched: bool = False) -> R
             save_provenance(folder, provenance(str(directory), cast.target.files))
             interrupted, tool_cpu_s = _supervise(plan, run_spec, cast, watch)
             final, backups, leftovers = inspect(cast.world, directory, cast.target, had_xattrs)
+            if not cast.target.observe:
+                final = final_by_reader(cast.target, directory, cast.world.facts, final, plan.op_limit_s)
             save_final(folder, final, backups, leftovers)
         except OSError as error:
             raise HarnessError(

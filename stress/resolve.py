@@ -57,7 +57,7 @@ def resolve(plan: Plan) -> Cast:
         able, skipped = _abilities(target)
     except TargetError as error:
         raise UsageError("--target", str(error)) from error
-    world, left_out = compose(plan.scenarios, frozenset().union(*able.values()))
+    world, left_out = compose(plan.scenarios, frozenset().union(*able.values()), observe=target.observe)
     checkers = {}
     for facts in world.facts:
         try:

@@ -212,6 +212,7 @@ class Supervisor:
             popen = start_shell(self._run_spec.bash, self._run_spec.directory, scratch, marked)
             shell = ShellWorker(popen, journal, dict(self._run_spec.files), scratch, self._able(spec))
             shell.stream = stream
+            shell.observe = self._run_spec.target.observe
             worker = _Worker(spec, number, popen.pid, popen, shell)
             self._selector.register(shell.fd, selectors.EVENT_READ, worker)
             self._pipes.update(shell.pipes())

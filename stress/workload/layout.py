@@ -55,8 +55,11 @@ class World:
         ]
 
 
-def compose(names: Sequence[str], able: frozenset[str]) -> tuple[World, list[Skipped]]:
-    """The world of these scenarios for a target that has the operations ``able``, and what had to be left out."""
+def compose(names: Sequence[str], able: frozenset[str], *, observe: bool = True) -> tuple[World, list[Skipped]]:
+    """The world of these scenarios for a target that has the operations ``able``, and what had to be left out.
+
+    ``observe``: see `stress.workload.target.Target.observe`.
+    """
     scenarios: list[Scenario] = []
     skipped: list[Skipped] = []
     wanted = [part for name in names for part in (SCENARIOS.get(name).parts or (name,))]
@@ -67,6 +70,9 @@ def compose(names: Sequence[str], able: frozenset[str]) -> tuple[World, list[Ski
         else:
             if "read" not in able:  # then readers open the file themselves
                 kinds = {Kind.OBSERVE if kind is Kind.READ else kind for kind in scenario.kinds}
+                scenario = replace(scenario, kinds=frozenset(kinds))
+            elif not observe:
+                kinds = {Kind.READ if kind is Kind.OBSERVE else kind for kind in scenario.kinds}
                 scenario = replace(scenario, kinds=frozenset(kinds))
             scenarios.append(scenario)
     files: dict[str, SharedFile] = {}

@@ -50,7 +50,8 @@ class Target:
       path``, ``recover(path)``;
     - ``lock(path)``, a context manager that excludes every other writer of ``path``: hold intervals are then checked;
     - ``sweep(directory)``, which removes what killed writers left behind;
-    - constants ``ABOUT``, ``EXPECTS``, ``FAULTS``, ``RESIDUE``, ``EXCLUSIVE``, ``SCENARIOS``, as the fields below;
+    - constants ``ABOUT``, ``EXPECTS``, ``FAULTS``, ``RESIDUE``, ``EXCLUSIVE``, ``OBSERVE``, ``SCENARIOS``: see the
+      fields below;
     - ``mine.bash`` beside it, with ``target_write PATH CONTENTFILE`` and so on.
 
     Paths are `str`, relative to the current directory; documents are JSON values.
@@ -69,6 +70,10 @@ class Target:
     """Patterns (`fnmatch`) of base names that may stay after a clean run."""
     exclusive: bool = False
     """Whether ``update`` claims to hold a lock while its ``change`` runs."""
+    observe: bool = True
+    """Whether the file at a path is the document. If not (a database; a file that is only whole for who has its lock),
+    outsiders read with the target's ``read`` too, and nobody opens the file itself.
+    """
     module: Any = None
     """The Python module, or the object, whose attributes are the operations; None: there is no Python side."""
     bash: Path | None = None
@@ -218,6 +223,7 @@ def _of(thing: Any, name: str, path: Path, bash: Path | None, called: str) -> Ta
         scenarios=tuple(getattr(thing, "SCENARIOS", ())),
         residue=(*_RESIDUE, *getattr(thing, "RESIDUE", ())),
         exclusive=bool(getattr(thing, "EXCLUSIVE", False)),
+        observe=bool(getattr(thing, "OBSERVE", True)),
         module=thing,
         bash=bash,
     )
@@ -225,6 +231,8 @@ def _of(thing: Any, name: str, path: Path, bash: Path | None, called: str) -> Ta
         raise TargetError(
             f"{called!r} defines none of the operations {', '.join(OPERATIONS[:6])}; see `stress run --help`"
         )
+    if not target.observe and "read" not in target.operations:
+        raise TargetError(f"{called!r} says OBSERVE = False and has no read: nobody could look at what it writes")
     return target
 
 

@@ -64,6 +64,7 @@ class PythonSide:
         self._target = target
         self._journal = journal
         self._files = files
+        self._observe = target.observe
         self._observer = Observer()
         self._cpu = 0
         self._functions = {
@@ -75,6 +76,8 @@ class PythonSide:
         """Carry one request out; what a target raises becomes an outcome, and never comes out of here."""
         journal = self._journal
         index, form = self._files[request.path]
+        if not self._observe and request.kind is _OBSERVE and form != "log":
+            request = request._replace(kind=_READ)
         kind, size = request.kind, request.size
         version = version_of(journal.process, journal.rows + 1)
         held: list[int] = []

@@ -132,6 +132,8 @@ class ShellWorker:
         self.journal = journal
         self.stream: OperationStream | None = None
         self.busy = False
+        self.observe = True
+        """Whether the file at a path is the document, as `stress.workload.target.Target.observe` says."""
         self._stdin, self._stdout = process.stdin, process.stdout
         os.set_blocking(self._stdout.fileno(), False)
         self._files = files
@@ -182,6 +184,8 @@ class ShellWorker:
         index, form = self._files[request.path]
         if request.kind is Kind.READ and ("read" not in self._able or form == "log"):
             request = request._replace(kind=Kind.OBSERVE)
+        elif request.kind is Kind.OBSERVE and not self.observe and form != "log":
+            request = request._replace(kind=Kind.READ)
         kind, operation, content = request.kind, request.kind.label, ""
         version = version_of(self.journal.process, self.journal.rows + 1)
         if kind is Kind.WRITE:

@@ -59,7 +59,8 @@ def _findings(outcome: Outcome, *notes: Note | None) -> list[str]:
         recovered=INITIAL, corrupt=b"{",
     )  # fmt: skip
     history = History(
-        ops=columns, files=(facts,), scenarios=("resume",), notes=lambda process, at, size: kept[at] if at >= 0 else None,
+        ops=columns, files=(facts,), scenarios=("resume",),
+        notes=lambda process, at, size: kept[at] if at >= 0 else None,
         final=(FinalFile(exists=True, version=GARBAGE, content=b"{"),),
     )  # fmt: skip
     return [finding.anomaly for finding in recovery(history)]

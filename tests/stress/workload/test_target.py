@@ -85,3 +85,13 @@ def test_a_bash_file_that_cannot_be_sourced_is_told(tmp_path: Path) -> None:
     broken.write_text("target_write() {\n")
     with pytest.raises(TargetError, match="could not be sourced"):
         probe(broken, environment())
+
+
+def test_a_store_whose_file_is_not_the_document_says_so_and_needs_a_reader(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("OBSERVE = False\ndef read(path): ...\ndef write(path, document): ...\n")
+    assert not load(str(path)).observe
+    other = tmp_path / "other.py"
+    other.write_text("OBSERVE = False\ndef write(path, document): ...\n")
+    with pytest.raises(TargetError, match=r"OBSERVE = False and has no read"):
+        load(str(other))
