@@ -72,10 +72,11 @@ def _lost(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Findi
     lost = first if first is not None else int(acknowledged[0]) if len(acknowledged) else seen[0]
     op = history.operation(int(log.rows[lost]))
     look = strange.vanished.get(lost, -1)
-    known = "and it was acknowledged" if op.outcome is Outcome.OK else ""
-    saw = f"{did(history, history.operation(look)).replace(' read ', ' saw it ')}" if look >= 0 else ""
-    told = " and ".join(part for part in (known.removeprefix("and "), saw) if part)
-    message = f"{did(history, op)}, {told}, but {_end(history, log)} the log did not hold that record."
+    told = ["it was acknowledged"] if op.outcome is Outcome.OK else []
+    if look >= 0:
+        seen_by = history.operation(look)
+        told.append(f"{who(seen_by)} saw it at {span(history, seen_by)}")
+    message = f"{did(history, op)}, {' and '.join(told)}, but {_end(history, log)} the log did not hold that record."
     total = int(((log.outcome == Outcome.OK) & (log.ret < log.at)).sum())
     if len(acknowledged) > 1:
         message += f" Of {counted(total, 'acknowledged append')}, {len(acknowledged):,} are not there."
@@ -156,9 +157,7 @@ def _late(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Findi
         one = did(history, history.operation(first)) if first >= 0 else "The log held a record before the run"
         name = format_version(history.operation(first).version) if first >= 0 else "it"
         message = f"{one}; then {did(history, two)}; but in the log {name} stands behind {format_version(two.version)}."
-        yield finding(
-            history, "appends", REORDERED_APPEND, log.facts, message, [first, second], count=len(reordered)
-        )  # fmt: skip
+        yield finding(history, "appends", REORDERED_APPEND, log.facts, message, [first, second], count=len(reordered))
     future = np.flatnonzero(behind & ~began)
     if len(future):
         look, append = (history.operation(int(rows[future[0]])) for rows in (pairs.first, pairs.second))
@@ -189,7 +188,7 @@ def _stale(history: History, log: Log, strange: NonPrefixReads, firsts: Rows, lo
     message = f"{who(op)} read the log at {span(history, op)} and did not see {had}."
     return finding(
         history, "appends", STALE_READ, log.facts, message, [row, first], count=len(looks) + len(strange.stale)
-    )  # fmt: skip
+    )
 
 
 def _crossed(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Finding]:
@@ -206,9 +205,7 @@ def _crossed(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Fi
         saw = f"saw {counted(op.size, 'byte')} that are no beginning of what it held {_end(history, log)}"
     rows = [row, *(log.rows[at] for at in (late, early) if at >= 0)]
     message = f"{who(op)} read the log at {span(history, op)} and {saw}."
-    yield finding(
-        history, "appends", INCOMPATIBLE_ORDERS, log.facts, message, rows, count=len(strange.crossed)
-    )  # fmt: skip
+    yield finding(history, "appends", INCOMPATIBLE_ORDERS, log.facts, message, rows, count=len(strange.crossed))
 
 
 def _torn(history: History, index: int, facts: FileFacts, log: Log | None) -> Iterator[Finding]:
@@ -232,6 +229,4 @@ def _torn(history: History, index: int, facts: FileFacts, log: Log | None) -> It
         shown = (("at end", excerpt(log.content, start)), *((("parts", whose),) if whose else ()))
         message = f"{message} {left[0].upper()}{left[1:]}." if message else f"{left[0].upper()}{left[1:]}."
         detail += shown
-    yield finding(
-        history, "appends", TORN_APPEND, facts, message, witness, detail, len(rows) + len(spans)
-    )  # fmt: skip
+    yield finding(history, "appends", TORN_APPEND, facts, message, witness, detail, len(rows) + len(spans))

@@ -88,14 +88,24 @@ def log_of(history: History, index: int) -> Log | None:
     known, none = length >= 0, np.zeros(0, np.intp)
     empty = seen[missing] if facts.initial == ABSENT else none  # where a log had to be, `torn` misses it
     return Log(
-        facts=facts, content=content, torn=records.torn, ends=ends, at=at, tokens=tokens, append=append,
-        rows=rows, version=version, invoke=ops["invoke"][rows], ret=ops["return"][rows], outcome=ops["outcome"][rows],
+        facts=facts,
+        content=content,
+        torn=records.torn,
+        ends=ends,
+        at=at,
+        tokens=tokens,
+        append=append,
+        rows=rows,
+        version=version,
+        invoke=ops["invoke"][rows],
+        ret=ops["return"][rows],
+        outcome=ops["outcome"][rows],
         place=place,
         prefix_reads=np.append(looks[known], empty),
         length=np.append(length[known], np.zeros(len(empty), np.int64)),
         non_prefix=looks[~known],
         garbled=seen[saw == GARBAGE],
-    )  # fmt: skip
+    )
 
 
 def _longest(history: History, index: int, looks: Rows) -> tuple[bytes, int] | None:
