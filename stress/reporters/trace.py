@@ -93,7 +93,7 @@ def _processes(history: History) -> Iterator[dict[str, object]]:
     for facts in history.processes:
         ended = f", {facts.end}" if facts.end in (End.KILLED, End.HUNG, End.DIED) else ""
         yield _named("process_name", facts.process, f"p{facts.process} {facts.language.label} {facts.role}{ended}")
-        yield _named("thread_name", facts.process, f"seat {facts.worker}")
+        yield _named("thread_name", facts.process, f"worker {facts.worker}")
 
 
 def _of_finding(finding: Finding, began: int) -> Iterator[dict[str, object]]:
