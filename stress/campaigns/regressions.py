@@ -133,9 +133,7 @@ class _Small:
         self._finding, self._facts, self._final, self._began = finding, facts, final, history.began
         named = {posixpath.normpath(op.note.path) for op in finding.witness if isinstance(op.note, BackupNote)}
         self._backups = {
-            path: kept
-            for path, kept in history.backups.items()
-            if finding.checker == "backups" and path in named
+            path: kept for path, kept in history.backups.items() if finding.checker == "backups" and path in named
         }
         self._leftovers = tuple(history.leftovers) if finding.checker == "leftovers" else ()
         self._tries = 0
