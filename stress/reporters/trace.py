@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,9 +45,7 @@ def as_trace(result: Result) -> str:
         "sampled": _sampled(every),
     }
     events = ",\n".join(json.dumps(event, separators=(",", ":")) for event in _events(result, rows, every))
-    return (
-        f'{{"displayTimeUnit":"ms","otherData":{json.dumps(other)},\n"traceEvents":[\n{events}\n]}}\n'
-    )  # fmt: skip
+    return f'{{"displayTimeUnit":"ms","otherData":{json.dumps(other)},\n"traceEvents":[\n{events}\n]}}\n'
 
 
 def _sampled(every: int) -> str:
@@ -74,7 +71,7 @@ def _chosen(result: Result) -> tuple[NDArray[np.intp], int]:
     return np.unique(np.concatenate(chosen)), every
 
 
-def _events(result: Result, rows: NDArray[np.intp], every: int) -> Iterator[dict[str, Any]]:
+def _events(result: Result, rows: NDArray[np.intp], every: int) -> Iterator[dict[str, object]]:
     name = f"the run: {'all operations' if every == 1 else f'1 operation in {every:,}'}"
     yield _named("process_name", _RUN, name)
     history = result.history
@@ -92,14 +89,14 @@ def _events(result: Result, rows: NDArray[np.intp], every: int) -> Iterator[dict
         yield _operation(history.ops[row], files, result.began)
 
 
-def _processes(history: History) -> Iterator[dict[str, Any]]:
+def _processes(history: History) -> Iterator[dict[str, object]]:
     for facts in history.processes:
         ended = f", {facts.end}" if facts.end in (End.KILLED, End.HUNG, End.DIED) else ""
         yield _named("process_name", facts.process, f"p{facts.process} {facts.language.label} {facts.role}{ended}")
-        yield _named("thread_name", facts.process, f"seat {facts.worker}")
+        yield _named("thread_name", facts.process, f"worker {facts.worker}")
 
 
-def _of_finding(finding: Finding, began: int) -> Iterator[dict[str, Any]]:
+def _of_finding(finding: Finding, began: int) -> Iterator[dict[str, object]]:
     focus: Operation | None = finding.focus
     if focus is None:
         return
@@ -108,11 +105,11 @@ def _of_finding(finding: Finding, began: int) -> Iterator[dict[str, Any]]:
     yield _instant(finding.anomaly, focus.process, focus.invoke - began, "g", category, words)
 
 
-def _operation(op: Any, files: list[str], began: int) -> dict[str, Any]:
+def _operation(op: np.void, files: list[str], began: int) -> dict[str, object]:
     kind, process = Kind(int(op["kind"])).label, int(op["process"])
     version, parent = int(op["version"]), int(op["parent"])
     named = f" {format_version(version)}" if version != NO_VERSION else ""
-    arguments: dict[str, Any] = {
+    arguments: dict[str, object] = {
         "file": one_line(files[op["file"]]) if 0 <= op["file"] < len(files) else "",
         "outcome": Outcome(int(op["outcome"])).label,
         "language": Language(int(op["language"])).label,
@@ -131,12 +128,18 @@ def _operation(op: Any, files: list[str], began: int) -> dict[str, Any]:
     }
 
 
-def _named(what: str, process: int, name: str) -> dict[str, Any]:
+def _named(what: str, process: int, name: str) -> dict[str, object]:
     return {"ph": "M", "name": what, "pid": process, "tid": process, "args": {"name": name}}
 
 
-def _instant(name: str, process: int, at_ns: int, scope: str, category: str, more: Any) -> dict[str, Any]:
+def _instant(name: str, process: int, at_ns: int, scope: str, category: str, more: object) -> dict[str, object]:
     return {
-        "ph": "i", "name": name, "cat": category, "s": scope, "pid": process, "tid": process, "ts": at_ns / 1e3,
+        "ph": "i",
+        "name": name,
+        "cat": category,
+        "s": scope,
+        "pid": process,
+        "tid": process,
+        "ts": at_ns / 1e3,
         "args": more,
-    }  # fmt: skip
+    }

@@ -17,7 +17,6 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -60,7 +59,7 @@ class _Shown:
     records: list[Records]
     chains: tuple[Chain, list[Chain]] | None
     cells: list[list[str]]
-    timeline: dict[str, Any] | None
+    timeline: dict[str, object] | None
     noted: list[tuple[str, str]]
 
 
@@ -73,8 +72,11 @@ def as_html(result: Result) -> str:
         loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
-        "rate": format_rate, "latency": format_latency, "plain": plain_text, "line": one_line,
-    }  # fmt: skip
+        "rate": format_rate,
+        "latency": format_latency,
+        "plain": plain_text,
+        "line": one_line,
+    }
     scripts = {name: _script(name) for name in ("timeline.js", "charts.js")}
     scripts["plotly"] = Markup(get_plotlyjs().replace("</script", "<\\/script"))
     shown = [_shown(result, finding, place) for place, finding in enumerate(result.findings[:SHOWN_MAX], 1)]
@@ -143,7 +145,7 @@ def _first_error(findings: Sequence[Finding]) -> int:
     return min(timed)[1] if timed else 1
 
 
-def _moments(result: Result) -> list[dict[str, Any]]:
+def _moments(result: Result) -> list[dict[str, object]]:
     """When the findings happened, for the charts."""
     return [
         {"at_s": round((finding.focus.ret - result.began) / 1e9, 6), "anomaly": finding.anomaly, "place": place}

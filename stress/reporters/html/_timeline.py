@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from stress.anomalies import LOST_APPEND
 from stress.history.events import Event, FaultInjected
 from stress.history.history import History
 from stress.history.notes import data_of, words_of
-from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Kind, Language, Operation, Outcome
+from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Kind, Operation, Outcome
 from stress.history.record import format_version as version_text
 from stress.reporters.html._palette import BAD, CHANGES, Palette
 from stress.reporters.table import NAMES
@@ -37,7 +36,7 @@ _OUTCOMES = {Outcome.OK: "ok", Outcome.FAIL: "failed", Outcome.INFO: "unknown", 
 
 def timeline(
     finding: Finding, palette: Palette, history: History | None, events: Sequence[Event]
-) -> dict[str, Any] | None:
+) -> dict[str, object] | None:
     """What the page's ``timeline.js`` draws; None where the finding has no witness."""
     witness = list(finding.witness)
     if not witness:
@@ -93,7 +92,7 @@ def _neighbours(finding: Finding, history: History, start: int, stop: int) -> tu
     order = np.lexsort((away, ~(taking_part | changes)))
     chosen: NDArray[np.intp] = np.sort(rows[order[:NEIGHBOURS_MAX]])
     # Without the notes: nobody reads hundreds of them.
-    return [_bare(ops[row]) for row in chosen.tolist()], len(rows) - len(chosen)
+    return [history.without_note(row) for row in chosen.tolist()], len(rows) - len(chosen)
 
 
 def _known(op: Operation, finding: Finding) -> Operation:
@@ -103,27 +102,9 @@ def _known(op: Operation, finding: Finding) -> Operation:
     return op
 
 
-def _bare(op: Any) -> Operation:
-    return Operation(
-        process=int(op["process"]),
-        kind=Kind(int(op["kind"])),
-        file=int(op["file"]),
-        version=int(op["version"]),
-        parent=int(op["parent"]),
-        invoke=int(op["invoke"]),
-        ret=int(op["return"]),
-        outcome=Outcome(int(op["outcome"])),
-        seq=int(op["seq"]),
-        language=Language(int(op["language"])),
-        held_from=int(op["held_from"]),
-        held_to=int(op["held_to"]),
-        size=int(op["size"]),
-    )
-
-
 def _of_witness(
     op: Operation, finding: Finding, palette: Palette, lanes: Mapping[int, int], start: int
-) -> dict[str, Any]:
+) -> dict[str, object]:
     focus = op == finding.focus
     drawn = _drawn(_known(op, finding), focus, palette, lanes, start)
     if focus and op.version in (GARBAGE, NO_VERSION) and op.kind not in CHANGES:
@@ -131,7 +112,7 @@ def _of_witness(
     return drawn
 
 
-def _drawn(op: Operation, focus: bool, palette: Palette, lanes: Mapping[int, int], start: int) -> dict[str, Any]:
+def _drawn(op: Operation, focus: bool, palette: Palette, lanes: Mapping[int, int], start: int) -> dict[str, object]:
     held = [op.held_from - start, op.held_to - start] if op.held_from > 0 and op.held_to >= op.held_from else None
     version = version_text(op.version) if op.version != NO_VERSION else ""
     return {
@@ -176,9 +157,7 @@ def _links(witness: Sequence[Operation], finding: Finding) -> list[list[int]]:
     return made
 
 
-def _marks(
-    events: Sequence[Event], lanes: Mapping[int, int], start: int, stop: int
-) -> list[dict[str, Any]]:  # fmt: skip
+def _marks(events: Sequence[Event], lanes: Mapping[int, int], start: int, stop: int) -> list[dict[str, object]]:
     return [
         {
             "fault": str(event.kind),
