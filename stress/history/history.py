@@ -170,6 +170,29 @@ class History:
         wanted[slice(None) if outcome is None else outcome, list(kinds) if kinds else slice(None)] = True
         return rows[wanted.ravel()[self._what_by_file[start:stop]]]
 
+    def as_of(self, time: int) -> History:
+        """What had happened by ``time`` (ns, or a schedule's step): of what was invoked later nothing, and what had
+        not returned yet is ``info``, with nothing seen.
+        """
+        ops = self.ops[self.ops["invoke"] <= time].copy()
+        pending = ops["return"] > time
+        ops["outcome"][pending], ops["return"][pending] = Outcome.INFO, time
+        seen = pending & ~np.isin(ops["kind"], (Kind.WRITE, Kind.UPDATE, Kind.APPEND))
+        ops["version"][seen] = NO_VERSION
+        for name, nothing in (("held_from", 0), ("held_to", 0), ("digest", -1), ("note_at", -1), ("note_size", 0)):
+            ops[name][pending] = nothing
+        ended = min(self.ended, time) if self.ended else 0
+        return replace(self, ops=ops, ended=ended, final=(), backups={}, leftovers=())
+
+    def with_final(
+        self,
+        final: Sequence[FinalFile],
+        backups: Mapping[str, tuple[int, str]] | None = None,
+        leftovers: Sequence[str] = (),
+    ) -> History:
+        """The same with what was left on the disk: one of ``final`` for each of ``files``."""
+        return replace(self, final=tuple(final), backups=dict(backups or {}), leftovers=tuple(leftovers))
+
     def __post_init__(self) -> None:
         # Derived once: rows grouped by file, in order of invocation within each.
         file = self.ops["file"].copy()
