@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 from random import Random
@@ -39,8 +40,9 @@ class Sequential:
         before = Path.cwd()
         os.chdir(place.directory)
         try:
-            while any([stepper.step() for stepper in steppers]):
-                pass
+            for _ in range(self.rounds):
+                for stepper in steppers:
+                    stepper.step()
         finally:
             os.chdir(before)
         processes = [
@@ -81,14 +83,10 @@ def test_a_run_of_one_step_after_the_other_is_the_same_again_byte_for_byte(tmp_p
     first, again, other = _run(tmp_path), _run(tmp_path), _run(tmp_path, seed=4)
     assert len(first.ops) == 18
     assert first.ops.tobytes() == again.ops.tobytes() != other.ops.tobytes()
-    assert first.final[0].version == max(
-        first.ops["version"][first.ops["kind"] == Kind.UPDATE].tolist(),
-        key=lambda v: [
-            op.ret for op in map(first.operation, range(len(first.ops))) if op.version == v and op.kind is Kind.UPDATE
-        ],
-    )
+    updates = first.ops[first.ops["kind"] == Kind.UPDATE]
+    assert first.final[0].version == updates["version"][updates["return"].argmax()]
     spans = sorted(zip(first.ops["invoke"].tolist(), first.ops["return"].tolist(), strict=True))
-    assert all(end < start for (_, end), (start, _) in zip(spans, spans[1:], strict=False)), "one after the other"
+    assert all(end < start for (_, end), (start, _) in itertools.pairwise(spans)), "one after the other"
 
 
 @pytest.mark.parametrize("target", ["no-lock", "cached-reader"])
