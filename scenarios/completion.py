@@ -6,57 +6,68 @@ after that of the round before was seen, and a reader that sees one, and then no
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from scenarios.world import alternate, is_there
-from stress.api import Agent, Kind, Role, Scenario, SharedFile, Steps, scenario
+from stress.api import Agent, Kind, Role, Scenario, SharedFile, Size, Steps, scenario
 
-SIGNALS = tuple(
-    SharedFile(
-        f"session-{number:03}/.claude/sdk_complete.json",
-        shape={"reason": "all_features_passing", "session_count": number},
-        absent=True,
-    )
-    for number in range(256)
-)
-
+ROUNDS = 256
 PATIENCE = 12
 """Looks in vain after which any writer makes the signal itself: its owner may not be there at all, or may not write."""
 
 
-def monitor(agent: Agent) -> Steps:
+def _signal(number: int) -> SharedFile:
+    return SharedFile(
+        f"session-{number:03}/.claude/sdk_complete.json",
+        shape={"reason": "all_features_passing", "session_count": number},
+        absent=True,
+    )
+
+
+def monitor(*signals: SharedFile) -> Callable[[Agent], Steps]:
     """Make the signal of one's own rounds, and wait for that of the others."""
-    for number, signal in enumerate(SIGNALS):
-        mine = number % agent.writers == agent.worker
-        looks = 0
-        while not is_there((yield agent.observe(signal))):
-            looks += 1
-            if mine or looks % PATIENCE == 0:
-                yield agent.write(signal)
-        if agent.random.random() < 0.25:
-            yield agent.read(signal)
-    while True:
-        yield alternate(agent, SIGNALS[-1])
+
+    def steps(agent: Agent) -> Steps:
+        for number, signal in enumerate(signals):
+            mine = number % agent.writers == agent.worker
+            looks = 0
+            while not is_there((yield agent.observe(signal))):
+                looks += 1
+                if mine or looks % PATIENCE == 0:
+                    yield agent.write(signal)
+            if agent.random.random() < 0.25:
+                yield agent.read(signal)
+        while True:
+            yield alternate(agent, signals[-1])
+
+    return steps
 
 
-def wait(agent: Agent) -> Steps:
+def wait(*signals: SharedFile) -> Callable[[Agent], Steps]:
     """Wait for the signal of each round; look at the one before once more when it has come."""
-    for number, signal in enumerate(SIGNALS):
-        while not is_there((yield alternate(agent, signal))):
-            pass
-        yield alternate(agent, SIGNALS[max(0, number - 1)])
-    while True:
-        yield alternate(agent, SIGNALS[-1])
+
+    def steps(agent: Agent) -> Steps:
+        for number, signal in enumerate(signals):
+            while not is_there((yield alternate(agent, signal))):
+                pass
+            yield alternate(agent, signals[max(0, number - 1)])
+        while True:
+            yield alternate(agent, signals[-1])
+
+    return steps
 
 
-scenario(
-    Scenario(
+@scenario
+def _made(size: Size) -> Scenario:
+    signals = tuple(_signal(number) for number in range(size.files(ROUNDS)))
+    return Scenario(
         name="completion",
         about="a signal is made once, round after round, while all others wait for it",
-        files=SIGNALS,
+        files=signals,
         roles=(
-            Role("monitor", "writer", monitor, needs=frozenset({"write"}), weight=4),
-            Role("wait", "reader", wait, weight=4),
+            Role("monitor", "writer", monitor(*signals), needs=frozenset({"write"}), weight=4),
+            Role("wait", "reader", wait(*signals), weight=4),
         ),
         checkers=frozenset({"torn", "register", "sessions", "leftovers", "progress"}),
         kinds=frozenset({Kind.WRITE, Kind.READ, Kind.OBSERVE}),
     )
-)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable
 
 from scenarios.world import CONTEXT, alternate, watch
 from stress.api import (
@@ -18,6 +19,7 @@ from stress.api import (
     Role,
     Scenario,
     SharedFile,
+    Size,
     Steps,
     document_of,
     scenario,
@@ -80,27 +82,29 @@ def _slot(number: int) -> SharedFile:
     )
 
 
-FILES = tuple(_slot(number) for number in range(SLOTS))
-
-
-def resume(agent: Agent) -> Steps:
+def resume(*files: SharedFile) -> Callable[[Agent], Steps]:
     """Recover each file in turn, and read what was recovered; from the second time on there is nothing to do."""
-    for file in itertools.cycle(FILES):
-        answer = yield agent.recover(file)
-        if answer.outcome is Outcome.OK and file.recovery != "refuse":
-            yield alternate(agent, file)
+
+    def steps(agent: Agent) -> Steps:
+        for file in itertools.cycle(files):
+            answer = yield agent.recover(file)
+            if answer.outcome is Outcome.OK and file.recovery != "refuse":
+                yield alternate(agent, file)
+
+    return steps
 
 
-scenario(
-    Scenario(
+@scenario
+def _made(size: Size) -> Scenario:
+    files = tuple(_slot(number) for number in range(size.files(SLOTS)))
+    return Scenario(
         name="resume",
         about="files that were corrupted before the run are recovered from backups by several at once",
-        files=FILES,
+        files=files,
         roles=(
-            Role("resume", "writer", resume, needs=frozenset({"recover"}), weight=8),
-            Role("read what was never broken", "reader", watch(*(f for f in FILES if f.recovery == "keep"))),
+            Role("resume", "writer", resume(*files), needs=frozenset({"recover"}), weight=8),
+            Role("read what was never broken", "reader", watch(*(f for f in files if f.recovery == "keep"))),
         ),
         checkers=_CHECKERS,
         kinds=frozenset({Kind.RECOVER, Kind.READ}),
     )
-)

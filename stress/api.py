@@ -29,7 +29,7 @@ from stress.workload.payload import (
     log_record,
     parse_log,
 )
-from stress.workload.scenario import Agent, Answer, Beside, Request, Role, Scenario, SharedFile, Steps
+from stress.workload.scenario import Agent, Answer, Beside, Request, Role, Scenario, SharedFile, Size, Steps
 from stress.workload.target import DefiniteFailure
 
 __all__ = [
@@ -62,6 +62,7 @@ __all__ = [
     "Setting",
     "SharedFile",
     "Sheet",
+    "Size",
     "Steps",
     "Verdict",
     "benchmark",

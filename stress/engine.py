@@ -12,25 +12,23 @@ import os
 import re
 import secrets
 import shutil
-import signal
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 from stress.anomalies import NOT_JUDGED
 from stress.checkers.vacuity import not_reached
+from stress.execution.cast import Cast
 from stress.execution.drivers import shell
 from stress.execution.final_read import final_by_reader
-from stress.execution.launch import Supervised, launch
+from stress.execution.free import FreeRun
 from stress.execution.lock_probe import locks_that_nest, not_nested
-from stress.execution.progress import JournalFollower, Phase, Progress
-from stress.execution.supervisor import RunSpec
-from stress.history.events import Interrupted, event_line, read_events
+from stress.execution.progress import Phase, Progress
+from stress.execution.runner import Place, RunFailed, Runner, Watch
+from stress.history.events import Event, Interrupted, read_events
 from stress.history.history import History
 from stress.history.jsonl import HistoryError, read_history
 from stress.history.run_directory import load_history, load_provenance, save_final, save_provenance, save_world
@@ -39,7 +37,7 @@ from stress.host import process_tree
 from stress.host.provenance import provenance
 from stress.plan import Plan, UsageError
 from stress.registry import UnknownName
-from stress.resolve import ALWAYS, Cast, checkers_named, known_checkers, resolve
+from stress.resolve import ALWAYS, checkers_named, known_checkers, resolve
 from stress.result import Finding, Result, Verdict
 from stress.stats import Cpu, cpu_of_run, run_stats
 from stress.workload.layout import inspect, lay_out, required_kinds, xattrs_on
@@ -47,17 +45,19 @@ from stress.workload.target import Target
 
 __all__ = ["HarnessError", "Progress", "check", "run", "run_checkers"]
 
-Watch = Callable[[Progress], None]
-
-_LOOK_S = 0.25
-
 
 class HarnessError(RuntimeError):
     """The harness itself could not go on (a full disk under the run directory, say). Exit code 4; one line."""
 
 
-def run(plan: Plan, watch: Watch | None = None, *, unwatched: bool = False) -> Result:
-    """Run ``plan``; ``watch`` is called about four times a second from this thread. ``unwatched``: see `RunSpec`.
+def run(
+    plan: Plan,
+    watch: Callable[[Progress], None] | None = None,
+    *,
+    runner: Runner | None = None,
+) -> Result:
+    """Have ``runner`` carry ``plan`` out (None: the free run); ``watch`` is called about four times a second, from this
+    thread.
 
     The plan is one stage: ``check_every_s`` belongs to `stress.campaigns.stages.run`.
 
@@ -70,63 +70,93 @@ def run(plan: Plan, watch: Watch | None = None, *, unwatched: bool = False) -> R
     cast = resolve(plan)
     with _directory(plan) as directory, _run_directory(plan, cast.target) as folder, _scratch(folder) as scratch:
         try:
-            run_spec = replace(_run_spec(plan, cast, folder, directory, scratch), unwatched=unwatched)
-            nesting = locks_that_nest(cast.target, cast.workers, directory, run_spec.bash)
-            lone = sorted({spec.language for spec in cast.workers} - nesting)
-            skipped = (*cast.skipped, *map(not_nested, lone))
-            run_spec = replace(run_spec, lone_locks=frozenset(lone))
+            if runner is None:
+                cast = _with_locks_tried(cast, folder, directory)
             lay_out(cast.world, directory)
             had_xattrs = xattrs_on(cast.world, directory)
             limit_ns = int(plan.op_limit_s * 1e9)
-            save_world(folder, cast.world.facts, cast.world.checkers, required_kinds(cast.world), skipped, limit_ns)
+            save_world(
+                folder, cast.world.facts, cast.world.checkers, required_kinds(cast.world), cast.skipped, limit_ns
+            )
             save_provenance(folder, provenance(str(directory), cast.target.files))
-            interrupted, tool_cpu_s = _supervise(plan, run_spec, cast, watch)
+            ended = (runner or FreeRun()).run(cast, Place(folder, directory, scratch), Watch(watch, run_checkers))
             final, backups, leftovers = inspect(cast.world, directory, cast.target, had_xattrs)
             if not cast.target.observe:
                 final = final_by_reader(cast.target, directory, cast.world.facts, final, plan.op_limit_s)
             save_final(folder, final, backups, leftovers)
+        except RunFailed as error:
+            raise HarnessError(str(error)) from error
         except OSError as error:
             raise HarnessError(
                 f"the run could not go on: {error}; the directories are {folder} and {directory}"
             ) from error
-        result = check(str(folder), watch=watch, tool_cpu_s=tool_cpu_s, interrupted=interrupted)
+        if watch is not None:
+            watch(Progress(Phase.CHECKING))
+        cpu = None
+        if ended.tool_cpu_s:
+            cpu = cpu_of_run(folder, ended.tool_cpu_s, ended.events)
+            (folder / "cpu.json").write_text(json.dumps(cpu.to_plain()), encoding="utf-8")
+        history = ended.history.with_final(final, backups, leftovers)
+        result = _judged(history, ended.events, cpu, interrupted=ended.interrupted)
+        result = replace(
+            result,
+            checkers=cast.world.checkers,
+            skipped=(*cast.skipped, *not_reached(history)),
+            plan=plan.to_json(),
+            run=str(folder),
+            provenance=load_provenance(folder),
+        )
     _prune(Path(plan.runs), folder, plan.keep)
     return result
 
 
-def check(
-    run_directory: str, *, watch: Watch | None = None, tool_cpu_s: float = 0.0, interrupted: bool = False
-) -> Result:
+def _with_locks_tried(cast: Cast, folder: Path, directory: Path) -> Cast:
+    source = shell.write_commands(cast.target, folder)
+    nesting = locks_that_nest(cast.target, cast.workers, directory, source)
+    lone = sorted({spec.language for spec in cast.workers} - nesting)
+    return replace(cast, lone_locks=frozenset(lone), skipped=(*cast.skipped, *map(not_nested, lone)))
+
+
+def check(run_directory: str, *, watch: Callable[[Progress], None] | None = None) -> Result:
     """Judge a run that is over from its directory alone; raises `HarnessError` if it is none, or a checker breaks."""
     folder = Path(run_directory)
     try:
         plan = json.loads((folder / "plan.json").read_text("utf-8"))
         world = json.loads((folder / "world.json").read_text("utf-8"))
         history = load_history(folder)
-        events = read_events(folder)
+        events = tuple(read_events(folder))
+        shares = folder / "cpu.json"
+        cpu = Cpu.from_plain(json.loads(shares.read_text("utf-8"))) if shares.exists() else None
     except (OSError, ValueError, KeyError) as error:
         raise HarnessError(f"{run_directory!r} is no run directory that can be read: {error}") from error
     if watch is not None:
         watch(Progress(Phase.CHECKING))
-    findings, known = run_checkers(history), known_checkers()
-    shares = folder / "cpu.json"
-    if tool_cpu_s:
-        shares.write_text(json.dumps(cpu_of_run(folder, tool_cpu_s, events).to_plain()), encoding="utf-8")
-    cpu = Cpu.from_plain(json.loads(shares.read_text("utf-8"))) if shares.exists() else None
-    return Result(
-        verdict=max((finding.verdict for finding in findings), default=Verdict.PASS),
-        findings=tuple(findings),
-        stats=run_stats(history, events, cpu),
+    known = known_checkers()
+    return replace(
+        _judged(history, events, cpu, interrupted=any(isinstance(event, Interrupted) for event in events)),
         checkers={name: frozenset(checkers) & known for name, checkers in world["checkers"].items()},
         skipped=(*(Skipped.from_plain(each) for each in world["skipped"]), *not_reached(history)),
         plan=plan,
         run=str(folder),
-        interrupted=interrupted or any(isinstance(event, Interrupted) for event in events),
-        interrupted_by="".join(event.cause for event in events if isinstance(event, Interrupted)),
         provenance=load_provenance(folder),
+    )
+
+
+def _judged(history: History, events: tuple[Event, ...], cpu: Cpu | None, *, interrupted: bool = False) -> Result:
+    """What the checkers make of a history."""
+    findings = run_checkers(history)
+    return Result(
+        verdict=max((finding.verdict for finding in findings), default=Verdict.PASS),
+        findings=tuple(findings),
+        stats=run_stats(history, events, cpu),
+        checkers=checkers_of(history),
+        plan={},
+        run="",
+        interrupted=interrupted,
+        interrupted_by="".join(event.cause for event in events if isinstance(event, Interrupted)),
         began=history.began,
         history=history,
-        events=tuple(events),
+        events=events,
     )
 
 
@@ -137,17 +167,7 @@ def check_history(path: str) -> Result:
     except (OSError, UnicodeDecodeError, HistoryError) as error:
         why = getattr(error, "strerror", None) or error
         raise UsageError("RUN", path, f"is no history that can be read: {why}") from error
-    findings = run_checkers(history)
-    return Result(
-        verdict=max((finding.verdict for finding in findings), default=Verdict.PASS),
-        findings=tuple(findings),
-        stats=run_stats(history),
-        checkers=checkers_of(history),
-        plan={},
-        run=path,
-        began=history.began,
-        history=history,
-    )
+    return replace(_judged(history, (), None), run=path)
 
 
 def run_checkers(history: History) -> list[Finding]:
@@ -190,104 +210,6 @@ def checkers_of(history: History) -> dict[str, frozenset[str]]:
     for facts in history.files:
         made[facts.scenario] = made.get(facts.scenario, frozenset()) | (facts.checkers & known)
     return made
-
-
-# What takes part
-
-
-def _run_spec(plan: Plan, cast: Cast, folder: Path, directory: Path, scratch: Path) -> RunSpec:
-    source = shell.write_commands(cast.target, folder)
-    return RunSpec(
-        run=folder.resolve(),
-        directory=directory,
-        scratch=scratch,
-        specs=cast.workers,
-        files={facts.path: (index, facts.form) for index, facts in enumerate(cast.world.facts)},
-        target=cast.target,
-        bash=None if source is None else source.resolve(),
-        seed=plan.seed,
-        duration_ns=None if plan.duration_s is None else int(plan.duration_s * 1e9),
-        ops=plan.ops,
-        op_limit_s=plan.op_limit_s,
-        faults=cast.faults,
-        clean=(directory, scratch),
-    )
-
-
-# While it runs
-
-
-def _supervise(plan: Plan, run_spec: RunSpec, cast: Cast, watch: Watch | None) -> tuple[bool, float]:
-    """Have the run supervised, and watch; returns whether it was interrupted, and the tool's own CPU seconds."""
-    follower = JournalFollower(run_spec.run, cast.world.facts)
-    cpu = time.process_time()
-    try:
-        with launch(run_spec) as supervised, _interruptible(supervised) as interrupted:
-            next_check = 1.0
-            while supervised.alive(_LOOK_S):
-                elapsed_s = supervised.elapsed_s()
-                if watch is not None or plan.stop_on_first:
-                    follower.poll(elapsed_s)
-                if watch is not None:
-                    watch(_progress(plan, follower, supervised, cast, elapsed_s))
-                if plan.stop_on_first and elapsed_s > next_check:
-                    # Each look at all that was done so far may take a quarter of the time at the most.
-                    started = time.monotonic()
-                    if follower.violations or _violated(run_spec.run):
-                        supervised.stop()
-                    next_check = elapsed_s + max(0.5, 4 * (time.monotonic() - started))
-            failure, cause = supervised.failure(), supervised.interruption()
-            supervisor_cpu_s = supervised.cpu_s()
-    finally:
-        follower.close()
-    if failure:
-        raise HarnessError(failure)
-    early = bool(interrupted() or cause)
-    if early:
-        with (run_spec.run / "events.jsonl").open("a", encoding="utf-8") as events:
-            events.write(event_line(Interrupted(time.monotonic_ns(), cause)))
-    return early, time.process_time() - cpu + supervisor_cpu_s
-
-
-def _violated(folder: Path) -> bool:
-    history = load_history(folder, now=time.monotonic_ns())
-    return any(finding.verdict is Verdict.FAIL for finding in run_checkers(history))
-
-
-def _progress(plan: Plan, follower: JournalFollower, supervised: Supervised, cast: Cast, elapsed_s: float) -> Progress:
-    return Progress(
-        phase=supervised.phase(),
-        elapsed_s=elapsed_s,
-        duration_s=plan.duration_s,
-        ops=plan.ops,
-        kinds=follower.kinds(),
-        per_s=follower.per_s(elapsed_s),
-        mean_in_flight=follower.mean_in_flight(elapsed_s),
-        kills=supervised.kills(),
-        violations=dict(follower.violations),
-        writers=sum(spec.part == "writer" for spec in cast.workers),
-        readers=sum(spec.part == "reader" for spec in cast.workers),
-    )
-
-
-@contextmanager
-def _interruptible(supervised: Supervised) -> Iterator[Callable[[], bool]]:
-    """SIGINT, SIGTERM and SIGHUP stop the run cleanly; what the handlers were comes back after it."""
-    seen: list[int] = []
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        seen.append(number)
-        supervised.stop()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield lambda: bool(seen)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 # Directories

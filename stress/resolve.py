@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 from stress.checkers import registry
 from stress.checkers.registry import Checker
-from stress.execution.assignment import WorkerSpec, assign_workers
+from stress.execution.assignment import assign_workers
+from stress.execution.cast import Cast
 from stress.execution.drivers import shell
 from stress.history.record import Language
 from stress.history.skipped import Part, Skipped
@@ -22,11 +22,12 @@ from stress.plan import Plan, UsageError
 from stress.registry import UnknownName
 from stress.units import parse_duration
 from stress.workload import catalog
-from stress.workload.layout import World, compose
+from stress.workload.layout import compose
+from stress.workload.scenario import FULL, Size
 from stress.workload.target import Target, TargetError
 from stress.workload.target import load as load_target
 
-__all__ = ["ALWAYS", "Cast", "checkers_named", "known_checkers", "resolve", "scenarios_named", "target_named"]
+__all__ = ["ALWAYS", "checkers_named", "known_checkers", "resolve", "scenarios_named", "target_named"]
 
 _PACKAGES = {"flock": "util-linux"}
 """Program → the package that has it, where that is called otherwise (Debian and most others)."""
@@ -35,29 +36,19 @@ ALWAYS = frozenset({"vacuity"})
 """The checkers that look at every history, whatever its files name."""
 
 
-@dataclass(frozen=True)
-class Cast:
-    """Who and what takes part in a run: a plan with its names looked up. Made anew where needed, never pickled."""
+def resolve(plan: Plan, size: Size = FULL) -> Cast:
+    """Look up all that ``plan`` names, its scenarios in this size.
 
-    target: Target
-    world: World
-    workers: tuple[WorkerSpec, ...]
-    checkers: Mapping[str, Checker]
-    """Those that the world's files name, and those of `ALWAYS`."""
-    skipped: tuple[Skipped, ...]
-    faults: Mapping[str, float]
-    """Nemesis → mean seconds between its faults."""
-
-
-def resolve(plan: Plan) -> Cast:
-    """Look up all that ``plan`` names; raises `UsageError` for what is not there, or can't do what is asked."""
+    Raises `UsageError` for what is not there, or can't do what is asked.
+    """
     scenarios_named(plan.scenarios)
     target = target_named(plan.target)
     try:
         able, skipped = _abilities(target)
     except TargetError as error:
         raise UsageError("--target", str(error)) from error
-    world, left_out = compose(plan.scenarios, frozenset().union(*able.values()), observe=target.observe)
+    operations = frozenset().union(*able.values())
+    world, left_out = compose(plan.scenarios, operations, size, observe=target.observe)
     checkers = {}
     for facts in world.facts:
         try:
@@ -76,9 +67,14 @@ def resolve(plan: Plan) -> Cast:
             why = f"the target's {language.label} side can do none of the duties"
             left_out.append(Skipped(Part.WORKERS, language.label, why))
     return Cast(
-        target, world, tuple(workers), checkers | checkers_named(ALWAYS), tuple(skipped + left_out),
-        _faults(plan, target),
-    )  # fmt: skip
+        plan=plan,
+        target=target,
+        world=world,
+        workers=tuple(workers),
+        checkers=checkers | checkers_named(ALWAYS),
+        skipped=tuple(skipped + left_out),
+        faults=_faults(plan, target),
+    )
 
 
 def scenarios_named(names: Iterable[str], option: str = "SCENARIO") -> None:

@@ -43,12 +43,12 @@ def appends(history: History) -> Iterable[Finding]:
             continue
         log = log_of(history, index)
         if log is not None:
-            strange = find_non_prefix_reads(history, log, index)
-            yield from _lost(history, log, strange)
-            yield from _doubled(history, log, strange)
-            yield from _phantom(history, log, strange)
-            yield from _late(history, log, strange)
-            yield from _crossed(history, log, strange)
+            unexplained = find_non_prefix_reads(history, log, index)
+            yield from _lost(history, log, unexplained)
+            yield from _doubled(history, log, unexplained)
+            yield from _phantom(history, log, unexplained)
+            yield from _late(history, log, unexplained)
+            yield from _crossed(history, log, unexplained)
         yield from _torn(history, index, facts, log)
 
 
@@ -56,9 +56,9 @@ def _end(history: History, log: Log) -> str:
     return "when all had ended" if log.at == LAST else f"at {moment(history, log.at)}"
 
 
-def _lost(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Finding]:
+def _lost(history: History, log: Log, unexplained: NonPrefixReads) -> Iterator[Finding]:
     acknowledged = np.flatnonzero((log.outcome == Outcome.OK) & (log.place < 0) & (log.ret < log.at))
-    seen = [append for append in strange.vanished if log.outcome[append] != Outcome.OK or log.ret[append] >= log.at]
+    seen = [append for append in unexplained.vanished if log.outcome[append] != Outcome.OK or log.ret[append] >= log.at]
     head = log.facts.initial == INITIAL and INITIAL not in log.tokens[:1]
     count = len(acknowledged) + len(seen) + bool(head)
     if not count:
@@ -68,10 +68,10 @@ def _lost(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Findi
         yield finding(history, "appends", LOST_APPEND, log.facts, message)
         return
     # The one that shows the most: seen by somebody, and then gone; else the first.
-    first = next((a for a in acknowledged.tolist() if a in strange.vanished), None)
+    first = next((a for a in acknowledged.tolist() if a in unexplained.vanished), None)
     lost = first if first is not None else int(acknowledged[0]) if len(acknowledged) else seen[0]
     op = history.operation(int(log.rows[lost]))
-    look = strange.vanished.get(lost, -1)
+    look = unexplained.vanished.get(lost, -1)
     known = "and it was acknowledged" if op.outcome is Outcome.OK else ""
     saw = f"{did(history, history.operation(look)).replace(' read ', ' saw it ')}" if look >= 0 else ""
     told = " and ".join(part for part in (known.removeprefix("and "), saw) if part)
@@ -95,10 +95,10 @@ def _rivals(log: Log, lost: int) -> Rows:
     return found[np.argsort(np.abs(log.ret[found] - log.ret[lost]), kind="stable")][:2]
 
 
-def _doubled(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Finding]:
+def _doubled(history: History, log: Log, unexplained: NonPrefixReads) -> Iterator[Finding]:
     values, counts = np.unique(log.tokens, return_counts=True)
     doubled = values[counts > 1].tolist()
-    versions = list(dict.fromkeys([*doubled, *strange.doubled]))
+    versions = list(dict.fromkeys([*doubled, *unexplained.doubled]))
     if not versions:
         return
     version = versions[0]
@@ -112,7 +112,7 @@ def _doubled(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Fi
             f"records {said}."
         )
     else:
-        look = strange.doubled[version]
+        look = unexplained.doubled[version]
         rows.append(look)
         op = history.operation(look)
         message = (
@@ -122,17 +122,17 @@ def _doubled(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Fi
     yield finding(history, "appends", DUPLICATE_APPEND, log.facts, message, rows, count=len(versions))
 
 
-def _phantom(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Finding]:
+def _phantom(history: History, log: Log, unexplained: NonPrefixReads) -> Iterator[Finding]:
     failed = log.version[(log.outcome == Outcome.FAIL) & (log.place >= 0)].tolist()
     # While a run is under way, the append may be one that is not in the history yet.
     nobodys = log.tokens[(log.append < 0) & ~log.pre_made(log.tokens)].tolist() if log.at == LAST else []
-    seen = [version for version in strange.phantom if log.at == LAST or version in log.version]
+    seen = [version for version in unexplained.phantom if log.at == LAST or version in log.version]
     versions = list(dict.fromkeys([*failed, *nobodys, *seen]))
     if not versions:
         return
     version = versions[0]
     rows = log.rows[log.version == version][:1].tolist()
-    look = strange.phantom.get(version, -1)
+    look = unexplained.phantom.get(version, -1)
     if version in failed or version in nobodys:
         where = f"{_end(history, log)} the log held {history.names.version(version)}"
     else:
@@ -146,7 +146,7 @@ def _phantom(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Fi
     yield finding(history, "appends", PHANTOM_APPEND, log.facts, message, [*rows, look], count=len(versions))
 
 
-def _late(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Finding]:
+def _late(history: History, log: Log, unexplained: NonPrefixReads) -> Iterator[Finding]:
     """Pairs that stand in an order which real time forbids."""
     pairs = overtaken(history, log)
     kinds = history.ops["kind"]
@@ -177,15 +177,15 @@ def _late(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Findi
         rows = [pairs.first[future[0]], pairs.second[future[0]]]
         yield finding(history, "appends", FUTURE_READ, log.facts, message, rows, count=len(future))
     stale = np.flatnonzero(~behind)
-    if len(stale) or strange.stale:
-        yield _stale(history, log, strange, pairs.first[stale], pairs.second[stale])
+    if len(stale) or unexplained.stale:
+        yield _stale(history, log, unexplained, pairs.first[stale], pairs.second[stale])
 
 
-def _stale(history: History, log: Log, strange: NonPrefixReads, firsts: Rows, looks: Rows) -> Finding:
+def _stale(history: History, log: Log, unexplained: NonPrefixReads, firsts: Rows, looks: Rows) -> Finding:
     if len(looks):
         first, row = int(firsts[0]), int(looks[0])
     else:
-        row, append = strange.stale[0]
+        row, append = unexplained.stale[0]
         first = int(log.rows[append]) if append >= 0 else -1
     op = history.operation(row)
     if first < 0:
@@ -196,14 +196,14 @@ def _stale(history: History, log: Log, strange: NonPrefixReads, firsts: Rows, lo
         had = f"records that {who(history, before)} had found there before, at {span(history, before)}"
     message = f"{who(history, op)} read the log at {span(history, op)} and did not see {had}."
     return finding(
-        history, "appends", STALE_READ, log.facts, message, [row, first], count=len(looks) + len(strange.stale)
+        history, "appends", STALE_READ, log.facts, message, [row, first], count=len(looks) + len(unexplained.stale)
     )  # fmt: skip
 
 
-def _crossed(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Finding]:
-    if not strange.crossed:
+def _crossed(history: History, log: Log, unexplained: NonPrefixReads) -> Iterator[Finding]:
+    if not unexplained.crossed:
         return
-    row, late, early = strange.crossed[0]
+    row, late, early = unexplained.crossed[0]
     op = history.operation(row)
     names = [history.names.version(int(log.version[at])) if at >= 0 else "a record" for at in (late, early)]
     if early >= 0:
@@ -215,7 +215,7 @@ def _crossed(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Fi
     rows = [row, *(log.rows[at] for at in (late, early) if at >= 0)]
     message = f"{who(history, op)} read the log at {span(history, op)} and {saw}."
     yield finding(
-        history, "appends", INCOMPATIBLE_ORDERS, log.facts, message, rows, count=len(strange.crossed)
+        history, "appends", INCOMPATIBLE_ORDERS, log.facts, message, rows, count=len(unexplained.crossed)
     )  # fmt: skip
 
 

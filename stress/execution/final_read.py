@@ -11,7 +11,7 @@ from pathlib import Path
 import multiprocess
 
 from stress.execution.drivers.observe import document_observation
-from stress.execution.drivers.python import quieten
+from stress.execution.loop import quieten
 from stress.history.history import FileFacts, FinalFile
 from stress.history.notes import data_of
 from stress.history.record import ABSENT, NO_VERSION

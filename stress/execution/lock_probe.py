@@ -17,8 +17,8 @@ from pathlib import Path
 import multiprocess
 
 from stress.execution.assignment import WorkerSpec
-from stress.execution.drivers.python import quieten
 from stress.execution.drivers.shell import environment
+from stress.execution.loop import quieten
 from stress.history.record import Language
 from stress.history.skipped import Part, Skipped
 from stress.host import process_tree

@@ -12,9 +12,12 @@ __all__ = ["OperationStream"]
 
 
 class OperationStream:
-    """The requests of one agent. ``roles`` are pairs of (index of the scenario, role)."""
+    """The requests of one agent. ``roles`` are pairs of (index of the scenario, role); after ``budget`` requests there
+    are no more.
+    """
 
-    def __init__(self, agent: Agent, roles: Sequence[tuple[int, Role]]) -> None:
+    def __init__(self, agent: Agent, roles: Sequence[tuple[int, Role]], budget: int | None = None) -> None:
+        self._left = -1 if budget is None else budget
         self._draw = agent.random.random
         self._steps: list[tuple[int, Steps]] = []
         self._waiting: list[Request] = []
@@ -31,9 +34,12 @@ class OperationStream:
         self._current = 0
 
     def next(self) -> tuple[int, Request] | None:
-        """The next request and the index of its scenario, or None when every role has come to its end."""
-        if not self._waiting:
+        """The next request and the index of its scenario, or None when every role has come to its end, or the budget is
+        spent.
+        """
+        if not self._waiting or not self._left:
             return None
+        self._left -= 1
         if len(self._steps) > 1:
             self._current = bisect.bisect(self._cumulative, self._draw() * self._cumulative[-1])
         return self._steps[self._current][0], self._waiting[self._current]

@@ -17,7 +17,7 @@ import selectors
 import shutil
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -27,17 +27,12 @@ import multiprocess
 from stress.execution import nemesis
 from stress.execution.assignment import WorkerSpec
 from stress.execution.barrier import StartBarrier
-from stress.execution.drivers.python import (
-    EXIT_JOURNAL,
-    PythonSide,
-    Unwatched,
-    last_words,
-    quieten,
-    staying_threads,
-    work,
-)
-from stress.execution.drivers.shell import ShellWorker, environment, start_shell
+from stress.execution.drivers.driver import Driver
+from stress.execution.drivers.python import PythonDriver
+from stress.execution.drivers.shell import ShellDriver, environment, start_shell
+from stress.execution.loop import EXIT_JOURNAL, CpuShare, PipeLoop, last_words, quieten, staying_threads, work
 from stress.execution.operations import OperationStream
+from stress.execution.step import Stepper
 from stress.history.events import (
     Ended,
     Event,
@@ -51,6 +46,7 @@ from stress.history.events import (
 )
 from stress.history.journal import FINISHED, READY, Journal, read_header
 from stress.history.record import End, FaultKind, Language, WorkerRole
+from stress.history.recorder import Clock
 from stress.host import process_tree
 from stress.workload.scenario import Agent
 from stress.workload.target import Target
@@ -92,8 +88,9 @@ class RunSpec:
     """Directories made for this run, to be removed if the tool is no more."""
     lone_locks: frozenset[Language] = frozenset()
     """Where the target's ``lock`` can't be entered twice: no update is done inside it."""
-    unwatched: bool = False
-    """Python workers neither record nor examine: for a benchmark."""
+    python_driver: Callable[[Target, Clock], Driver] = PythonDriver
+    python_journal: Callable[..., Journal] = Journal
+    """What Python workers drive and record with: a benchmark has its own."""
 
 
 @dataclass
@@ -102,7 +99,7 @@ class _Worker:
     process: int
     pid: int
     handle: Any
-    shell: ShellWorker | None
+    shell: PipeLoop | None
     fd: int = -1
     """Of its journal, to look at its header; -1 until it is there."""
     through: bool = False
@@ -193,7 +190,9 @@ class Supervisor:
         self._next_process += 1
         journals = str(self._run_spec.run / "journal")
         source = random.Random(f"{self._run_spec.seed} {spec.worker} {number}")
-        stream = OperationStream(Agent(worker=spec.worker, writers=spec.writers, source=source), spec.roles)
+        stream = OperationStream(
+            Agent(worker=spec.worker, writers=spec.writers, source=source), spec.roles, spec.budget
+        )
         writer = spec.part == "writer"
         scratch = self._run_spec.scratch / f"p{number}"
         scratch.mkdir()
@@ -210,12 +209,11 @@ class Supervisor:
             assert self._run_spec.bash is not None
             marked = self._environment | {"STRESS_PROCESS": _mark(self._run_spec.run, number)}
             popen = start_shell(self._run_spec.bash, self._run_spec.directory, scratch, marked)
-            shell = ShellWorker(popen, journal, dict(self._run_spec.files), scratch, self._able(spec))
-            shell.stream = stream
-            shell.observe = self._run_spec.target.observe
-            worker = _Worker(spec, number, popen.pid, popen, shell)
-            self._selector.register(shell.fd, selectors.EVENT_READ, worker)
-            self._pipes.update(shell.pipes())
+            driver = ShellDriver(popen, scratch, self._able(spec), exclusive=self._run_spec.target.exclusive)
+            loop = PipeLoop(driver, journal, self._stepper(driver, journal, stream, spec))
+            worker = _Worker(spec, number, popen.pid, popen, loop)
+            self._selector.register(driver.fd, selectors.EVENT_READ, worker)
+            self._pipes.update(driver.pipes())
         self._workers[number] = worker
         role = WorkerRole.WRITER if writer else WorkerRole.READER
         self.note(Started(_now(), number, spec.worker, spec.language, role, worker.pid))
@@ -223,6 +221,10 @@ class Supervisor:
     def _able(self, spec: WorkerSpec) -> frozenset[str]:
         """What the worker may ask of the target."""
         return spec.able - {"lock"} if spec.language in self._run_spec.lone_locks else spec.able
+
+    def _stepper(self, driver: Driver, journal: Journal, stream: OperationStream, spec: WorkerSpec) -> Stepper:
+        observed = self._run_spec.target.observe
+        return Stepper(driver, journal, stream, self._run_spec.files, self._able(spec), observed=observed)
 
     def _be_python_worker(
         self, spec: WorkerSpec, number: int, journals: str, stream: OperationStream, scratch: str
@@ -241,12 +243,11 @@ class Supervisor:
         os.environ["STRESS_PROCESS"] = _mark(self._run_spec.run, number)
         try:
             writer = spec.part == "writer"
-            journal = Journal(journals, number, spec.worker, spec.language, writer=writer)
-            side = (Unwatched if self._run_spec.unwatched else PythonSide)(
-                self._run_spec.target, journal, dict(self._run_spec.files), nest="lock" in self._able(spec)
-            )
+            journal = self._run_spec.python_journal(journals, number, spec.worker, spec.language, writer=writer)
+            driver = CpuShare(self._run_spec.python_driver(self._run_spec.target, journal.clock))
             rest = functools.partial(random.Random(number).uniform, 0, 0 if writer else READER_REST_S * self._readers)
-            work(side, journal, stream, self._barrier, rest)
+            stepper = self._stepper(driver, journal, stream, spec)
+            work(stepper, journal, self._barrier, rest)
             if threads := staying_threads():
                 os.write(2, f"{', '.join(threads)}\n".encode())
         except OSError as error:  # nothing of the target comes out of a worker: this is the journal's
@@ -294,34 +295,29 @@ class Supervisor:
     def _hear(self, worker: _Worker) -> None:
         shell = worker.shell
         assert shell is not None
-        lines = shell.lines()
+        lines = shell.driver.lines()
         if lines is None:
             self._gone(worker, End.DIED if shell.busy or not self._barrier.stopped else End.FINISHED)
             return
         for line in lines:
-            if shell.journal.state < READY:
-                shell.hello(line)
-            elif shell.busy:
-                try:
-                    shell.finish(line, self._run_spec.target.exclusive)
-                except ValueError as error:
-                    self._gone(worker, End.DIED, str(error))
-                    return
+            answered = shell.busy
+            try:
+                shell.hear(line)
+            except ValueError as error:
+                self._gone(worker, End.DIED, str(error))
+                return
+            if answered:
                 self._next(worker, shell)
 
-    def _next(self, worker: _Worker, shell: ShellWorker) -> None:
+    def _next(self, worker: _Worker, shell: PipeLoop) -> None:
         """Give a shell worker its next operation, or let it end."""
-        assert shell.stream is not None
-        while not shell.busy:
-            turn = None if self._barrier.stopped else shell.stream.next()
-            if turn is None:
-                self._gone(worker, End.FINISHED)
-                return
-            try:
-                shell.begin(*turn)
-            except BrokenPipeError:
-                self._gone(worker, End.DIED)
-                return
+        try:
+            while not shell.busy:
+                if self._barrier.stopped or not shell.begin():
+                    self._gone(worker, End.FINISHED)
+                    return
+        except BrokenPipeError:
+            self._gone(worker, End.DIED)
 
     def _done(self) -> int:
         rows = 0
@@ -338,10 +334,10 @@ class Supervisor:
         """See one worker off: its tree is killed, if anything of it is left, and reaped; then it is written down."""
         del self._workers[worker.process]
         if worker.shell is not None:
-            self._selector.unregister(worker.shell.fd)
-            self._pipes.difference_update(worker.shell.pipes())
+            self._selector.unregister(worker.shell.driver.fd)
+            self._pipes.difference_update(worker.shell.driver.pipes())
             if end is End.FINISHED:
-                worker.shell.process.stdin.close()  # type: ignore[union-attr]
+                worker.shell.driver.process.stdin.close()  # type: ignore[union-attr]
             process_tree.end_group(worker.pid, worker.handle.wait)
         elif end in (End.KILLED, End.HUNG, End.STAYED):
             process_tree.end_group(worker.pid, worker.handle.join)

@@ -6,7 +6,7 @@ Checkers are pure functions of it: it has no clock, reads no file under test, an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,6 +141,10 @@ class History:
 
     def operation(self, row: int) -> Operation:
         """Row ``row``, unpacked, with its note."""
+        return replace(self.without_note(row), note=self.note(row))
+
+    def without_note(self, row: int) -> Operation:
+        """Row ``row``, unpacked, without its note: nothing is read from a file."""
         op = self.ops[row]
         return Operation(
             process=int(op["process"]),
@@ -158,7 +162,6 @@ class History:
             held_to=int(op["held_to"]),
             size=int(op["size"]),
             digest=int(op["digest"]),
-            note=self.note(row),
         )
 
     def files_for(self, checker: str) -> Iterable[tuple[int, FileFacts]]:
@@ -174,6 +177,29 @@ class History:
         wanted = np.zeros((256, 256), np.bool_)
         wanted[slice(None) if outcome is None else outcome, list(kinds) if kinds else slice(None)] = True
         return rows[wanted.ravel()[self._what_by_file[start:stop]]]
+
+    def as_of(self, time: int) -> History:
+        """What had happened by ``time`` (ns, or a schedule's step): of what was invoked later nothing, and what had
+        not returned yet is ``info``, with nothing seen.
+        """
+        ops = self.ops[self.ops["invoke"] <= time].copy()
+        pending = ops["return"] > time
+        ops["outcome"][pending], ops["return"][pending] = Outcome.INFO, time
+        seen = pending & ~np.isin(ops["kind"], (Kind.WRITE, Kind.UPDATE, Kind.APPEND))
+        ops["version"][seen] = NO_VERSION
+        for name, nothing in (("held_from", 0), ("held_to", 0), ("digest", -1), ("note_at", -1), ("note_size", 0)):
+            ops[name][pending] = nothing
+        ended = min(self.ended, time) if self.ended else 0
+        return replace(self, ops=ops, ended=ended, final=(), backups={}, leftovers=())
+
+    def with_final(
+        self,
+        final: Sequence[FinalFile],
+        backups: Mapping[str, tuple[int, str]] | None = None,
+        leftovers: Sequence[str] = (),
+    ) -> History:
+        """The same with what was left on the disk: one of ``final`` for each of ``files``."""
+        return replace(self, final=tuple(final), backups=dict(backups or {}), leftovers=tuple(leftovers))
 
     def __post_init__(self) -> None:
         # Derived once: rows grouped by file, in order of invocation within each.
@@ -241,7 +267,23 @@ def columns_of(operations: Sequence[Operation]) -> tuple[Columns, list[Note]]:
             notes.append(op.note)
         outcome = Outcome.INFO if op.outcome is Outcome.OPEN else op.outcome
         ops[row] = (
-            op.process, counts[op.process], op.kind, outcome, op.language, op.scenario, op.file,
-            op.version, op.parent, op.invoke, op.ret, op.held_from, op.held_to, op.size, op.digest, at, 0, 0,
-        )  # fmt: skip
+            op.process,
+            counts[op.process],
+            op.kind,
+            outcome,
+            op.language,
+            op.scenario,
+            op.file,
+            op.version,
+            op.parent,
+            op.invoke,
+            op.ret,
+            op.held_from,
+            op.held_to,
+            op.size,
+            op.digest,
+            at,
+            0,
+            0,
+        )
     return ops, notes

@@ -32,6 +32,7 @@ import numpy as np
 from stress.history.history import Columns
 from stress.history.notes import Note, decode, encode, without_data
 from stress.history.record import NO_VERSION, RECORD, Kind, Language, Outcome, version_of
+from stress.history.recorder import Clock
 
 __all__ = [
     "FINISHED",
@@ -51,7 +52,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-_HEADER = struct.Struct("<8s4i7q")
+_HEADER = struct.Struct("<8s4i6q")
 _FAMILY = b"STRESSJ"
 _MAGIC = _FAMILY + b"4"
 _HEADER_SIZE = 4096
@@ -72,10 +73,15 @@ _ROW = np.dtype(
 )
 _EXTRA = np.dtype(
     [
-        ("held_from", "<i8"), ("held_to", "<i8"), ("size", "<i8"), ("digest", "<i8"), ("note_at", "<i8"),
-        ("note_size", "<i4"), ("reserved", "<i4"),
+        ("held_from", "<i8"),
+        ("held_to", "<i8"),
+        ("size", "<i8"),
+        ("digest", "<i8"),
+        ("note_at", "<i8"),
+        ("note_size", "<i4"),
+        ("reserved", "<i4"),
     ]
-)  # fmt: skip
+)
 _PACK_ROW = struct.Struct("<5q")
 _PACK_EXTRA = struct.Struct("<5qii")
 _PACK_ONE = struct.Struct("<q")
@@ -120,8 +126,6 @@ class Header:
     """CPU time that it spent before, on getting ready."""
     woken_ns: int
     """When the gate let it through; 0: not yet."""
-    unrecorded: int
-    """Operations of which nothing was recorded; see `stress.execution.drivers.python.Unwatched`."""
 
 
 class OldJournal(ValueError):
@@ -135,10 +139,10 @@ class Journal:
         self._base = os.path.join(folder, f"p{process:06}")
         self.process = process
         self.rows = 0
+        self.clock: Clock = _monotonic_ns
         self.state = 0
         self.cpu_before_ns = 0
         self.woken_ns = 0
-        self.unrecorded = 0
         self.cpu_ns = 0
         self.cpu_harness_ns = 0
         self._identity = (process, worker, language, int(writer))
@@ -171,7 +175,6 @@ class Journal:
             self.cpu_harness_ns,
             self.cpu_before_ns,
             self.woken_ns,
-            self.unrecorded,
         )
 
     def invoke(self, row: int, value: int = NO_VERSION, /) -> int:

@@ -49,6 +49,11 @@ class Kind(IntEnum):
     RECOVER = 8
 
     @property
+    def is_change(self) -> bool:
+        """Whether it makes a version: its own."""
+        return self in (Kind.WRITE, Kind.UPDATE, Kind.APPEND)
+
+    @property
     def label(self) -> str:
         """The name used in reports and in the line protocol."""
         return self.name.lower()

@@ -11,18 +11,24 @@ import functools
 import importlib
 import importlib.metadata
 import pkgutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from stress.registry import Registry
-from stress.workload.scenario import Scenario
+from stress.workload.scenario import FULL, Scenario, Size
 
 __all__ = ["SCENARIOS", "load", "scenario", "target_folders"]
 
 SCENARIOS: Registry[Scenario] = Registry("scenario")
 
 
-def scenario(made: Scenario) -> Scenario:
-    """Register a scenario under its own name; raises ValueError if that is taken."""
+def scenario(made: Scenario | Callable[[Size], Scenario]) -> Scenario:
+    """Register a scenario, or a function that makes it in any size, under its own name; raises ValueError if that is
+    taken.
+    """
+    if not isinstance(made, Scenario):
+        made = replace(made(FULL), make=made)
     return SCENARIOS.add(made.name, made)
 
 

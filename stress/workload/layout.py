@@ -17,7 +17,7 @@ from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Format, 
 from stress.history.skipped import Part, Skipped
 from stress.workload.catalog import SCENARIOS
 from stress.workload.payload import document_of, examine_bytes, log_record
-from stress.workload.scenario import Role, Scenario, SharedFile
+from stress.workload.scenario import FULL, Role, Scenario, SharedFile, Size
 from stress.workload.target import Target
 
 __all__ = ["World", "compose", "inspect", "lay_out"]
@@ -55,16 +55,17 @@ class World:
         ]
 
 
-def compose(names: Sequence[str], able: frozenset[str], *, observe: bool = True) -> tuple[World, list[Skipped]]:
-    """The world of these scenarios for a target that has the operations ``able``, and what had to be left out.
-
-    ``observe``: see `stress.workload.target.Target.observe`.
+def compose(
+    names: Sequence[str], able: frozenset[str], size: Size = FULL, *, observe: bool = True
+) -> tuple[World, list[Skipped]]:
+    """The world of these scenarios in this size for a target that has the operations ``able``, and what had to be left
+    out. ``observe``: see `stress.workload.target.Target.observe`.
     """
     scenarios: list[Scenario] = []
     skipped: list[Skipped] = []
     wanted = [part for name in names for part in (SCENARIOS.get(name).parts or (name,))]
     for name in dict.fromkeys(wanted):
-        scenario = SCENARIOS.get(name)
+        scenario = SCENARIOS.get(name).sized(size)
         if missing := sorted(scenario.needs - able):
             skipped.append(Skipped(Part.SCENARIO, name, f"the target has no {' and no '.join(missing)}"))
         else:

@@ -18,7 +18,7 @@ from stress.workload.payload import Edit, draw_size
 _WRITE, _UPDATE, _APPEND, _READ, _OBSERVE = Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.READ, Kind.OBSERVE
 _BACKUP, _OBSERVE_BACKUP, _RECOVER = Kind.BACKUP, Kind.OBSERVE_BACKUP, Kind.RECOVER
 
-__all__ = ["Agent", "Answer", "Beside", "Request", "Role", "Scenario", "SharedFile", "Steps"]
+__all__ = ["FULL", "SMALL", "Agent", "Answer", "Beside", "Request", "Role", "Scenario", "SharedFile", "Size", "Steps"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,22 @@ class Answer(NamedTuple):
 
 
 Steps = Generator[Request, Answer, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a scenario is laid out. A run that is scheduled step by step has no use for hundreds of files."""
+
+    files_max: int | None = None
+    """The most files of one sort; None: as many as the scenario has."""
+
+    def files(self, usual: int) -> int:
+        """How many files of a sort of which there usually are ``usual``."""
+        return usual if self.files_max is None else min(usual, self.files_max)
+
+
+FULL, SMALL = Size(), Size(4)
+"""As in ``stress run``; and what lays out in a millisecond or two."""
 
 
 class Agent:
@@ -151,6 +167,12 @@ class Scenario:
     """The kinds of operation without which a run of it has proved nothing."""
     parts: Sequence[str] = ()
     """For a scenario that is several at once: their names; it has no files and roles of its own."""
+    make: Callable[[Size], Scenario] | None = field(default=None, compare=False)
+    """What makes it in another size; None: it has one size."""
+
+    def sized(self, size: Size) -> Scenario:
+        """The same in this size."""
+        return self if self.make is None else self.make(size)
 
     @property
     def needs(self) -> frozenset[str]:

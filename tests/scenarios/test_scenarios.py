@@ -10,8 +10,6 @@ from itertools import islice
 
 import pytest
 
-from scenarios.completion import SIGNALS, monitor, wait
-from scenarios.resume import FILES
 from stress.api import (
     ABSENT,
     GARBAGE,
@@ -47,6 +45,8 @@ NEEDS = {
     Kind.BACKUP: "backup",
     Kind.RECOVER: "recover",
 }
+SIGNALS = SCENARIOS["completion"].files
+FILES = SCENARIOS["resume"].files
 ROLES = [(scenario, role) for scenario in SCENARIOS.values() for role in scenario.roles]
 
 
@@ -159,6 +159,8 @@ def test_what_is_laid_out_is_what_is_described(name: str, tmp_path: object) -> N
 
 
 # The completion signals
+
+monitor, wait = (role.steps for role in SCENARIOS["completion"].roles)
 
 
 def _play(agents: list[Steps], files: Files, source: random.Random, turns: int) -> Counter[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +12,16 @@ import numpy as np
 
 from stress import engine
 from stress.bench.measure import Figure, Setting, Sheet
+from stress.execution.drivers.driver import Numbered
+from stress.execution.drivers.observe import Observation
+from stress.execution.drivers.python import PythonDriver
+from stress.execution.free import FreeRun
 from stress.execution.progress import Progress
 from stress.history.events import GateOpened, Started, read_events
 from stress.history.history import History
 from stress.history.journal import ROW_BYTES, Header, Journal, read_header, read_rows, row_of
 from stress.history.npz import save_columns
-from stress.history.record import INITIAL, Kind, Language, Outcome, version_of
+from stress.history.record import INITIAL, NO_VERSION, Kind, Language, Outcome, version_of
 from stress.plan import Plan
 from stress.workload.payload import document_of, examine_document
 
@@ -90,22 +95,50 @@ def _each(call: object, values: list[object] | list[str], times: int) -> float:
 
 def _watching(setting: Setting) -> Iterator[Figure]:
     """Operations per second of 16 Python workers and their readers, watched and not, in turns."""
-    rates: dict[bool, list[float]] = {False: [], True: []}
+    watched, unwatched = FreeRun(), FreeRun(python_driver=_Unexamined, python_journal=_Counter)
+    rates: dict[FreeRun, list[float]] = {watched: [], unwatched: []}
     seconds = 0.5 if setting.quick else 2.0
     for turn in range(1 if setting.quick else 7):
-        for unwatched, made in rates.items():
-            runs = setting.directory / f"runs-{turn}-{unwatched}"
+        for runner, made in rates.items():
+            runs = setting.directory / f"runs-{turn}-{runner is watched}"
             plan = Plan(
                 mix=(("python", 16),), duration_s=seconds, seed=turn + 1, directory=str(setting.directory),
                 runs=str(runs),
             )  # fmt: skip
-            headers = _headers(Path(engine.run(plan, unwatched=unwatched).run))
-            made.append(sum(header.rows + header.unrecorded for header in headers) / seconds)
-    ratios = [watched / not_watched for watched, not_watched in zip(*rates.values(), strict=True)]
+            headers = _headers(Path(engine.run(plan, runner=runner).run))
+            made.append(sum(header.rows for header in headers) / seconds)
+    ratios = [one / other for one, other in zip(*rates.values(), strict=True)]
     how = f"16 Python workers and their readers, {len(ratios)} times {seconds:g} s of the bridge, the median"
-    yield Figure("recorded and verified", float(np.median(rates[False])), "operations/s", how)
-    yield Figure("neither", float(np.median(rates[True])), "operations/s", "the same in turns")
+    yield Figure("recorded and verified", float(np.median(rates[watched])), "operations/s", how)
+    yield Figure("neither", float(np.median(rates[unwatched])), "operations/s", "the same in turns")
     yield Figure("of the one by the other", float(np.median(ratios)), "×", "the median of the pairs")
+
+
+class _Unexamined(PythonDriver):
+    """Does the same operations, and looks at nothing that they saw."""
+
+    def examine(self, op: Numbered, raw: object) -> Observation:
+        """As if all went well."""
+        return Observation()
+
+
+class _Counter(Journal):
+    """Records nothing but how many operations there were."""
+
+    def invoke(self, row: int, value: int = NO_VERSION, /) -> int:
+        """Count one."""
+        self.rows += 1
+        return 0
+
+    def record_parent(self, parent: int) -> None:
+        """Nothing."""
+
+    def complete(self, ret: int, outcome: Outcome, value: int, parent: int = NO_VERSION, /) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """The header has the count; there are no rows for it."""
+        os.close(self._fd)
 
 
 def _headers(run: Path) -> list[Header]:

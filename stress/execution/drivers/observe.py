@@ -39,11 +39,13 @@ class Observation(NamedTuple):
     digest: int = -1
     note: Note | None = None
     outcome: Outcome = Outcome.OK
+    held_from: int = 0
+    held_to: int = 0
 
     @property
     def rare(self) -> bool:
         """Whether there is something in it that few operations have, for `Journal.attach`."""
-        return self.digest >= 0 or self.version == GARBAGE or self.note is not None
+        return self.digest >= 0 or self.version == GARBAGE or self.note is not None or self.held_from > 0
 
 
 _ABSENT = Observation(ABSENT)

@@ -1,20 +1,16 @@
-"""A simulated SDK agent: a Python process that calls the target's functions."""
+"""The Python side of a target: an operation is a call of one of its functions."""
 
 from __future__ import annotations
 
 import os
-import signal
-import threading
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from stress.execution.barrier import StartBarrier
+from stress.execution.drivers.driver import Numbered
 from stress.execution.drivers.observe import (
     Observation,
     Observer,
-    Parsed,
     document_observation,
     parsed_observation,
     read_document,
@@ -22,136 +18,103 @@ from stress.execution.drivers.observe import (
     saved_observation,
     unreadable_observation,
 )
-from stress.execution.operations import OperationStream
-from stress.history.journal import FINISHED, READY, RUNNING, Journal, row_of
 from stress.history.machine_errors import errno_of
 from stress.history.notes import ErrorNote
-from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Outcome, version_of
+from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Outcome
+from stress.history.recorder import Clock
 from stress.workload.payload import apply_edits, document_of, examine_document, log_record
-from stress.workload.scenario import Answer, Request
 from stress.workload.target import DefiniteFailure, Target
 
-__all__ = ["EXIT_JOURNAL", "PythonSide", "Unwatched", "staying_threads", "work"]
-
-EXIT_JOURNAL = 74
-"""Exit status of a worker that could not write its journal."""
-
-_TIMED_MASK = 7
-"""Of eight operations the CPU time until the next is taken, for all of them: asking for it costs more than recording
-does.
-"""
-_BURST = 16
-"""Operations that a reader does at a stretch."""
+__all__ = ["PythonDriver"]
 
 Json = Any
 
-# Named once: before Python 3.12 each look-up of an enumeration's member is a call, and `do` is paid for by every
-# operation under test.
+# Named once: before Python 3.12 each look-up of an enumeration's member is a call, and an operation under test pays
+# for it.
 _WRITE, _READ, _OBSERVE, _UPDATE, _APPEND = Kind.WRITE, Kind.READ, Kind.OBSERVE, Kind.UPDATE, Kind.APPEND
-_BACKUP, _OBSERVE_BACKUP, _RECOVER = Kind.BACKUP, Kind.OBSERVE_BACKUP, Kind.RECOVER
+_BACKUP, _OBSERVE_BACKUP = Kind.BACKUP, Kind.OBSERVE_BACKUP
 _CHANGES = (_WRITE, _APPEND, _UPDATE)
-_OK = Outcome.OK
-_NO_ERROR = ErrorNote("")
+_DONE = Observation()
 
 
-class PythonSide:
-    """Carries requests out by calls to the target, and journals them. Used by one process only."""
+class PythonDriver:
+    """Calls the functions of one target; see `stress.execution.drivers.driver.Driver`. Used by one process only."""
 
-    def __init__(
-        self, target: Target, journal: Journal, files: dict[str, tuple[int, str]], *, nest: bool = True
-    ) -> None:
-        """``files``: path → (index, form). ``nest``: whether an update may be done inside the target's lock."""
-        self._target = target
-        self._journal = journal
-        self._files = files
-        self._observe = target.observe
+    def __init__(self, target: Target, clock: Clock) -> None:
+        """``clock``: the recorder's, for the times between which a lock was held."""
+        self._exclusive = target.exclusive
+        self._clock = clock
         self._observer = Observer()
-        self._cpu = 0
         self._functions = {
             name: target.call(name) for name in ("write", "read", "update", "append", "backup", "recover")
         }
-        self._lock: Callable[[str], AbstractContextManager[Any]] | None = target.call("lock") if nest else None
+        self._lock: Callable[[str], AbstractContextManager[Any]] | None = target.call("lock")
+        self._held: tuple[int, int] = (0, 0)
 
-    def do(self, scenario: int, request: Request) -> Answer:
-        """Carry one request out; what a target raises becomes an outcome, and never comes out of here."""
-        journal = self._journal
-        index, form = self._files[request.path]
-        if not self._observe and request.kind is _OBSERVE and form != "log":
-            request = request._replace(kind=_READ)
-        kind, size = request.kind, request.size
-        version = version_of(journal.process, journal.rows + 1)
-        held: list[int] = []
-        call = self._prepare(request, version, form, held)
-        if kind not in _CHANGES:
-            version = size = NO_VERSION
-        observation, failure, outcome = None, _NO_ERROR, _OK
-        timed = journal.rows & _TIMED_MASK == journal.process & _TIMED_MASK
-        if self._cpu:
-            journal.cpu_harness_ns += (time.thread_time_ns() - self._cpu) * (_TIMED_MASK + 1)
-            self._cpu = 0
-        journal.invoke(row_of(kind, index, scenario), size)
-        try:
-            seen = call()
-            returned = time.monotonic_ns()
-        except DefiniteFailure as error:
-            returned = time.monotonic_ns()
-            outcome, failure = Outcome.FAIL, _error(error)
-        except Exception as error:
-            returned = time.monotonic_ns()
-            if kind is _READ and isinstance(error, FileNotFoundError):
-                observation = document_observation(None)
-            elif kind is _READ and isinstance(error, ValueError):
-                observation = unreadable_observation(error)
-            else:
-                outcome, failure = Outcome.INFO, _error(error)
-        if timed:
-            # Less what asking takes, here and now: seven of eight do not ask.
-            before = time.thread_time_ns()
-            self._cpu = 2 * time.thread_time_ns() - before
-        if kind in _CHANGES:
-            if failure is not _NO_ERROR or len(held) == 3:
-                held_from, held_to = held[1:] if len(held) == 3 else (0, 0)
-                note = None if failure is _NO_ERROR else failure
-                journal.attach(held_from=held_from, held_to=held_to, note=note)
-            journal.complete(returned, outcome, size)  # of an update the parent is stored already
-        elif outcome is _OK:
-            version = self._saw(observation or self._examine(request, form, seen), returned)
-        else:
-            journal.attach(note=failure)
-            journal.complete(returned, outcome, version)
-        return Answer(outcome, version)
-
-    def _saw(self, observation: Observation, returned: int) -> int:
-        """Journal what was seen; returns the version."""
-        if observation.rare:
-            self._journal.attach(size=observation.size, digest=observation.digest, note=observation.note)
-        self._journal.complete(returned, _OK, observation.version, observation.parent)
-        return observation.version
-
-    def _prepare(self, request: Request, version: int, form: str, held: list[int]) -> Callable[[], Any]:
-        """The call that carries ``request`` out. An update puts into ``held`` its parent, and when it held the lock."""
-        kind = request.kind
+    def prepare(self, op: Numbered, record_parent: Callable[[int], None]) -> Callable[[], Any]:
+        """The call that carries ``op`` out."""
+        request = op.request
+        kind, path = request.kind, request.path
         if kind is _WRITE:
-            return self._bind("write", request.path, document_of(version, request.size, request.shape))
+            return self._bind("write", path, document_of(op.version, request.size, request.shape))
         if kind is _APPEND:
-            return self._bind("append", request.path, log_record(version, request.size))
+            return self._bind("append", path, log_record(op.version, request.size))
         if kind is _UPDATE:
-            return self._update(request, version, held)
-        return self._reading(request, form)
+            return self._update(op, record_parent)
+        if kind is _OBSERVE:
+            return lambda: read_file(path) if op.form == "log" else read_document(path)
+        if kind is _OBSERVE_BACKUP:
+            return lambda: self._observer.inspect_backup(path)
+        return self._bind(kind.label, path)
+
+    def examine(self, op: Numbered, raw: Any) -> Observation:
+        """What a call returned or raised."""
+        kind, path = op.request.kind, op.request.path
+        if isinstance(raw, Exception):
+            return self._failed(kind, raw)
+        if kind in _CHANGES:
+            if kind is _UPDATE and self._held[0]:
+                return Observation(held_from=self._held[0], held_to=self._held[1])
+            return _DONE
+        if kind is _READ:
+            return document_observation(raw)
+        if kind is _OBSERVE:
+            return self._observer.inspect(path, op.form, raw) if op.form == "log" else parsed_observation(raw)
+        if kind is _OBSERVE_BACKUP:
+            assert isinstance(raw, Observation)
+            return raw
+        if kind is _BACKUP:
+            if not isinstance(raw, (str, os.PathLike)):
+                return Observation(GARBAGE, note=ErrorNote(f"backup returned {raw!r}, not a path"))
+            return saved_observation(os.fspath(raw))
+        return self._observer.inspect(path, op.form, read_file(path))
+
+    def _failed(self, kind: Kind, error: Exception) -> Observation:
+        if kind is _READ and isinstance(error, FileNotFoundError):
+            return Observation(ABSENT)
+        if kind is _READ and isinstance(error, ValueError):
+            return unreadable_observation(error)
+        outcome = Outcome.FAIL if isinstance(error, DefiniteFailure) else Outcome.INFO
+        held_from, held_to = self._held if kind is _UPDATE else (0, 0)
+        note = ErrorNote(f"{type(error).__name__}: {error}"[:2000], errno_of(error))
+        return Observation(NO_VERSION, note=note, outcome=outcome, held_from=held_from, held_to=held_to)
 
     def _bind(self, operation: str, *arguments: Any) -> Callable[[], Any]:
         function = self._functions[operation]
         assert function is not None, f"a role asks for {operation}, which the target does not have"
         return lambda: function(*arguments)
 
-    def _update(self, request: Request, version: int, held: list[int]) -> Callable[[], Any]:
+    def _update(self, op: Numbered, record_parent: Callable[[int], None]) -> Callable[[], Any]:
+        request, clock = op.request, self._clock
+        self._held = (0, 0)
+
         def change(document: Json) -> Json:
-            started = time.monotonic_ns()
+            started = clock()
             parent = ABSENT if document is None else examine_document(document).version
-            self._journal.record_parent(parent)
-            changed = apply_edits(document, parent, version, request.size, request.edits)
-            # A target may call again (after a lost race of its own): the last call counts.
-            held[:] = [parent, started, time.monotonic_ns()] if self._target.exclusive else [parent]
+            record_parent(parent)
+            changed = apply_edits(document, parent, op.version, request.size, request.edits)
+            if self._exclusive:
+                self._held = (started, clock())  # a target may call again, after a lost race: the last call counts
             return changed
 
         read, write = self._functions["read"], self._functions["write"]
@@ -161,102 +124,8 @@ class PythonSide:
 
         def locked() -> None:
             with lock(request.path):
-                began = time.monotonic_ns()
+                began = clock()
                 write(request.path, change(read(request.path)))
-                held[1:] = [began, time.monotonic_ns()]
+                self._held = (began, clock())
 
         return locked
-
-    def _reading(self, request: Request, form: str) -> Callable[[], Any]:
-        path = request.path
-        if request.kind is _READ and self._functions["read"] is not None and form != "log":
-            return self._bind("read", path)
-        if request.kind in (_READ, _OBSERVE):
-            return lambda: read_file(path) if form == "log" else read_document(path)
-        if request.kind is _OBSERVE_BACKUP:
-            return lambda: self._observer.inspect_backup(path)
-        return self._bind("backup" if request.kind is _BACKUP else "recover", path)
-
-    def _examine(self, request: Request, form: str, seen: Any) -> Observation:
-        if isinstance(seen, Observation):
-            return seen
-        if isinstance(seen, Parsed):
-            return parsed_observation(seen)
-        if request.kind is _BACKUP:
-            if not isinstance(seen, (str, os.PathLike)):
-                return Observation(GARBAGE, note=ErrorNote(f"backup returned {seen!r}, not a path"))
-            return saved_observation(os.fspath(seen))
-        if request.kind is _RECOVER:
-            return self._observer.inspect(request.path, form, read_file(request.path))
-        if request.kind is _READ and self._functions["read"] is not None and form != "log":
-            return document_observation(seen)
-        return self._observer.inspect(request.path, form, seen)
-
-
-class Unwatched(PythonSide):
-    """For the benchmark that tells what watching costs: the same operations, of which nothing is recorded but how many
-    there were, and what they see is not examined.
-    """
-
-    def do(self, scenario: int, request: Request) -> Answer:
-        """Carry one request out."""
-        journal = self._journal
-        journal.unrecorded += 1
-        try:
-            self._prepare(request, version_of(journal.process, journal.unrecorded), self._files[request.path][1], [])()
-        except Exception:
-            return Answer(Outcome.INFO, NO_VERSION)
-        return Answer(_OK, NO_VERSION)
-
-
-def _error(error: Exception) -> ErrorNote:
-    return ErrorNote(f"{type(error).__name__}: {error}"[:2000], errno_of(error))
-
-
-def work(
-    side: PythonSide, journal: Journal, stream: OperationStream, barrier: StartBarrier, rest: Callable[[], float]
-) -> None:
-    """Do the operations of ``stream``, once the barrier opens, until it is time to stop or there are none left.
-
-    ``rest`` says how many seconds to wait now and then: a reader that does nothing but read would leave the writers no
-    processor, and see the same version a hundred times.
-    """
-    journal.write_header(state=READY)
-    journal.woken_ns = barrier.wait()
-    journal.write_header(state=RUNNING)
-    journal.cpu_before_ns = cpu = time.process_time_ns()
-    done = 0
-    while not barrier.stopped and (turn := stream.next()) is not None:
-        stream.answer(side.do(*turn))
-        done += 1
-        if done % _BURST == 0 and (pause_s := rest()):
-            time.sleep(pause_s)
-    journal.cpu_ns = time.process_time_ns() - cpu
-    journal.write_header(state=FINISHED)
-    journal.close()
-
-
-def staying_threads() -> list[str]:
-    """The names of threads that keep this process from ending: those that are no daemons."""
-    others = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
-    return [thread.name for thread in others if not thread.daemon and thread.is_alive()]
-
-
-def quieten() -> None:
-    """In a fresh worker: leave the terminal's signals to the tool, and standard streams alone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.dup2(null, 1)
-    os.close(null)
-
-
-def last_words(path: str) -> str:
-    """The last line that a worker wrote on standard error."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            lines = file.read().strip().splitlines()
-    except OSError:
-        return ""
-    return lines[-1] if lines else ""

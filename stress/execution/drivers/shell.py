@@ -9,24 +9,25 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
+from stress.execution.drivers.driver import Numbered
 from stress.execution.drivers.observe import Observation, Observer, read_file, saved_observation
-from stress.execution.operations import OperationStream
-from stress.history.journal import FINISHED, READY, RUNNING, Journal, row_of
 from stress.history.machine_errors import errno_in
 from stress.history.notes import ErrorNote, SeenBytes
-from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language, Outcome, version_of
+from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language, Outcome
 from stress.host.process_tree import die_with_parent
 from stress.workload.payload import document_of, jq_program, log_record, parent_in
-from stress.workload.scenario import Answer, Request
 from stress.workload.target import OPERATIONS, Target, TargetError
 
-__all__ = ["ShellWorker", "probe", "start_shell", "write_commands"]
+__all__ = ["Lost", "Reply", "ShellDriver", "probe", "start_shell", "write_commands"]
 
 _HOST = Path(__file__).with_name("worker.bash")
 _MISSING, _NO_DOCUMENT = 66, 65
@@ -113,37 +114,39 @@ def start_shell(source: Path, directory: Path, scratch: Path, environment: dict[
         )
 
 
-class ShellWorker:
-    """One worker's process and the driver's side of its protocol. `begin` sends an operation, `finish` takes its
-    answer.
+class Reply(NamedTuple):
+    """A worker's answer to one operation."""
+
+    status: int
+    held_us: tuple[int, int] | None = None
+    """When the lock was held, µs since the epoch."""
+
+
+class Lost(Exception):
+    """The worker was gone before it answered; the message says how it ended."""
+
+
+class ShellDriver:
+    """One worker's process, told its operations over pipes; see `stress.execution.drivers.driver.Driver`.
+
+    The call that `prepare` returns waits for the answer. A loop over many workers calls `send` instead, and `replies`
+    when there is something to read from `fd`.
     """
 
     def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        journal: Journal,
-        files: dict[str, tuple[int, str]],
-        scratch: Path,
-        able: frozenset[str],
+        self, process: subprocess.Popen[bytes], scratch: Path, supported: frozenset[str], *, exclusive: bool
     ) -> None:
+        """``scratch``: the folder that the process was started with; ``exclusive`` as in `Target`."""
         assert process.stdin is not None
         assert process.stdout is not None
         self.process = process
-        self.journal = journal
-        self.stream: OperationStream | None = None
-        self.busy = False
-        self.observe = True
-        """Whether the file at a path is the document, as `stress.workload.target.Target.observe` says."""
         self._stdin, self._stdout = process.stdin, process.stdout
         os.set_blocking(self._stdout.fileno(), False)
-        self._files = files
         self._scratch = scratch
-        self._able = able
+        self._supported = supported
+        self._exclusive = exclusive
         self._observer = Observer()
         self._buffer = b""
-        self._request: Request | None = None
-        self._invoked = 0
-        self._version = NO_VERSION
         self._definite: frozenset[int] = frozenset()
 
     @property
@@ -174,142 +177,119 @@ class ShellWorker:
         for word in words[2:]:
             if word.startswith("definite="):
                 self._definite = frozenset(int(code) for code in word[9:].split(",") if code)
-        self.journal.write_header(state=READY)
         return True
 
-    def begin(self, scenario: int, request: Request) -> None:
-        """Journal and send one operation; raises BrokenPipeError if the worker is gone."""
-        if self.journal.state == READY:
-            self.journal.write_header(state=RUNNING)
-        index, form = self._files[request.path]
-        if request.kind is Kind.READ and ("read" not in self._able or form == "log"):
-            request = request._replace(kind=Kind.OBSERVE)
-        elif request.kind is Kind.OBSERVE and not self.observe and form != "log":
-            request = request._replace(kind=Kind.READ)
-        kind, operation, content = request.kind, request.kind.label, ""
-        version = version_of(self.journal.process, self.journal.rows + 1)
+    def wait_for_hello(self, timeout_s: float) -> None:
+        """Wait until the worker is ready; raises `Lost` if it ends, or says something else."""
+        line = self._next_line(timeout_s)
+        if not self.hello(line):
+            raise Lost(f"the worker began with {line!r}, not with a hello")
+
+    def prepare(self, op: Numbered, record_parent: Callable[[int], None]) -> Callable[[], Any]:
+        """Put what does not fit a line where the worker finds it; the call sends the line and waits for the answer."""
+        request = op.request
+        kind, content = request.kind, ""
+        if not self.sends(op):  # a listing and a read: there is nothing of the target in it
+            return lambda: self._observer.inspect_backup(request.path)
         if kind is Kind.WRITE:
-            content = json.dumps(document_of(version, request.size, request.shape))
+            content = json.dumps(document_of(op.version, request.size, request.shape))
         elif kind is Kind.APPEND:
-            content = log_record(version, request.size)
+            content = log_record(op.version, request.size)
         elif kind is Kind.UPDATE:
-            content = jq_program(version, request.size, request.edits, form=form)
-            operation = "locked_update" if request.locked and "lock" in self._able else operation
-        else:
-            version = NO_VERSION
+            content = jq_program(op.version, request.size, request.edits, form=op.form)
         if content:
             (self._scratch / "in").write_text(content, encoding="ascii")
-        self._request, self._version, self.busy = request, version, True
-        line = f"{self.journal.rows + 1} {operation} {request.path}\n".encode()
-        value = NO_VERSION if version == NO_VERSION else request.size
-        self._invoked = self.journal.invoke(row_of(kind, index, scenario), value)
-        if kind is Kind.OBSERVE_BACKUP:  # a listing and a read, by the driver: there is nothing of the target in it
-            self._finish_here(self._observer.inspect_backup(request.path))
-            return
-        self._stdin.write(line)
+        return lambda: self._exchange(op)
+
+    def sends(self, op: Numbered) -> bool:
+        """Whether ``op`` is the worker's; else the driver does it by itself."""
+        return op.request.kind is not Kind.OBSERVE_BACKUP
+
+    def send(self, op: Numbered) -> None:
+        """Have the worker do what was prepared; raises BrokenPipeError if it is gone."""
+        request = op.request
+        locked = request.kind is Kind.UPDATE and request.locked and "lock" in self._supported
+        operation = "locked_update" if locked else request.kind.label
+        self._stdin.write(f"{op.seq} {operation} {request.path}\n".encode())
         self._stdin.flush()
 
-    def _finish_here(self, observation: Observation) -> None:
-        self._complete(time.monotonic_ns(), observation.outcome, observation, 0, 0)
-
-    def finish(self, line: str, exclusive: bool) -> None:
-        """Take the answer to the operation under way, examine what it saw, and journal it."""
-        returned = time.monotonic_ns()
+    def reply(self, op: Numbered, line: str) -> Reply:
+        """The worker's answer to ``op``; raises ValueError if it is something else."""
         words = line.split()
-        request = self._request
-        if request is None or len(words) < 2 or words[0] != str(self.journal.rows):
-            raise ValueError(f"the worker answered {line!r} to operation {self.journal.rows}")
-        status = int(words[1])
-        held_from = held_to = 0
-        if len(words) == 4 and (exclusive or request.locked):
-            held_from, held_to = self._held(int(words[2]), int(words[3]), returned)
-        self._complete(returned, *self._outcome(request, status), held_from, held_to)
+        if len(words) < 2 or words[0] != str(op.seq):
+            raise ValueError(f"the worker answered {line!r} to operation {op.seq}")
+        claimed = len(words) == 4 and (self._exclusive or op.request.locked)
+        return Reply(int(words[1]), (int(words[2]), int(words[3])) if claimed else None)
 
-    def _outcome(self, request: Request, status: int) -> tuple[Outcome, Observation]:
-        kind, path = request.kind, request.path
-        if status == 0:
-            return Outcome.OK, self._saw(kind, path)
-        if kind in (Kind.READ, Kind.OBSERVE) and status == _MISSING:
-            return Outcome.OK, Observation(ABSENT)
-        said = self._said()
-        if kind is Kind.READ and status == _NO_DOCUMENT:
-            seen = read_file(str(self._scratch / "out")) or b""
-            return Outcome.OK, Observation(GARBAGE, size=len(seen), note=SeenBytes(seen, said))
-        parent = parent_in(said) if kind is Kind.UPDATE else NO_VERSION
-        outcome = Outcome.FAIL if status in self._definite else Outcome.INFO
-        note = ErrorNote(f"exit status {status}: {said[-1500:]}", errno_in(said))
-        return outcome, Observation(self._version, parent, size=request.size, note=note)
+    def examine(self, op: Numbered, raw: Any) -> Observation:
+        """What an answer says, and what the worker left for it in its files."""
+        if isinstance(raw, Observation):
+            return raw
+        if isinstance(raw, Exception):
+            parent = parent_in(self._said()) if op.request.kind.is_change else NO_VERSION
+            return Observation(NO_VERSION, parent, note=ErrorNote(str(raw)), outcome=Outcome.INFO)
+        observation = self._outcome(op, raw.status)
+        if raw.held_us is not None:
+            held_from, held_to = _monotonic(*raw.held_us)
+            observation = observation._replace(held_from=held_from, held_to=held_to)
+        return observation
 
-    def _saw(self, kind: Kind, path: str) -> Observation:
-        request = self._request
-        assert request is not None
-        if kind is Kind.UPDATE:
-            return Observation(self._version, parent_in(self._said()), size=request.size)
-        if kind in (Kind.WRITE, Kind.APPEND):
-            return Observation(self._version, size=request.size)
-        if kind is Kind.BACKUP:
-            name = (read_file(str(self._scratch / "out")) or b"").decode("utf-8", "replace").strip().splitlines()
-            if not name:
-                return Observation(GARBAGE, note=ErrorNote("backup printed no path"))
-            return saved_observation(name[-1])
-        form = self._files[path][1]
-        if kind is Kind.RECOVER:
-            return self._observer.inspect(path, form, read_file(path))
-        return self._observer.inspect(path, form, read_file(str(self._scratch / "out")))
-
-    def _said(self) -> str:
-        return (read_file(str(self._scratch / "err")) or b"").decode("utf-8", "replace").strip()
-
-    def _held(self, from_us: int, to_us: int, now: int) -> tuple[int, int]:
-        # Bash has the wall clock only. It is moved over to the monotonic one, made 100 µs shorter at both ends for
-        # what the two may slip in an operation, and not believed where it says that the lock was held outside the
-        # operation.
-        least, most = _monotonic_less_wall()
-        held_from, held_to = from_us * 1000 + most + 100_000, to_us * 1000 + least - 100_000
-        return (held_from, held_to) if self._invoked < held_from < held_to < now else (0, 0)
-
-    def _complete(
-        self, returned: int, outcome: Outcome, observation: Observation, held_from: int, held_to: int
-    ) -> None:
-        if held_from or observation.rare:
-            self.journal.attach(
-                size=observation.size,
-                digest=observation.digest,
-                held_from=held_from,
-                held_to=held_to,
-                note=observation.note,
-            )
-        assert self._request is not None
-        value = observation.version if self._version == NO_VERSION else self._request.size
-        self.journal.complete(returned, outcome, value, observation.parent)
-        self.busy, self._request = False, None
-        if self.stream is not None:
-            self.stream.answer(Answer(outcome, observation.version))
-
-    def lost(self, reaped: int, text: str) -> None:
-        """The process is gone, tree and all, since ``reaped``: the operation under way is unknown."""
-        if self.busy:
-            assert self._request is not None
-            change = self._version != NO_VERSION
-            self.journal.attach(note=ErrorNote(text))
-            self.journal.complete(
-                reaped, Outcome.INFO, self._request.size if change else NO_VERSION,
-                parent_in(self._said()) if change else NO_VERSION,
-            )  # fmt: skip
-            self.busy = False
-
-    def close(self, *, finished: bool) -> None:
-        """Close the pipes and the journal."""
-        if finished:
-            self.journal.write_header(state=FINISHED)
-        else:
-            self.journal.write_header()
-        self.journal.close()
+    def close(self) -> None:
+        """Close the pipes."""
         for pipe in (self._stdin, self._stdout):
             try:
                 pipe.close()
             except BrokenPipeError:
                 pass
+
+    def _exchange(self, op: Numbered) -> Reply:
+        try:
+            self.send(op)
+        except BrokenPipeError:
+            raise Lost("the worker was gone before this") from None
+        return self.reply(op, self._next_line(None))
+
+    def _next_line(self, timeout_s: float | None) -> str:
+        while select.select([self.fd], [], [], timeout_s)[0]:
+            lines = self.lines()
+            if lines is None:
+                raise Lost("the worker ended while it did this")
+            if lines:
+                return lines[0]
+        raise Lost(f"the worker said nothing for {timeout_s:g} s")
+
+    def _outcome(self, op: Numbered, status: int) -> Observation:
+        kind = op.request.kind
+        if status == 0:
+            return self._saw(op)
+        if kind in (Kind.READ, Kind.OBSERVE) and status == _MISSING:
+            return Observation(ABSENT)
+        said = self._said()
+        if kind is Kind.READ and status == _NO_DOCUMENT:
+            seen = read_file(str(self._scratch / "out")) or b""
+            return Observation(GARBAGE, size=len(seen), note=SeenBytes(seen, said))
+        parent = parent_in(said) if kind is Kind.UPDATE else NO_VERSION
+        outcome = Outcome.FAIL if status in self._definite else Outcome.INFO
+        note = ErrorNote(f"exit status {status}: {said[-1500:]}", errno_in(said))
+        return Observation(NO_VERSION, parent, note=note, outcome=outcome)
+
+    def _saw(self, op: Numbered) -> Observation:
+        kind, path = op.request.kind, op.request.path
+        if kind is Kind.UPDATE:
+            return Observation(parent=parent_in(self._said()))
+        if kind.is_change:
+            return Observation()
+        if kind is Kind.BACKUP:
+            name = (read_file(str(self._scratch / "out")) or b"").decode("utf-8", "replace").strip().splitlines()
+            if not name:
+                return Observation(GARBAGE, note=ErrorNote("backup printed no path"))
+            return saved_observation(name[-1])
+        return self._observer.inspect(
+            path, op.form, read_file(path if kind is Kind.RECOVER else str(self._scratch / "out"))
+        )
+
+    def _said(self) -> str:
+        return (read_file(str(self._scratch / "err")) or b"").decode("utf-8", "replace").strip()
 
 
 def environment() -> dict[str, str]:
@@ -329,6 +309,14 @@ def environment() -> dict[str, str]:
 def language_of(target: Target) -> Language:
     """What the target's shell side is called."""
     return Language.COMMAND if target.commands else Language.BASH
+
+
+def _monotonic(from_us: int, to_us: int) -> tuple[int, int]:
+    """The time that a lock was held, moved from the wall clock, which is all that Bash has, to the monotonic one; made
+    100 µs shorter at both ends for what the two may slip in an operation.
+    """
+    least, most = _monotonic_less_wall()
+    return from_us * 1000 + most + 100_000, to_us * 1000 + least - 100_000
 
 
 def _monotonic_less_wall() -> tuple[int, int]:

@@ -1,0 +1,39 @@
+"""Who and what takes part in a run: a plan with its names looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from stress.execution.assignment import WorkerSpec
+from stress.history.history import History
+from stress.history.record import Language
+from stress.history.skipped import Skipped
+from stress.plan import Plan
+from stress.result import Finding
+from stress.workload.layout import World
+from stress.workload.target import Target
+
+__all__ = ["Cast"]
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Made by `stress.resolve.resolve`, anew where it is needed; never pickled."""
+
+    plan: Plan
+    target: Target
+    world: World
+    workers: tuple[WorkerSpec, ...]
+    checkers: Mapping[str, Callable[[History], Iterable[Finding]]]
+    """Those that the world's files name, and those that look at every history."""
+    skipped: tuple[Skipped, ...]
+    faults: Mapping[str, float]
+    """Nemesis → mean seconds between its faults."""
+    lone_locks: frozenset[Language] = frozenset()
+    """Where the target's ``lock`` can't be entered twice: no update is done inside it."""
+
+    @property
+    def files(self) -> dict[str, tuple[int, str]]:
+        """Path → (index, format) of each shared file."""
+        return {facts.path: (index, facts.form) for index, facts in enumerate(self.world.facts)}

@@ -1,0 +1,139 @@
+"""The free run: real processes, as fast as they go, for a time or a number of operations, with the nemesis at them."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from stress.execution.cast import Cast
+from stress.execution.drivers import shell
+from stress.execution.drivers.driver import Driver
+from stress.execution.drivers.python import PythonDriver
+from stress.execution.launch import Supervised, launch
+from stress.execution.progress import JournalFollower, Progress
+from stress.execution.runner import Ended, Place, RunFailed, Watch
+from stress.execution.supervisor import RunSpec
+from stress.history.events import Interrupted, event_line, read_events
+from stress.history.journal import Journal
+from stress.history.record import WorkerRole
+from stress.history.recorder import Clock
+from stress.history.run_directory import load_history
+from stress.result import Verdict
+from stress.workload.target import Target
+
+__all__ = ["FreeRun"]
+
+_LOOK_S = 0.25
+
+
+@dataclass(frozen=True)
+class FreeRun:
+    """The runner of ``stress run``. SIGINT and SIGTERM, while it runs in the main thread, end it early and cleanly."""
+
+    python_driver: Callable[[Target, Clock], Driver] = PythonDriver
+    python_journal: Callable[..., Journal] = Journal
+    """What Python workers drive and record with: a benchmark has its own."""
+
+    def run(self, cast: Cast, place: Place, watch: Watch) -> Ended:
+        """Have the run supervised, and watch; see `stress.execution.runner.Runner`."""
+        follower = JournalFollower(place.run, cast.world.facts)
+        cpu = time.process_time()
+        try:
+            with launch(self._spec(cast, place)) as supervised, _interruptible(supervised) as interrupted:
+                _follow(cast, place, watch, supervised, follower)
+                failure, cause = supervised.failure(), supervised.interruption()
+                supervisor_cpu_s = supervised.cpu_s()
+        finally:
+            follower.close()
+        if failure:
+            raise RunFailed(failure)
+        early = bool(interrupted() or cause)
+        if early:
+            with (place.run / "events.jsonl").open("a", encoding="utf-8") as events:
+                events.write(event_line(Interrupted(time.monotonic_ns(), cause)))
+        tool_cpu_s = time.process_time() - cpu + supervisor_cpu_s
+        return Ended(load_history(place.run), tuple(read_events(place.run)), early, tool_cpu_s)
+
+    def _spec(self, cast: Cast, place: Place) -> RunSpec:
+        plan = cast.plan
+        source = shell.write_commands(cast.target, place.run)
+        return RunSpec(
+            run=place.run.resolve(),
+            directory=place.directory,
+            scratch=place.scratch,
+            specs=cast.workers,
+            files=cast.files,
+            target=cast.target,
+            bash=None if source is None else source.resolve(),
+            seed=plan.seed,
+            duration_ns=None if plan.duration_s is None else int(plan.duration_s * 1e9),
+            ops=plan.ops,
+            op_limit_s=plan.op_limit_s,
+            faults=cast.faults,
+            clean=(place.directory, place.scratch),
+            lone_locks=cast.lone_locks,
+            python_driver=self.python_driver,
+            python_journal=self.python_journal,
+        )
+
+
+def _follow(cast: Cast, place: Place, watch: Watch, supervised: Supervised, follower: JournalFollower) -> None:
+    next_check = 1.0
+    while supervised.alive(_LOOK_S):
+        elapsed_s = supervised.elapsed_s()
+        if watch.progress is not None or cast.plan.stop_on_first:
+            follower.poll(elapsed_s)
+        if watch.progress is not None:
+            watch.progress(_progress(cast, follower, supervised, elapsed_s))
+        if cast.plan.stop_on_first and elapsed_s > next_check:
+            # Each look at all that was done so far may take a quarter of the time at the most.
+            started = time.monotonic()
+            if follower.violations or _violated(place, watch):
+                supervised.stop()
+            next_check = elapsed_s + max(0.5, 4 * (time.monotonic() - started))
+
+
+def _violated(place: Place, watch: Watch) -> bool:
+    history = load_history(place.run, now=time.monotonic_ns())
+    return any(finding.verdict is Verdict.FAIL for finding in watch.judge(history))
+
+
+def _progress(cast: Cast, follower: JournalFollower, supervised: Supervised, elapsed_s: float) -> Progress:
+    return Progress(
+        phase=supervised.phase(),
+        elapsed_s=elapsed_s,
+        duration_s=cast.plan.duration_s,
+        ops=cast.plan.ops,
+        kinds=follower.kinds(),
+        per_s=follower.per_s(elapsed_s),
+        mean_in_flight=follower.mean_in_flight(elapsed_s),
+        kills=supervised.kills(),
+        violations=dict(follower.violations),
+        writers=sum(spec.part == WorkerRole.WRITER for spec in cast.workers),
+        readers=sum(spec.part == WorkerRole.READER for spec in cast.workers),
+    )
+
+
+@contextmanager
+def _interruptible(supervised: Supervised) -> Iterator[Callable[[], bool]]:
+    """SIGINT, SIGTERM and SIGHUP stop the run cleanly; what the handlers were comes back after it."""
+    seen: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        supervised.stop()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield lambda: bool(seen)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

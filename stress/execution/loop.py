@@ -1,0 +1,165 @@
+"""The free loops: operations are done as fast as they go, in a worker's own process or over a pipe."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from stress.execution.barrier import StartBarrier
+from stress.execution.drivers.driver import Driver, Numbered
+from stress.execution.drivers.observe import Observation
+from stress.execution.drivers.shell import Lost, ShellDriver
+from stress.execution.step import Stepper, begin, finish, step
+from stress.history.journal import FINISHED, READY, RUNNING, Journal
+
+__all__ = ["EXIT_JOURNAL", "CpuShare", "PipeLoop", "last_words", "quieten", "staying_threads", "work"]
+
+EXIT_JOURNAL = 74
+"""Exit status of a worker that could not write its journal."""
+_BURST = 16
+"""Operations that a reader does at a stretch."""
+_TIMED_MASK = 7
+"""Of eight operations the CPU time until the next is taken, for all of them: asking for it costs more than recording
+does.
+"""
+
+
+def work(stepper: Stepper, journal: Journal, barrier: StartBarrier, rest: Callable[[], float]) -> None:
+    """Do a worker's operations in this process, once the barrier opens, until it is time to stop or there are none
+    left.
+
+    ``rest`` says how many seconds to wait now and then: a reader that does nothing but read would leave the writers no
+    processor, and see the same version a hundred times.
+    """
+    journal.write_header(state=READY)
+    journal.woken_ns = barrier.wait()
+    journal.write_header(state=RUNNING)
+    journal.cpu_before_ns = cpu = time.process_time_ns()
+    done = 0
+    while not barrier.stopped and stepper.step():
+        done += 1
+        if done % _BURST == 0 and (pause_s := rest()):
+            time.sleep(pause_s)
+    journal.cpu_ns = time.process_time_ns() - cpu
+    if isinstance(stepper.driver, CpuShare):
+        journal.cpu_harness_ns = stepper.driver.harness_ns
+    journal.write_header(state=FINISHED)
+    journal.close()
+
+
+class CpuShare:
+    """A driver that takes the CPU time between operations: what the harness takes of a worker's."""
+
+    def __init__(self, driver: Driver) -> None:
+        self.harness_ns = 0
+        self._driver = driver
+        self._since = 0
+
+    def prepare(self, op: Numbered, record_parent: Callable[[int], None]) -> Callable[[], Any]:
+        """As the driver's."""
+        call = self._driver.prepare(op, record_parent)
+        if self._since:
+            self.harness_ns += (time.thread_time_ns() - self._since) * (_TIMED_MASK + 1)
+            self._since = 0
+        return call
+
+    def examine(self, op: Numbered, raw: Any) -> Observation:
+        """As the driver's."""
+        if op.seq & _TIMED_MASK == 0:
+            # Less what asking takes, here and now: seven of eight do not ask.
+            before = time.thread_time_ns()
+            self._since = 2 * time.thread_time_ns() - before
+        return self._driver.examine(op, raw)
+
+
+class PipeLoop:
+    """One worker that is driven over pipes, by a process that drives many: `begin` sends its next operation, `hear`
+    takes the answer.
+    """
+
+    def __init__(self, driver: ShellDriver, journal: Journal, stepper: Stepper) -> None:
+        self.driver = driver
+        self.journal = journal
+        self._stepper = stepper
+        self._op: Numbered | None = None
+        self._invoked = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether an operation is under way."""
+        return self._op is not None
+
+    def begin(self) -> bool:
+        """Start the next operation, or do it, if the driver can by itself; False when there are no more. Raises
+        BrokenPipeError if the worker is gone.
+        """
+        if self.journal.state == READY:
+            self.journal.write_header(state=RUNNING)
+        op = self._stepper.next()
+        if op is None:
+            return False
+        if self.driver.sends(op):
+            _, self._invoked = begin(self.driver, self.journal, op)
+            self._op = op
+            self.driver.send(op)
+        else:
+            self._stepper.stream.answer(step(self.driver, self.journal, op))
+        return True
+
+    def hear(self, line: str) -> None:
+        """Take a line of the worker's: that it is ready, or its answer. Raises ValueError for anything else."""
+        returned = self.journal.clock()
+        if self.journal.state < READY:
+            if self.driver.hello(line):
+                self.journal.write_header(state=READY)
+        elif self._op is not None:
+            self._finish(self.driver.reply(self._op, line), returned)
+
+    def lost(self, reaped: int, text: str) -> None:
+        """The process is gone, tree and all, since ``reaped``: the operation under way is unknown."""
+        if self._op is not None:
+            self._finish(Lost(text), reaped)
+
+    def close(self, *, finished: bool) -> None:
+        """Close the pipes and the journal."""
+        if finished:
+            self.journal.write_header(state=FINISHED)
+        else:
+            self.journal.write_header()
+        self.journal.close()
+        self.driver.close()
+
+    def _finish(self, raw: object, returned: int) -> None:
+        assert self._op is not None
+        op, self._op = self._op, None
+        self._stepper.stream.answer(finish(self.driver, self.journal, op, self._invoked, raw, returned))
+
+
+def staying_threads() -> list[str]:
+    """The names of threads that keep this process from ending: those that are no daemons."""
+    others = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
+    return [thread.name for thread in others if not thread.daemon and thread.is_alive()]
+
+
+def quieten() -> None:
+    """In a fresh worker: leave the terminal's signals to the tool, and standard streams alone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    os.close(null)
+
+
+def last_words(path: str) -> str:
+    """The last line that a worker wrote on standard error."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = file.read().strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1] if lines else ""
