@@ -447,7 +447,9 @@ def explain(error: OSError, run_spec: RunSpec) -> str:
         return f"no process could be started ({why}), of {workers}: give fewer --writers, or raise `ulimit -u`"
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return f"no file could be opened ({why}) for {workers} workers: give fewer --writers, or raise `ulimit -n`"
-    if error.filename and Path(os.fsdecode(error.filename)).is_relative_to(run_spec.scratch):
+    # A write(2) does not say of which file it was.
+    named = error.filename and Path(os.fsdecode(error.filename)).is_relative_to(run_spec.scratch)
+    if named or (error.errno == errno.ENOSPC and os.statvfs(run_spec.scratch).f_bavail < 2):
         return f"{why} in {run_spec.scratch}, through which Bash workers are told what to do: make room there"
     return f"{why}; the run directory is {run_spec.run}: make room, or --runs"
 
