@@ -16,7 +16,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -63,6 +63,7 @@ def run(plan: Plan, watch: Watch | None = None, *, unwatched: bool = False) -> R
     """
     assert plan.check_every_s is None, "a run in stages goes through `stress.run`"
     cast = resolve(plan)
+    plan = replace(plan, allow=tuple(dict.fromkeys((*plan.allow, *cast.target.allow))))
     with _directory(plan) as directory, _run_directory(plan, cast.target) as folder, _scratch(folder) as scratch:
         try:
             lay_out(cast.world, directory)
@@ -85,9 +86,13 @@ def run(plan: Plan, watch: Watch | None = None, *, unwatched: bool = False) -> R
 
 
 def check(
-    run_directory: str, *, watch: Watch | None = None, tool_cpu_s: float = 0.0, interrupted: bool = False
-) -> Result:
-    """Judge a run that is over from its directory alone; raises `HarnessError` if it is none, or a checker breaks."""
+    run_directory: str, *, watch: Watch | None = None, tool_cpu_s: float = 0.0, interrupted: bool = False,
+    allow: Sequence[str] = (), only: Sequence[str] = (),
+) -> Result:  # fmt: skip
+    """Judge a run that is over from its directory alone; raises `HarnessError` if it is none, or a checker breaks.
+
+    ``allow``: anomalies that are counted and not judged; ``only``: checkers, none for all. Both besides the plan's.
+    """
     folder = Path(run_directory)
     try:
         plan = json.loads((folder / "plan.json").read_text("utf-8"))
@@ -98,7 +103,9 @@ def check(
         raise HarnessError(f"{run_directory!r} is no run directory that can be read: {error}") from error
     if watch is not None:
         watch(Progress(Phase.CHECKING))
-    findings, known = run_checkers(history), known_checkers()
+    allow, only = (*plan.get("allow", ()), *allow), (*plan.get("only", ()), *only)
+    found, known = run_checkers(history, only), known_checkers() & frozenset(only or known_checkers())
+    findings, allowed = _judged(found, allow)
     shares = folder / "cpu.json"
     if tool_cpu_s:
         shares.write_text(json.dumps(cpu_of_run(folder, tool_cpu_s, events).to_plain()), encoding="utf-8")
@@ -110,6 +117,7 @@ def check(
         checkers={name: frozenset(checkers) & known for name, checkers in world["checkers"].items()},
         skipped=(*(Skipped.from_plain(each) for each in world["skipped"]), *not_reached(history)),
         plan=plan,
+        allowed=allowed,
         run=str(folder),
         interrupted=interrupted or any(isinstance(event, Interrupted) for event in events),
         began=history.began,
@@ -118,19 +126,20 @@ def check(
     )
 
 
-def check_history(path: str) -> Result:
+def check_history(path: str, allow: Sequence[str] = (), only: Sequence[str] = ()) -> Result:
     """Judge a history that others have recorded: a file as `stress.history.jsonl` tells. Raises `UsageError`."""
     try:
         history = read_history(path)
     except (OSError, UnicodeDecodeError, HistoryError) as error:
         why = getattr(error, "strerror", None) or error
         raise UsageError("RUN", path, f"is no history that can be read: {why}") from error
-    findings = run_checkers(history)
+    findings, allowed = _judged(run_checkers(history, only), allow)
     return Result(
         verdict=max((finding.verdict for finding in findings), default=Verdict.PASS),
         findings=tuple(findings),
         stats=run_stats(history),
-        checkers=checkers_of(history),
+        checkers={name: each & frozenset(only or each) for name, each in checkers_of(history).items()},
+        allowed=allowed,
         plan={},
         run=path,
         began=history.began,
@@ -138,14 +147,24 @@ def check_history(path: str) -> Result:
     )
 
 
-def run_checkers(history: History) -> list[Finding]:
-    """What the checkers find that the history's files name, the worst first.
+def _judged(findings: Sequence[Finding], allow: Sequence[str]) -> tuple[list[Finding], dict[str, int]]:
+    """The findings that count; and how often each anomaly struck that is allowed."""
+    allowed = dict.fromkeys(allow, 0)
+    for finding in findings:
+        if finding.anomaly in allowed:
+            allowed[finding.anomaly] += finding.count
+    return [finding for finding in findings if finding.anomaly not in allowed], allowed
+
+
+def run_checkers(history: History, only: Sequence[str] = ()) -> list[Finding]:
+    """What the checkers find that the history's files name (or of these the ``only`` ones), the worst first.
 
     A checker that is not known here leaves a doubt: nobody looked for what it finds. Raises `HarnessError` if one
     breaks.
     """
     findings: list[Finding] = []
-    for name in sorted(ALWAYS.union(*(facts.checkers for facts in history.files))):
+    named = frozenset[str]().union(*(facts.checkers for facts in history.files))
+    for name in sorted(ALWAYS | (named & frozenset(only) if only else named)):
         try:
             look = checkers_named([name])[name]
         except UnknownName as error:
@@ -221,7 +240,7 @@ def _supervise(plan: Plan, run_spec: RunSpec, cast: Cast, watch: Watch | None) -
                 if plan.stop_on_first and elapsed_s > next_check:
                     # Each look at all that was done so far may take a quarter of the time at the most.
                     started = time.monotonic()
-                    if follower.violations or _violated(run_spec.run):
+                    if follower.violations.keys() - {*plan.allow} or _violated(run_spec.run, plan):
                         supervised.stop()
                     next_check = elapsed_s + max(0.5, 4 * (time.monotonic() - started))
             failure = supervised.failure()
@@ -236,9 +255,10 @@ def _supervise(plan: Plan, run_spec: RunSpec, cast: Cast, watch: Watch | None) -
     return interrupted(), time.process_time() - cpu + supervisor_cpu_s
 
 
-def _violated(folder: Path) -> bool:
+def _violated(folder: Path, plan: Plan) -> bool:
     history = load_history(folder, now=time.monotonic_ns())
-    return any(finding.verdict is Verdict.FAIL for finding in run_checkers(history))
+    findings, _ = _judged(run_checkers(history, plan.only), plan.allow)
+    return any(finding.verdict is Verdict.FAIL for finding in findings)
 
 
 def _progress(plan: Plan, follower: JournalFollower, supervised: Supervised, cast: Cast, elapsed_s: float) -> Progress:
@@ -251,7 +271,7 @@ def _progress(plan: Plan, follower: JournalFollower, supervised: Supervised, cas
         per_s=follower.per_s(elapsed_s),
         mean_in_flight=follower.mean_in_flight(elapsed_s),
         kills=supervised.kills(),
-        violations=dict(follower.violations),
+        violations={name: count for name, count in follower.violations.items() if name not in plan.allow},
         writers=sum(spec.part == "writer" for spec in cast.workers),
         readers=sum(spec.part == "reader" for spec in cast.workers),
     )

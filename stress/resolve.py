@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from stress.anomalies import ANOMALIES
 from stress.checkers import registry
 from stress.checkers.registry import Checker
 from stress.execution.assignment import WorkerSpec, assign_workers
@@ -26,7 +27,16 @@ from stress.workload.layout import World, compose
 from stress.workload.target import Target, TargetError
 from stress.workload.target import load as load_target
 
-__all__ = ["ALWAYS", "Cast", "checkers_named", "known_checkers", "resolve", "scenarios_named", "target_named"]
+__all__ = [
+    "ALWAYS",
+    "Cast",
+    "checkers_named",
+    "judging_named",
+    "known_checkers",
+    "resolve",
+    "scenarios_named",
+    "target_named",
+]
 
 ALWAYS = frozenset({"vacuity"})
 """The checkers that look at every history, whatever its files name."""
@@ -50,6 +60,8 @@ def resolve(plan: Plan) -> Cast:
     """Look up all that ``plan`` names; raises `UsageError` for what is not there, or can't do what is asked."""
     scenarios_named(plan.scenarios)
     target = target_named(plan.target)
+    judging_named(plan.allow, plan.only)
+    judging_named(target.allow, (), f"ALLOW of the target {target.name}")
     try:
         able, skipped = _abilities(target)
     except TargetError as error:
@@ -86,6 +98,22 @@ def scenarios_named(names: Iterable[str], option: str = "SCENARIO") -> None:
             catalog.SCENARIOS.get(name)
         except UnknownName as error:
             raise UsageError(option, str(error)) from error
+
+
+def judging_named(allow: Iterable[str], only: Iterable[str], option: str = "--allow") -> None:
+    """See that there are anomalies of the names in ``allow`` (for ``option``) and checkers of those in ``only``; raises
+    `UsageError`.
+    """
+    catalog.load()
+    try:
+        checkers_named(only)
+    except UnknownName as error:
+        raise UsageError("--only", str(error)) from error
+    try:
+        for name in allow:
+            ANOMALIES.get(name)
+    except UnknownName as error:
+        raise UsageError(option, str(error)) from error
 
 
 def target_named(name: str, option: str = "--target") -> Target:

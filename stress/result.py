@@ -128,6 +128,8 @@ class Result:
     checkers: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Scenario → the names of the checkers that judged it: what a PASS claims is made from these."""
     skipped: tuple[Skipped, ...] = ()
+    allowed: Mapping[str, int] = field(default_factory=dict)
+    """Anomaly that is not judged → how often it struck all the same."""
     run: str = ""
     """The run directory, where it was kept."""
     interrupted: bool = False

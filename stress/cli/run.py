@@ -107,6 +107,10 @@ def _option(name: str, metavar: str, help_: str, **more: Any) -> Callable[[F], F
     "Judge in stages of that length, each with fresh files, and go on: for hours and days. [default: at the end]",
 )
 @_option(
+    "allow", "ANOMALY,...", "Count these anomalies, and do not judge them; the verdict repeats it. [default: none]"
+)
+@_option("only", "CHECKER,...", "Have these checkers look alone. [default: those that the scenarios name]")
+@_option(
     "keep", "N", "Run directories to keep; the oldest go, not those in which this run found something. [default: 20]"
 )
 @_option(
@@ -163,10 +167,11 @@ def plan_of(scenarios: tuple[str, ...], given: dict[str, Any], file: str | None 
 
 def check_names(plan: Plan) -> None:
     """See that the scenarios and the target are there, before anything else is looked at."""
-    from stress.resolve import scenarios_named, target_named
+    from stress.resolve import judging_named, scenarios_named, target_named
 
     scenarios_named(plan.scenarios)
     target_named(plan.target)
+    judging_named(plan.allow, plan.only)
 
 
 def _keep(result: Result) -> None:

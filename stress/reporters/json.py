@@ -17,6 +17,7 @@
                    latency: kind → language → {p50_s, p99_s}, overlap, kills, pauses, fills, cpu}
     checkers      scenario → [checker]: those that judged it
     skipped       [{part: "scenario", "workers" or "checker", name, operations, why, cure}]: what was left out
+    allowed       anomaly → how often it struck: those that were not judged
     plan          the plan, see `stress.plan.Plan`
     run           the run directory, or ""
 
@@ -65,6 +66,7 @@ def as_plain(result: Result) -> dict[str, Any]:
         "operations": result.operations,
         "stats": result.stats.to_plain(),
         "checkers": {scenario: sorted(names) for scenario, names in result.checkers.items()},
+        "allowed": dict(result.allowed),
         "skipped": [each.to_plain() for each in result.skipped],
         "plan": result.plan,
         "run": result.run,
