@@ -8,12 +8,11 @@ from typing import Any, TypeVar
 
 import click
 
-from stress.cli._options import finish, keep_record, report_options, save_option
+from stress.cli._options import finish, keep_record, report_options, save_option, terminal_for
 from stress.files import write_text
 from stress.plan import OPTIONS, Plan, read_toml
 from stress.reporters.destinations import destinations
 from stress.reporters.json import as_json
-from stress.reporters.terminal import Terminal
 from stress.result import Result
 
 __all__ = ["check_names", "command", "plan_of"]
@@ -142,7 +141,7 @@ def command(
     wanted = destinations(report)
     if save_regression is not None:
         check_name(save_regression)
-    terminal = Terminal(quiet=quiet)
+    terminal = terminal_for(wanted, quiet=quiet)
     with terminal.view(chosen) as view:
         result = stages.run(chosen, view.watch)
     _keep(result)
