@@ -122,7 +122,7 @@ def newest_run(run: str | None, runs: str = ".stress") -> str:
         return run
     there = runs_in(runs)
     if not there:
-        raise UsageError("RUN", run or "", f"there is no run in {runs} yet; `stress run` makes one")
+        raise UsageError("RUN", f"there is no run in {runs} yet; `stress run` makes one")
     return str(there[-1])
 
 

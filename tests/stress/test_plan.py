@@ -82,20 +82,12 @@ def _toml(plan: Plan) -> str:
 
 
 def _toml_value(value: Any) -> str:
-def _toml_value(value: Any) -> str:
-    if isinstance(value, tuple):
     if isinstance(value, tuple):
         return "{" + ", ".join(f"{language} = {count}" for language, count in value) + "}"
-        return "{" + ", ".join(f"{language} = {count}" for language, count in value) + "}"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-
-
 def test_defaults() -> None:
-def test_defaults() -> None:
-    plan = Plan(seed=1)
     plan = Plan(seed=1)
     assert plan.to_argv() == ["stress", "run", "bridge", "--seed", "1"]
     assert (plan.target, plan.writers, plan.readers, plan.mix, plan.duration_s) == ("atomicops", 16, None, None, 10.0)
