@@ -7,6 +7,7 @@ exits.
 from __future__ import annotations
 
 import fcntl
+import functools
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -68,6 +69,7 @@ def run(
     assert plan.check_every_s is None, "a run in stages goes through `stress.run`"
     process_tree.reap_children()
     cast = resolve(plan)
+    plan = replace(plan, allow=tuple(dict.fromkeys((*plan.allow, *cast.target.allow))))
     with _directory(plan) as directory, _run_directory(plan, cast.target) as folder, _scratch(folder) as scratch:
         try:
             if runner is None:
@@ -79,7 +81,11 @@ def run(
                 folder, cast.world.facts, cast.world.checkers, required_kinds(cast.world), cast.skipped, limit_ns
             )
             save_provenance(folder, provenance(str(directory), cast.target.files))
-            ended = (runner or FreeRun()).run(cast, Place(folder, directory, scratch), Watch(watch, run_checkers))
+            ended = (runner or FreeRun()).run(
+                cast,
+                Place(folder, directory, scratch),
+                Watch(watch, lambda history: judged(run_checkers(history, plan.only), plan.allow)[0]),
+            )
             final, backups, leftovers = inspect(cast.world, directory, cast.target, had_xattrs)
             if not cast.target.observe:
                 final = final_by_reader(cast.target, directory, cast.world.facts, final, plan.op_limit_s)
@@ -97,7 +103,7 @@ def run(
             cpu = cpu_of_run(folder, ended.tool_cpu_s, ended.events)
             (folder / "cpu.json").write_text(json.dumps(cpu.to_plain()), encoding="utf-8")
         history = ended.history.with_final(final, backups, leftovers)
-        result = _judged(history, ended.events, cpu, interrupted=ended.interrupted)
+        result = _result_of(history, ended.events, cpu, plan.allow, plan.only, interrupted=ended.interrupted)
         result = replace(
             result,
             checkers=cast.world.checkers,
@@ -117,8 +123,17 @@ def _with_locks_tried(cast: Cast, folder: Path, directory: Path) -> Cast:
     return replace(cast, lone_locks=frozenset(lone), skipped=(*cast.skipped, *map(not_nested, lone)))
 
 
-def check(run_directory: str, *, watch: Callable[[Progress], None] | None = None) -> Result:
-    """Judge a run that is over from its directory alone; raises `HarnessError` if it is none, or a checker breaks."""
+def check(
+    run_directory: str,
+    *,
+    watch: Callable[[Progress], None] | None = None,
+    allow: Sequence[str] = (),
+    only: Sequence[str] = (),
+) -> Result:
+    """Judge a run that is over from its directory alone; raises `HarnessError` if it is none, or a checker breaks.
+
+    ``allow``: anomalies that are counted and not judged; ``only``: checkers, none for all. Both besides the plan's.
+    """
     folder = Path(run_directory)
     try:
         plan = json.loads((folder / "plan.json").read_text("utf-8"))
@@ -131,9 +146,11 @@ def check(run_directory: str, *, watch: Callable[[Progress], None] | None = None
         raise HarnessError(f"{run_directory!r} is no run directory that can be read: {error}") from error
     if watch is not None:
         watch(Progress(Phase.CHECKING))
-    known = known_checkers()
+    allow, only = (*plan.get("allow", ()), *allow), (*plan.get("only", ()), *only)
+    known = known_checkers() & frozenset(only or known_checkers())
+    interrupted = any(isinstance(event, Interrupted) for event in events)
     return replace(
-        _judged(history, events, cpu, interrupted=any(isinstance(event, Interrupted) for event in events)),
+        _result_of(history, events, cpu, allow, only, interrupted=interrupted),
         checkers={name: frozenset(checkers) & known for name, checkers in world["checkers"].items()},
         skipped=(*(Skipped.from_plain(each) for each in world["skipped"]), *not_reached(history)),
         plan=plan,
@@ -142,14 +159,23 @@ def check(run_directory: str, *, watch: Callable[[Progress], None] | None = None
     )
 
 
-def _judged(history: History, events: tuple[Event, ...], cpu: Cpu | None, *, interrupted: bool = False) -> Result:
+def _result_of(
+    history: History,
+    events: tuple[Event, ...],
+    cpu: Cpu | None,
+    allow: Sequence[str],
+    only: Sequence[str],
+    *,
+    interrupted: bool = False,
+) -> Result:
     """What the checkers make of a history."""
-    findings = run_checkers(history)
+    findings, allowed = judged(run_checkers(history, only), allow)
     return Result(
         verdict=max((finding.verdict for finding in findings), default=Verdict.PASS),
         findings=tuple(findings),
         stats=run_stats(history, events, cpu),
-        checkers=checkers_of(history),
+        checkers={name: each & frozenset(only or each) for name, each in checkers_of(history).items()},
+        allowed=allowed,
         plan={},
         run="",
         interrupted=interrupted,
@@ -160,24 +186,38 @@ def _judged(history: History, events: tuple[Event, ...], cpu: Cpu | None, *, int
     )
 
 
-def check_history(path: str) -> Result:
+def check_history(path: str, allow: Sequence[str] = (), only: Sequence[str] = ()) -> Result:
     """Judge a history that others have recorded: a file as `stress.history.jsonl` tells. Raises `UsageError`."""
     try:
         history = read_history(path)
     except (OSError, UnicodeDecodeError, HistoryError) as error:
         why = getattr(error, "strerror", None) or error
         raise UsageError("RUN", path, f"is no history that can be read: {why}") from error
-    return replace(_judged(history, (), None), run=path)
+    return replace(_result_of(history, (), None, allow, only), run=path)
 
 
-def run_checkers(history: History) -> list[Finding]:
-    """What the checkers find that the history's files name, the worst first.
+def judged(findings: Sequence[Finding], allow: Sequence[str]) -> tuple[list[Finding], dict[str, int]]:
+    """The findings that count; and how often each anomaly struck that is allowed."""
+    allowed = dict.fromkeys(allow, 0)
+    for finding in findings:
+        if finding.anomaly in allowed:
+            allowed[finding.anomaly] += finding.count
+    return [finding for finding in findings if finding.anomaly not in allowed], allowed
+
+
+def _meanwhile(plan: Plan, history: History) -> list[Finding]:
+    return judged(run_checkers(history, plan.only), plan.allow)[0]
+
+
+def run_checkers(history: History, only: Sequence[str] = ()) -> list[Finding]:
+    """What the checkers find that the history's files name (or of these the ``only`` ones), the worst first.
 
     A checker that is not known here leaves a doubt: nobody looked for what it finds. Raises `HarnessError` if one
     breaks.
     """
     findings: list[Finding] = []
-    for name in sorted(ALWAYS.union(*(facts.checkers for facts in history.files))):
+    named = frozenset[str]().union(*(facts.checkers for facts in history.files))
+    for name in sorted(ALWAYS | (named & frozenset(only) if only else named)):
         try:
             look = checkers_named([name])[name]
         except UnknownName as error:

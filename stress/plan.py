@@ -74,6 +74,10 @@ class Plan:
     """An operation that takes longer hangs."""
     check_every_s: float | None = None
     """Judge what was done after each such stage, and go on with fresh files; None: once, at the end."""
+    allow: tuple[str, ...] = ()
+    """Anomalies that are counted, and not judged."""
+    only: tuple[str, ...] = ()
+    """Checkers; none: all that the scenarios name."""
     keep: int = KEPT_RUNS
     """Run directories that are kept in ``runs``; the oldest go, but not those in which a stage has found something."""
 
@@ -115,7 +119,8 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """As plain values, for a plan.json and for reports."""
         made = dataclasses.asdict(self)
-        made["scenarios"] = list(self.scenarios)
+        for name in ("scenarios", "allow", "only"):
+            made[name] = list(made[name])
         made["mix"] = None if self.mix is None else dict(self.mix)
         return made
 
@@ -126,8 +131,9 @@ class Plan:
         if unknown := sorted(fields.keys() - {known.name for known in dataclasses.fields(cls)}):
             raise UsageError("plan", unknown[0], "is no field of a plan")
         try:
-            if "scenarios" in fields:
-                fields["scenarios"] = tuple(fields["scenarios"])
+            for name in ("scenarios", "allow", "only"):
+                if name in fields:
+                    fields[name] = tuple(fields[name])
             if fields.get("mix") is not None:
                 fields["mix"] = tuple((language, count) for language, count in fields["mix"].items())
             return cls(**fields)
@@ -200,6 +206,7 @@ _EXAMPLES = {
     "--op-limit": "30s",
     "--check-every": "10m",
 }
+_NAMES = {"--allow": "metadata-lost,leftover-temp", "--only": "torn,updates"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +257,13 @@ def _read_text(option: str, value: Any) -> str:
     if not isinstance(value, str):
         raise UsageError(option, str(value), "is not text; put it in quotes")
     return value
+
+
+def _read_names(option: str, value: Any) -> tuple[str, ...]:
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) and name.strip() for name in names):
+        raise UsageError(option, str(value), f"is no list of names; write {option} {_NAMES[option]}")
+    return tuple(dict.fromkeys(name.strip() for name in names))
 
 
 def _read_flag(option: str, value: Any) -> bool:
@@ -310,6 +324,10 @@ def _show_text(option: str, value: object) -> list[str]:
     return [f"{option}={text}"] if text.startswith("-") else [option, text]
 
 
+def _names_option(name: str) -> Option:
+    return Option(name, _read_names, lambda option, names: [option, ",".join(names)])
+
+
 def _duration(name: str) -> Option:
     return Option(name, _read_duration, lambda option, seconds: [option, format_duration(seconds)])
 
@@ -339,6 +357,8 @@ OPTIONS: dict[str, Option] = {
     "stop-on-first": Option("stop_on_first", _read_flag, lambda option, value: [option]),
     "op-limit": _duration("op_limit_s"),
     "check-every": _duration("check_every_s"),
+    "allow": _names_option("allow"),
+    "only": _names_option("only"),
     "keep": _whole_option("keep", 2, 1 << 20, "a number of run directories", "--keep 20"),
 }
 """Option name, without its dashes → `Option`. The options of ``stress run`` that belong to a plan."""

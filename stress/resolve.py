@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from stress.anomalies import ANOMALIES
 from stress.checkers import registry
 from stress.checkers.registry import Checker
 from stress.execution.assignment import assign_workers
@@ -27,7 +28,15 @@ from stress.workload.scenario import FULL, Size
 from stress.workload.target import Target, TargetError
 from stress.workload.target import load as load_target
 
-__all__ = ["ALWAYS", "checkers_named", "known_checkers", "resolve", "scenarios_named", "target_named"]
+__all__ = [
+    "ALWAYS",
+    "checkers_named",
+    "judging_named",
+    "known_checkers",
+    "resolve",
+    "scenarios_named",
+    "target_named",
+]
 
 _PACKAGES = {"flock": "util-linux"}
 """Program → the package that has it, where that is called otherwise (Debian and most others)."""
@@ -43,6 +52,8 @@ def resolve(plan: Plan, size: Size = FULL) -> Cast:
     """
     scenarios_named(plan.scenarios)
     target = target_named(plan.target)
+    judging_named(plan.allow, plan.only)
+    judging_named(target.allow, (), f"ALLOW of the target {target.name}")
     try:
         able, skipped = _abilities(target)
     except TargetError as error:
@@ -85,6 +96,22 @@ def scenarios_named(names: Iterable[str], option: str = "SCENARIO") -> None:
             catalog.SCENARIOS.get(name)
         except UnknownName as error:
             raise UsageError(option, str(error)) from error
+
+
+def judging_named(allow: Iterable[str], only: Iterable[str], option: str = "--allow") -> None:
+    """See that there are anomalies of the names in ``allow`` (for ``option``) and checkers of those in ``only``; raises
+    `UsageError`.
+    """
+    catalog.load()
+    try:
+        checkers_named(only)
+    except UnknownName as error:
+        raise UsageError("--only", str(error)) from error
+    try:
+        for name in allow:
+            ANOMALIES.get(name)
+    except UnknownName as error:
+        raise UsageError(option, str(error)) from error
 
 
 def target_named(name: str, option: str = "--target") -> Target:

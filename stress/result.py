@@ -98,10 +98,13 @@ class Finding:
     """The one of the witness that the finding is about: the offending read, the update that was lost."""
     evidence: Evidence | None = field(default=None, repr=False, compare=False)
     """The bytes that the finding is about, where it is about bytes of a document."""
+    cause: str = field(default="", repr=False, compare=False)
+    """What most often lies behind it; where that is not said, what most often lies behind its anomaly."""
 
     def __post_init__(self) -> None:
         # A name that nobody has explained raises here: `UnknownName`.
         object.__setattr__(self, "anomaly", ANOMALIES.get(self.anomaly))
+        object.__setattr__(self, "cause", self.cause or self.anomaly.cause)
 
     @property
     def rank(self) -> tuple[int, int, int]:
@@ -125,6 +128,8 @@ class Result:
     checkers: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Scenario → the names of the checkers that judged it: what a PASS claims is made from these."""
     skipped: tuple[Skipped, ...] = ()
+    allowed: Mapping[str, int] = field(default_factory=dict)
+    """Anomaly that is not judged → how often it struck all the same."""
     run: str = ""
     """The run directory, where it was kept."""
     interrupted: bool = False

@@ -29,7 +29,7 @@ from stress.campaigns import regressions, stages
 from stress.files import write_text
 from stress.plan import OPTIONS, Plan, UsageError
 from stress.registry import close_names
-from stress.resolve import scenarios_named, target_named
+from stress.resolve import judging_named, scenarios_named, target_named
 from stress.result import EXIT_INTERRUPTED, Result, Verdict
 from stress.units import parse_duration
 from stress.workload import target
@@ -200,6 +200,7 @@ def _campaign(name: str, table: Mapping[str, Any], runs: str) -> Campaign:
             raise UsageError(f"{where} {error.option.removeprefix('--')}", error.value, error.advice) from error
     scenarios_named(plans[0].scenarios, f"{where} scenarios")
     target_named(plans[0].target, f"{where} target")
+    judging_named(plans[0].allow, plans[0].only, f"{where} allow")
     return Campaign(name, tuple(plans), expect, floor)
 
 

@@ -52,6 +52,7 @@ class Stages:
         self._plan = plan
         self._shown: Result | None = None
         self._findings: dict[tuple[object, ...], Finding] = {}
+        self._allowed: dict[str, int] = {}
         self._stats = Stats()
         self._count = 0
         self._worked_s = 0.0
@@ -88,6 +89,8 @@ class Stages:
             detail = (*found.detail, ("stage", where))
             first = self._findings.setdefault(key, dataclasses.replace(found, count=0, detail=detail))
             self._findings[key] = dataclasses.replace(first, count=first.count + found.count)
+        for anomaly, count in result.allowed.items():
+            self._allowed[anomaly] = self._allowed.get(anomaly, 0) + count
         self._interrupted |= result.interrupted
         shown = self._shown
         if shown is None or result.verdict > shown.verdict or result.verdict is Verdict.PASS is shown.verdict:
@@ -120,5 +123,6 @@ class Stages:
             findings=tuple(sorted(self._findings.values(), key=lambda found: found.rank)),
             stats=dataclasses.replace(self._stats, stages=self._count),
             interrupted=self._interrupted,
+            allowed=self._allowed,
             plan=self._plan.to_json(),
         )

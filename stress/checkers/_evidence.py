@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from stress.anomalies import GARBAGE_READ, MISSING_READ, TORN_READ, Anomaly
-from stress.checkers._words import excerpt, parts
+from stress.checkers._words import counted, excerpt, parts
 from stress.history.notes import ErrorNote, Note, SeenBytes, data_of
 from stress.history.record import NO_VERSION, format_version, parse_version
 from stress.result import Details, Evidence, Owner
@@ -41,7 +41,7 @@ class Diagnosis:
         expected = ("expected", "one complete document")
         if not self.content:
             return expected, ("seen", "no bytes at all" if self.rank == 3 else "?")
-        seen = ("seen", f"{len(self.content):,} bytes: {excerpt(self.content, self.at)}")
+        seen = ("seen", f"{counted(len(self.content), 'byte')}: {excerpt(self.content, self.at)}")
         whose = parts(self.content)
         return (expected, seen, ("parts", whose)) if whose else (expected, seen)
 

@@ -88,6 +88,7 @@ def finding(
     count: int = 1,
     verdict: Verdict = Verdict.FAIL,
     evidence: Evidence | None = None,
+    cause: str = "",
 ) -> Finding:
     """A finding on a file; the first of ``rows`` is what it is about. Its scenario is that row's, else the file's."""
     chosen = pick(rows)
@@ -108,4 +109,5 @@ def finding(
         verdict=verdict,
         focus=history.operation(chosen[0]) if chosen else None,
         evidence=evidence,
+        cause=cause,
     )

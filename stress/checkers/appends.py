@@ -8,6 +8,7 @@ iff nothing that had ended when something else began stands behind it: one sweep
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -29,7 +30,7 @@ from stress.checkers._words import counted, did, excerpt, finding, moment, parts
 from stress.checkers.registry import checker
 from stress.checkers.torn import Garbled, garbled
 from stress.history.history import FileFacts, History
-from stress.history.record import INITIAL, Format, Kind, Outcome
+from stress.history.record import INITIAL, Format, Kind, Outcome, format_version
 from stress.result import Details, Finding
 
 __all__ = ["appends"]
@@ -80,12 +81,25 @@ def _lost(history: History, log: Log, unexplained: NonPrefixReads) -> Iterator[F
     if len(acknowledged) > 1:
         message += f" Of {counted(total, 'acknowledged append')}, {len(acknowledged):,} are not there."
     rivals = _rivals(log, lost)
-    detail: Details = (("expected", f"{history.names.version(op.version)} once in the log"), ("seen", "nothing of it"))
+    name = history.names.version(op.version)
+    detail: Details = (("expected", f"{name} once in the log"), ("seen", _remains(history, log, op.version)))
     if len(rivals):
         rival = history.operation(int(log.rows[rivals[0]]))
         detail += (("meanwhile", f"{did(history, rival)}, and that is there"),)
     rows = [log.rows[lost], look, *log.rows[rivals]]
     yield finding(history, "appends", LOST_APPEND, log.facts, message, rows, detail, count)
+
+
+def _remains(history: History, log: Log, version: int) -> str:
+    """What is left of a record that is not there whole: pieces of it may be, with something else between them."""
+    index = history.files.index(log.facts)
+    if log.at != LAST or not history.final:
+        return "no whole record of it"
+    content = history.final[index].content
+    places = [match.start() for match in re.finditer(rb"\b%b\b" % format_version(version).encode("ascii"), content)]
+    if not places:
+        return "nothing of it"
+    return f"pieces of it between byte {places[0]:,} and byte {places[-1]:,}, and no whole record: it is torn"
 
 
 def _rivals(log: Log, lost: int) -> Rows:

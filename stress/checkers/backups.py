@@ -70,7 +70,7 @@ def _bad(history: History, index: int, facts: FileFacts, rows: Rows) -> Iterator
             name = f"the newest backup, {path}," if path else "the newest backup"
             message = f"{who(history, op)} read {name} at {span(history, op)}, and saw "
         message += f"{diagnosis.what}."
-        others = meanwhile(history, index, row, at_most=3)
+        others = meanwhile(history, index, row, Kind.BACKUP, at_most=3)
         yield finding(
             history,
             "backups",

@@ -25,6 +25,12 @@ __all__ = ["Garbled", "garbled", "meanwhile", "torn"]
 EXAMINED_MAX = 1000
 """Reads of one file whose bytes are looked at; those beyond are counted with the most common of these."""
 
+EMPTIED = (
+    "the output of a failed command was put in place, or the file is emptied before it is written; only what a "
+    "command that succeeded has written may be renamed over it"
+)
+"""What most often lies behind an empty file."""
+
 Rows = NDArray[np.intp]
 
 
@@ -85,7 +91,12 @@ def _shown(
         detail += (("noted", noted[:300]),)
     if left is not None:
         detail += (("left so", f"when all had ended the file held {left.what}"),)
-    writers = _writes(history, index, versions_named(diagnosis.content)[:4]) or meanwhile(history, index, row)
+    writers = _writes(history, index, versions_named(diagnosis.content)[:4])
+    if not writers:
+        able = _able(history, index, row)
+        failed = [each for each in able if history.ops["outcome"][each] != Outcome.OK]
+        writers = (failed if failed and not diagnosis.content.strip() else able)[:2]
+        detail += (("who", _whose(history, writers, len(able), emptied=not diagnosis.content.strip())),)
     return finding(
         history,
         "torn",
@@ -96,7 +107,36 @@ def _shown(
         detail,
         count,
         evidence=diagnosis.evidence(),
+        cause="" if diagnosis.content.strip() or diagnosis.rank != 3 else EMPTIED,
     )
+
+
+def _able(history: History, index: int, row: int) -> list[int]:
+    """The changes that can have put there what ``row`` saw, those that ended next after it began first.
+
+    They had begun before ``row`` was over, and were not over when somebody last began a read that found the document
+    whole and was done before ``row`` began: what they did before that read was no longer, or not yet, there.
+    """
+    ops = history.ops
+    reads = history.rows(index, Kind.READ, Kind.OBSERVE, outcome=Outcome.OK)
+    whole = reads[(ops["version"][reads] >= 0) & (ops["return"][reads] < ops["invoke"][row])]
+    since = int(ops["invoke"][whole].max()) if len(whole) else np.iinfo(np.int64).min
+    rows = history.rows(index, Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.RECOVER)
+    able = rows[(ops["invoke"][rows] <= ops["return"][row]) & (ops["return"][rows] >= since) & (rows != row)]
+    away = np.abs(ops["return"][able] - ops["invoke"][row])
+    return [int(each) for each in able[np.argsort(away, kind="stable")]]
+
+
+def _whose(history: History, shown: list[int], able: int, *, emptied: bool) -> str:
+    """Who can have done it, in words: the bytes themselves name nobody."""
+    if not shown:
+        return "nobody knows: no change was in flight that can have done it"
+    if emptied and history.ops["outcome"][shown[0]] != Outcome.OK:
+        failed = did(history, history.operation(shown[0]))
+        return f"perhaps a failed command whose output, which was empty, was put in place: {failed}"
+    if able == 1:
+        return f"the only one that can have done it: {did(history, history.operation(shown[0]))}"
+    return f"one of the {able:,} changes that can have done it; nobody knows which"
 
 
 def _writes(history: History, index: int, names: list[str]) -> list[int]:
@@ -106,10 +146,12 @@ def _writes(history: History, index: int, names: list[str]) -> list[int]:
     return [int(row) for name in names for row in rows[versions == parse_version(name)][:1]]
 
 
-def meanwhile(history: History, index: int, row: int, at_most: int = 2) -> list[int]:
-    """Changes to the file that went on while ``row`` did, those that ended next after it began first."""
+def meanwhile(history: History, index: int, row: int, *more: Kind, at_most: int = 2) -> list[int]:
+    """Changes to the file that went on while ``row`` did, those that ended next after it began first. Backups
+    only read the file; for who looks at one they are the ``more`` kinds that count.
+    """
     ops = history.ops
-    rows = history.rows(index, Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.BACKUP, Kind.RECOVER)
+    rows = history.rows(index, Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.RECOVER, *more)
     near = (ops["invoke"][rows] <= ops["return"][row]) & (ops["return"][rows] >= ops["invoke"][row]) & (rows != row)
     found = rows[near]
     return [int(each) for each in found[np.argsort(ops["return"][found], kind="stable")][:at_most]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,14 +11,25 @@ import click
 
 from stress.cli._github import tell_github
 from stress.plan import UsageError
-from stress.reporters.destinations import Destination, write_report
+from stress.reporters.destinations import STDOUT, Destination, write_report
 from stress.reporters.terminal import Terminal
 from stress.result import Result
 
 if TYPE_CHECKING:
     from stress.engine import HarnessError
 
-__all__ = ["check_run", "finish", "keep_record", "report_option", "report_options", "save_option", "write_all"]
+__all__ = [
+    "check_run",
+    "finish",
+    "keep_record",
+    "newest_run",
+    "report_option",
+    "report_options",
+    "runs_in",
+    "save_option",
+    "terminal_for",
+    "write_all",
+]
 
 _KINDS = ("html", "json", "junit", "markdown", "trace")
 """Of reports: said in the help, which must not import them all."""
@@ -31,7 +43,8 @@ def report_option(function: F) -> F:
         "--report",
         multiple=True,
         metavar="KIND=FILE,...",
-        help=f"Write a report: {', '.join(f'{kind}=FILE' for kind in _KINDS)}. Can be given more than once. "
+        help=f"Write a report: {', '.join(f'{kind}=FILE' for kind in _KINDS)}. FILE may be -, standard "
+        "output. Can be given more than once. "
         "[default: none]",
         shell_complete=lambda ctx, param, incomplete: [f"{kind}=" for kind in _KINDS if kind.startswith(incomplete)],
     )
@@ -72,10 +85,15 @@ def keep_record(result: Result, name: str | None) -> None:
     )
 
 
+def terminal_for(wanted: Sequence[Destination], *, quiet: bool) -> Terminal:
+    """What shows the result to people: on standard error where a report goes to standard output."""
+    return Terminal(quiet=quiet, stream=sys.stderr if any(each.path == STDOUT for each in wanted) else None)
+
+
 def finish(result: Result, wanted: Sequence[Destination], terminal: Terminal) -> int:
     """Write the reports, show the result; returns the exit code. Raises `stress.engine.HarnessError`."""
     failed = write_all(result, wanted)
-    terminal.show(result, [] if failed else [destination.path for destination in wanted])
+    terminal.show(result, [] if failed else [each.path for each in wanted if each.path != STDOUT])
     tell_github(result)
     if failed:
         raise failed
@@ -96,6 +114,21 @@ def write_all(result: Result, wanted: Sequence[Destination]) -> HarnessError | N
                 f"{error.strerror or error}; `stress report {result.run} --report …` writes it without another run"
             )
     return failed
+
+
+def newest_run(run: str | None, runs: str = ".stress") -> str:
+    """``run``; for ``latest`` or none the newest run directory in ``runs``. Raises `UsageError` where there is none."""
+    if run is not None and (run != "latest" or Path(run).exists()):
+        return run
+    there = runs_in(runs)
+    if not there:
+        raise UsageError("RUN", f"there is no run in {runs} yet; `stress run` makes one")
+    return str(there[-1])
+
+
+def runs_in(runs: str) -> list[Path]:
+    """The run directories in ``runs``, the oldest first."""
+    return sorted((path.parent for path in Path(runs).glob("*/plan.json")), key=lambda path: path.name)
 
 
 def check_run(run: str) -> None:

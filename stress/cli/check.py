@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import click
 
-from stress.cli._options import check_run, finish, keep_record, report_options, save_option
+from stress.cli._options import check_run, finish, keep_record, newest_run, report_options, save_option, terminal_for
 from stress.history.history import History
-from stress.plan import UsageError
+from stress.plan import OPTIONS, UsageError
 from stress.reporters.destinations import destinations
-from stress.reporters.terminal import Terminal
 
 __all__ = ["command"]
 
@@ -33,16 +32,27 @@ Exit codes are those of the run: 0 pass, 1 violation, 3 unknown; 4 if it can't b
 
 
 @click.command("check", epilog=_EPILOG, short_help="Judge a run that is over once more.")
-@click.argument("run", metavar="RUN", type=click.Path())
+@click.argument("run", metavar="[RUN]", required=False, type=click.Path())
 @report_options
 @save_option
+@click.option("--allow", metavar="ANOMALY,...", help="Do not judge these anomalies. [default: the run's]")
+@click.option("--only", metavar="CHECKER,...", help="Have these checkers look alone. [default: the run's]")
 @click.option("--export", metavar="FILE.npz", type=click.Path(), help="Write the history as columns. [default: no]")
-def command(run: str, report: tuple[str, ...], quiet: bool, save_regression: str | None, export: str | None) -> int:
+def command(
+    run: str | None,
+    report: tuple[str, ...],
+    quiet: bool,
+    save_regression: str | None,
+    allow: str | None,
+    only: str | None,
+    export: str | None,
+) -> int:
     """Judge a run that is over once more, without running anything.
 
-    RUN: a run directory, as `stress run` leaves them in .stress (its --runs); or a history that you have recorded
-    yourself, a file whose name ends in .jsonl.
+    RUN: a run directory, as `stress run` leaves them in .stress (its --runs); latest, or none, is the newest there. Or
+    a history that you have recorded yourself, a file whose name ends in .jsonl.
     """
+    run = newest_run(run)
     theirs = run.endswith(".jsonl")
     if not theirs:
         check_run(run)
@@ -50,6 +60,7 @@ def command(run: str, report: tuple[str, ...], quiet: bool, save_regression: str
         raise UsageError("--export", export, "is no .npz file; give a name that ends so")
     from stress import engine
     from stress.campaigns.regressions import check_name
+    from stress.resolve import judging_named
     from stress.workload import catalog
 
     wanted = destinations(report)
@@ -57,10 +68,14 @@ def command(run: str, report: tuple[str, ...], quiet: bool, save_regression: str
         check_name(save_regression)
 
     catalog.load()  # the reports tell what each is judged by
-    result = engine.check_history(run) if theirs else engine.check(run)
+    judging = {
+        name: OPTIONS[name].read(f"--{name}", value) for name, value in (("allow", allow), ("only", only)) if value
+    }
+    judging_named(judging.get("allow", ()), judging.get("only", ()))
+    result = engine.check_history(run, **judging) if theirs else engine.check(run, **judging)
     if export is not None and result.history is not None:
         _export(export, result.history)
-    code = finish(result, wanted, Terminal(quiet=quiet))
+    code = finish(result, wanted, terminal_for(wanted, quiet=quiet))
     keep_record(result, save_regression)
     return code
 

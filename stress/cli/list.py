@@ -1,4 +1,4 @@
-"""``stress list``: the scenarios, targets, checkers and anomalies there are."""
+"""``stress list``: the scenarios, targets, checkers, anomalies and runs there are."""
 
 from __future__ import annotations
 
@@ -52,11 +52,30 @@ def _anomalies() -> dict[str, str]:
     return {name: ANOMALIES.get(name).about for name in ANOMALIES}
 
 
+def _runs() -> dict[str, str]:
+    import json
+
+    from stress.cli._options import runs_in
+
+    made = {}
+    for path in reversed(runs_in(".stress")):
+        try:
+            plan = json.loads((path / "plan.json").read_text("utf-8"))
+            said = f"{', '.join(plan['scenarios'])} with {plan['target']}"
+            result = path / "result.json"
+            message = json.loads(result.read_text("utf-8"))["message"] if result.exists() else "not judged"
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            said, message = "can't be read", str(error)
+        made[path.name] = f"{said}: {message}"
+    return made
+
+
 _LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "scenarios": _scenarios,
     "targets": _targets,
     "checkers": _checkers,
     "anomalies": _anomalies,
+    "runs": _runs,
 }
 
 
@@ -64,12 +83,12 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     return [name for name in _LISTS if name.startswith(incomplete)]
 
 
-@click.command("list", short_help="List scenarios, targets, checkers, anomalies.")
+@click.command("list", short_help="List scenarios, targets, checkers, anomalies, runs.")
 @click.argument("what", required=False, metavar="[WHAT]", type=click.UNPROCESSED, shell_complete=_complete)
 def command(what: str | None) -> int:
     """Show what there is, with a line on each.
 
-    WHAT: scenarios, targets, checkers or anomalies; none means all of them.
+    WHAT: scenarios, targets, checkers, anomalies or runs (those in .stress, the newest first); none means all of them.
     """
     if what is not None and what not in _LISTS:
         raise UsageError("WHAT", what, f"is nothing that can be listed{close_names(what, list(_LISTS))}")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from stress.cli._options import check_run, report_option, write_all
-from stress.reporters.destinations import destinations
+from stress.cli._options import check_run, newest_run, report_option, write_all
+from stress.reporters.destinations import STDOUT, destinations
 
 __all__ = ["command"]
 
@@ -25,15 +25,16 @@ can't be read or a report can't be written. `stress check` gives the verdict's.
 
 
 @click.command("report", epilog=_EPILOG, short_help="Write reports of a run that is over.")
-@click.argument("run", metavar="RUN", type=click.Path())
+@click.argument("run", metavar="[RUN]", required=False, type=click.Path())
 @report_option
-def command(run: str, report: tuple[str, ...]) -> int:
+def command(run: str | None, report: tuple[str, ...]) -> int:
     """Write reports of a run that is over, without running anything, and print where they are.
 
-    RUN: a run directory, as `stress run` leaves them in .stress (its --runs); or a history that you have recorded
-    yourself, a file whose name ends in .jsonl. Without --report it gets a page that opens without a network:
-    report.html in the run directory, or NAME.html beside NAME.jsonl.
+    RUN: a run directory, as `stress run` leaves them in .stress (its --runs); latest, or none, is the newest there. Or
+    a history that you have recorded yourself, a file whose name ends in .jsonl. Without --report it gets a page that
+    opens without a network: report.html in the run directory, or NAME.html beside NAME.jsonl.
     """
+    run = newest_run(run)
     theirs = run.endswith(".jsonl")
     if not theirs:
         check_run(run)
@@ -46,5 +47,6 @@ def command(run: str, report: tuple[str, ...]) -> int:
     if failed:
         raise failed
     for destination in wanted:
-        click.echo(destination.path)
+        if destination.path != STDOUT:
+            click.echo(destination.path)
     return 0

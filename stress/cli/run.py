@@ -8,12 +8,11 @@ from typing import Any, TypeVar
 
 import click
 
-from stress.cli._options import finish, keep_record, report_options, save_option
+from stress.cli._options import finish, keep_record, report_options, save_option, terminal_for
 from stress.files import write_text
 from stress.plan import OPTIONS, Plan, read_toml
 from stress.reporters.destinations import destinations
 from stress.reporters.json import as_json
-from stress.reporters.terminal import Terminal
 from stress.result import Result
 
 __all__ = ["check_names", "command", "plan_of"]
@@ -107,6 +106,10 @@ def _option(name: str, metavar: str, help_: str, **more: Any) -> Callable[[F], F
     "Judge in stages of that length, each with fresh files, and go on: for hours and days. [default: at the end]",
 )
 @_option(
+    "allow", "ANOMALY,...", "Count these anomalies, and do not judge them; the verdict repeats it. [default: none]"
+)
+@_option("only", "CHECKER,...", "Have these checkers look alone. [default: those that the scenarios name]")
+@_option(
     "keep", "N", "Run directories to keep; the oldest go, not those in which this run found something. [default: 20]"
 )
 @_option(
@@ -138,7 +141,7 @@ def command(
     wanted = destinations(report)
     if save_regression is not None:
         check_name(save_regression)
-    terminal = Terminal(quiet=quiet)
+    terminal = terminal_for(wanted, quiet=quiet)
     with terminal.view(chosen) as view:
         result = stages.run(chosen, view.watch)
     _keep(result)
@@ -163,10 +166,11 @@ def plan_of(scenarios: tuple[str, ...], given: dict[str, Any], file: str | None 
 
 def check_names(plan: Plan) -> None:
     """See that the scenarios and the target are there, before anything else is looked at."""
-    from stress.resolve import scenarios_named, target_named
+    from stress.resolve import judging_named, scenarios_named, target_named
 
     scenarios_named(plan.scenarios)
     target_named(plan.target)
+    judging_named(plan.allow, plan.only)
 
 
 def _keep(result: Result) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,7 +14,10 @@ from stress.registry import close_names
 from stress.reporters import registry
 from stress.result import Result
 
-__all__ = ["Destination", "destinations", "write_report"]
+__all__ = ["STDOUT", "Destination", "destinations", "write_report"]
+
+STDOUT = "-"
+"""The file that is standard output."""
 
 _NEXT = re.compile(r",(?=[a-z][a-z0-9-]*=)")
 
@@ -46,7 +50,8 @@ def destinations(values: Iterable[str], kinds: Iterable[str] | None = None) -> l
         if any(os.path.realpath(path) == os.path.realpath(other.path) for other in wanted):
             raise UsageError("--report", text, "names a file that another report goes to; give each its own")
         try:
-            try_writing(path)
+            if path != STDOUT:
+                try_writing(path)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UsageError("--report", text, f"can't be written: {reason}; give a file that can") from error
@@ -56,4 +61,9 @@ def destinations(values: Iterable[str], kinds: Iterable[str] | None = None) -> l
 
 def write_report(destination: Destination, result: Result) -> None:
     """Write one report; a reader of the file sees the old one or the new one. Raises OSError."""
-    write_text(destination.path, registry.load().get(destination.kind)(result))
+    text = registry.load().get(destination.kind)(result)
+    if destination.path == STDOUT:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    else:
+        write_text(destination.path, text)

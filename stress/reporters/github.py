@@ -29,8 +29,8 @@ def workflow_commands(result: Result) -> list[str]:
 
 def _annotation(command: str, group: Group, shows_again: str | None) -> str:
     message = one_line(group.best.message)[:_MESSAGE_SHOWN]
-    if group.anomaly.cause:
-        message += f"\nUsual cause: {group.anomaly.cause}."
+    if group.best.cause:
+        message += f"\nUsual cause: {group.best.cause}."
     if shows_again:
         message += f"\nShow it again: {one_line(shows_again)}"
     return f"::{command} title={_property(headline(group))}::{_data(message)}"

@@ -19,6 +19,7 @@
     skipped       [{part: "scenario", "workers" or "checker", name, operations, why, cure}]: what was left out
     provenance    {date, host, kernel, "file system", cores, python, stress, bash, jq, perl, flock, target}: texts;
                    "missing" for a program that is not there; {} where nobody knows
+    allowed       anomaly → how often it struck: those that were not judged
     plan          the plan, see `stress.plan.Plan`
     run           the run directory, or ""
 
@@ -67,6 +68,7 @@ def as_plain(result: Result) -> dict[str, Any]:
         "operations": result.operations,
         "stats": result.stats.to_plain(),
         "checkers": {scenario: sorted(names) for scenario, names in result.checkers.items()},
+        "allowed": dict(result.allowed),
         "skipped": [each.to_plain() for each in result.skipped],
         "provenance": dict(result.provenance),
         "plan": result.plan,

@@ -98,8 +98,8 @@ def body(finding: Finding, names: Naming, width: int = WIDTH) -> list[str]:
         lines.append("")
         for label, text in finding.detail:
             lines += _wrapped(f"{label + ':':<9} {text}", width)
-    if finding.anomaly.cause:
-        lines += ["", *_wrapped(f"Usual cause: {finding.anomaly.cause}.", width)]
+    if finding.cause:
+        lines += ["", *_wrapped(f"Usual cause: {finding.cause}.", width)]
     return lines
 
 

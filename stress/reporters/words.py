@@ -66,8 +66,16 @@ def _parts(result: Result) -> Iterable[str]:
     else:
         yield _deeds(result)
         yield ("until then " if result.interrupted else "") + ", ".join(_claims(result))
+        if looked := sorted(frozenset[str]().union(*result.checkers.values())):
+            yield f"looked for by {', '.join(looked)}"
     if result.interrupted and (result.verdict is not Verdict.PASS or result.interrupted_by):
         yield "interrupted before its end" + (f": {result.interrupted_by}" if result.interrupted_by else "")
+    if only := result.plan.get("only"):
+        yield f"only these checkers looked: {', '.join(sorted(only))}"
+    if result.allowed:
+        yield "allowed: " + ", ".join(
+            f"{name} ×{count:,}" if count else f"{name}, which did not strike" for name, count in result.allowed.items()
+        )
     if result.skipped:
         yield "left out: " + "; ".join(map(str, result.skipped))
 

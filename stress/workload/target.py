@@ -50,8 +50,8 @@ class Target:
       path``, ``recover(path)``;
     - ``lock(path)``, a context manager that excludes every other writer of ``path``: hold intervals are then checked;
     - ``sweep(directory)``, which removes what killed writers left behind;
-    - constants ``ABOUT``, ``EXPECTS``, ``FAULTS``, ``RESIDUE``, ``EXCLUSIVE``, ``OBSERVE``, ``SCENARIOS``: see the
-      fields below;
+    - constants ``ABOUT``, ``EXPECTS``, ``ALLOW``, ``FAULTS``, ``RESIDUE``, ``EXCLUSIVE``, ``OBSERVE``, ``SCENARIOS``:
+      see the fields below;
     - ``mine.bash`` beside it, with ``target_write PATH CONTENTFILE`` and so on.
 
     Paths are `str`, relative to the current directory; documents are JSON values.
@@ -61,6 +61,8 @@ class Target:
     path: Path
     about: str = ""
     expects: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    """Anomalies that are known of it, and not judged."""
     """Anomalies that must be found in it: it is broken on purpose."""
     faults: Mapping[str, str] = field(default_factory=dict)
     """Nemesis options without which they do not show, such as ``{"fill_every": "200ms"}``."""
@@ -219,6 +221,7 @@ def _of(thing: Any, name: str, path: Path, bash: Path | None, called: str) -> Ta
         path=path,
         about=_one_line(getattr(thing, "ABOUT", "") or (thing.__doc__ or "").strip().partition("\n")[0]),
         expects=tuple(getattr(thing, "EXPECTS", ())),
+        allow=tuple(getattr(thing, "ALLOW", ())),
         faults=dict(getattr(thing, "FAULTS", {})),
         scenarios=tuple(getattr(thing, "SCENARIOS", ())),
         residue=(*_RESIDUE, *getattr(thing, "RESIDUE", ())),

@@ -119,7 +119,7 @@ def test_long_numbers_are_json(tmp_path: Path) -> None:
     """int() refuses thousands of digits; a validator has no reason to."""
     number = 10**10_000 + 7
     path = tmp_path / "x.json"
-    atomicops.atomic_write_text('{"n": 1' + "0" * 9_999 + "7, \"m\": 1e3}", path)
+    atomicops.atomic_write_text('{"n": 1' + "0" * 9_999 + '7, "m": 1e3}', path)
     assert atomicops.read_json(path).data == {"n": number, "m": 1000.0}
     assert atomicops.update_json(path, lambda data: {**data, "n": -data["n"]}) == {"n": -number, "m": 1000.0}
     assert atomicops.safe_read_json(path) == {"n": -number, "m": 1000.0}
@@ -173,7 +173,13 @@ def test_what_is_nested_deeper_than_the_limit_is_not_called_corrupt(tmp_path: Pa
 
 def test_an_update_loses_nothing_that_it_was_not_asked_to_change(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
-    for content in (b'{"a": 1, "a": 2}', b'[{"b": {"c": 1, "c": 1}}]', b"[0.12345678901234567890]", b"[1e400]", b"[1e-400]"):
+    for content in (
+        b'{"a": 1, "a": 2}',
+        b'[{"b": {"c": 1, "c": 1}}]',
+        b"[0.12345678901234567890]",
+        b"[1e400]",
+        b"[1e-400]",
+    ):
         path.write_bytes(content)
         with pytest.raises(ValueError, match="lost"):
             atomicops.update_json(path, lambda data: data)

@@ -76,6 +76,7 @@ def _toml(plan: Plan) -> str:
         if value is not None:
             if spec.field.endswith("_s"):
                 value = format_duration(value)
+            value = list(value) if spec.field in ("allow", "only") else value
             lines.append(f"{option} = {_toml_value(value)}")
     return "\n".join(lines) + "\n"
 

@@ -58,7 +58,7 @@ def shown_of(result: Result, finding: Finding, place: int) -> Shown:
         palette=palette,
         at=clock((focus.ret - result.began) / 1e9) if focus is not None else "",
         about=finding.anomaly.about,
-        cause=finding.anomaly.cause,
+        cause=finding.cause,
         message=palette.words(finding.message[:_DETAIL_SHOWN]),
         details=[(label, palette.words(text[:_DETAIL_SHOWN])) for label, text in finding.detail[:_DETAILS_MAX]],
         bytes=bytes_shown(finding, palette, result.history),

@@ -217,7 +217,8 @@ class Scene:
             require(all(one.read_text() == TORN for one in kept), "half of the evidence")
             require(bool(kept) or text == TORN, "the corrupt bytes are gone")
         is_new = text is not None and (
-            text == operation.gives or operation.name == "update" and '"n":2' in text.replace(" ", "").replace("\n", "")
+            text == operation.gives
+            or (operation.name == "update" and '"n":2' in text.replace(" ", "").replace("\n", ""))
         )
         require(is_new or text == before, f"neither old nor new: {text!r}")
         if before is not None:
@@ -227,10 +228,12 @@ class Scene:
     def _durable(self, run: Run) -> bool:
         wanted = list(self.operation.syncs)
         for step in run.steps:
-            done = step.done or step.name == "fsync directory" and any(word in step.line for word in _SYNCED_ELSEWHERE)
-            if wanted and step.name == wanted[0] and done:
-                wanted.pop(0)
-            elif wanted[1:] and step.name == "rename backup" and wanted[0] == "link backup" and done:
+            done = step.done or (
+                step.name == "fsync directory" and any(word in step.line for word in _SYNCED_ELSEWHERE)
+            )
+            if (wanted and step.name == wanted[0] and done) or (
+                wanted[1:] and step.name == "rename backup" and wanted[0] == "link backup" and done
+            ):
                 wanted.pop(0)
         return not wanted
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import NamedTuple
 
-from tests.atomicops.faults.inject import FAULTS, PROCESSES, TracedPython, Run, run_bash
+from tests.atomicops.faults.inject import FAULTS, PROCESSES, Run, TracedPython, run_bash
 from tests.atomicops.faults.scene import OPERATIONS, Broken, Operation, Scene
 from tests.atomicops.faults.steps import Step
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from hypothesis import HealthCheck, event, example, given, settings
 
+from stress.checkers._register.read_analysis import analyse_reads
 from stress.checkers.register import register
 from stress.checkers.updates import updates
 from stress.history.record import INITIAL, NO_VERSION, Kind, Operation, Outcome, version_of
@@ -131,3 +132,22 @@ def test_a_witness_of_scattered_histories_stands_alone(case: Register) -> None:
 @given(nearly_right())
 def test_a_witness_of_histories_that_are_nearly_right_stands_alone(case: Register) -> None:
     _stands_alone(case)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(scattered())
+def test_without_the_reads_that_are_flagged_the_rest_is_linearizable(case: Register) -> None:
+    operations = [op for op in case.operations if op.kind is not Kind.UPDATE]
+    known = {op.version for op in operations if _changes(op) and op.outcome is not Outcome.FAIL} | {case.initial}
+    final = case.final if case.final in known else None
+    history = history_of(Register(operations, case.initial, final))
+    reads = analyse_reads(history, 0)
+    made = reads.made
+    if any(found.anomaly == "lost-write" for found in register(history)):
+        return  # it is the end that is wrong, not a read
+    rows = {*made.read_rows[reads.stale | reads.early].tolist(), *made.aborted.tolist(), *made.phantom.tolist()}
+    flagged = {int(history.ops["process"][row]) - 1 for row in rows if row >= 0}
+    event(f"{min(len(flagged), 3)} flagged")
+    rest = [op for number, op in enumerate(operations) if number not in flagged]
+    if final is None or not any(row < 0 for row in rows):
+        assert _linearizable(rest, case.initial, final)

@@ -176,11 +176,12 @@ def lines_on(text: str) -> list[str]:
         (
             result_of(),
             "PASS — 16 writers and 4 readers did 41,203 operations in 10.0 s on drill with guide; no reader saw a "
-            "partial document, nothing acknowledged was lost",
+            "partial document, nothing acknowledged was lost; looked for by torn, updates",
         ),
         (
             result_of(plan={**PLAN.to_json(), "writers": 1, "readers": 0}, stats=ONE_APPEND),
-            "PASS — 1 writer did 1 operation in 10.0 s on drill with guide; nothing acknowledged was lost",
+            "PASS — 1 writer did 1 operation in 10.0 s on drill with guide; nothing acknowledged was lost; "
+            "looked for by torn, updates",
         ),
         (
             GOLDEN_RESULT,
@@ -195,7 +196,7 @@ def lines_on(text: str) -> list[str]:
         (
             result_of(interrupted=True),
             "INTERRUPTED — 16 writers and 4 readers did 41,203 operations in 10.0 s on drill with guide; until then "
-            "no reader saw a partial document, nothing acknowledged was lost",
+            "no reader saw a partial document, nothing acknowledged was lost; looked for by torn, updates",
         ),
         (
             result_of(LOST, interrupted=True),
@@ -210,9 +211,9 @@ def test_the_verdict_in_plain_words(result: Result, line: str) -> None:
 
 def test_nothing_is_claimed_that_no_checker_looked_at() -> None:
     one = result_of(checkers={"drill": frozenset({"progress"}), "other": frozenset({"appends"})})
-    assert verdict_line(one).endswith("with guide; nothing acknowledged was lost")
+    assert verdict_line(one).endswith("with guide; nothing acknowledged was lost; looked for by appends, progress")
     none = result_of(checkers={"drill": frozenset({"progress"})})
-    assert verdict_line(none).endswith("with guide; nothing wrong was found")
+    assert verdict_line(none).endswith("with guide; nothing wrong was found; looked for by progress")
 
 
 def test_what_was_left_out_is_said_also_when_it_passes() -> None:
@@ -488,7 +489,7 @@ def test_the_json_report_has_what_the_documentation_promises() -> None:
     plain = as_plain(GOLDEN_RESULT)
     assert list(plain) == [
         "schema", "verdict", "exit_code", "interrupted", "message", "findings", "operations", "stats", "checkers",
-        "skipped", "provenance", "plan", "run",
+        "allowed", "skipped", "provenance", "plan", "run",
     ]  # fmt: skip
     assert (plain["schema"], plain["verdict"], plain["exit_code"]) == (2, "fail", 1)
     assert Plan.from_json(plain["plan"]) == PLAN
