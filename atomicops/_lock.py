@@ -77,6 +77,7 @@ class Hold(Carrier):
 
     def __init__(self, is_group: bool) -> None:
         self.is_group = is_group
+        self.directory = (0, 0)
         self.thread = _local.me
         self.handler: FrameType | None = _running_handler() if is_group else None
         self.operation: Callable[[], Any] | None = None
@@ -302,7 +303,7 @@ def _held_here(hold: Hold, place: Place) -> Hold | None:
             continue
         if not isinstance(other, Hold) or other.thread is not hold.thread:
             continue
-        if (other.key or _identity(other.fd)) != hold.key:
+        if (other.key or _identity(other.own.fileno())) != hold.key:
             if other.is_group and other.name == hold.name and other.directory == _identity(place.fd):
                 other.prove(place)
             continue

@@ -145,7 +145,7 @@ class Writer(Leaving):
             _lock_temp(fd)
             mine = os.fstat(fd)
             if source is not None and status is not None:
-                copy_attributes(self.given, fd, mine, source.fileno(), status)
+                self._copy_attributes(fd, mine, source.fileno(), status)
             fill(fd)
             if self.durability != NONE:
                 sync_file(fd)
@@ -166,6 +166,14 @@ class Writer(Leaving):
         finally:
             if own is not None:
                 own.close()
+
+    def _copy_attributes(self, fd: int, mine: os.stat_result, source: int, like: os.stat_result) -> None:
+        try:
+            copy_attributes(self.given, fd, mine, source, like)
+        except OSError as error:
+            if "refused" in vars(error):
+                raise
+            raise failed(error, self.given, "keeping its attributes", "see to the attributes of the file") from None
 
     def sync_directory(self) -> None:
         if self.durability == FULL:
