@@ -2,7 +2,8 @@
 
 use strict;
 
-our ($op, $shown, $dir, $name, $lock, $is_json, $sync, $wait, $check, $tmp, $done, $helper, %held, $trap, $bytes, $by_group);
+our ($op, $shown, $dir, $name, $lock, $is_json, $sync, $wait, $check, $tmp, $done, $helper);
+our (%held, $trap, $bytes, $by_group);
 our (@old, $unsure, $cwd, $WRONLY, $RDWR, $CREAT, $EXCL, $NONBLOCK, $NOFOLLOW);
 our ($FSYNC, $LIST, $GET, $SET, $REMOVE, $COPY_RANGE, $RENAME2, $EXIT);
 our %E;
@@ -114,7 +115,8 @@ sub sure { # that it is JSON, and that jq loses nothing of it
     bail(65, "$what: $why (unchanged)",
         $what eq "the file" ? "recover it from its newest valid backup" : "mend the filter") if $why;
     $why = lost_by_jq($data);
-    bail(65, "$what has $why (unchanged)", $why =~ /number/ ? "keep such numbers as strings" : "mend that first") if $why;
+    my $todo = $why =~ /number/ ? "keep such numbers as strings" : "mend that first";
+    bail(65, "$what has $why (unchanged)", $todo) if $why;
     return;
 }
 
@@ -155,7 +157,7 @@ sub plain { # an escape as the character that it is; a backslash as two
     return $character eq "\\" ? "\\\\" : $character;
 }
 
-sub keeps { # whether jq 1.6 does: integers to 9006999999999999 (2^53 is a little more), else 17 digits, exponents to 289
+sub keeps { # whether jq 1.6 does: integers below 9007e12 (2^53 is a little more), else 17 digits, exponents to 289
     my ($whole, $part, $power) = $_[0] =~ /\A-?(\d+)(?:\.(\d+))?(?:[eE][+-]?0*(\d*))?\z/;
     return length $whole < 16 || length $whole == 16 && $whole lt "9007" if !defined $part && !defined $power;
     return 0 if ($power || 0) > 289;
@@ -211,7 +213,7 @@ sub neighbours { # every name in the directory
 }
 
 # The file's copies of a kind, the last made first: name, mtime, seconds and counter of a name that we gave.
-# NAME.SUFFIX.bak is not NAME's where a file with a longer name, NAME.SUFFIX or a part of it, or that file's lock, is there.
+# NAME.SUFFIX.bak is not NAME's where a file with a longer name (NAME.SUFFIX or a part of it), or its lock, is there.
 sub copies {
     my ($kind, $names) = @_;
     require Time::HiRes;
@@ -233,7 +235,7 @@ sub copies {
     return @found;
 }
 
-sub keep_copy { # keep_copy SUFFIX, KIND, FILL: a copy under a free name, made later than all there are; returns its name
+sub keep_copy { # keep_copy SUFFIX, KIND, FILL: a copy under a free name, later than all there are; returns its name
     my ($suffix, $kind, $fill) = @_;
     my @before = copies($kind, neighbours());
     make_temp($fill);
@@ -293,7 +295,8 @@ sub backup_file {
 sub recover_file {
     my %how;
     my @files = grep { !/\A--(restore-missing|backup)\z/ || !++$how{$1} } @_;
-    @files == 1 or usage("atomic_recover", "called with the wrong arguments", "atomic_recover FILE [--restore-missing] [--backup]");
+    @files == 1 or usage("atomic_recover", "called with the wrong arguments",
+        "atomic_recover FILE [--restore-missing] [--backup]");
     resolve($files[0]) or missing();
     if (!$how{"restore-missing"} && !lstat $name) { # nothing to do, so no lock is left behind
         my ($good, @said) = newest_valid();

@@ -1,9 +1,10 @@
-# What replacing a file seldom needs: see atomicops.pl. Errors and their messages, a lock that has to be made or waited for,
-# owners, ACLs and attributes that differ, closed descriptors, other machines.
+# What replacing a file seldom needs: see atomicops.pl. Errors and their messages, a lock that has to be made or waited
+# for, owners, ACLs and attributes that differ, closed descriptors, other machines.
 
 use strict;
 
-our ($op, $shown, $dir, $name, $lock, $is_json, $sync, $wait, $check, $tmp, $done, $helper, %held, $trap, $bytes, $by_group);
+our ($op, $shown, $dir, $name, $lock, $is_json, $sync, $wait, $check, $tmp, $done, $helper);
+our (%held, $trap, $bytes, $by_group);
 our (@old, $unsure, $cwd, $WRONLY, $RDWR, $CREAT, $EXCL, $NONBLOCK, $NOFOLLOW);
 our ($FSYNC, $LIST, $GET, $SET, $REMOVE, $COPY_RANGE, $RENAME2, $EXIT);
 
@@ -69,7 +70,8 @@ sub settings {
     $wait //= 30;
     $check = "yes" if !defined $check || $check eq "";
     $wait = "" if $wait eq "none";
-    $sync =~ /\A(?:full|file|none)\z/ or usage("ATOMICOPS_DURABILITY=$sync", "not a durability", "use full, file or none");
+    $sync =~ /\A(?:full|file|none)\z/
+        or usage("ATOMICOPS_DURABILITY=$sync", "not a durability", "use full, file or none");
     $check =~ /\A(?:yes|no)\z/ or usage("ATOMICOPS_VALIDATE=$check", "not a choice", "use yes or no");
     $wait =~ /\A(?:\d{1,9}(?:\.\d*)?|\.\d+|)\z/
         or usage("ATOMICOPS_LOCK_TIMEOUT=$wait", "not a number of seconds", "use one like 30 or 0.5, or none");
@@ -101,7 +103,7 @@ sub wrong_arguments {
 
 my @null;
 
-sub guard_standard_descriptors { # a closed one stays as good as closed, and no file of ours becomes descriptor 0, 1 or 2
+sub guard_standard_descriptors { # a closed one stays as good as closed: no file of ours becomes descriptor 0, 1 or 2
     my ($null) = @_;
     while (defined fileno $null && fileno $null < 3) {
         if (fileno $null == 0) { close $null; sysopen $null, "/dev/null", $WRONLY }
@@ -164,7 +166,8 @@ sub make_parents { # as mkdir -p, and durable: a new directory is an entry in it
         mkdir $new or is("EEXIST") or fails_in_directory("making the directory $new");
         next if $sync ne "full";
         my $parent = $new =~ m{\A(.*/)} ? $1 : ".";
-        sysopen(my $handle, $parent, 0) or fails("opening the directory $parent", "make the directory $parent readable, or choose durability file");
+        sysopen(my $handle, $parent, 0)
+            or fails("opening the directory $parent", "make the directory $parent readable, or choose durability file");
         fsync($handle) or no_such_sync() or fails("syncing the directory $parent");
     }
     return;
@@ -388,7 +391,7 @@ sub open_lock { # no open that can block; false where it has gone meanwhile
     return fails("the lock $lock", "make the lock $lock readable and writable");
 }
 
-sub take_lock { # all the ways to have it; true where it has just been made. Without waiting: false where it is not to be had
+sub take_lock { # all the ways to have it; true where it has just been made, or, with NOWAIT, where it is to be had
     my ($nowait, $failed) = @_;
     for (1 .. 100) {
         my $new = open_lock(!$nowait, $failed);
@@ -436,8 +439,8 @@ sub set_xattr { my ($handle, $attribute, $value) = @_;
 
 my $ACL = "system.posix_acl_access";
 
-# Owner, group, ACL, mode and other attributes of the target (or of what it is restored from), for the file that takes its
-# place, before that is synced. Who could read or write before still can, and nobody else. With a mask it is
+# Owner, group, ACL, mode and other attributes of the target (or of what it is restored from), for the file that takes
+# its place, before that is synced. Who could read or write before still can, and nobody else. With a mask it is
 # the lock that is dressed, and what is not permitted is left.
 sub dress {
     my ($to, $mask) = @_;
@@ -478,10 +481,12 @@ sub dress {
         $mode = $mode & ~070 | $acl_mask->[1] << 3 if $acl_mask;
     }
     elsif (grep { $_ eq $ACL } xattrs($to)) { # a default ACL of the directory, and not the target's
-        syscall($REMOVE, fileno $to, $ACL) == 0 or $for_lock or fails("removing an ACL", "see to the attributes of the file");
+        syscall($REMOVE, fileno $to, $ACL) == 0 or $for_lock
+            or fails("removing an ACL", "see to the attributes of the file");
     }
     if (!$for_lock) {
-        delete $has{$_} for $ACL, qw(security.capability security.ima security.evm user.atomicops.append); # of those bytes
+        delete $has{$_} # they speak of those very bytes
+            for $ACL, qw(security.capability security.ima security.evm user.atomicops.append);
         for my $attribute (sort keys %has) {
             my $value = xattr(*S, $attribute);
             defined $value && set_xattr($to, $attribute, $value) or $attribute =~ /\A(?:security|trusted)\./
@@ -490,7 +495,7 @@ sub dress {
         attributes_by_program() if !$LIST && $^O eq "linux";
     }
     @got = stat $to;
-    ($got[2] & 07777) == $mode || chmod $mode, $to or $for_lock or fails("setting its mode", "see to the attributes of the file");
+    ($got[2] & 07777) == $mode || chmod $mode, $to or $for_lock or mode_not_set();
     return;
 }
 
@@ -523,7 +528,7 @@ sub owner_differs { # whether the old owner could do more, or less, when the fil
     return !(defined $login && grep { $_ eq $login } split " ", $members);
 }
 
-# POSIX ACLs: entries of tag, permission and id; the tags are 1 owner, 2 user, 4 group of the file, 8 group, 16 mask, 32 other.
+# POSIX ACLs: entries of tag, permission and id. Tags: 1 owner, 2 user, 4 group of the file, 8 group, 16 mask, 32 other.
 # Source: include/uapi/linux/posix_acl_xattr.h.
 sub acl_entries {
     my ($acl) = @_;
