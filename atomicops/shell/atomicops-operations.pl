@@ -149,12 +149,12 @@ sub lost_by_jq { # what jq would lose of valid JSON: one of two keys, digits of 
     }
 }
 
-sub plain { # an escape as the character that it is; a backslash as two
+sub plain { # an escape as the character that it is
     my ($high, $low, $unit, $other) = @_;
     my $character = defined $high ? chr 0x10000 + ((hex($high) & 0x3ff) << 10) + (hex($low) & 0x3ff)
         : defined $unit ? chr hex $unit : $other =~ tr/bfnrt/\b\f\n\r\t/r;
     utf8::encode($character);
-    return $character eq "\\" ? "\\\\" : $character;
+    return $character eq "\\" ? "\\/" : $character; # not to be taken for the beginning of an escape
 }
 
 sub keeps { # whether jq 1.6 does: integers below 9007e12 (2^53 is a little more), else 17 digits, exponents to 289
