@@ -1,4 +1,4 @@
-"""The helpers of both languages behind one call, as their users call them: the command line, and the functions of Bash."""
+"""The helpers of both languages behind one call, as their users call them: the command line, the functions of Bash."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Self
 
 PACKAGE = Path(__file__).parents[2] / "atomicops"
 LANGUAGES = ("python", "bash")
@@ -71,7 +72,7 @@ class Helpers:
                 *given,
                 cwd=cwd,
                 stdin=stdin,
-                ATOMICOPS_LOCK_TIMEOUT=f"{timeout_s:g}",
+                env={"ATOMICOPS_LOCK_TIMEOUT": f"{timeout_s:g}"},
             )
         timed = ["--timeout", f"{timeout_s:g}"] if operation in _TIMED else []
         if self.prefix or self.env or self.python != sys.executable:
@@ -87,7 +88,9 @@ class Helpers:
         change = ("--increment", "n") if language == "python" else (".n += 1",)
         return self.call(language, "update", path, *change, cwd=cwd, timeout_s=timeout_s)
 
-    def bash(self, script: str, *arguments: str, cwd: Path, stdin: bytes = b"", **env: str) -> Done:
+    def bash(
+        self, script: str, *arguments: str, cwd: Path, stdin: bytes = b"", env: Mapping[str, str] | None = None
+    ) -> Done:
         """A script of Bash; ``$0`` is the folder of the helpers."""
         return self.run(["bash", "-c", script, str(self.shell), *arguments], cwd=cwd, stdin=stdin, env=env)
 
@@ -196,7 +199,7 @@ class PythonServer:
             [*start, _SERVER, root, names], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()
         )
 
-    def __enter__(self) -> PythonServer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

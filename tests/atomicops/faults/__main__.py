@@ -15,7 +15,6 @@ from tests.atomicops.faults.inject import cannot_inject
 from tests.atomicops.faults.scene import OPERATIONS, Broken
 from tests.atomicops.faults.table import TABLE, Bench, Cell, cells, differences, load, reasons, save, ways
 
-
 QUICK = ("ENOSPC", "EIO", "EINVAL", "EACCES", "EMFILE", "SIGTERM")
 WIDTH = 3
 

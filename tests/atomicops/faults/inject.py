@@ -18,7 +18,10 @@ from tests.atomicops.both import LIMIT_S, PACKAGE, PythonServer, environment
 from tests.atomicops.faults.steps import BEGIN, TRACED, Step, steps
 
 STRACE = shutil.which("strace") or "strace"
-ERRORS = "ENOSPC EDQUOT EIO EINTR EINVAL ENOSYS EPERM EACCES EBUSY EMFILE ENOLCK EROFS ETXTBSY ENAMETOOLONG".split()
+ERRORS = (
+    "ENOSPC", "EDQUOT", "EIO", "EINTR", "EINVAL", "ENOSYS", "EPERM", "EACCES", "EBUSY", "EMFILE", "ENOLCK", "EROFS",
+    "ETXTBSY", "ENAMETOOLONG",
+)  # fmt: skip
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
 FAULTS = (*ERRORS, *SIGNALS)
 PROCESSES = ("python", "perl", "shell")

@@ -10,6 +10,7 @@ import stat
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 import atomicops
@@ -22,9 +23,12 @@ NEW = '{"n": 2, "new": true}\n'
 TORN = '{"n": '
 MODE = 0o640
 ORPHAN = ".x.json." + "0f" * 16 + ".atomicops-tmp"
-OLD_VERSION = "sha256-" + __import__("hashlib").sha256(OLD.encode()).hexdigest()
+OLD_VERSION = f"sha256-{sha256(OLD.encode()).hexdigest()}"
 _SYNCED_ELSEWHERE = ("EINVAL", "ENOSYS", "EOPNOTSUPP")
 """Answers of fsync(2) of a directory on file systems where that is no separate step: fsync(2), VFS."""
+
+
+_REPLACED = ("fsync temp", "rename target", "fsync directory")
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Operation:
     before: Mapping[str, str] = field(default_factory=lambda: {"x.json": OLD})
     gives: str = NEW
     target: str = "x.json"
-    syncs: tuple[str, ...] = ("fsync temp", "rename target", "fsync directory")
+    syncs: tuple[str, ...] = _REPLACED
     variant_of: str = ""
 
 
@@ -216,23 +220,25 @@ class Scene:
             kept = list(self.place.glob("*.corrupt"))
             require(all(one.read_text() == TORN for one in kept), "half of the evidence")
             require(bool(kept) or text == TORN, "the corrupt bytes are gone")
-        is_new = text is not None and (
-            text == operation.gives or operation.name == "update" and '"n":2' in text.replace(" ", "").replace("\n", "")
-        )
+        bare = "".join((text or "").split())
+        is_new = text == operation.gives or (operation.name == "update" and '"n":2' in bare)
         require(is_new or text == before, f"neither old nor new: {text!r}")
         if before is not None:
             require(attributes(path) == self.attributes, f"other attributes: {attributes(path)}, not {self.attributes}")
         return "new" if is_new else "old"
 
     def _durable(self, run: Run) -> bool:
-        wanted = list(self.operation.syncs)
+        """Whether the steps that make it durable were done, one after the other; or those of a whole replacement."""
+        return any(self._done_in_order(run, wanted) for wanted in (self.operation.syncs, _REPLACED))
+
+    def _done_in_order(self, run: Run, wanted: tuple[str, ...]) -> bool:
+        left = list(wanted)
         for step in run.steps:
-            done = step.done or step.name == "fsync directory" and any(word in step.line for word in _SYNCED_ELSEWHERE)
-            if wanted and step.name == wanted[0] and done:
-                wanted.pop(0)
-            elif wanted[1:] and step.name == "rename backup" and wanted[0] == "link backup" and done:
-                wanted.pop(0)
-        return not wanted
+            name = "link backup" if step.name == "rename backup" else step.name
+            done = step.done or (name == "fsync directory" and any(word in step.line for word in _SYNCED_ELSEWHERE))
+            if left and name == left[0] and done:
+                left.pop(0)
+        return not left
 
     def _left(self) -> str:
         names = {name for name in os.listdir(self.place) if role_of_name(name) not in ("evidence", "backup")}

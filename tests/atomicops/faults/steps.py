@@ -64,8 +64,8 @@ _TEXT = re.compile(r'"((?:[^"\\]|\\.)*)"')
 class Step:
     """One system call of an operation.
 
-    Attributes: ``name`` its kind and what it is about; ``nth`` counts the steps of that name; ``call`` and ``when`` find
-    it for strace's ``inject=``: the system call, and the how-manieth of these it is in the process; ``line`` the trace's.
+    Attributes: ``name`` its kind and what it is about; ``nth`` counts the steps of that name; ``call`` and ``when``
+    find it for strace's ``inject=``: the system call, and the how-manieth of these it is; ``line`` the trace's.
     """
 
     name: str

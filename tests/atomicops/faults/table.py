@@ -1,6 +1,6 @@
 """The fault table: what each operation comes to when one of its system calls fails, or a signal comes there.
 
-``table.tsv`` has a line for each outcome: operation, process (``python``, ``perl``, or Bash's own ``shell``), step, which
+``table.tsv`` has a line for each outcome: operation, process (``python``, ``perl``, Bash's own ``shell``), step, which
 of the steps of that name, the faults (``*``: all that no other line of the step has), the outcome. An outcome is the
 file's state, how the process ended (exit code or signal), what is left behind, and the message's advice.
 
@@ -21,7 +21,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import NamedTuple
 
-from tests.atomicops.faults.inject import FAULTS, PROCESSES, TracedPython, Run, run_bash
+from tests.atomicops.faults.inject import FAULTS, PROCESSES, Run, TracedPython, run_bash
 from tests.atomicops.faults.scene import OPERATIONS, Broken, Operation, Scene
 from tests.atomicops.faults.steps import Step
 

@@ -36,7 +36,7 @@ VALID = {
     "a fraction of 6,000 digits": b"[0." + b"3" * 6000 + b"]",
     "an exponent out of range": b"[1e9999, -1E+9999, 1e-9999]",
     "70,000 escapes": b'"' + b"\\n" * 70_000 + b'"',
-    "70,000 letters that are not ASCII": '"'.encode() + "é".encode() * 70_000 + b'"',
+    "70,000 letters that are not ASCII": b'"' + "é".encode() * 70_000 + b'"',
     "100,000 escaped quotes": b'"' + b'\\"' * 100_000 + b'"',
     "lone surrogates, escaped": b'["\\ud800", "\\udfff\\ud800"]',
     "an escaped NUL": b'"\\u0000"',

@@ -1,4 +1,4 @@
-"""A lock has the reach of what it protects: who may write the file may take its lock, whoever made it, with any umask."""
+"""A lock has the reach of what it protects: who may write the file may take its lock, whoever made it, in any umask."""
 
 from __future__ import annotations
 
