@@ -192,7 +192,7 @@ sub say_all {
     my $at = 0;
     while ($at < length $data) {
         $at += syswrite(STDOUT, $data, length($data) - $at, $at) // (is("EINTR") ? 0
-            : bail(74, "printing: $!", "see to where the output goes"));
+            : bail(74, "printing: $!", advice()));
     }
     return 0;
 }
@@ -208,7 +208,9 @@ sub version_of {
 
 sub neighbours { # every name in the directory
     opendir my $handle, "." or fails("listing its directory", "make the directory " . shown_directory() . " readable");
+    $! = 0;
     my @names = readdir $handle;
+    fails("listing its directory", "make the directory " . shown_directory() . " readable") if $! != 0;
     return \@names;
 }
 
@@ -227,9 +229,11 @@ sub copies {
             $another ||= $there{$owner} || $there{"." . stem($owner) . ".lock"};
             $owner =~ s/\.[^.]*\z//;
         }
-        next if $another || -l $copy || !-f $copy;
+        next if $another;
+        lstat $copy or is("ENOENT") ? next : fails("looking at $copy");
+        next if !-f _;
         my ($seconds, $counter) = $suffix =~ /\A(\d{10})(?:\.([1-9]\d{0,8}))?\z/a;
-        push @found, [$copy, (Time::HiRes::stat($copy))[9] // next, $seconds // 0, $counter // 0];
+        push @found, [$copy, (Time::HiRes::stat($copy))[9] // fails("looking at $copy"), $seconds // 0, $counter // 0];
     }
     @found = sort { $b->[1] <=> $a->[1] || $b->[2] <=> $a->[2] || $b->[3] <=> $a->[3] || $b->[0] cmp $a->[0] } @found;
     return @found;
@@ -248,7 +252,7 @@ sub keep_copy { # keep_copy SUFFIX, KIND, FILL: a copy under a free name, later 
         $sync eq "none" || fsync(*T) or fails("syncing");
     }
     close_temp();
-    same(stat L, lstat $lock) or lock_lost();
+    same(stat L, lstat $lock) or look_again("its lock", $lock, stat L);
     my $counter = 0;
     if ($suffix eq "") {
         $suffix = time;
@@ -298,13 +302,15 @@ sub recover_file {
     @files == 1 or usage("atomic_recover", "called with the wrong arguments",
         "atomic_recover FILE [--restore-missing] [--backup]");
     resolve($files[0]) or missing();
-    if (!$how{"restore-missing"} && !lstat $name) { # nothing to do, so no lock is left behind
+    my $there = lstat $name;
+    $there || is(qw(ENOENT ENOTDIR)) or fails("looking at it");
+    if (!$how{"restore-missing"} && !$there) { # nothing to do, so no lock is left behind
         my ($good, @said) = newest_valid();
         none_valid(@said) if !$good;
         report("$shown: missing", @said, "  newest valid backup $dir$good: not restored, because it was not asked for");
         bail(66, "missing (unchanged)", "restore it with --restore-missing");
     }
-    my $there = begin(0);
+    $there = begin(0);
     my $data = $there ? slurp(*S, "reading it") : "";
     my $why = $there ? why_not_json($data) : "";
     unsure("it", $why) if $unsure;
@@ -318,7 +324,8 @@ sub recover_file {
     }
     my @read = @old;
     @old = sysopen(S, $name, $RDWR | $NOFOLLOW | $NONBLOCK) ? stat S : not_opened($RDWR);
-    @old && $old[3] == 1 or may_not_replace();
+    @old or is("ENOENT") ? changed() : fails("looking at it");
+    $old[3] == 1 or may_not_replace();
     changed() if !same(@read, @old) || $read[7] != $old[7] || $read[9] != $old[9];
     my $kept = "  the corrupt bytes are kept in $dir" . evidence($data);
     if (!$good) {
@@ -392,22 +399,26 @@ sub sweep {
     @_ == 1 or usage("atomic_sweep", "called with the wrong arguments", "atomic_sweep DIR");
     my ($path) = @_;
     ($shown, $dir, $sync) = ($path, $path, "none");
-    bail(66, "no such directory", "check the name") if !-d $path;
+    stat $path or is(qw(ENOENT ENOTDIR)) or fails("looking at it", "make the directory " . shown_directory() . " readable");
+    bail(66, "no such directory", "check the name") if !-d _;
     chdir $path or fails("the directory $path", "make the directory " . shown_directory() . " readable");
     my $prefix = $path eq "." ? "" : $path =~ m{/\z} ? $path : "$path/";
     for my $temp (sort @{neighbours()}) {
         my ($stem) = $temp =~ /\A\.(.{1,180})\.[0-9a-f]{32}\.atomicops-tmp\z/s or next;
-        next if -l $temp || !-f $temp;
+        lstat $temp or is("ENOENT") ? next : fails_in_directory("deleting $temp");
+        next if !-f _;
         ($lock, $by_group) = (".$stem.lock", 0);
         my $state = "in use";
-        if (take_lock(1) || !-e $lock) {
+        if (take_lock(1) || !lstat $lock && is("ENOENT")) {
             if (sysopen my $handle, $temp, $NOFOLLOW | $NONBLOCK) {
                 if (flock $handle, 6) { # its writer, if he lived, would have it
-                    my @found = stat $handle or fails("looking at $temp");
-                    same(@found, lstat $temp) or next;
+                    my @found = stat $handle or fails_in_directory("deleting $temp");
+                    my @there = lstat $temp or is("ENOENT") ? next : fails_in_directory("deleting $temp");
+                    same(@found, @there) or next;
                     unlink $temp or is("ENOENT") or fails_in_directory("removing $temp");
                     $state = "removed";
                 }
+                elsif (!is("EAGAIN")) { fails_in_directory("deleting $temp") }
             }
             else { is("ENOENT") ? next : is("EACCES") || fails("opening $temp") }
         }
@@ -423,7 +434,7 @@ sub prepare_lock { # makes the lock of a file and prints its path, for the shell
     my ($file) = @_;
     resolve($file, 1);
     my $new = open_lock(1);
-    my @ours = stat L;
+    my @ours = stat L or fails("looking at the lock $lock");
     -f _ or no_lock();
     if (my $shell = held_by_shell(@ours)) {
         if (!flock(L, 6) && flock $shell, 6) {

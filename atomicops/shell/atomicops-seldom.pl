@@ -47,11 +47,16 @@ sub is { # whether the last error is one of these
 
 sub fails { # fails WHAT, ADVICE: the error of a call that has left the target alone
     my ($what, $todo) = @_;
-    my ($n, $why) = ($! + 0, "$what: $! (unchanged)");
-    my ($known) = grep { $E{$_} == $n } keys %ADVICE;
-    my $refused = is(qw(EPERM EACCES EBUSY EEXIST ENOTDIR EISDIR ETXTBSY EROFS EMLINK ENAMETOOLONG ELOOP));
+    my $why = "$what: $! (unchanged)";
+    my $refused = $what ne "reading standard input"
+        && is(qw(EPERM EACCES EBUSY EEXIST ENOTDIR EISDIR ETXTBSY EROFS EMLINK ENAMETOOLONG ELOOP));
     $todo = undef if !is(qw(EPERM EACCES EROFS));
-    bail($refused ? 73 : 74, $why, $known ? $ADVICE{$known} : $todo // "check the disk and try again");
+    bail($refused ? 73 : 74, $why, advice($todo));
+}
+
+sub advice { # by the last error; the one that is given, where that says too little
+    my ($known) = grep { is($_) } keys %ADVICE;
+    return $known ? $ADVICE{$known} : $_[0] // "check the disk and try again";
 }
 
 sub fails_in_directory { return fails($_[0], "make the directory " . shown_directory() . " writable") }
@@ -199,6 +204,19 @@ sub sha256 {
     return substr $said, 0, 64;
 }
 
+sub not_there { # absence is no other error of looking
+    is(qw(ENOENT ENOTDIR)) or fails("looking at it");
+    return missing();
+}
+
+sub not_followed { # what keeps us from looking at all is met again, with a better message
+    my ($path) = @_;
+    my $error = $! + 0;
+    return 1 if !lstat $path || !-l _;
+    $! = $error;
+    return fails("following it");
+}
+
 sub missing { return bail(66, "no such file", "check the name") }
 
 sub not_opened { # what open(2) refuses, we refuse; an empty list where there is no file
@@ -234,8 +252,9 @@ sub not_whole { return bail(74, "the content has not come through whole (unchang
 
 sub no_temp {
     my ($end) = @_;
-    my $too_long = is("ENAMETOOLONG");
-    $tmp = ""; # not ours
+    my ($error, $too_long) = ($! + 0, is("ENAMETOOLONG"));
+    is("EEXIST") or discard(); # it may have been made all the same: Perl looks at what it has opened
+    ($!, $tmp) = ($error, "");
     if ($too_long) {
         $tmp = "." . stem($name, 1) . $end;
         return if sysopen T, $tmp, $WRONLY | $CREAT | $EXCL | $NOFOLLOW, @old ? 0600 : 0666;
@@ -256,7 +275,15 @@ sub put_rest { # a short write is normal near a limit
 
 sub mode_not_set { return fails("setting its mode", "see to the attributes of the file") }
 
-sub temp_lost { return bail(75, "its temp file was removed or replaced meanwhile (unchanged)", "try again") }
+sub look_again { # the first look may have failed
+    my ($what, $path, @ours) = @_;
+    my @there = lstat $path;
+    @there || is("ENOENT") or fails("looking at $what");
+    same(@ours, @there) or lost($what);
+    return;
+}
+
+sub lost { return bail(75, "$_[0] was removed or replaced meanwhile (unchanged)", "try again") }
 
 sub prove_unchanged { # that the target is what we have read
     my @now = lstat $name;
@@ -301,7 +328,7 @@ sub held_by_shell { # the shell's descriptor of this lock; none where it has non
     lock_lost();
 }
 
-sub lock_lost { bail(75, "its lock was removed or replaced meanwhile (unchanged)", "try again") }
+sub lock_lost { return lost("its lock") }
 
 sub group_refuses {
     bail(75, "a trap came while with_lock had it (unchanged)", "make the change outside the handler");
@@ -350,9 +377,8 @@ sub wait_for_lock { # a fair share beside others that block; the timeout needs n
 sub lock_busy { return is("EAGAIN") ? 0 : no_flock() }
 
 sub no_flock {
-    my $why = "the lock $lock: $! (unchanged)";
-    bail(74, $why, is(qw(ENOLCK EOPNOTSUPP ENOSYS EINVAL))
-        ? "keep the file on a file system that has flock(2)" : "check the disk and try again");
+    is(qw(ENOLCK EOPNOTSUPP ENOSYS EINVAL)) or fails("the lock $lock");
+    bail(74, "the lock $lock: $! (unchanged)", "keep the file on a file system that has flock(2)");
 }
 
 sub widen_lock { # who may write the file, or make it, may take its lock
@@ -397,7 +423,7 @@ sub take_lock { # all the ways to have it; true where it has just been made, or,
         my $new = open_lock(!$nowait, $failed);
         $failed = 0;
         return 0 if $new < 0;
-        my @ours = stat L;
+        my @ours = stat L or fails("looking at the lock $lock");
         -f _ or no_lock();
         my $shell = held_by_shell(@ours);
         if (!flock L, 6) {
@@ -449,6 +475,7 @@ sub dress {
     my @got = stat $to;
     if ($got[4] != $old[4] || $got[5] != $old[5]) {
         if (!chown $old[4], $old[5], $to) {
+            $for_lock || is(qw(EPERM EACCES EINVAL EOPNOTSUPP ENOSYS)) or fails("giving it its owner");
             chown -1, $old[5], $to if $got[5] != $old[5];
             $mode &= 01777;
         }

@@ -16,6 +16,9 @@ from typing import Self
 
 PACKAGE = Path(__file__).parents[2] / "atomicops"
 LANGUAGES = ("python", "bash")
+BEGIN = "/operation-begins-here"
+"""Whoever asks whether this file is there says that what came before was no part of the operation."""
+
 LIMIT_S = 30
 """No call of these tests takes longer; what does, hangs."""
 
@@ -127,7 +130,7 @@ _SERVER = """if True:
             pass
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 
-    def child(request):
+    def child(request, ready):
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.setsid()
         os.umask(request["umask"])
@@ -142,9 +145,12 @@ _SERVER = """if True:
             ctypes.CDLL(None).prctl(0x59616D61, -1)  # PR_SET_PTRACER: strace may attach, also as an ordinary user
         except OSError:
             pass
+        os.write(ready, b".")
+        os.close(ready)
         if request["strace"]:
             signal.sigwait([signal.SIGUSR1])
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
+        os.path.exists("BEGIN")
         sys.argv[:] = ["atomicops", *request["arguments"]]
         runpy.run_module("atomicops", run_name="__main__", alter_sys=True)
 
@@ -161,9 +167,14 @@ _SERVER = """if True:
 
     for line in sys.stdin:
         request = json.loads(line)
+        waits, ready = os.pipe()
         pid = os.fork()
         if not pid:
-            child(request)
+            os.close(waits)
+            child(request, ready)
+        os.close(ready)
+        os.read(waits, 1)
+        os.close(waits)
         tracer = attach(request["strace"], pid) if request["strace"] else None
         ended = os.pidfd_open(pid)
         if not select.select([ended], [], [], request["limit"])[0]:
@@ -173,7 +184,7 @@ _SERVER = """if True:
         if tracer:
             tracer.wait()
         print(status, flush=True)
-    """
+    """.replace("BEGIN", BEGIN)
 
 _IMPORTED = """if True:
     import sys

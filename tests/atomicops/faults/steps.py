@@ -12,6 +12,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.atomicops.both import BEGIN
+
 _KINDS = {
     "open": "openat openat2 open",
     "stat": "newfstatat fstat stat lstat statx",
@@ -51,9 +53,6 @@ TRACED = ",".join(f"?{name}" for name in KIND)
 
 _NAMELESS = ("random", "pipe", "fork", "wait")
 """These name nothing; they count from the operation's first call on."""
-
-BEGIN = "/operation-begins-here"
-"""Whoever asks whether this file is there says that what came before was no part of the operation."""
 
 _ROW = re.compile(r"(?:\d+ +)?(\w+)\((.*)")
 _AT = re.compile(r'(?:AT_FDCWD|\d+)(?:<([^>]*)>)?(?:, )?(?:"((?:[^"\\]|\\.)*)")?')

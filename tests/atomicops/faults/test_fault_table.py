@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.atomicops.both import BEGIN
 from tests.atomicops.faults.inject import FAULTS, Run, cannot_inject
 from tests.atomicops.faults.scene import NEW, OLD, OPERATIONS, Broken, Scene
-from tests.atomicops.faults.steps import BEGIN, steps
+from tests.atomicops.faults.steps import steps
 from tests.atomicops.faults.table import (
     Bench,
     Cell,
