@@ -162,7 +162,7 @@ class Scene:
     def outcome(self, run: Run, process: str, step: str = "") -> Outcome:
         """What the run came to. Raises `Broken` where that may never be; ``step`` of ``process`` met the fault."""
         self._check_the_way_out(run)
-        state = self._state(may_get_another_owner=step == "chown temp")
+        state = self.state(may_get_another_owner=step == "chown temp")
         durable = self._durable(run) or process == "shell"  # its calls are not those that sync
         left = self._left()
         ours = run.message.startswith("atomicops: ")
@@ -198,7 +198,8 @@ class Scene:
         elif written:
             require(state == "old", f"changed, and it does not say so: {message}")
 
-    def _state(self, may_get_another_owner: bool) -> str:
+    def state(self, may_get_another_owner: bool = False) -> str:
+        """``old`` or ``new`` (or ``part``, of several deletions). Raises `Broken` for what is neither."""
         operation, path = self.operation, self.place / self.operation.target
         if operation.name in READS:
             return "new" if operation.gives in (self.folder / "io" / "output").read_text() else "old"
