@@ -38,8 +38,6 @@ sub bail {
     leave($status);
 }
 
-
-
 sub is { # whether the last error is one of these
     my $n = $! + 0;
     return scalar grep { $E{$_} == $n } @_;
@@ -306,6 +304,13 @@ sub not_renamed {
     return fails_in_directory("renaming onto it");
 }
 
+sub replaced_at_once { # where it cannot be looked at, rename(2) is right
+    my @now = lstat $name;
+    return if same(@_, @now) || !@now && !is("ENOENT");
+    return bail(74, "renamed onto it, but then it was another file: something that takes no lock has replaced it",
+        "check the disk, and look at the file before you repeat anything");
+}
+
 sub not_durable {
     my ($what) = @_;
     return if no_such_sync();
@@ -315,9 +320,7 @@ sub not_durable {
 
 # --- the lock --------------------------------------------------------------------------------------------------------
 
-
 sub no_lock { bail(73, "the lock $lock is not a regular file (unchanged)", "remove $lock, which is no lock") }
-
 
 sub held_by_shell { # the shell's descriptor of this lock; none where it has none; the end where it has lost it
     my ($path) = grep { m{\A(.*/)\Q$lock\E\z}s && same(stat $1, stat ".") } keys %held;
@@ -404,6 +407,7 @@ sub open_lock { # no open that can block; false where it has gone meanwhile
         $failed = 0;
         if (is("ENOENT")) {
             return -1 if !$create;
+            is_no_file() if lstat $name && !-f _; # and no lock is left beside it
             return 1 if sysopen L, $lock, $RDWR | $CREAT | $EXCL | $NOFOLLOW | $NONBLOCK, 0666;
             is("EEXIST") ? next : fails_in_directory("the lock $lock");
         }

@@ -214,6 +214,7 @@ sub replace { # replace FILL, READ: with READ, only what has been read is replac
     $done = 1; # a signal after the rename comes too late
     rename $tmp, $name or not_renamed(@temp);
     $tmp = "";
+    same(@temp, lstat $name) or replaced_at_once(@temp);
     $sync ne "full" || fsync(*D) or not_durable("changed");
 }
 
