@@ -420,7 +420,7 @@ sub sweep {
                 }
                 elsif (!is("EAGAIN")) { fails_in_directory("deleting $temp") }
             }
-            else { is("ENOENT") ? next : is("EACCES") || fails("opening $temp") }
+            else { is("ENOENT") ? next : is(qw(EACCES EPERM)) || fails_in_directory("deleting $temp") }
         }
         report("$state $prefix$temp");
         close L;

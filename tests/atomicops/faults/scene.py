@@ -244,7 +244,8 @@ class Scene:
 
     def _left(self) -> str:
         names = {name for name in os.listdir(self.place) if role_of_name(name) not in ("evidence", "backup")}
-        extra = sorted(role_of_name(name) for name in names - self.known)
+        # Where its name is too long, a lock has a short one.
+        extra = sorted(role_of_name(name) for name in names - self.known if not re.fullmatch(r"\.~\w{16}\.lock", name))
         return " ".join(extra)
 
     def _neutral(self, text: str) -> str:
@@ -256,9 +257,11 @@ class Scene:
         # For a moment a process that another thread of ours starts has its descriptors: hence the second.
         lock = self.place / f".{self.operation.target}.lock"
         require(not lock.exists() or is_free(lock, wait_s=1), "the lock is held")
+        ends = time.monotonic() + 1
+        while atomicops.sweep_orphans(self.place).in_use and time.monotonic() < ends:
+            time.sleep(0.02)
         temps = [name for name in os.listdir(self.place) if role_of_name(name) == "temp"]
-        swept = atomicops.sweep_orphans(self.place).removed
-        require(len(swept) == len(temps), f"of {len(temps)} temp files {len(swept)} could be swept")
+        require(not temps, "a temp file that cannot be swept")
         atomicops.atomic_write_text(NEW, self.place / self.operation.target, timeout=5, durability="none")
 
     def remove(self) -> None:

@@ -1,7 +1,7 @@
 """Writes that take only a part: normal near a quota or a file size limit, and no error; then the disk is full.
 
-A library that is loaded before libc lets write(2) and copy_file_range(2) take 5 bytes at most, and fails them with ENOSPC
-when so many have been taken.
+A library that is loaded before libc lets write(2) and copy_file_range(2) take 5 bytes at most, and fails them with
+ENOSPC when so many have been taken.
 """
 
 from __future__ import annotations
