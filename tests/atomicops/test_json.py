@@ -119,7 +119,7 @@ def test_long_numbers_are_json(tmp_path: Path) -> None:
     """int() refuses thousands of digits; a validator has no reason to."""
     number = 10**10_000 + 7
     path = tmp_path / "x.json"
-    atomicops.atomic_write_text('{"n": 1' + "0" * 9_999 + "7, \"m\": 1e3}", path)
+    atomicops.atomic_write_text('{"n": 1' + "0" * 9_999 + '7, "m": 1e3}', path)
     assert atomicops.read_json(path).data == {"n": number, "m": 1000.0}
     assert atomicops.update_json(path, lambda data: {**data, "n": -data["n"]}) == {"n": -number, "m": 1000.0}
     assert atomicops.safe_read_json(path) == {"n": -number, "m": 1000.0}
