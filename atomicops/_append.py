@@ -8,8 +8,8 @@ from ._copy import copy_content
 from ._errors import failed
 from ._inplace import append_in_place, keep_tail, torn_at
 from ._lock import TIMEOUT_S
-from ._replace import Writer, write_all
-from ._write import check_json_target, encode
+from ._replace import Writer, encode, write_all
+from ._write import check_json_target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

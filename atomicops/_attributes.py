@@ -27,13 +27,23 @@ HAVE_XATTRS = hasattr(os, "listxattr")
 Entries = dict[tuple[int, int], int]
 
 
-def copy(given: object, fd: int, mine: os.stat_result, source: int, like: os.stat_result) -> None:
-    """Give ``fd``, of status ``mine``, what the descriptor ``source``, of status ``like``, has."""
-    names = _names(source) if HAVE_XATTRS else []
+def first_mode(like: os.stat_result, names: list[str]) -> int:
+    """What to make a file with that is to be like this one, which has the attributes ``names``: the same mode, if
+    nobody can read more by that whatever group the kernel gives the new file. Otherwise the owner's bits alone.
+    """
+    mode = like.st_mode & 0o777
+    if names or mode >> 3 & 7 != mode & 7 or like.st_uid != os.geteuid():
+        return mode & 0o700
+    return mode
+
+
+def copy(given: object, fd: int, mine: os.stat_result, source: int, like: os.stat_result, names: list[str]) -> None:
+    """Give ``fd``, of status ``mine``, what the descriptor ``source``, of status ``like``, has: ``names`` and more."""
     if not names and (mine.st_uid, mine.st_gid) == (like.st_uid, like.st_gid):  # as a rule
-        if HAVE_XATTRS and _ACL in _names(fd):  # inherited from the directory
+        inherits = _ACL in list_names(fd)  # from the directory
+        if inherits:
             os.removexattr(fd, _ACL)
-        if mine.st_mode != like.st_mode:
+        if inherits or mine.st_mode != like.st_mode:
             os.fchmod(fd, like.st_mode & 0o7777)
         return
     for name in names:
@@ -62,7 +72,7 @@ def give_access(
     try:
         if acl is not None:
             os.setxattr(fd, _ACL, acl)
-        elif HAVE_XATTRS and _ACL in _names(fd):  # inherited from the directory, and not the target's
+        elif _ACL in list_names(fd):  # inherited from the directory, and not the target's
             os.removexattr(fd, _ACL)
     except OSError as error:
         if owner == like.st_uid or error.errno not in _NOT_ALLOWED:
@@ -144,7 +154,9 @@ def _acl(entries: Entries) -> bytes | None:
     return _ACL_VERSION + b"".join(pack(_ACL_ENTRY, tag, full[tag, number], number) for tag, number in sorted(full))
 
 
-def _names(fd: int) -> list[str]:
+def list_names(fd: int) -> list[str]:
+    if not HAVE_XATTRS:
+        return []
     try:
         return os.listxattr(fd)
     except OSError as error:

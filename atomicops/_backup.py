@@ -183,7 +183,7 @@ def _keep(writer: Writer, fill: Callable[[int], None], model: Target, suffix: by
         now = int(time.time())
         suffix = b"%d" % max(now, seconds)
         counter = taken + 1 if now <= seconds else 0
-    elif _is_of_another(place, place.name + b"." + suffix + end, end, set(map(os.fsencode, os.listdir(place.fd)))):
+    elif _is_of_another(place, place.name + b"." + suffix + end, end, set(_names(place))):
         raise ValueError(f"the suffix {os.fsdecode(suffix)!r} would make it the backup of another file that is there")
     name = b""
 
@@ -223,14 +223,19 @@ def _date(fd: int, newest_ns: int) -> None:
             return
 
 
-def copies(place: Place, end: bytes) -> Copies:
-    """The backups of the target (or what else ends in ``end``): regular files, named so, and not of another file."""
-    start = place.name + b"."
+def _names(place: Place) -> list[bytes]:
+    """All that the target's directory has."""
     try:
-        names = [os.fsencode(name) for name in os.listdir(place.fd)]
+        return [os.fsencode(name) for name in os.listdir(place.fd)]
     except OSError as error:
         where = f"the directory {place.show()}"
         raise failed(error, place.given, f"listing {where}", f"make {where} readable") from None
+
+
+def copies(place: Place, end: bytes) -> Copies:
+    """The backups of the target (or what else ends in ``end``): regular files, named so, and not of another file."""
+    start = place.name + b"."
+    names = _names(place)
     neighbours = set(names)
     found = []
     for name in names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 
 from . import _exits
 
@@ -132,6 +133,37 @@ def apply_edits(data: Any, edits: list[Edit]) -> Any:
     return data
 
 
+_TOKENS = re.compile(rb'"((?:[^"\\]|\\.)*)"|(-?[0-9][-+.0-9eE]*)', re.DOTALL)
+_WHOLE_ESCAPES = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|u(?![dD][89a-fA-F])....|[^u])", re.DOTALL)
+_NUMBER = re.compile(rb"-?([0-9]+)(?:\.([0-9]+))?(?:[eE][+-]?0*([0-9]*))?")
+_STRINGS = "keep such values as plain strings"
+
+
+def lost_by_jq(data: bytes) -> str:
+    """What jq 1.6 would change of this valid JSON without being asked; empty where nothing."""
+    for text, number in _TOKENS.findall(data):
+        if number and not _kept_by_jq(number):
+            return "a number that jq would round"
+        if b"\\u" in text and b"\\" in _WHOLE_ESCAPES.sub(b"", text):
+            return "half a surrogate pair, which jq would change"
+    return ""
+
+
+def _kept_by_jq(number: bytes) -> bool:
+    """As a double, printed with 17 digits: integers below 9007e12 (2^53 is a little more), exponents to 289."""
+    found = _NUMBER.fullmatch(number)
+    if found is None:
+        return False
+    whole, part, power = found.groups()
+    if part is None and power is None:
+        return len(whole) < 16 or (len(whole) == 16 and whole < b"9007")
+    if int(power or 0) > 289:
+        return False
+    if whole != b"0":
+        return len(whole + (part or b"")) <= 17
+    return len((part or b"").lstrip(b"0")) <= 17 and len(part or b"") < 280
+
+
 class Filter:
     """A command that gets the document on standard input and prints the new one."""
 
@@ -150,6 +182,10 @@ class Filter:
             if content is None:
                 content = os.fsencode(default or "") + b"\n"
             loads(content, path, is_rewritten=True)
+            is_jq = os.path.basename(self.command[0]) == "jq"
+            lost = lost_by_jq(content) if is_jq else ""
+            if lost:
+                return _exits.complain(_exits.DATA, path, f"the file has {lost} (unchanged)", _STRINGS)
             try:
                 done = subprocess.run(self.command, input=content, stdout=subprocess.PIPE, check=False)
             except (FileNotFoundError, PermissionError) as error:
@@ -162,5 +198,8 @@ class Filter:
             if reason is not None:
                 why = f"the command {self.command[0]!r} did not print one JSON value ({reason}) (unchanged)"
                 return _exits.complain(_exits.DATA, path, why, "correct the command")
+            lost = lost_by_jq(done.stdout) if is_jq else ""
+            if lost:
+                return _exits.complain(_exits.DATA, path, f"the result of jq has {lost} (unchanged)", _STRINGS)
             writer.replace(lambda fd: write_all(fd, done.stdout))
         return 0

@@ -40,12 +40,13 @@ else:
 # These two take any descriptor, and are the only ones whose destructor closes it without a warning and in C.
 _own: Callable[[int], Descriptor] = getattr(select, "epoll" if hasattr(select, "epoll") else "kqueue").fromfd
 call_close = methodcaller("close")
+_CLOEXEC = os.O_CLOEXEC
 
 
 def open_owned(path: Path, flags: int, mode: int = 0o777, dir_fd: int | None = None) -> Descriptor:
     """open(2), close-on-exec. Raises OSError."""
-    opener = partial(os.open, flags=flags | os.O_CLOEXEC, mode=mode, dir_fd=dir_fd)
-    return next(map(_own, map(opener, (path,))))
+    opener: Callable[..., int] = os.open if dir_fd is None else partial(os.open, dir_fd=dir_fd)
+    return next(map(_own, map(opener, (path,), (flags | _CLOEXEC,), (mode,))))
 
 
 def duplicate(descriptor: Descriptor) -> Descriptor:

@@ -28,7 +28,7 @@ class LockLost(OSError):
 
 
 class CommittedNotDurable(OSError):
-    """The target *has* the new content, but it may not survive a power loss.
+    """The target *has* the new content, but it may not survive a power loss, or somebody replaced it at once (ESTALE).
 
     Every other error of a writer means that the target is unchanged. ``errno`` says what the sync met.
     """

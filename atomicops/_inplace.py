@@ -15,9 +15,10 @@ import fcntl
 import os
 import time
 
+from ._carriers import try_now, unlock
 from ._descriptors import open_owned
 from ._errors import LockTimeout, failed
-from ._lock import no_flock, try_now, unlock
+from ._lock import no_flock
 from ._paths import check_regular
 from ._replace import not_durable
 from ._sync import NONE, sync_file

@@ -11,8 +11,7 @@ from ._descriptors import open_owned
 from ._errors import CannotCheck, CorruptFile, fail, failed
 from ._lock import TIMEOUT_S
 from ._paths import check_regular
-from ._replace import ABSENT, Writer, read_all, version, write_all
-from ._write import encode
+from ._replace import ABSENT, Writer, encode, read_all, version, write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import stat as st
 import sys
 import time
 from _operator import methodcaller
-from _weakref import ref
 
 from . import _attributes
+from ._carriers import Carrier, carriers, try_now
 from ._descriptors import Leaving, call_close, open_owned
 from ._errors import NOT_PERMITTED, LockLost, LockTimeout, fail, failed
 from ._paths import Place, locate, lock_name
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any, NoReturn
 
-    from ._descriptors import Descriptor
     from ._errors import Path
 else:
     from _functools import partial
@@ -42,25 +41,6 @@ _call = methodcaller("__call__")
 _REACH_PAUSE_S, _REACH_TRIES = 0.005, 10
 
 
-class Carrier:
-    """What has a descriptor of a lock file. A child made by fork closes the descriptors of all that there are."""
-
-    __slots__ = ("__weakref__", "close", "key", "own")
-    close: Callable[[], object]
-
-    def __init__(self) -> None:
-        self.own: Descriptor | None = None
-        self.key: tuple[int, int] | None = None
-        _carriers.add(ref(self, _forget))  # known before there is a descriptor, and forgotten by C when it dies
-
-    def carry(self, own: Callable[..., Descriptor], *arguments: Any) -> int:
-        """Have, and return, the descriptor that ``own`` opens."""
-        with _fork_guard:
-            self.own = descriptor = own(*arguments)
-        self.close = descriptor.close
-        return descriptor.fileno()
-
-
 class Hold(Carrier):
     """A lock that a thread takes, or has.
 
@@ -69,14 +49,14 @@ class Hold(Carrier):
     way in it.
     """
 
-    __slots__ = ("directory", "fd", "handler", "is_group", "name", "operation", "status", "thread")
+    __slots__ = ("directory", "handler", "is_group", "name", "operation", "status", "thread")
     directory: tuple[int, int]
-    fd: int
     name: bytes
     status: os.stat_result
 
     def __init__(self, is_group: bool) -> None:
         self.is_group = is_group
+        self.directory = (0, 0)
         self.thread = _local.me
         self.handler: FrameType | None = _running_handler() if is_group else None
         self.operation: Callable[[], Any] | None = None
@@ -124,15 +104,6 @@ class _Local(_thread._local):
 
 
 _local = _Local()
-_carriers: set[ref[Carrier]] = set()
-_forget = _carriers.discard
-# Held while a lock file is opened and while a fork happens, so that no descriptor slips into a child unseen.
-# Re-entrant, because a signal handler may fork.
-_fork_guard = _thread.RLock()
-
-
-class _Nothing:
-    close = int
 
 
 def acquire(
@@ -153,7 +124,7 @@ def acquire(
                 _refuse_kind(hold, place)
             if is_group:
                 hold.directory = _identity(place.fd)
-            if not got or len(_carriers) > 1:
+            if not got or len(carriers) > 1:
                 outer = _held_here(hold, place)
                 if outer is not None:
                     hold.close()
@@ -217,7 +188,8 @@ def file_lock(path: Path, timeout: float | None = TIMEOUT_S) -> FileLock:
 
     It excludes other processes, other threads, ``flock(1)`` and the ``filelock`` package on ``.{name}.lock``; the
     thread that has it may take it again. It is a thread's, not a task's: do not hold it across an ``await``. A child
-    made by ``fork`` inside the block does not have it, and neither has a signal handler that interrupts the block.
+    made by ``fork`` inside the block does not have it, and neither has a signal handler that interrupts the block. What
+    the garbage collector runs meanwhile (``__del__``) does: it must not write the file.
     Missing parent directories are made. The lock file stays.
 
     Args:
@@ -293,16 +265,16 @@ def _held_here(hold: Hold, place: Place) -> Hold | None:
 
     Raises LockLost where he does so by a lock file that has been replaced meanwhile.
     """
-    for reference in tuple(_carriers):
+    for reference in tuple(carriers):
         other = reference()
         if other is None or other.own is None or other is hold:
             continue
         if other.own.closed:
-            _carriers.discard(reference)
+            carriers.discard(reference)
             continue
         if not isinstance(other, Hold) or other.thread is not hold.thread:
             continue
-        if (other.key or _identity(other.fd)) != hold.key:
+        if (other.key or _identity(other.own.fileno())) != hold.key:
             if other.is_group and other.name == hold.name and other.directory == _identity(place.fd):
                 other.prove(place)
             continue
@@ -340,23 +312,6 @@ def _identity(fd: int) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def try_now(fd: int) -> bool:
-    """Lock this descriptor's file, if nobody else has it locked."""
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def unlock(fd: int) -> None:
-    """Unlock this descriptor's file; if that fails, closing it will do."""
-    try:
-        fcntl.flock(fd, fcntl.LOCK_UN)
-    except OSError:
-        pass
-
-
 def _try(hold: Hold, place: Place) -> bool:
     try:
         return try_now(hold.fd)
@@ -382,22 +337,3 @@ def _wait(hold: Hold, timeout: float | None, place: Place) -> None:
         raise
     except OSError as error:
         raise no_flock(error, place.given) from None
-
-
-def _forget_in_child() -> None:
-    global _fork_guard
-    _fork_guard = _thread.RLock()
-    for reference in tuple(_carriers):
-        carrier = reference()
-        if carrier is not None and carrier.own is not None:
-            carrier.own.close()  # no LOCK_UN: that would release the parent's lock
-            carrier.close = int
-    _carriers.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=lambda: _fork_guard.acquire(),
-        after_in_parent=lambda: _fork_guard.release(),
-        after_in_child=_forget_in_child,
-    )

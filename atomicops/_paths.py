@@ -92,15 +92,16 @@ def locate(path: Path, *, make_parents: bool = False, durable: bool = False, mus
                 if not rest:
                     fail(errno.ENOENT, os.strerror(errno.ENOENT), given)
                 fail(errno.EISDIR, "is a directory, not a regular file", given, "name a regular file")
-            if own is None or head:
-                at = None if own is None else own.fileno()
-                own = _open_directory(head or b".", at, make_parents, durable, must_sync)
+            if own is None:
+                own = _open_directory(head or b".", None, make_parents, durable, must_sync)
+                textual = head
+            elif head:
+                own = _open_directory(head, own.fileno(), make_parents, durable, must_sync)
                 textual = os.path.join(textual, head)
             try:
-                is_link = st.S_ISLNK(os.stat(name, dir_fd=own.fileno(), follow_symlinks=False).st_mode)
+                if not st.S_ISLNK(os.stat(name, dir_fd=own.fileno(), follow_symlinks=False).st_mode):
+                    return Place(given, textual, name, own, links > 0)
             except FileNotFoundError:
-                is_link = False
-            if not is_link:
                 return Place(given, textual, name, own, links > 0)
             links += 1
             if links > _LINKS_MAX:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import os
 from _weakref import ref
+from fcntl import LOCK_EX, LOCK_NB, flock
 
 from ._attributes import copy as copy_attributes
+from ._attributes import first_mode, list_names
+from ._carriers import unlock
 from ._descriptors import Leaving, closer, open_owned
 from ._errors import CommittedNotDurable, LockLost, fail, failed, version_conflict
-from ._lock import TIMEOUT_S, acquire, try_now, unlock
+from ._lock import TIMEOUT_S, acquire
 from ._paths import Place, check_regular, locate, temp_name
 from ._sync import FULL, NONE, check_durability, sync_directory, sync_file
 
@@ -25,6 +28,13 @@ if TYPE_CHECKING:
 
 _TEMP = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 ABSENT = "absent"
+
+
+def encode(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"the text cannot be written as UTF-8: {error.reason} at index {error.start}") from error
 
 
 def write_all(fd: int, data: bytes | memoryview) -> None:
@@ -131,9 +141,14 @@ class Writer(Leaving):
         """
         place, own, mine = self.place, None, None
         source, status = model
-        mode = 0o666 if status is None else status.st_mode & 0o700  # wider only when it is complete
-        name = temp_name(place.name)
+        name = b""
         try:
+            name = temp_name(place.name)
+            if source is None or status is None:
+                mode = 0o666
+            else:
+                names = self._keeping(list_names, source.fileno())
+                mode = first_mode(status, names)
             try:
                 own = open_owned(name, _TEMP, mode, place.fd)
             except OSError as error:
@@ -142,10 +157,13 @@ class Writer(Leaving):
                 name = temp_name(place.name, short=True)
                 own = open_owned(name, _TEMP, mode, place.fd)
             fd = own.fileno()
-            _lock_temp(fd)
+            try:  # for the sweeper: a temp file that somebody has locked is no orphan
+                flock(fd, LOCK_EX | LOCK_NB)
+            except OSError:
+                pass  # nor can the sweeper lock it then
             mine = os.fstat(fd)
             if source is not None and status is not None:
-                copy_attributes(self.given, fd, mine, source.fileno(), status)
+                self._keeping(copy_attributes, self.given, fd, mine, source.fileno(), status, names)
             fill(fd)
             if self.durability != NONE:
                 sync_file(fd)
@@ -167,6 +185,15 @@ class Writer(Leaving):
             if own is not None:
                 own.close()
 
+    def _keeping(self, step: Callable[..., Any], *arguments: Any) -> Any:
+        """Take a step of keeping the target's attributes; a failure says so."""
+        try:
+            return step(*arguments)
+        except OSError as error:
+            if "refused" in vars(error):
+                raise
+            raise failed(error, self.given, "keeping its attributes", "see to the attributes of the file") from None
+
     def sync_directory(self) -> None:
         if self.durability == FULL:
             try:
@@ -187,6 +214,13 @@ class Writer(Leaving):
                 todo = f"make the directory {place.show()} writable"
                 raise failed(error, self.given, "renaming onto it", todo) from None
         self._seen = None
+        try:
+            is_ours = self._is_at(place.name, mine)
+        except OSError:
+            is_ours = True  # as rename(2) has said
+        if not is_ours:
+            why = "renamed onto it, but then it was another file: something that takes no lock has replaced it"
+            raise CommittedNotDurable(errno.ESTALE, why, self.given)
 
     def _is_at(self, name: bytes, status: os.stat_result) -> bool:
         """Whether this name leads to the file of this status."""
@@ -200,14 +234,6 @@ class Writer(Leaving):
 def _state(status: os.stat_result | None) -> tuple[int, ...]:
     """What tells a file from another, and from itself with other content."""
     return () if status is None else (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-
-
-def _lock_temp(fd: int) -> None:
-    """For the sweeper: a temp file that somebody has locked is no orphan, whatever became of its target's lock."""
-    try:
-        try_now(fd)
-    except OSError:
-        pass  # nor can the sweeper lock it then
 
 
 def not_durable(error: OSError, given: object, done: str) -> CommittedNotDurable:
@@ -225,6 +251,7 @@ def open_target(place: Place, how: int, name: bytes | None = None) -> Target:
 
     What is to be replaced is opened for writing: what open(2) refuses then we refuse, and a rename would not ask.
     """
+    given = place.given if name is None else place.beside(name)
     try:
         own = open_owned(name or place.name, how | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place.fd)
         status = os.fstat(own.fileno())
@@ -232,10 +259,10 @@ def open_target(place: Place, how: int, name: bytes | None = None) -> Target:
         return None, None
     except OSError as error:
         if error.errno in (errno.ENXIO, errno.EISDIR):
-            check_regular(os.stat(place.name, dir_fd=place.fd, follow_symlinks=False), place.given)
+            check_regular(os.stat(name or place.name, dir_fd=place.fd, follow_symlinks=False), given)
         step, todo = ("reading it", "readable") if how == os.O_RDONLY else ("opening it to write", "writable")
-        raise failed(error, place.given, step, f"make the file {todo}") from None
-    check_regular(status, place.given)
+        raise failed(error, given, step, f"make the file {todo}") from None
+    check_regular(status, given)
     return own, status
 
 
@@ -247,7 +274,7 @@ def read_bytes(place: Place, name: bytes | None = None) -> bytes | None:
     try:
         return read_all(own.fileno(), status.st_size)
     except OSError as error:
-        raise failed(error, place.given, "reading it") from None
+        raise failed(error, place.given if name is None else place.beside(name), "reading it") from None
     finally:
         own.close()
 

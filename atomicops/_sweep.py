@@ -6,9 +6,10 @@ import errno
 import os
 import stat as st
 
+from ._carriers import try_now
 from ._descriptors import duplicate, open_owned
 from ._errors import NOT_PERMITTED, LockTimeout, failed
-from ._lock import Nothing, acquire, try_now
+from ._lock import Nothing, acquire
 from ._paths import Place, short_stem, stem_of_temp
 
 TYPE_CHECKING = False
@@ -98,9 +99,12 @@ def _lock_if_there(place: Place) -> Closable | None:
 
 
 def _remove(name: bytes, place: Place, removed: list[bytes]) -> bool:
-    """``False`` where its writer still has it."""
+    """``False`` where its writer still has it, or may have it: another user's cannot be asked."""
     try:
-        own = open_owned(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place.fd)
+        try:
+            own = open_owned(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place.fd)
+        except PermissionError:
+            return False
         if st.S_ISREG(os.fstat(own.fileno()).st_mode):
             if not try_now(own.fileno()):
                 return False

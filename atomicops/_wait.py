@@ -18,7 +18,8 @@ import _thread
 import fcntl
 import time
 
-from . import _lock
+from . import _carriers
+from ._carriers import Carrier, try_now
 from ._descriptors import duplicate
 
 TYPE_CHECKING = False
@@ -33,12 +34,12 @@ _TRY_S = 0.001
 _PAUSE_S_FIRST, _PAUSE_S_MAX = 0.00005, 0.0005
 
 
-class _Waiter(_lock.Carrier):
+class _Waiter(Carrier):
     """A thread that waits for a lock. Attributes: ``done`` is released when it has it, or ``error`` says why not."""
 
     __slots__ = ("done", "error")
 
-    def __init__(self, hold: _lock.Hold) -> None:
+    def __init__(self, hold: Carrier) -> None:
         super().__init__()
         self.key = hold.key
         self.done = _thread.allocate_lock()
@@ -56,7 +57,7 @@ class _Waiter(_lock.Carrier):
         if _left.get(self.key) is self:
             del _left[self.key]
         self.done.release()
-        with _lock._fork_guard:
+        with _carriers.fork_guard:
             self.close()
 
 
@@ -65,7 +66,7 @@ class _Waiter(_lock.Carrier):
 _left: dict[tuple[int, int] | None, _Waiter] = {}
 
 
-def wait(hold: _lock.Hold, timeout: float | None) -> bool:
+def wait(hold: Carrier, timeout: float | None) -> bool:
     """Get the lock, which somebody else has; ``False`` if it was not to be had in that many seconds."""
     if timeout is None:
         fcntl.flock(hold.fd, fcntl.LOCK_EX)
@@ -90,11 +91,11 @@ def wait(hold: _lock.Hold, timeout: float | None) -> bool:
     return got
 
 
-def _adopt(hold: _lock.Hold) -> _Waiter | None:
+def _adopt(hold: Carrier) -> _Waiter | None:
     """A waiter that somebody left, and its open file description for ``hold``."""
     waiter = _left.pop(hold.key, None)
     if waiter is not None:
-        with _lock._fork_guard:
+        with _carriers.fork_guard:
             if not _open(waiter).closed:
                 old = _open(hold)
                 hold.fd = hold.carry(duplicate, _open(waiter))
@@ -103,7 +104,7 @@ def _adopt(hold: _lock.Hold) -> _Waiter | None:
     return None
 
 
-def _open(carrier: _lock.Carrier) -> Descriptor:
+def _open(carrier: Carrier) -> Descriptor:
     assert carrier.own is not None
     return carrier.own
 
@@ -114,7 +115,7 @@ def try_until(fd: int, end: float) -> bool:
     while (left := end - time.monotonic()) > 0:
         # The clock's last bits keep processes that were woken together from trying together again.
         time.sleep(min(pause * (0.5 + (time.monotonic_ns() & 1023) / 1024), left))
-        if _lock.try_now(fd):
+        if try_now(fd):
             return True
         pause = min(pause * 1.5, _PAUSE_S_MAX)
     return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ._lock import TIMEOUT_S
-from ._replace import Writer, write_all
+from ._replace import Writer, encode, write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,13 +67,6 @@ def atomic_write_bytes(
             check_json_target(data, writer.place.name)
         writer.expect(if_version)
         writer.replace(lambda fd: write_all(fd, data))
-
-
-def encode(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"the text cannot be written as UTF-8: {error.reason} at index {error.start}") from error
 
 
 def check_json_target(data: bytes, path: Path) -> None:

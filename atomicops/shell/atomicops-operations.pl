@@ -2,7 +2,8 @@
 
 use strict;
 
-our ($op, $shown, $dir, $name, $lock, $is_json, $sync, $wait, $check, $tmp, $done, $helper, %held, $trap, $bytes, $by_group);
+our ($op, $shown, $dir, $name, $lock, $is_json, $sync, $wait, $check, $tmp, $done, $helper);
+our (%held, $trap, $bytes, $by_group);
 our (@old, $unsure, $cwd, $WRONLY, $RDWR, $CREAT, $EXCL, $NONBLOCK, $NOFOLLOW);
 our ($FSYNC, $LIST, $GET, $SET, $REMOVE, $COPY_RANGE, $RENAME2, $EXIT);
 our %E;
@@ -114,7 +115,8 @@ sub sure { # that it is JSON, and that jq loses nothing of it
     bail(65, "$what: $why (unchanged)",
         $what eq "the file" ? "recover it from its newest valid backup" : "mend the filter") if $why;
     $why = lost_by_jq($data);
-    bail(65, "$what has $why (unchanged)", $why =~ /number/ ? "keep such numbers as strings" : "mend that first") if $why;
+    my $todo = $why =~ /number/ ? "keep such numbers as strings" : "mend that first";
+    bail(65, "$what has $why (unchanged)", $todo) if $why;
     return;
 }
 
@@ -147,15 +149,15 @@ sub lost_by_jq { # what jq would lose of valid JSON: one of two keys, digits of 
     }
 }
 
-sub plain { # an escape as the character that it is; a backslash as two
+sub plain { # an escape as the character that it is
     my ($high, $low, $unit, $other) = @_;
     my $character = defined $high ? chr 0x10000 + ((hex($high) & 0x3ff) << 10) + (hex($low) & 0x3ff)
         : defined $unit ? chr hex $unit : $other =~ tr/bfnrt/\b\f\n\r\t/r;
     utf8::encode($character);
-    return $character eq "\\" ? "\\\\" : $character;
+    return $character eq "\\" ? "\\/" : $character; # not to be taken for the beginning of an escape
 }
 
-sub keeps { # whether jq 1.6 does: integers to 9006999999999999 (2^53 is a little more), else 17 digits, exponents to 289
+sub keeps { # whether jq 1.6 does: integers below 9007e12 (2^53 is a little more), else 17 digits, exponents to 289
     my ($whole, $part, $power) = $_[0] =~ /\A-?(\d+)(?:\.(\d+))?(?:[eE][+-]?0*(\d*))?\z/;
     return length $whole < 16 || length $whole == 16 && $whole lt "9007" if !defined $part && !defined $power;
     return 0 if ($power || 0) > 289;
@@ -190,7 +192,7 @@ sub say_all {
     my $at = 0;
     while ($at < length $data) {
         $at += syswrite(STDOUT, $data, length($data) - $at, $at) // (is("EINTR") ? 0
-            : bail(74, "printing: $!", "see to where the output goes"));
+            : bail(74, "printing: $!", advice()));
     }
     return 0;
 }
@@ -206,12 +208,14 @@ sub version_of {
 
 sub neighbours { # every name in the directory
     opendir my $handle, "." or fails("listing its directory", "make the directory " . shown_directory() . " readable");
+    $! = 0;
     my @names = readdir $handle;
+    fails("listing its directory", "make the directory " . shown_directory() . " readable") if $! != 0;
     return \@names;
 }
 
 # The file's copies of a kind, the last made first: name, mtime, seconds and counter of a name that we gave.
-# NAME.SUFFIX.bak is not NAME's where a file with a longer name, NAME.SUFFIX or a part of it, or that file's lock, is there.
+# NAME.SUFFIX.bak is not NAME's where a file with a longer name (NAME.SUFFIX or a part of it), or its lock, is there.
 sub copies {
     my ($kind, $names) = @_;
     require Time::HiRes;
@@ -225,15 +229,17 @@ sub copies {
             $another ||= $there{$owner} || $there{"." . stem($owner) . ".lock"};
             $owner =~ s/\.[^.]*\z//;
         }
-        next if $another || -l $copy || !-f $copy;
+        next if $another;
+        lstat $copy or is("ENOENT") ? next : fails("looking at $copy");
+        next if !-f _;
         my ($seconds, $counter) = $suffix =~ /\A(\d{10})(?:\.([1-9]\d{0,8}))?\z/a;
-        push @found, [$copy, (Time::HiRes::stat($copy))[9] // next, $seconds // 0, $counter // 0];
+        push @found, [$copy, (Time::HiRes::stat($copy))[9] // fails("looking at $copy"), $seconds // 0, $counter // 0];
     }
     @found = sort { $b->[1] <=> $a->[1] || $b->[2] <=> $a->[2] || $b->[3] <=> $a->[3] || $b->[0] cmp $a->[0] } @found;
     return @found;
 }
 
-sub keep_copy { # keep_copy SUFFIX, KIND, FILL: a copy under a free name, made later than all there are; returns its name
+sub keep_copy { # keep_copy SUFFIX, KIND, FILL: a copy under a free name, later than all there are; returns its name
     my ($suffix, $kind, $fill) = @_;
     my @before = copies($kind, neighbours());
     make_temp($fill);
@@ -246,7 +252,7 @@ sub keep_copy { # keep_copy SUFFIX, KIND, FILL: a copy under a free name, made l
         $sync eq "none" || fsync(*T) or fails("syncing");
     }
     close_temp();
-    same(stat L, lstat $lock) or lock_lost();
+    same(stat L, lstat $lock) or look_again("its lock", $lock, stat L);
     my $counter = 0;
     if ($suffix eq "") {
         $suffix = time;
@@ -293,15 +299,18 @@ sub backup_file {
 sub recover_file {
     my %how;
     my @files = grep { !/\A--(restore-missing|backup)\z/ || !++$how{$1} } @_;
-    @files == 1 or usage("atomic_recover", "called with the wrong arguments", "atomic_recover FILE [--restore-missing] [--backup]");
+    @files == 1 or usage("atomic_recover", "called with the wrong arguments",
+        "atomic_recover FILE [--restore-missing] [--backup]");
     resolve($files[0]) or missing();
-    if (!$how{"restore-missing"} && !lstat $name) { # nothing to do, so no lock is left behind
+    my $there = lstat $name;
+    $there || is(qw(ENOENT ENOTDIR)) or fails("looking at it");
+    if (!$how{"restore-missing"} && !$there) { # nothing to do, so no lock is left behind
         my ($good, @said) = newest_valid();
         none_valid(@said) if !$good;
         report("$shown: missing", @said, "  newest valid backup $dir$good: not restored, because it was not asked for");
         bail(66, "missing (unchanged)", "restore it with --restore-missing");
     }
-    my $there = begin(0);
+    $there = begin(0);
     my $data = $there ? slurp(*S, "reading it") : "";
     my $why = $there ? why_not_json($data) : "";
     unsure("it", $why) if $unsure;
@@ -315,7 +324,8 @@ sub recover_file {
     }
     my @read = @old;
     @old = sysopen(S, $name, $RDWR | $NOFOLLOW | $NONBLOCK) ? stat S : not_opened($RDWR);
-    @old && $old[3] == 1 or may_not_replace();
+    @old or is("ENOENT") ? changed() : fails("looking at it");
+    $old[3] == 1 or may_not_replace();
     changed() if !same(@read, @old) || $read[7] != $old[7] || $read[9] != $old[9];
     my $kept = "  the corrupt bytes are kept in $dir" . evidence($data);
     if (!$good) {
@@ -389,24 +399,28 @@ sub sweep {
     @_ == 1 or usage("atomic_sweep", "called with the wrong arguments", "atomic_sweep DIR");
     my ($path) = @_;
     ($shown, $dir, $sync) = ($path, $path, "none");
-    bail(66, "no such directory", "check the name") if !-d $path;
+    stat $path or is(qw(ENOENT ENOTDIR)) or fails("looking at it", "make the directory " . shown_directory() . " readable");
+    bail(66, "no such directory", "check the name") if !-d _;
     chdir $path or fails("the directory $path", "make the directory " . shown_directory() . " readable");
     my $prefix = $path eq "." ? "" : $path =~ m{/\z} ? $path : "$path/";
     for my $temp (sort @{neighbours()}) {
         my ($stem) = $temp =~ /\A\.(.{1,180})\.[0-9a-f]{32}\.atomicops-tmp\z/s or next;
-        next if -l $temp || !-f $temp;
+        lstat $temp or is("ENOENT") ? next : fails_in_directory("deleting $temp");
+        next if !-f _;
         ($lock, $by_group) = (".$stem.lock", 0);
         my $state = "in use";
-        if (take_lock(1) || !-e $lock) {
+        if (take_lock(1) || !lstat $lock && is("ENOENT")) {
             if (sysopen my $handle, $temp, $NOFOLLOW | $NONBLOCK) {
                 if (flock $handle, 6) { # its writer, if he lived, would have it
-                    my @found = stat $handle or fails("looking at $temp");
-                    same(@found, lstat $temp) or next;
+                    my @found = stat $handle or fails_in_directory("deleting $temp");
+                    my @there = lstat $temp or is("ENOENT") ? next : fails_in_directory("deleting $temp");
+                    same(@found, @there) or next;
                     unlink $temp or is("ENOENT") or fails_in_directory("removing $temp");
                     $state = "removed";
                 }
+                elsif (!is("EAGAIN")) { fails_in_directory("deleting $temp") }
             }
-            else { is("ENOENT") ? next : is("EACCES") || fails("opening $temp") }
+            else { is("ENOENT") ? next : is(qw(EACCES EPERM)) || fails_in_directory("deleting $temp") }
         }
         report("$state $prefix$temp");
         close L;
@@ -420,7 +434,7 @@ sub prepare_lock { # makes the lock of a file and prints its path, for the shell
     my ($file) = @_;
     resolve($file, 1);
     my $new = open_lock(1);
-    my @ours = stat L;
+    my @ours = stat L or fails("looking at the lock $lock");
     -f _ or no_lock();
     if (my $shell = held_by_shell(@ours)) {
         if (!flock(L, 6) && flock $shell, 6) {

@@ -1,9 +1,10 @@
-# What replacing a file seldom needs: see atomicops.pl. Errors and their messages, a lock that has to be made or waited for,
-# owners, ACLs and attributes that differ, closed descriptors, other machines.
+# What replacing a file seldom needs: see atomicops.pl. Errors and their messages, a lock that has to be made or waited
+# for, owners, ACLs and attributes that differ, closed descriptors, other machines.
 
 use strict;
 
-our ($op, $shown, $dir, $name, $lock, $is_json, $sync, $wait, $check, $tmp, $done, $helper, %held, $trap, $bytes, $by_group);
+our ($op, $shown, $dir, $name, $lock, $is_json, $sync, $wait, $check, $tmp, $done, $helper);
+our (%held, $trap, $bytes, $by_group);
 our (@old, $unsure, $cwd, $WRONLY, $RDWR, $CREAT, $EXCL, $NONBLOCK, $NOFOLLOW);
 our ($FSYNC, $LIST, $GET, $SET, $REMOVE, $COPY_RANGE, $RENAME2, $EXIT);
 
@@ -37,8 +38,6 @@ sub bail {
     leave($status);
 }
 
-
-
 sub is { # whether the last error is one of these
     my $n = $! + 0;
     return scalar grep { $E{$_} == $n } @_;
@@ -46,11 +45,16 @@ sub is { # whether the last error is one of these
 
 sub fails { # fails WHAT, ADVICE: the error of a call that has left the target alone
     my ($what, $todo) = @_;
-    my ($n, $why) = ($! + 0, "$what: $! (unchanged)");
-    my ($known) = grep { $E{$_} == $n } keys %ADVICE;
-    my $refused = is(qw(EPERM EACCES EBUSY EEXIST ENOTDIR EISDIR ETXTBSY EROFS EMLINK ENAMETOOLONG ELOOP));
+    my $why = "$what: $! (unchanged)";
+    my $refused = $what ne "reading standard input"
+        && is(qw(EPERM EACCES EBUSY EEXIST ENOTDIR EISDIR ETXTBSY EROFS EMLINK ENAMETOOLONG ELOOP));
     $todo = undef if !is(qw(EPERM EACCES EROFS));
-    bail($refused ? 73 : 74, $why, $known ? $ADVICE{$known} : $todo // "check the disk and try again");
+    bail($refused ? 73 : 74, $why, advice($todo));
+}
+
+sub advice { # by the last error; the one that is given, where that says too little
+    my ($known) = grep { is($_) } keys %ADVICE;
+    return $known ? $ADVICE{$known} : $_[0] // "check the disk and try again";
 }
 
 sub fails_in_directory { return fails($_[0], "make the directory " . shown_directory() . " writable") }
@@ -69,7 +73,8 @@ sub settings {
     $wait //= 30;
     $check = "yes" if !defined $check || $check eq "";
     $wait = "" if $wait eq "none";
-    $sync =~ /\A(?:full|file|none)\z/ or usage("ATOMICOPS_DURABILITY=$sync", "not a durability", "use full, file or none");
+    $sync =~ /\A(?:full|file|none)\z/
+        or usage("ATOMICOPS_DURABILITY=$sync", "not a durability", "use full, file or none");
     $check =~ /\A(?:yes|no)\z/ or usage("ATOMICOPS_VALIDATE=$check", "not a choice", "use yes or no");
     $wait =~ /\A(?:\d{1,9}(?:\.\d*)?|\.\d+|)\z/
         or usage("ATOMICOPS_LOCK_TIMEOUT=$wait", "not a number of seconds", "use one like 30 or 0.5, or none");
@@ -101,7 +106,7 @@ sub wrong_arguments {
 
 my @null;
 
-sub guard_standard_descriptors { # a closed one stays as good as closed, and no file of ours becomes descriptor 0, 1 or 2
+sub guard_standard_descriptors { # a closed one stays as good as closed: no file of ours becomes descriptor 0, 1 or 2
     my ($null) = @_;
     while (defined fileno $null && fileno $null < 3) {
         if (fileno $null == 0) { close $null; sysopen $null, "/dev/null", $WRONLY }
@@ -164,7 +169,8 @@ sub make_parents { # as mkdir -p, and durable: a new directory is an entry in it
         mkdir $new or is("EEXIST") or fails_in_directory("making the directory $new");
         next if $sync ne "full";
         my $parent = $new =~ m{\A(.*/)} ? $1 : ".";
-        sysopen(my $handle, $parent, 0) or fails("opening the directory $parent", "make the directory $parent readable, or choose durability file");
+        sysopen(my $handle, $parent, 0)
+            or fails("opening the directory $parent", "make the directory $parent readable, or choose durability file");
         fsync($handle) or no_such_sync() or fails("syncing the directory $parent");
     }
     return;
@@ -194,6 +200,19 @@ sub sha256 {
     my $said = slurp($sum, "reading from sha256sum");
     close $sum or bail(69, "sha256sum is missing (unchanged)", "install the package coreutils");
     return substr $said, 0, 64;
+}
+
+sub not_there { # absence is no other error of looking
+    is(qw(ENOENT ENOTDIR)) or fails("looking at it");
+    return missing();
+}
+
+sub not_followed { # what keeps us from looking at all is met again, with a better message
+    my ($path) = @_;
+    my $error = $! + 0;
+    return 1 if !lstat $path || !-l _;
+    $! = $error;
+    return fails("following it");
 }
 
 sub missing { return bail(66, "no such file", "check the name") }
@@ -231,8 +250,9 @@ sub not_whole { return bail(74, "the content has not come through whole (unchang
 
 sub no_temp {
     my ($end) = @_;
-    my $too_long = is("ENAMETOOLONG");
-    $tmp = ""; # not ours
+    my ($error, $too_long) = ($! + 0, is("ENAMETOOLONG"));
+    is("EEXIST") or discard(); # it may have been made all the same: Perl looks at what it has opened
+    ($!, $tmp) = ($error, "");
     if ($too_long) {
         $tmp = "." . stem($name, 1) . $end;
         return if sysopen T, $tmp, $WRONLY | $CREAT | $EXCL | $NOFOLLOW, @old ? 0600 : 0666;
@@ -253,7 +273,15 @@ sub put_rest { # a short write is normal near a limit
 
 sub mode_not_set { return fails("setting its mode", "see to the attributes of the file") }
 
-sub temp_lost { return bail(75, "its temp file was removed or replaced meanwhile (unchanged)", "try again") }
+sub look_again { # the first look may have failed
+    my ($what, $path, @ours) = @_;
+    my @there = lstat $path;
+    @there || is("ENOENT") or fails("looking at $what");
+    same(@ours, @there) or lost($what);
+    return;
+}
+
+sub lost { return bail(75, "$_[0] was removed or replaced meanwhile (unchanged)", "try again") }
 
 sub prove_unchanged { # that the target is what we have read
     my @now = lstat $name;
@@ -276,6 +304,13 @@ sub not_renamed {
     return fails_in_directory("renaming onto it");
 }
 
+sub replaced_at_once { # where it cannot be looked at, rename(2) is right
+    my @now = lstat $name;
+    return if same(@_, @now) || !@now && !is("ENOENT");
+    return bail(74, "renamed onto it, but then it was another file: something that takes no lock has replaced it",
+        "check the disk, and look at the file before you repeat anything");
+}
+
 sub not_durable {
     my ($what) = @_;
     return if no_such_sync();
@@ -285,9 +320,7 @@ sub not_durable {
 
 # --- the lock --------------------------------------------------------------------------------------------------------
 
-
 sub no_lock { bail(73, "the lock $lock is not a regular file (unchanged)", "remove $lock, which is no lock") }
-
 
 sub held_by_shell { # the shell's descriptor of this lock; none where it has none; the end where it has lost it
     my ($path) = grep { m{\A(.*/)\Q$lock\E\z}s && same(stat $1, stat ".") } keys %held;
@@ -298,7 +331,7 @@ sub held_by_shell { # the shell's descriptor of this lock; none where it has non
     lock_lost();
 }
 
-sub lock_lost { bail(75, "its lock was removed or replaced meanwhile (unchanged)", "try again") }
+sub lock_lost { return lost("its lock") }
 
 sub group_refuses {
     bail(75, "a trap came while with_lock had it (unchanged)", "make the change outside the handler");
@@ -347,9 +380,8 @@ sub wait_for_lock { # a fair share beside others that block; the timeout needs n
 sub lock_busy { return is("EAGAIN") ? 0 : no_flock() }
 
 sub no_flock {
-    my $why = "the lock $lock: $! (unchanged)";
-    bail(74, $why, is(qw(ENOLCK EOPNOTSUPP ENOSYS EINVAL))
-        ? "keep the file on a file system that has flock(2)" : "check the disk and try again");
+    is(qw(ENOLCK EOPNOTSUPP ENOSYS EINVAL)) or fails("the lock $lock");
+    bail(74, "the lock $lock: $! (unchanged)", "keep the file on a file system that has flock(2)");
 }
 
 sub widen_lock { # who may write the file, or make it, may take its lock
@@ -375,6 +407,7 @@ sub open_lock { # no open that can block; false where it has gone meanwhile
         $failed = 0;
         if (is("ENOENT")) {
             return -1 if !$create;
+            is_no_file() if lstat $name && !-f _; # and no lock is left beside it
             return 1 if sysopen L, $lock, $RDWR | $CREAT | $EXCL | $NOFOLLOW | $NONBLOCK, 0666;
             is("EEXIST") ? next : fails_in_directory("the lock $lock");
         }
@@ -388,13 +421,13 @@ sub open_lock { # no open that can block; false where it has gone meanwhile
     return fails("the lock $lock", "make the lock $lock readable and writable");
 }
 
-sub take_lock { # all the ways to have it; true where it has just been made. Without waiting: false where it is not to be had
+sub take_lock { # all the ways to have it; true where it has just been made, or, with NOWAIT, where it is to be had
     my ($nowait, $failed) = @_;
     for (1 .. 100) {
         my $new = open_lock(!$nowait, $failed);
         $failed = 0;
         return 0 if $new < 0;
-        my @ours = stat L;
+        my @ours = stat L or fails("looking at the lock $lock");
         -f _ or no_lock();
         my $shell = held_by_shell(@ours);
         if (!flock L, 6) {
@@ -436,8 +469,8 @@ sub set_xattr { my ($handle, $attribute, $value) = @_;
 
 my $ACL = "system.posix_acl_access";
 
-# Owner, group, ACL, mode and other attributes of the target (or of what it is restored from), for the file that takes its
-# place, before that is synced. Who could read or write before still can, and nobody else. With a mask it is
+# Owner, group, ACL, mode and other attributes of the target (or of what it is restored from), for the file that takes
+# its place, before that is synced. Who could read or write before still can, and nobody else. With a mask it is
 # the lock that is dressed, and what is not permitted is left.
 sub dress {
     my ($to, $mask) = @_;
@@ -446,6 +479,7 @@ sub dress {
     my @got = stat $to;
     if ($got[4] != $old[4] || $got[5] != $old[5]) {
         if (!chown $old[4], $old[5], $to) {
+            $for_lock || is(qw(EPERM EACCES EINVAL EOPNOTSUPP ENOSYS)) or fails("giving it its owner");
             chown -1, $old[5], $to if $got[5] != $old[5];
             $mode &= 01777;
         }
@@ -478,10 +512,12 @@ sub dress {
         $mode = $mode & ~070 | $acl_mask->[1] << 3 if $acl_mask;
     }
     elsif (grep { $_ eq $ACL } xattrs($to)) { # a default ACL of the directory, and not the target's
-        syscall($REMOVE, fileno $to, $ACL) == 0 or $for_lock or fails("removing an ACL", "see to the attributes of the file");
+        syscall($REMOVE, fileno $to, $ACL) == 0 or $for_lock
+            or fails("removing an ACL", "see to the attributes of the file");
     }
     if (!$for_lock) {
-        delete $has{$_} for $ACL, qw(security.capability security.ima security.evm user.atomicops.append); # of those bytes
+        delete $has{$_} # they speak of those very bytes
+            for $ACL, qw(security.capability security.ima security.evm user.atomicops.append);
         for my $attribute (sort keys %has) {
             my $value = xattr(*S, $attribute);
             defined $value && set_xattr($to, $attribute, $value) or $attribute =~ /\A(?:security|trusted)\./
@@ -490,7 +526,7 @@ sub dress {
         attributes_by_program() if !$LIST && $^O eq "linux";
     }
     @got = stat $to;
-    ($got[2] & 07777) == $mode || chmod $mode, $to or $for_lock or fails("setting its mode", "see to the attributes of the file");
+    ($got[2] & 07777) == $mode || chmod $mode, $to or $for_lock or mode_not_set();
     return;
 }
 
@@ -523,7 +559,7 @@ sub owner_differs { # whether the old owner could do more, or less, when the fil
     return !(defined $login && grep { $_ eq $login } split " ", $members);
 }
 
-# POSIX ACLs: entries of tag, permission and id; the tags are 1 owner, 2 user, 4 group of the file, 8 group, 16 mask, 32 other.
+# POSIX ACLs: entries of tag, permission and id. Tags: 1 owner, 2 user, 4 group of the file, 8 group, 16 mask, 32 other.
 # Source: include/uapi/linux/posix_acl_xattr.h.
 sub acl_entries {
     my ($acl) = @_;

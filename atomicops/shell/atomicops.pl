@@ -63,7 +63,7 @@ sub stopped { # by a signal: unless all is done, as if we had never been
 sub discard { # here, for a signal may come while another file is being compiled
     my ($there, $gone) = ($tmp, $helper);
     ($tmp, $helper) = ("", 0);
-    unlink $there if $there ne "";
+    $there eq "" or unlink $there or unlink $there; # for root, Perl first looks at what it unlinks: that may fail
     kill "KILL", $gone if $gone;
 }
 
@@ -100,7 +100,7 @@ sub why_not_json {
         }
         VALUE: while (1) {
             if (/\G$ws(?:"[^"\\\x00-\x1f]*+"|-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+|true|false|null)/gc
-                || /\G$ws"/gc && string()) { }
+                || /\G$ws"/gc && (string() || last)) { }
             elsif (/\G$ws([\[{])/gc) {
                 $open .= $1;
                 if (length $open > 10_000) { $unsure = 1; return "it is nested deeper than 10,000 levels" }
@@ -142,7 +142,7 @@ sub resolve { # where the file really is; goes there. False where there is no su
         $dir //= "";
         $name !~ /\A\.{0,2}\z/ or no_file_name($path);
         my $to = readlink $path;
-        last if !defined $to;
+        last if !defined $to && ($! == 22 || $! == 2 || not_followed($path)); # EINVAL: no link
         $links < 40 or too_many_links();
         $path = $to =~ m{\A/} ? $to : "$dir$to";
     }
@@ -154,7 +154,7 @@ sub resolve { # where the file really is; goes there. False where there is no su
 sub begin { # begin MODE of opening, MUST EXIST: with the lock; S is the file, and @old its status. Whether it is there
     my ($mode, $must_exist) = @_;
     $sync ne "full" || sysopen D, ".", 0 or directory_unreadable();
-    missing() if $must_exist && !lstat $name;
+    not_there() if $must_exist && !lstat $name;
     my $opened = sysopen L, $lock, $RDWR | $NOFOLLOW | $NONBLOCK;
     my @lock = $opened && (flock(L, 6) || lock_busy()) ? stat L : ();
     my $new = @lock && -f _ && !%held && same(@lock, lstat $lock) ? 0 : take_lock(0, !$opened);
@@ -200,7 +200,7 @@ sub fsync {
 
 sub close_temp { # here NFS reports a full quota; a copy of the descriptor keeps the temp file locked
     my @temp = stat T or fails("looking at the temp file");
-    same(@temp, lstat $tmp) or temp_lost();
+    same(@temp, lstat $tmp) or look_again("its temp file", $tmp, @temp);
     open $keeper, ">&", *T and close T or fails("closing");
     return @temp;
 }
@@ -209,11 +209,12 @@ sub replace { # replace FILL, READ: with READ, only what has been read is replac
     my ($fill, $read) = @_;
     make_temp($fill);
     my @temp = close_temp();
-    same(stat L, lstat $lock) or lock_lost();
+    same(stat L, lstat $lock) or look_again("its lock", $lock, stat L);
     prove_unchanged() if $read;
     $done = 1; # a signal after the rename comes too late
     rename $tmp, $name or not_renamed(@temp);
     $tmp = "";
+    same(@temp, lstat $name) or replaced_at_once(@temp);
     $sync ne "full" || fsync(*D) or not_durable("changed");
 }
 

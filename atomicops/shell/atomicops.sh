@@ -207,7 +207,6 @@ _ao_receive() {
   _ao_perl "${@:2}"
 }
 
-
 # The copies that bash keeps of the locks' descriptors are closed on exec, and so are copies of these, except those with
 # the numbers 0, 1 and 2: each goes by way of 0.
 _ao_pass_locks() { # adds to _ao_options

@@ -1,4 +1,4 @@
-"""The helpers of both languages behind one call, as their users call them: the command line, and the functions of Bash."""
+"""The helpers of both languages behind one call, as their users call them: the command line, the functions of Bash."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Self
 
 PACKAGE = Path(__file__).parents[2] / "atomicops"
 LANGUAGES = ("python", "bash")
+BEGIN = "/operation-begins-here"
+"""Whoever asks whether this file is there says that what came before was no part of the operation."""
+
 LIMIT_S = 30
 """No call of these tests takes longer; what does, hangs."""
 
@@ -71,7 +75,7 @@ class Helpers:
                 *given,
                 cwd=cwd,
                 stdin=stdin,
-                ATOMICOPS_LOCK_TIMEOUT=f"{timeout_s:g}",
+                env={"ATOMICOPS_LOCK_TIMEOUT": f"{timeout_s:g}"},
             )
         timed = ["--timeout", f"{timeout_s:g}"] if operation in _TIMED else []
         if self.prefix or self.env or self.python != sys.executable:
@@ -87,7 +91,9 @@ class Helpers:
         change = ("--increment", "n") if language == "python" else (".n += 1",)
         return self.call(language, "update", path, *change, cwd=cwd, timeout_s=timeout_s)
 
-    def bash(self, script: str, *arguments: str, cwd: Path, stdin: bytes = b"", **env: str) -> Done:
+    def bash(
+        self, script: str, *arguments: str, cwd: Path, stdin: bytes = b"", env: Mapping[str, str] | None = None
+    ) -> Done:
         """A script of Bash; ``$0`` is the folder of the helpers."""
         return self.run(["bash", "-c", script, str(self.shell), *arguments], cwd=cwd, stdin=stdin, env=env)
 
@@ -124,7 +130,7 @@ _SERVER = """if True:
             pass
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 
-    def child(request):
+    def child(request, ready):
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.setsid()
         os.umask(request["umask"])
@@ -139,9 +145,12 @@ _SERVER = """if True:
             ctypes.CDLL(None).prctl(0x59616D61, -1)  # PR_SET_PTRACER: strace may attach, also as an ordinary user
         except OSError:
             pass
+        os.write(ready, b".")
+        os.close(ready)
         if request["strace"]:
             signal.sigwait([signal.SIGUSR1])
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
+        os.path.exists("BEGIN")
         sys.argv[:] = ["atomicops", *request["arguments"]]
         runpy.run_module("atomicops", run_name="__main__", alter_sys=True)
 
@@ -158,9 +167,14 @@ _SERVER = """if True:
 
     for line in sys.stdin:
         request = json.loads(line)
+        waits, ready = os.pipe()
         pid = os.fork()
         if not pid:
-            child(request)
+            os.close(waits)
+            child(request, ready)
+        os.close(ready)
+        os.read(waits, 1)
+        os.close(waits)
         tracer = attach(request["strace"], pid) if request["strace"] else None
         ended = os.pidfd_open(pid)
         if not select.select([ended], [], [], request["limit"])[0]:
@@ -170,7 +184,7 @@ _SERVER = """if True:
         if tracer:
             tracer.wait()
         print(status, flush=True)
-    """
+    """.replace("BEGIN", BEGIN)
 
 _IMPORTED = """if True:
     import sys
@@ -196,7 +210,7 @@ class PythonServer:
             [*start, _SERVER, root, names], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()
         )
 
-    def __enter__(self) -> PythonServer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -55,8 +55,7 @@ def nested() -> None:
 
 
 def rescued() -> None:
-    with open("s.json", "wb") as file:
-        file.write(b"{torn")
+    os.rename("torn", "s.json")
     atomicops.recover("s.json", durability="none", timeout=1)
 
 
@@ -98,7 +97,7 @@ def lay_out() -> None:
     for name in os.listdir("."):
         if os.path.isfile(name):
             os.unlink(name)
-    for name, content in (("s.json", OLD), ("s.json.1700000000.bak", OLD), ("s.log", b"a line\n")):
+    for name, content in (("s.json", OLD), ("s.json.1700000000.bak", OLD), ("s.log", b"a line\n"), ("torn", b"{torn")):
         with open(name, "wb") as file:
             file.write(content)
     for name in (".s.json.lock", ".s.log.lock", f".s.json.{'0' * 32}.atomicops-tmp"):

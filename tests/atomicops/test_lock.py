@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 import atomicops
-from atomicops import _lock
+from atomicops import _carriers
 
 JOIN_S = 60
 
@@ -69,7 +69,7 @@ def is_free(path: Path) -> bool:
 
 def descriptors() -> list[int]:
     """Those that this process has of lock files."""
-    carriers = [carrier for reference in list(_lock._carriers) if (carrier := reference()) is not None]
+    carriers = [carrier for reference in list(_carriers.carriers) if (carrier := reference()) is not None]
     return [carrier.own.fileno() for carrier in carriers if carrier.own is not None and not carrier.own.closed]
 
 

@@ -486,7 +486,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     atomicops.recover(path)
     atomicops.sweep_orphans(tmp_path)
     atomicops.atomic_append_text("\n", path, in_place=True)
-    assert descriptors() == before
+    assert descriptors() <= before  # of an earlier test, a thread left behind by a timeout may have closed its own
 
 
 def test_a_chdir_between_two_steps_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

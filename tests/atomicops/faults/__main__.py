@@ -1,7 +1,9 @@
-"""Make the fault table anew: ``python -m tests.atomicops.faults [--quick] [OPERATION…]``, from the project's root.
+"""Make the fault table anew: ``python -m tests.atomicops.faults [--quick] [OPERATION|PROCESS…]``, from the project's
+root.
 
-Takes 20 minutes of processor time. Names of operations make only their part anew; ``--quick`` tries six faults of each
-step and saves nothing. Ends with 1 where a promise is broken or the languages differ without a reason.
+Takes 20 minutes of processor time. Names of operations, or of processes (``python``, ``perl``, ``shell``), make only
+their part anew; ``--quick`` tries six faults of each step and saves nothing. Ends with 1 where a promise is broken or
+the languages differ without a reason.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
-from tests.atomicops.faults.inject import cannot_inject
+from tests.atomicops.faults.inject import PROCESSES, cannot_inject
 from tests.atomicops.faults.scene import OPERATIONS, Broken
 from tests.atomicops.faults.table import TABLE, Bench, Cell, cells, differences, load, reasons, save, ways
 
@@ -25,21 +27,22 @@ def main(names: list[str]) -> int:
         return 2
     quick = "--quick" in names
     names = [name for name in names if name != "--quick"]
-    unknown = [name for name in names if name not in OPERATIONS]
+    unknown = [name for name in names if name not in OPERATIONS and name not in PROCESSES]
     if unknown:
-        print(f"no operation {unknown[0]!r}; there are: {', '.join(OPERATIONS)}", file=sys.stderr)
+        print(f"no {unknown[0]!r}; there are: {', '.join((*OPERATIONS, *PROCESSES))}", file=sys.stderr)
         return 2
-    table: dict[Cell, str] = load() if names and TABLE.exists() and not quick else {}
-    wanted = names or list(OPERATIONS)
+    operations = [name for name in names if name in OPERATIONS] or list(OPERATIONS)
+    processes = [name for name in names if name in PROCESSES] or list(PROCESSES)
+    table: dict[Cell, str] = {} if quick or not TABLE.exists() else load()
     table = {
         cell: outcome
         for cell, outcome in table.items()
-        if cell.operation in OPERATIONS and cell.operation not in wanted
+        if cell.operation in OPERATIONS and not (cell.operation in operations and cell.process in processes)
     }
     undone = 0
     with tempfile.TemporaryDirectory() as base, Bench(Path(base), WIDTH) as bench:
-        for name in wanted:
-            for process in ways(OPERATIONS[name]):
+        for name in operations:
+            for process in filter(processes.__contains__, ways(OPERATIONS[name])):
                 try:
                     steps = bench.learn(OPERATIONS[name], process)
                 except Broken as broken:

@@ -14,26 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.atomicops.both import LIMIT_S, PACKAGE, PythonServer, environment
-from tests.atomicops.faults.steps import BEGIN, TRACED, Step, steps
+from tests.atomicops.both import BEGIN, LIMIT_S, PACKAGE, PythonServer, environment
+from tests.atomicops.faults.steps import TRACED, Step, steps
 
 STRACE = shutil.which("strace") or "strace"
-ERRORS = [
-    "ENOSPC",
-    "EDQUOT",
-    "EIO",
-    "EINTR",
-    "EINVAL",
-    "ENOSYS",
-    "EPERM",
-    "EACCES",
-    "EBUSY",
-    "EMFILE",
-    "ENOLCK",
-    "EROFS",
-    "ETXTBSY",
-    "ENAMETOOLONG",
-]
+ERRORS = (
+    "ENOSPC", "EDQUOT", "EIO", "EINTR", "EINVAL", "ENOSYS", "EPERM", "EACCES", "EBUSY", "EMFILE", "ENOLCK", "EROFS",
+    "ETXTBSY", "ENAMETOOLONG",
+)  # fmt: skip
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
 FAULTS = (*ERRORS, *SIGNALS)
 PROCESSES = ("python", "perl", "shell")
@@ -42,12 +30,17 @@ PROCESSES = ("python", "perl", "shell")
 
 @dataclass(frozen=True)
 class Run:
-    """What a run came to. ``status`` is the exit code, or the name of the signal that ended it."""
+    """What a run came to.
+
+    Attributes: ``status`` the exit code, or the name of the signal that ended it; ``injected`` whether strace did;
+    ``from_the_start`` whether it saw all (it may be attached a moment too late).
+    """
 
     status: int | str
     message: str
     steps: tuple[Step, ...]
     injected: bool
+    from_the_start: bool = True
 
 
 def cannot_inject() -> str | None:
@@ -111,7 +104,8 @@ class TracedPython(PythonServer):
     ) -> Run:
         """A subcommand of ``python -m atomicops``."""
         status = self.run(arguments, folder / "scene", folder / "io", strace(folder, step, fault))
-        return _result(folder, status, os.fsdecode((folder / "io" / "messages").read_bytes()))
+        run = _result(folder, status, os.fsdecode((folder / "io" / "messages").read_bytes()))
+        return replace(run, from_the_start=BEGIN in os.fsdecode((folder / "trace").read_bytes()))
 
 
 def _result(folder: Path, status: int, message: str) -> Run:

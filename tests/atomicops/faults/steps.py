@@ -12,6 +12,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.atomicops.both import BEGIN
+
 _KINDS = {
     "open": "openat openat2 open",
     "stat": "newfstatat fstat stat lstat statx",
@@ -52,9 +54,6 @@ TRACED = ",".join(f"?{name}" for name in KIND)
 _NAMELESS = ("random", "pipe", "fork", "wait")
 """These name nothing; they count from the operation's first call on."""
 
-BEGIN = "/operation-begins-here"
-"""Whoever asks whether this file is there says that what came before was no part of the operation."""
-
 _ROW = re.compile(r"(?:\d+ +)?(\w+)\((.*)")
 _AT = re.compile(r'(?:AT_FDCWD|\d+)(?:<([^>]*)>)?(?:, )?(?:"((?:[^"\\]|\\.)*)")?')
 _TEXT = re.compile(r'"((?:[^"\\]|\\.)*)"')
@@ -64,8 +63,8 @@ _TEXT = re.compile(r'"((?:[^"\\]|\\.)*)"')
 class Step:
     """One system call of an operation.
 
-    Attributes: ``name`` its kind and what it is about; ``nth`` counts the steps of that name; ``call`` and ``when`` find
-    it for strace's ``inject=``: the system call, and the how-manieth of these it is in the process; ``line`` the trace's.
+    Attributes: ``name`` its kind and what it is about; ``nth`` counts the steps of that name; ``call`` and ``when``
+    find it for strace's ``inject=``: the system call, and the how-manieth of these it is; ``line`` the trace's.
     """
 
     name: str

@@ -134,8 +134,8 @@ def test_the_same_of_the_bash_helpers(path: Path, call: str, cleaning: str) -> N
             {cleaning}
         """
     delayed = f"{STRACE} -qq -f -o /dev/null -e trace=fsync -e inject=fsync:delay_enter=400000:when=1"
-    script = f'{sys.executable} -S -c "$1" & exec {delayed} bash -c \'. "$0/atomicops.sh"; {call.replace(chr(39), chr(39) + chr(92) + chr(39) * 2)}\' "$0" <input'
-    done = HELPERS.bash(script, cleaner, cwd=path.parent)
+    script = f'{sys.executable} -S -c "$1" & exec {delayed} bash -c "$2" "$0" <input'
+    done = HELPERS.bash(script, cleaner, f'. "$0/atomicops.sh"; {call}', cwd=path.parent)
     assert not path.is_symlink()
     text = "".join(path.read_text().split())
     assert text == "".join(OLD.split()) if done.code or "append" in call else text == "".join(NEW.split()), done

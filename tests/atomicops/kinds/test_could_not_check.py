@@ -60,7 +60,7 @@ ENVIRONMENTS: dict[str, Callable[[Path], dict[str, str]]] = {
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_what_the_check_needs_is_missing(path: Path, operation: str, environment: str) -> None:
     env = ENVIRONMENTS[environment](path.parent)
-    done = HELPERS.bash('. "$0/atomicops.sh"; "atomic_$@"', operation, "t.json", cwd=path.parent, **env)
+    done = HELPERS.bash('. "$0/atomicops.sh"; "atomic_$@"', operation, "t.json", cwd=path.parent, env=env)
     check_that_it_stays(path, done)
     if environment == "no perl":
         assert done.code == 69, done
@@ -75,7 +75,7 @@ def test_a_program_that_fails_or_is_killed(path: Path, program: str) -> None:
         (bad / program).write_text(f"#!/bin/sh\n{body}\n")
         (bad / program).chmod(0o755)
         env = {"PATH": f"{bad}:{os.environ['PATH']}"}
-        done = HELPERS.bash('. "$0/atomicops.sh"; atomic_recover t.json', cwd=path.parent, **env)
+        done = HELPERS.bash('. "$0/atomicops.sh"; atomic_recover t.json', cwd=path.parent, env=env)
         check_that_it_stays(path, done)
 
 

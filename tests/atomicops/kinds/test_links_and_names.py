@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -108,21 +107,30 @@ static int too_long(const char *path) {
   errno = ENAMETOOLONG;
   return 1;
 }
-#define MODE va_list list; va_start(list, flags); int mode = va_arg(list, int); va_end(list); if (too_long(path)) return -1;
 #define REAL(name, ...) ((int (*)(__VA_ARGS__))dlsym(RTLD_NEXT, name))
-int openat64(int at, const char *path, int flags, ...) { MODE return REAL("openat64", int, const char *, int, ...)(at, path, flags, mode); }
-int open64(const char *path, int flags, ...) { MODE return REAL("open64", const char *, int, ...)(path, flags, mode); }
+#define OPEN(name, parameters, types, arguments) \
+  int name parameters { \
+    va_list list; va_start(list, flags); int mode = va_arg(list, int); va_end(list); \
+    return too_long(path) ? -1 : REAL(#name, types) arguments; \
+  }
+#define TWO(name, parameters, types, arguments) \
+  int name parameters { return too_long(path) ? -1 : REAL(#name, types) arguments; }
+#define TYPES(...) __VA_ARGS__
+OPEN(openat64, (int at, const char *path, int flags, ...), TYPES(int, const char *, int, ...), (at, path, flags, mode))
+OPEN(open64, (const char *path, int flags, ...), TYPES(const char *, int, ...), (path, flags, mode))
 int openat(int, const char *, int, ...) __attribute__((alias("openat64")));
 int open(const char *, int, ...) __attribute__((alias("open64")));
-int rename(const char *from, const char *path) { if (too_long(path)) return -1; return REAL("rename", const char *, const char *)(from, path); }
-int renameat(int a, const char *from, int b, const char *path) { if (too_long(path)) return -1; return REAL("renameat", int, const char *, int, const char *)(a, from, b, path); }
-int link(const char *from, const char *path) { if (too_long(path)) return -1; return REAL("link", const char *, const char *)(from, path); }
-int linkat(int a, const char *from, int b, const char *path, int f) { if (too_long(path)) return -1; return REAL("linkat", int, const char *, int, const char *, int)(a, from, b, path, f); }
+TWO(rename, (const char *from, const char *path), TYPES(const char *, const char *), (from, path))
+TWO(link, (const char *from, const char *path), TYPES(const char *, const char *), (from, path))
+TWO(renameat, (int a, const char *from, int b, const char *path), TYPES(int, const char *, int, const char *),
+    (a, from, b, path))
+TWO(linkat, (int a, const char *from, int b, const char *path, int f), TYPES(int, const char *, int, const char *, int),
+    (a, from, b, path, f))
 """
 
 
 @pytest.fixture(scope="module")
-def short_names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Helpers]:
+def short_names(tmp_path_factory: pytest.TempPathFactory) -> Helpers:
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("no C compiler")
@@ -131,7 +139,7 @@ def short_names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Helpers]:
     command = [compiler, "-shared", "-fPIC", "-w", "-o", "shim.so", "shim.c", "-ldl"]
     if subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode:
         pytest.skip("cannot compile a library to load before others")
-    yield Helpers(prefix=("env", f"LD_PRELOAD={folder}/shim.so"))
+    return Helpers(prefix=("env", f"LD_PRELOAD={folder}/shim.so"))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

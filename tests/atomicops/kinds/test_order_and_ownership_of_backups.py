@@ -162,7 +162,7 @@ def test_a_backup_of_another_file(tmp_path: Path, other: str, by: str) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_other_files_backups_give_no_time(tmp_path: Path, language: str) -> None:
-    """Their times are not this file's order: a backup of the other from the future leaves the names here as they are."""
+    """Their times are not this file's order: a backup of the other from the future changes nothing here."""
     path, other = tmp_path / "x.json", tmp_path / "x.json.emergency"
     far = back_up("python", other, 100)
     os.utime(far, (time.time() + YEAR_S, time.time() + YEAR_S))

@@ -67,7 +67,11 @@ def path(tmp_path: Path) -> Path:
 def handler() -> Iterator[Callable[[Callable[[], None]], None]]:
     """Sets what SIGUSR1 does, for the length of a test."""
     before = signal.getsignal(signal.SIGUSR1)
-    yield lambda action: signal.signal(signal.SIGUSR1, lambda *_: action()) and None
+
+    def install(action: Callable[[], None]) -> None:
+        signal.signal(signal.SIGUSR1, lambda *_: action())
+
+    yield install
     signal.signal(signal.SIGUSR1, before)
 
 
@@ -77,14 +81,14 @@ class Ledger:
     def __init__(self) -> None:
         self.outer = self.inner = 0
 
-    def try_inner(self, action: Callable[[], None]) -> None:
+    def try_inner(self, action: Callable[[], object]) -> None:
         try:
             action()
         except (RuntimeError, OSError):
             return
         self.inner += 1
 
-    def try_outer(self, action: Callable[[], None]) -> None:
+    def try_outer(self, action: Callable[[], object]) -> None:
         try:
             action()
         except (RuntimeError, OSError):
@@ -105,7 +109,7 @@ def test_a_writer_inside_of_an_update(path: Path, writer: Callable[[Path], None]
         ledger.try_inner(lambda: writer(path))
         return {**document, "outer": document["outer"] + 1}
 
-    ledger.try_outer(lambda: update_json(path, change) and None)
+    ledger.try_outer(lambda: update_json(path, change))
     ledger.check(path)
 
 
@@ -120,7 +124,7 @@ def test_a_writer_in_a_signal_handler_inside_of_an_update(
         signal.raise_signal(signal.SIGUSR1)
         return {**document, "outer": document["outer"] + 1}
 
-    ledger.try_outer(lambda: update_json(path, change) and None)
+    ledger.try_outer(lambda: update_json(path, change))
     ledger.check(path)
 
 
@@ -192,10 +196,10 @@ def test_what_only_looks_may_be_done_inside_or_raises(path: Path, inner: Callabl
     ledger = Ledger()
 
     def change(document: dict[str, int]) -> dict[str, int]:
-        ledger.try_inner(lambda: inner(path) and None)
+        ledger.try_inner(lambda: inner(path))
         return {**document, "outer": document["outer"] + 1}
 
-    ledger.try_outer(lambda: update_json(path, change) and None)
+    ledger.try_outer(lambda: update_json(path, change))
     assert json.loads(path.read_text()) == {"outer": ledger.outer, "inner": 0}
 
 
@@ -229,10 +233,14 @@ def test_a_bash_trap_inside_of_with_lock(path: Path, writer: str) -> None:
     . "$0/atomicops.sh"
     on_signal() {{ {writer} && echo inner; }}
     trap on_signal USR1
-    steps() {{ local d; d=$(cat s.json); kill -USR1 $$; :; atomic_write "$(jq '.outer += 1' <<<"$d")" s.json && echo outer; }}
+    steps() {{
+      local d; d=$(cat s.json)
+      kill -USR1 $$; :
+      atomic_write "$(jq '.outer += 1' <<<"$d")" s.json && echo outer
+    }}
     with_lock s.json steps
     """
-    done = HELPERS.bash(script, cwd=path.parent, ATOMICOPS_LOCK_TIMEOUT="2")
+    done = HELPERS.bash(script, cwd=path.parent, env={"ATOMICOPS_LOCK_TIMEOUT": "2"})
     told = done.out.split()
     assert json.loads(path.read_text()) == {"outer": told.count("outer"), "inner": told.count("inner")}, done
     assert told
@@ -245,7 +253,7 @@ def test_grouped_steps_go_on_working_in_bash(path: Path) -> None:
     again() { atomic_update s.json '.outer += 5' && atomic_backup s.json x; }
     with_lock s.json steps
     """
-    done = HELPERS.bash(script, cwd=path.parent, ATOMICOPS_LOCK_TIMEOUT="5")
+    done = HELPERS.bash(script, cwd=path.parent, env={"ATOMICOPS_LOCK_TIMEOUT": "5"})
     assert (done.code, done.err) == (0, "")
     assert json.loads(path.read_text()) == {"outer": 5, "inner": 2}
 

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.atomicops.both import Helpers
-from tests.atomicops.faults.inject import cannot_inject, run_bash
+from tests.atomicops.faults.inject import TracedPython, cannot_inject, run_bash
 from tests.atomicops.faults.scene import OPERATIONS, Operation, Scene
 from tests.atomicops.faults.steps import Step
-from tests.atomicops.faults.table import TracedPython
 
 HELPERS = Helpers()
 MAKERS = ["write", "swap", "append", "update", "backup", "recover", "write through a link"]

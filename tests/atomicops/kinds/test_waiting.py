@@ -189,7 +189,8 @@ def test_a_fair_share_beside_blocking_waiters(path: Path, language: str) -> None
     mine = {
         "python": "import os, time, atomicops\nn = 0\nwhile not os.path.exists('over'):\n"
         " with atomicops.file_lock('s.json', timeout=20): time.sleep(0.005); n += 1\nprint(n)",
-        "bash": '. "$0/atomicops.sh"; n=0; while [[ ! -e over ]]; do with_lock s.json sleep 0.005 && ((n += 1)); done; echo $n',
+        "bash": '. "$0/atomicops.sh"; n=0; while [[ ! -e over ]]; do '
+        "with_lock s.json sleep 0.005 && ((n += 1)); done; echo $n",
     }[language]
     command = ["bash", "-c", mine, str(HELPERS.shell)] if language == "bash" else [HELPERS.python, "-c", mine]
     with ExitStack() as stack:

@@ -1,7 +1,7 @@
 """Whoever could read or write a file before still can, and nobody else; or it is refused, and unchanged.
 
-Scenes of a folder and a file, each user as the writer, in both languages: the kernel is asked what each user may do with
-the file before and after.
+Scenes of a folder and a file, each user as the writer, in both languages: the kernel is asked what each user may do
+with the file before and after.
 """
 
 from __future__ import annotations

@@ -1,0 +1,78 @@
+"""Who has descriptors of lock files in this process. A child made by fork closes them: they are not its locks."""
+
+from __future__ import annotations
+
+import _thread
+import fcntl
+import os
+from _weakref import ref
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ._descriptors import Descriptor
+
+
+class Carrier:
+    """What has a descriptor of a lock file. A child made by fork closes the descriptors of all that there are."""
+
+    __slots__ = ("__weakref__", "close", "fd", "key", "own")
+    close: Callable[[], object]
+    fd: int
+
+    def __init__(self) -> None:
+        self.own: Descriptor | None = None
+        self.key: tuple[int, int] | None = None
+        carriers.add(ref(self, _forget))  # known before there is a descriptor, and forgotten by C when it dies
+
+    def carry(self, own: Callable[..., Descriptor], *arguments: Any) -> int:
+        """Have, and return, the descriptor that ``own`` opens."""
+        with fork_guard:
+            self.own = descriptor = own(*arguments)
+        self.close = descriptor.close
+        return descriptor.fileno()
+
+
+carriers: set[ref[Carrier]] = set()
+_forget = carriers.discard
+# Held while a lock file is opened and while a fork happens, so that no descriptor slips into a child unseen.
+# Re-entrant, because a signal handler may fork.
+fork_guard = _thread.RLock()
+
+
+def try_now(fd: int) -> bool:
+    """Lock this descriptor's file, if nobody else has it locked."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def unlock(fd: int) -> None:
+    """Unlock this descriptor's file; if that fails, closing it will do."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_UN)
+    except OSError:
+        pass
+
+
+def _forget_in_child() -> None:
+    global fork_guard
+    fork_guard = _thread.RLock()
+    for reference in tuple(carriers):
+        carrier = reference()
+        if carrier is not None and carrier.own is not None:
+            carrier.own.close()  # no LOCK_UN: that would release the parent's lock
+            carrier.close = int
+    carriers.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=lambda: fork_guard.acquire(),
+        after_in_parent=lambda: fork_guard.release(),
+        after_in_child=_forget_in_child,
+    )
