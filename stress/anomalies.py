@@ -63,6 +63,11 @@ NON_MONOTONIC_READ = Anomaly(
     "one process saw a version, and then an older one",
     "a writer put back an older copy of the whole file",
 )
+LOST_FIELD = Anomaly(
+    "lost-field",
+    "a document was whole, but its fields were not those that had been written",
+    "an encoder that drops some values (false, null, an empty list), or a merge with an older copy",
+)
 LOST_UPDATE = Anomaly(
     "lost-update",
     "an update that was acknowledged was overwritten by one that had not seen it",
