@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import posixpath
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from stress.campaigns.golden import plain_history, read_saved
 from stress.checkers import registry
 from stress.files import write_text
 from stress.history.history import FileFacts, FinalFile, History
-from stress.history.notes import words_of
+from stress.history.notes import BackupNote
 from stress.history.record import Operation
 from stress.plan import UsageError
 from stress.result import Finding, Result, Verdict
@@ -130,10 +131,9 @@ class _Small:
 
     def __init__(self, history: History, finding: Finding, facts: FileFacts, final: FinalFile | None) -> None:
         self._finding, self._facts, self._final, self._began = finding, facts, final, history.began
+        named = {posixpath.normpath(op.note.path) for op in finding.witness if isinstance(op.note, BackupNote)}
         self._backups = {
-            path: kept
-            for path, kept in history.backups.items()
-            if finding.checker == "backups" and path in _all(finding)
+            path: kept for path, kept in history.backups.items() if finding.checker == "backups" and path in named
         }
         self._leftovers = tuple(history.leftovers) if finding.checker == "leftovers" else ()
         self._tries = 0
@@ -174,9 +174,3 @@ class _Small:
         )
         found = registry.CHECKERS.get(self._finding.checker)(history)
         return any(each.anomaly == self._finding.anomaly and each.verdict is Verdict.FAIL for each in found)
-
-
-def _all(finding: Finding) -> str:
-    return "\n".join(
-        [finding.message, *(text for _, text in finding.detail), *(words_of(op.note) for op in finding.witness)]
-    )

@@ -1,9 +1,9 @@
 """``appends``: a log keeps every record that was acknowledged, once, whole, and in an order that real time allows.
 
-What the log holds at the end is the one order that there is, and every other look must have found the beginning of
-it: the list-append workload of Elle (K. Kingsbury and P. Alvaro, "Elle: inferring isolation anomalies from experimental
-observations", VLDB 2020) for one list, where nothing is left to be inferred. With the places known, an order exists
-iff nothing that had ended when something else began stands behind it: one sweep over the returns.
+The final content is the one order that there is, and every read must have found a prefix of it: the list-append
+workload of Elle (K. Kingsbury and P. Alvaro, "Elle: inferring isolation anomalies from experimental observations", VLDB
+2020) for one list, where nothing is left to be inferred. With the places known, an order exists iff nothing that had
+returned when something else was invoked stands behind it: one sweep over the returns.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ __all__ = ["appends"]
 
 @checker("appends")
 def appends(history: History) -> Iterable[Finding]:
-    """Lost, duplicate, reordered, torn and phantom appends, and looks at a log that do not fit its end."""
+    """Lost, duplicate, reordered, torn and phantom appends, and reads of a log that do not fit its final content."""
     for index, facts in history.files_for("appends"):
         if facts.form is not Format.LOG:
             continue
         log = log_of(history, index)
         if log is not None:
-            strange = find_non_prefix_reads(history, log, index)
-            yield from _lost(history, log, strange)
-            yield from _doubled(history, log, strange)
-            yield from _phantom(history, log, strange)
-            yield from _late(history, log, strange)
-            yield from _crossed(history, log, strange)
+            unexplained = find_non_prefix_reads(history, log, index)
+            yield from _lost(history, log, unexplained)
+            yield from _doubled(history, log, unexplained)
+            yield from _phantom(history, log, unexplained)
+            yield from _late(history, log, unexplained)
+            yield from _crossed(history, log, unexplained)
         yield from _torn(history, index, facts, log)
 
 
@@ -56,9 +56,9 @@ def _end(history: History, log: Log) -> str:
     return "when all had ended" if log.at == LAST else f"at {moment(history, log.at)}"
 
 
-def _lost(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Finding]:
+def _lost(history: History, log: Log, unexplained: NonPrefixReads) -> Iterator[Finding]:
     acknowledged = np.flatnonzero((log.outcome == Outcome.OK) & (log.place < 0) & (log.ret < log.at))
-    seen = [append for append in strange.vanished if log.outcome[append] != Outcome.OK or log.ret[append] >= log.at]
+    seen = [append for append in unexplained.vanished if log.outcome[append] != Outcome.OK or log.ret[append] >= log.at]
     head = log.facts.initial == INITIAL and INITIAL not in log.tokens[:1]
     count = len(acknowledged) + len(seen) + bool(head)
     if not count:
@@ -68,14 +68,15 @@ def _lost(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Findi
         yield finding(history, "appends", LOST_APPEND, log.facts, message)
         return
     # The one that shows the most: seen by somebody, and then gone; else the first.
-    first = next((a for a in acknowledged.tolist() if a in strange.vanished), None)
+    first = next((a for a in acknowledged.tolist() if a in unexplained.vanished), None)
     lost = first if first is not None else int(acknowledged[0]) if len(acknowledged) else seen[0]
     op = history.operation(int(log.rows[lost]))
-    look = strange.vanished.get(lost, -1)
-    known = "and it was acknowledged" if op.outcome is Outcome.OK else ""
-    saw = f"{did(history, history.operation(look)).replace(' read ', ' saw it ')}" if look >= 0 else ""
-    told = " and ".join(part for part in (known.removeprefix("and "), saw) if part)
-    message = f"{did(history, op)}, {told}, but {_end(history, log)} the log did not hold that record."
+    read = unexplained.vanished.get(lost, -1)
+    told = ["it was acknowledged"] if op.outcome is Outcome.OK else []
+    if read >= 0:
+        seen_by = history.operation(read)
+        told.append(f"{who(seen_by)} saw it at {span(history, seen_by)}")
+    message = f"{did(history, op)}, {' and '.join(told)}, but {_end(history, log)} the log did not hold that record."
     total = int(((log.outcome == Outcome.OK) & (log.ret < log.at)).sum())
     if len(acknowledged) > 1:
         message += f" Of {counted(total, 'acknowledged append')}, {len(acknowledged):,} are not there."
@@ -84,7 +85,7 @@ def _lost(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Findi
     if len(rivals):
         rival = history.operation(int(log.rows[rivals[0]]))
         detail += (("meanwhile", f"{did(history, rival)}, and that is there"),)
-    rows = [log.rows[lost], look, *log.rows[rivals]]
+    rows = [log.rows[lost], read, *log.rows[rivals]]
     yield finding(history, "appends", LOST_APPEND, log.facts, message, rows, detail, count)
 
 
@@ -95,10 +96,10 @@ def _rivals(log: Log, lost: int) -> Rows:
     return found[np.argsort(np.abs(log.ret[found] - log.ret[lost]), kind="stable")][:2]
 
 
-def _doubled(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Finding]:
+def _doubled(history: History, log: Log, unexplained: NonPrefixReads) -> Iterator[Finding]:
     values, counts = np.unique(log.tokens, return_counts=True)
     doubled = values[counts > 1].tolist()
-    versions = list(dict.fromkeys([*doubled, *strange.doubled]))
+    versions = list(dict.fromkeys([*doubled, *unexplained.doubled]))
     if not versions:
         return
     version = versions[0]
@@ -111,38 +112,38 @@ def _doubled(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Fi
             f"{made}{_end(history, log)} the log held {format_version(version)} {len(places)} times: records {said}."
         )
     else:
-        look = strange.doubled[version]
-        rows.append(look)
-        op = history.operation(look)
+        read = unexplained.doubled[version]
+        rows.append(read)
+        op = history.operation(read)
         message = f"{made}{who(op)} read the log at {span(history, op)} and saw {format_version(version)} in it twice."
     yield finding(history, "appends", DUPLICATE_APPEND, log.facts, message, rows, count=len(versions))
 
 
-def _phantom(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Finding]:
+def _phantom(history: History, log: Log, unexplained: NonPrefixReads) -> Iterator[Finding]:
     failed = log.version[(log.outcome == Outcome.FAIL) & (log.place >= 0)].tolist()
     # While a run is under way, the append may be one that is not in the history yet.
     nobodys = log.tokens[(log.append < 0) & ~log.pre_made(log.tokens)].tolist() if log.at == LAST else []
-    seen = [version for version in strange.phantom if log.at == LAST or version in log.version]
+    seen = [version for version in unexplained.phantom if log.at == LAST or version in log.version]
     versions = list(dict.fromkeys([*failed, *nobodys, *seen]))
     if not versions:
         return
     version = versions[0]
     rows = log.rows[log.version == version][:1].tolist()
-    look = strange.phantom.get(version, -1)
+    read = unexplained.phantom.get(version, -1)
     if version in failed or version in nobodys:
         where = f"{_end(history, log)} the log held {format_version(version)}"
     else:
-        op = history.operation(look)
+        op = history.operation(read)
         where = f"{who(op)} read the log at {span(history, op)} and saw {format_version(version)}"
     if rows:
         message = f"{where}, but its append had failed for certain: {did(history, history.operation(rows[0]))}."
     else:
         message = f"{where}, a record that nobody appended to it in this run."
     message = message[0].upper() + message[1:] if message.startswith("when") else message
-    yield finding(history, "appends", PHANTOM_APPEND, log.facts, message, [*rows, look], count=len(versions))
+    yield finding(history, "appends", PHANTOM_APPEND, log.facts, message, [*rows, read], count=len(versions))
 
 
-def _late(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Finding]:
+def _late(history: History, log: Log, unexplained: NonPrefixReads) -> Iterator[Finding]:
     """Pairs that stand in an order which real time forbids."""
     pairs = overtaken(history, log)
     kinds = history.ops["kind"]
@@ -156,28 +157,26 @@ def _late(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Findi
         one = did(history, history.operation(first)) if first >= 0 else "The log held a record before the run"
         name = format_version(history.operation(first).version) if first >= 0 else "it"
         message = f"{one}; then {did(history, two)}; but in the log {name} stands behind {format_version(two.version)}."
-        yield finding(
-            history, "appends", REORDERED_APPEND, log.facts, message, [first, second], count=len(reordered)
-        )  # fmt: skip
+        yield finding(history, "appends", REORDERED_APPEND, log.facts, message, [first, second], count=len(reordered))
     future = np.flatnonzero(behind & ~began)
     if len(future):
-        look, append = (history.operation(int(rows[future[0]])) for rows in (pairs.first, pairs.second))
+        read, append = (history.operation(int(rows[future[0]])) for rows in (pairs.first, pairs.second))
         message = (
-            f"{who(look)} read the log at {span(history, look)} and saw {format_version(append.version)}, before "
+            f"{who(read)} read the log at {span(history, read)} and saw {format_version(append.version)}, before "
             f"{who(append)} had begun to append it at {moment(history, append.invoke)}."
         )
         rows = [pairs.first[future[0]], pairs.second[future[0]]]
         yield finding(history, "appends", FUTURE_READ, log.facts, message, rows, count=len(future))
     stale = np.flatnonzero(~behind)
-    if len(stale) or strange.stale:
-        yield _stale(history, log, strange, pairs.first[stale], pairs.second[stale])
+    if len(stale) or unexplained.stale:
+        yield _stale(history, log, unexplained, pairs.first[stale], pairs.second[stale])
 
 
-def _stale(history: History, log: Log, strange: NonPrefixReads, firsts: Rows, looks: Rows) -> Finding:
-    if len(looks):
-        first, row = int(firsts[0]), int(looks[0])
+def _stale(history: History, log: Log, unexplained: NonPrefixReads, firsts: Rows, reads: Rows) -> Finding:
+    if len(reads):
+        first, row = int(firsts[0]), int(reads[0])
     else:
-        row, append = strange.stale[0]
+        row, append = unexplained.stale[0]
         first = int(log.rows[append]) if append >= 0 else -1
     op = history.operation(row)
     if first < 0:
@@ -188,14 +187,14 @@ def _stale(history: History, log: Log, strange: NonPrefixReads, firsts: Rows, lo
         had = f"records that {who(before)} had found there before, at {span(history, before)}"
     message = f"{who(op)} read the log at {span(history, op)} and did not see {had}."
     return finding(
-        history, "appends", STALE_READ, log.facts, message, [row, first], count=len(looks) + len(strange.stale)
-    )  # fmt: skip
+        history, "appends", STALE_READ, log.facts, message, [row, first], count=len(reads) + len(unexplained.stale)
+    )
 
 
-def _crossed(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Finding]:
-    if not strange.crossed:
+def _crossed(history: History, log: Log, unexplained: NonPrefixReads) -> Iterator[Finding]:
+    if not unexplained.crossed:
         return
-    row, late, early = strange.crossed[0]
+    row, late, early = unexplained.crossed[0]
     op = history.operation(row)
     names = [format_version(int(log.version[at])) if at >= 0 else "a record" for at in (late, early)]
     if early >= 0:
@@ -206,13 +205,11 @@ def _crossed(history: History, log: Log, strange: NonPrefixReads) -> Iterator[Fi
         saw = f"saw {counted(op.size, 'byte')} that are no beginning of what it held {_end(history, log)}"
     rows = [row, *(log.rows[at] for at in (late, early) if at >= 0)]
     message = f"{who(op)} read the log at {span(history, op)} and {saw}."
-    yield finding(
-        history, "appends", INCOMPATIBLE_ORDERS, log.facts, message, rows, count=len(strange.crossed)
-    )  # fmt: skip
+    yield finding(history, "appends", INCOMPATIBLE_ORDERS, log.facts, message, rows, count=len(unexplained.crossed))
 
 
 def _torn(history: History, index: int, facts: FileFacts, log: Log | None) -> Iterator[Finding]:
-    """Bytes of no record: in the end, or in a look."""
+    """Bytes of no record: in the end, or in a read."""
     spans = log.torn if log is not None and log.at == LAST else []
     rows = garbled(history, index) if log is None else log.garbled
     if not spans and not len(rows):
@@ -232,6 +229,4 @@ def _torn(history: History, index: int, facts: FileFacts, log: Log | None) -> It
         shown = (("at end", excerpt(log.content, start)), *((("parts", whose),) if whose else ()))
         message = f"{message} {left[0].upper()}{left[1:]}." if message else f"{left[0].upper()}{left[1:]}."
         detail += shown
-    yield finding(
-        history, "appends", TORN_APPEND, facts, message, witness, detail, len(rows) + len(spans)
-    )  # fmt: skip
+    yield finding(history, "appends", TORN_APPEND, facts, message, witness, detail, len(rows) + len(spans))

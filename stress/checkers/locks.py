@@ -42,6 +42,4 @@ def locks(history: History) -> Iterable[Finding]:
             f"{who(two)} got it at {moment(history, two.held_from)}: for {both / 1e6:.3f} ms both held it."
         )
         detail = (("expected", "one holder at a time"), ("seen", f"two at {moment(history, two.held_from)}"))
-        yield finding(
-            history, "locks", LOCK_OVERLAP, facts, message, [first, second], detail, len(overlapping)
-        )  # fmt: skip
+        yield finding(history, "locks", LOCK_OVERLAP, facts, message, [first, second], detail, len(overlapping))

@@ -1,8 +1,7 @@
 """``register``: each document is a linearizable register. Theory and sources: `stress.checkers._register.clusters`.
 
-That an update is atomic, with nothing between the version it read and the one it wrote, is checked by ``updates``,
-which shares the clusters. Together the two are exact: they find something iff no order of the operations explains the
-history.
+That nothing stands between the version that an update read and the one that it wrote is checked by ``updates``, over
+the same clusters. The two are exact: they find something iff no order of the operations explains the history.
 """
 
 from __future__ import annotations
@@ -71,10 +70,10 @@ def _stale(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
 
 def _other(reads: ReadAnalysis, old: int, invoke: int) -> int:
     """The cluster with which ``old`` can't be put in an order."""
-    behind = (reads.s > reads.f[old]) & (reads.f < invoke)
+    behind = (reads.latest_invoke > reads.earliest_return[old]) & (reads.earliest_return < invoke)
     behind[[0, old]] = False
     found = np.flatnonzero(behind)
-    return int(found[np.argmin(reads.f[found])]) if len(found) else old
+    return int(found[np.argmin(reads.earliest_return[found])]) if len(found) else old
 
 
 def _lost(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
@@ -90,7 +89,8 @@ def _lost(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
     op = history.operation(int(made.rows[last]))
     name = format_version(int(made.version[old]))
     left = "there was no file" if made.version[old] == ABSENT else f"the file held {name}"
-    since = "as before the run" if old == 0 else f"which was there by {moment(history, int(reads.f[old]))} already"
+    by = moment(history, int(reads.earliest_return[old]))
+    since = "as before the run" if old == 0 else f"which was there by {by} already"
     known = "and it was acknowledged" if op.outcome is Outcome.OK else "and it was seen"
     message = f"{did(history, op)} {known}, but when all had ended {left}, {since}."
     detail = (("expected", f"{format_version(op.version)} or a newer version"), ("seen", left))

@@ -85,7 +85,7 @@ def _backwards(history: History, known: _Sessions) -> Iterator[Finding]:
 
 def _told(
     history: History, known: _Sessions, late: int, before: int, anomaly: Anomaly, timed: bool, count: int
-) -> Finding:  # fmt: skip
+) -> Finding:
     made = known.made
     old, new = int(known.cluster[late]), int(known.cluster[before])
     op, earlier = history.operation(int(known.rows[late])), history.operation(int(known.rows[before]))

@@ -6,7 +6,7 @@ Checkers are pure functions of it: it has no clock, reads no file under test, an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,6 +133,10 @@ class History:
 
     def operation(self, row: int) -> Operation:
         """Row ``row``, unpacked, with its note."""
+        return replace(self.without_note(row), note=self.note(row))
+
+    def without_note(self, row: int) -> Operation:
+        """Row ``row``, unpacked, without its note: nothing is read from a file."""
         op = self.ops[row]
         return Operation(
             process=int(op["process"]),
@@ -150,7 +154,6 @@ class History:
             held_to=int(op["held_to"]),
             size=int(op["size"]),
             digest=int(op["digest"]),
-            note=self.note(row),
         )
 
     def files_for(self, checker: str) -> Iterable[tuple[int, FileFacts]]:
@@ -231,7 +234,23 @@ def columns_of(operations: Sequence[Operation]) -> tuple[Columns, list[Note]]:
             notes.append(op.note)
         outcome = Outcome.INFO if op.outcome is Outcome.OPEN else op.outcome
         ops[row] = (
-            op.process, counts[op.process], op.kind, outcome, op.language, op.scenario, op.file,
-            op.version, op.parent, op.invoke, op.ret, op.held_from, op.held_to, op.size, op.digest, at, 0, 0,
-        )  # fmt: skip
+            op.process,
+            counts[op.process],
+            op.kind,
+            outcome,
+            op.language,
+            op.scenario,
+            op.file,
+            op.version,
+            op.parent,
+            op.invoke,
+            op.ret,
+            op.held_from,
+            op.held_to,
+            op.size,
+            op.digest,
+            at,
+            0,
+            0,
+        )
     return ops, notes

@@ -72,10 +72,15 @@ _ROW = np.dtype(
 )
 _EXTRA = np.dtype(
     [
-        ("held_from", "<i8"), ("held_to", "<i8"), ("size", "<i8"), ("digest", "<i8"), ("note_at", "<i8"),
-        ("note_size", "<i4"), ("reserved", "<i4"),
+        ("held_from", "<i8"),
+        ("held_to", "<i8"),
+        ("size", "<i8"),
+        ("digest", "<i8"),
+        ("note_at", "<i8"),
+        ("note_size", "<i4"),
+        ("reserved", "<i4"),
     ]
-)  # fmt: skip
+)
 _PACK_ROW = struct.Struct("<5q")
 _PACK_EXTRA = struct.Struct("<5qii")
 _PACK_ONE = struct.Struct("<q")

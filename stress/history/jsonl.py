@@ -248,9 +248,16 @@ def _own(number: int, plain: Mapping[str, Json]) -> _Line:
     if end < start:
         raise HistoryError(number, f"ends at {_shown(plain['end'])}, before its start at {_shown(plain['start'])}")
     return _Line(
-        number, _process(number, plain), _KINDS[str(does)], plain.get("file", "register"), plain.get("version"),
-        plain.get("from", _Unknown()), start, end, _OUTCOMES[str(outcome)],
-    )  # fmt: skip
+        number,
+        _process(number, plain),
+        _KINDS[str(does)],
+        plain.get("file", "register"),
+        plain.get("version"),
+        plain.get("from", _Unknown()),
+        start,
+        end,
+        _OUTCOMES[str(outcome)],
+    )
 
 
 def _event(number: int, plain: Mapping[str, Json]) -> _Line | None:

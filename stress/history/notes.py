@@ -136,10 +136,11 @@ def encode(note: Note) -> bytes:
 
 def decode(blob: bytes) -> Note:
     """The note whose bytes these are; raises ValueError if they are none."""
-    if len(blob) < _HEAD.size or blob[0] >= len(_TAGS) or blob.count(b"\0", _HEAD.size) < 2:
+    parts = blob[_HEAD.size :].split(b"\0", 2)
+    if len(parts) < 3 or blob[0] >= len(_TAGS):
         raise ValueError(f"{blob[:40]!r} is no note of a journal")
     tag, keep, dropped = _HEAD.unpack_from(blob)
-    words, digest, data = blob[_HEAD.size :].split(b"\0", 2)
+    words, digest, data = parts
     kind = _TAGS[tag]
     if kind is LogDelta:
         return LogDelta(keep, data, dropped)
@@ -151,11 +152,11 @@ def decode(blob: bytes) -> Note:
 
 
 def to_plain(note: Note) -> dict[str, str | int]:
-    """A note as values of JSON: its kind, and those of its fields that are not empty, bytes as Latin-1."""
+    """A note as values of JSON: its kind, and those of its fields that are not their default, bytes as Latin-1."""
     plain: dict[str, str | int] = {"kind": _NAMES[type(note)]}
     for field in fields(note):
         value = getattr(note, field.name)
-        if value or field.name == "keep":
+        if value != field.default:
             plain[field.name] = value.decode("latin-1") if isinstance(value, bytes) else value
     return plain
 

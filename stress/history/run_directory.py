@@ -19,7 +19,6 @@ import functools
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -32,7 +31,7 @@ from stress.history.skipped import Skipped
 __all__ = ["load_history", "save_final", "save_world"]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, bytes):
         return {"base64": base64.b64encode(value).decode("ascii")}
     if isinstance(value, (frozenset, set)):
@@ -42,15 +41,15 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _fields(thing: Any) -> dict[str, Any]:
+def _fields(thing: FileFacts | FinalFile) -> dict[str, object]:
     return {field.name: _plain(getattr(thing, field.name)) for field in dataclasses.fields(thing)}
 
 
-def _bytes(value: Any) -> bytes:
+def _bytes(value: Mapping[str, str]) -> bytes:
     return base64.b64decode(value["base64"])
 
 
-def _write(path: Path, content: Any) -> None:
+def _write(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
@@ -169,7 +168,7 @@ def _processes(events: Iterable[Event], now: int) -> tuple[int, int, dict[int, P
     return began, ended or now, processes
 
 
-def _close_open(ops: Any, processes: Mapping[int, ProcessFacts], now: int) -> None:
+def _close_open(ops: Columns, processes: Mapping[int, ProcessFacts], now: int) -> None:
     open_rows = np.flatnonzero(ops["outcome"] == Outcome.OPEN)
     for row in open_rows:
         facts = processes.get(int(ops["process"][row]))

@@ -23,7 +23,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, TextIO
+from typing import TextIO
 
 from rich import box
 from rich.console import Console
@@ -56,7 +56,7 @@ class BenchTerminal:
             legacy_windows=False,
         )
 
-    def begin(self, machine: Mapping[str, Any]) -> None:
+    def begin(self, machine: Mapping[str, object]) -> None:
         """Where it is done."""
         self._line(
             f"{machine['processor']}, {machine['cores']} cores; {machine['system']}; Python {machine['python']}; "
@@ -137,7 +137,7 @@ def _ratio(value: float) -> str:
 
 def as_json(
     name: str,
-    machine: Mapping[str, Any],
+    machine: Mapping[str, object],
     rounds: int,
     came: Sequence[Measured | Figured],
     left_out: Sequence[LeftOut],
@@ -155,7 +155,7 @@ def as_json(
     return json.dumps(report, indent=2, allow_nan=False) + "\n"
 
 
-def _case(case: Measured) -> dict[str, Any]:
+def _case(case: Measured) -> dict[str, object]:
     return {
         "name": case.name,
         "floor": _series(case.floor),
@@ -170,7 +170,7 @@ def _case(case: Measured) -> dict[str, Any]:
     }
 
 
-def _series(series: Series) -> dict[str, Any]:
+def _series(series: Series) -> dict[str, object]:
     return {
         "name": series.name,
         "promises": series.promises,

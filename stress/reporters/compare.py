@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from stress.campaigns.compare import Compared
 from stress.reporters.aligned import aligned
@@ -38,7 +37,7 @@ def lines(compared: Sequence[Compared]) -> list[str]:
 
 def as_json(compared: Sequence[Compared], rounds: int) -> str:
     """The same, with each run's directory."""
-    plain: dict[str, Any] = {
+    plain: dict[str, object] = {
         "schema": SCHEMA,
         "rounds": rounds,
         "targets": [

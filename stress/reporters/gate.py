@@ -89,9 +89,12 @@ def _as_junit(result: GateResult) -> str:
     counts = {"tests": len(result.outcomes), "failures": 0, "errors": 0, "skipped": 0}
     for outcome in result.outcomes:
         case = ElementTree.SubElement(
-            suite, "testcase", classname=f"stress.gate.{outcome.kind}", name=_safe(outcome.name),
+            suite,
+            "testcase",
+            classname=f"stress.gate.{outcome.kind}",
+            name=_safe(outcome.name),
             time=f"{outcome.seconds:.3f}",
-        )  # fmt: skip
+        )
         if outcome.verdict is Verdict.PASS:
             continue
         tag = "failure" if outcome.verdict is Verdict.FAIL else "error"

@@ -49,11 +49,17 @@ def rows_of_result(result: Result) -> list[Row]:
 def _rows(kinds: Mapping[tuple[Kind, Language], KindStats], per_s: Mapping[tuple[Kind, Language], float]) -> list[Row]:
     return [
         Row(
-            kind.label, language.label, each.total, per_s.get((kind, language), 0.0), each.p50_s, each.p99_s,
-            each.failed, each.unknown,
+            kind.label,
+            language.label,
+            each.total,
+            per_s.get((kind, language), 0.0),
+            each.p50_s,
+            each.p99_s,
+            each.failed,
+            each.unknown,
         )
         for (kind, language), each in sorted(kinds.items(), key=lambda item: (item[0][0], item[0][1].label))
-    ]  # fmt: skip
+    ]
 
 
 def table(rows: Iterable[Row]) -> Table:

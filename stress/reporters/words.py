@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stress.history.record import Kind
@@ -96,7 +96,7 @@ def _anomalies(findings: Iterable[Finding]) -> str:
     return ", ".join(f"{name} ×{count:,}" for name, count in counts.items()) or "no finding"
 
 
-def readers_of(plan: Any) -> int:
+def readers_of(plan: Mapping[str, Any]) -> int:
     """How many readers a plan (as in `Plan.to_json`) asks for."""
     readers = plan.get("readers")
     return max(2, int(plan.get("writers", 0)) // 4) if readers is None else int(readers)

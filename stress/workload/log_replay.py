@@ -46,18 +46,18 @@ def records_of(content: bytes) -> Records:
 
 @dataclass(slots=True)
 class LogView:
-    """What one process saw last. ``content`` goes on being changed: take a copy of what is to be kept."""
+    """What one process saw last. ``content`` goes on being changed: copy what is to be kept."""
 
     row: int
     content: bytearray
     known: bool = True
     """False once bytes were seen that were not kept."""
     kept: int = 0
-    """How many first bytes are the same as in the look before."""
+    """How many first bytes are the same as in the read before."""
 
 
 def replay_log(history: History, rows: Iterable[int]) -> Iterator[LogView]:
-    """The looks of one process at one log, in order; ``rows`` are all of its reads of it that were ok."""
+    """What the reads of a log by one process saw, in order; ``rows`` are all of those that were acknowledged."""
     view = LogView(-1, bytearray())
     ops = history.ops
     for row in rows:

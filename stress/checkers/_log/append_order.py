@@ -1,4 +1,9 @@
-"""A log's appends and looks, with the places that its final content gives them."""
+"""The order of a log's appends and reads, from the places that their records have in its final content.
+
+Every record is unique, so the final content tells the place of each append; a read that found a prefix of it stands
+behind the last record of that prefix. `overtaken` then compares these places with real time: one sweep over the
+returns, O(n log n).
+"""
 
 from __future__ import annotations
 
@@ -23,7 +28,9 @@ _PRE_MADE = 1 << 32
 
 @dataclass(frozen=True)
 class Log:
-    """The truth is the final content, or, while a run is under way, the longest look that there is."""
+    """A log with its appends and reads, each at its place in ``content``: the final content, or, while a run is under
+    way, the longest that was read.
+    """
 
     facts: FileFacts
     content: bytes
@@ -32,7 +39,7 @@ class Log:
     ends: Ints
     """The offsets at which the records before the first such span end."""
     at: int
-    """When the truth was looked at, ns."""
+    """When ``content`` was read, ns."""
     tokens: Ints
     """The versions of its records, in order."""
     append: Ints
@@ -44,13 +51,13 @@ class Log:
     ret: Ints
     outcome: NDArray[np.uint8]
     place: Ints
-    """Of each append, where its record stands in the truth (the first of several); -1: not there."""
+    """Of each append, the place of its record in ``content`` (of several the first); -1: not there."""
     prefix_reads: Rows
-    """Reads that found a prefix of the truth."""
+    """Reads that found a prefix of ``content``."""
     length: Ints
     """How many records each of them found."""
     non_prefix: Rows
-    """Reads of whole records that are no prefix of the truth."""
+    """Reads of whole records that are no prefix of ``content``."""
     garbled: Rows
     """Reads that found bytes which belong to no whole record."""
 
@@ -60,16 +67,16 @@ class Log:
 
 
 def log_of(history: History, index: int) -> Log | None:
-    """The log ``index`` with everything in its place; None where there is no truth to measure it by."""
+    """The log with the number ``index``; None where neither its final content nor a read of it is known."""
     facts, ops = history.files[index], history.ops
     seen = history.rows(index, Kind.READ, Kind.OBSERVE, outcome=Outcome.OK)
     saw = ops["version"][seen]
     missing = saw == ABSENT
-    looks = seen[(saw != GARBAGE) & ~missing]
+    reads = seen[(saw != GARBAGE) & ~missing]
     if history.final:
         content, at = history.final[index].content, LAST
     else:
-        longest = _longest(history, index, looks)
+        longest = _longest(history, index, reads)
         if longest is None:
             return None
         content, at = longest
@@ -84,25 +91,35 @@ def log_of(history: History, index: int) -> Log | None:
     ends = np.array(records.ends, np.int64)
     if records.torn:
         ends = ends[ends <= records.torn[0][0]]
-    length = _lengths(content, ends, ops["size"][looks], ops["digest"][looks])
+    length = _lengths(content, ends, ops["size"][reads], ops["digest"][reads])
     known, none = length >= 0, np.zeros(0, np.intp)
     empty = seen[missing] if facts.initial == ABSENT else none  # where a log had to be, `torn` misses it
     return Log(
-        facts=facts, content=content, torn=records.torn, ends=ends, at=at, tokens=tokens, append=append,
-        rows=rows, version=version, invoke=ops["invoke"][rows], ret=ops["return"][rows], outcome=ops["outcome"][rows],
+        facts=facts,
+        content=content,
+        torn=records.torn,
+        ends=ends,
+        at=at,
+        tokens=tokens,
+        append=append,
+        rows=rows,
+        version=version,
+        invoke=ops["invoke"][rows],
+        ret=ops["return"][rows],
+        outcome=ops["outcome"][rows],
         place=place,
-        prefix_reads=np.append(looks[known], empty),
+        prefix_reads=np.append(reads[known], empty),
         length=np.append(length[known], np.zeros(len(empty), np.int64)),
-        non_prefix=looks[~known],
+        non_prefix=reads[~known],
         garbled=seen[saw == GARBAGE],
-    )  # fmt: skip
+    )
 
 
-def _longest(history: History, index: int, looks: Rows) -> tuple[bytes, int] | None:
+def _longest(history: History, index: int, reads: Rows) -> tuple[bytes, int] | None:
     ops = history.ops
-    if not len(looks):
+    if not len(reads):
         return None
-    row = int(looks[np.argmax(ops["size"][looks])])
+    row = int(reads[np.argmax(ops["size"][reads])])
     own = history.rows(index, Kind.READ, Kind.OBSERVE, Kind.RECOVER, outcome=Outcome.OK)
     own = own[(ops["process"][own] == ops["process"][row]) & (own <= row)]
     for view in replay_log(history, own.tolist()):
@@ -112,9 +129,9 @@ def _longest(history: History, index: int, looks: Rows) -> tuple[bytes, int] | N
 
 
 def _lengths(content: bytes, ends: Ints, sizes: Ints, digests: Ints) -> Ints:
-    """For each look, by size and checksum, how many records of ``content`` it found; -1: it is no beginning of it.
+    """For each read, by its size and checksum, how many records of ``content`` it found; -1: it is no prefix.
 
-    ``ends``: of the records before the first torn one. One sweep over the content for all looks.
+    ``ends`` are the offsets at which the records before the first torn one end. One sweep over the content for all.
     """
     edges = np.append(0, ends)
     crcs = np.zeros(len(edges), np.int64)
@@ -137,11 +154,11 @@ class Overtaken:
 
 
 def overtaken(history: History, log: Log) -> Overtaken:
-    """What real time forbids in the order that the truth gives."""
+    """The pairs that stand in an order which real time forbids."""
     ops = history.ops
     inside = np.flatnonzero(log.place >= 0)
     before = np.flatnonzero(log.pre_made(log.tokens) & (log.append < 0))
-    # Record i is appended at 2 i + 1; a look at k records stands at 2 k, between its last and the one that follows.
+    # Record i is appended at 2 i + 1; a read of k records stands at 2 k, between its last and the one that follows.
     keys = np.concatenate([2 * log.place[inside] + 1, 2 * before + 1, 2 * log.length])
     edge = np.full(len(before), FIRST)
     invoke = np.concatenate([log.invoke[inside], edge, ops["invoke"][log.prefix_reads]])

@@ -1,4 +1,9 @@
-"""Looks at a log that are no beginning of what it held in the end: what about each of them can't be."""
+"""Reads of a log that are no prefix of its final content, each compared with it record by record.
+
+What can be wrong with one: a record that is gone later, one that nobody appended, one that is there twice, one missing
+although its append had been acknowledged before, or two in another order. Of reads with the same content one is taken,
+and no more than `EXAMINED_MAX`. A read costs what differs in it, not the whole log.
+"""
 
 from __future__ import annotations
 
@@ -22,18 +27,18 @@ EXAMINED_MAX = 300
 
 @dataclass
 class NonPrefixReads:
-    """What was found. Rows of looks; appends by their place in `Log.rows`."""
+    """What is wrong with them. Reads are row numbers, appends are places in `Log.rows`."""
 
     vanished: dict[int, int] = field(default_factory=dict)
-    """Append → the first look that found a record which was gone later."""
+    """Append → the first read that found its record, which was gone later."""
     phantom: dict[int, int] = field(default_factory=dict)
-    """Version → the first look that found a record that nobody appended, or whose append had failed."""
+    """Version → the first read that found its record, which nobody appended, or whose append had failed."""
     doubled: dict[int, int] = field(default_factory=dict)
-    """Version → the first look that found its record twice."""
+    """Version → the first read that found its record twice."""
     stale: list[tuple[int, int]] = field(default_factory=list)
-    """(look, an append that had been acknowledged before, and whose record it did not find)."""
+    """(read, an append that had been acknowledged before it, and whose record it did not find)."""
     crossed: list[tuple[int, int, int]] = field(default_factory=list)
-    """(look, an append, another that stands before it in the look and after it in the end; -1: not seen at all)."""
+    """(read, an append, another that stands before it in the read and behind it in the end; -1: not seen at all)."""
 
 
 def find_non_prefix_reads(history: History, log: Log, index: int) -> NonPrefixReads:
@@ -41,27 +46,27 @@ def find_non_prefix_reads(history: History, log: Log, index: int) -> NonPrefixRe
     found = NonPrefixReads()
     if not len(log.non_prefix):
         return found
-    truth = _Truth(history, log)
-    for look in replay_reads(history, log, index, _different(history, log.non_prefix)):
-        if look.known:
-            _take_apart(truth, look, found)
+    final = _Final(history, log)
+    for read in replay_reads(history, log, index, _different(history, log.non_prefix)):
+        if read.known:
+            _take_apart(final, read, found)
         else:
-            found.crossed.append((look.row, -1, -1))
+            found.crossed.append((read.row, -1, -1))
     return found
 
 
-def _different(history: History, strange: Rows) -> Rows:
+def _different(history: History, rows: Rows) -> Rows:
     """Of reads with different contents, one each, process by process; no more than are to be examined."""
     ops = history.ops
-    strange = strange[grouping(ops["process"][strange])]
-    what = ops["size"][strange] << 32 | ops["digest"][strange] & 0xFFFFFFFF
+    rows = rows[grouping(ops["process"][rows])]
+    what = ops["size"][rows] << 32 | ops["digest"][rows] & 0xFFFFFFFF
     firsts = np.sort(np.unique(what, return_index=True)[1])
-    chosen: Rows = strange[firsts[:EXAMINED_MAX]]
+    chosen: Rows = rows[firsts[:EXAMINED_MAX]]
     return chosen
 
 
-class _Truth:
-    """What looks are compared with; each of them costs what is different in it, and not the whole log."""
+class _Final:
+    """The final content, indexed for comparisons."""
 
     def __init__(self, history: History, log: Log) -> None:
         self.history, self.log = history, log
@@ -77,19 +82,19 @@ class _Truth:
         """Which record is the first that was there before."""
 
 
-def _take_apart(truth: _Truth, look: ReplayedRead, found: NonPrefixReads) -> None:
-    log = truth.log
-    skipped, behind = _behind(log, look)
+def _take_apart(final: _Final, read: ReplayedRead, found: NonPrefixReads) -> None:
+    log = final.log
+    skipped, behind = _behind(log, read)
     tail = np.array(parse_log(behind)[0], np.int64)
-    append = truth.appends.find(tail)
+    append = final.appends.find(tail)
     written = (append >= 0) & (log.outcome[append] != Outcome.FAIL if len(log.outcome) else False)
     flaws = 0
     for version in tail[~written & ~log.pre_made(tail)].tolist():
-        found.phantom.setdefault(version, look.row)
+        found.phantom.setdefault(version, read.row)
         flaws += 1
     places = np.where(append >= 0, log.place[append] if len(log.place) else -1, -1)
     for gone in append[written & (places < 0)].tolist():
-        found.vanished.setdefault(gone, look.row)
+        found.vanished.setdefault(gone, read.row)
         flaws += 1
     values, counts = np.unique(tail, return_counts=True)
     twice = values[counts > 1].tolist()
@@ -97,33 +102,33 @@ def _take_apart(truth: _Truth, look: ReplayedRead, found: NonPrefixReads) -> Non
     if (strangers := tail[append < 0]).size:
         twice += strangers[np.isin(strangers, log.tokens[:skipped])].tolist()
     for version in twice:
-        found.doubled.setdefault(version, look.row)
+        found.doubled.setdefault(version, read.row)
         flaws += 1
-    flaws += truth.doubled < skipped
-    invoke = int(truth.history.ops["invoke"][look.row])
+    flaws += final.doubled < skipped
+    invoke = int(final.history.ops["invoke"][read.row])
     # What is behind the last record that had been acknowledged by then need not be looked at.
-    last = int(np.searchsorted(truth.least, invoke, side="left"))
-    missing = np.flatnonzero((truth.ret[skipped:last] < invoke) & ~np.isin(log.tokens[skipped:last], tail)) + skipped
+    last = int(np.searchsorted(final.least, invoke, side="left"))
+    missing = np.flatnonzero((final.ret[skipped:last] < invoke) & ~np.isin(log.tokens[skipped:last], tail)) + skipped
     if len(missing):
-        found.stale.append((look.row, int(log.append[missing[0]])))
+        found.stale.append((read.row, int(log.append[missing[0]])))
         flaws += 1
     shared = np.flatnonzero(places >= 0)
     back = np.flatnonzero(places[shared[1:]] < places[shared[:-1]])
     if len(back):
-        found.crossed.append((look.row, int(append[shared[back[0] + 1]]), int(append[shared[back[0]]])))
+        found.crossed.append((read.row, int(append[shared[back[0] + 1]]), int(append[shared[back[0]]])))
     elif not flaws:
         skip = int(log.append[skipped]) if skipped < len(log.append) else -1
-        found.crossed.append((look.row, skip, -1))
+        found.crossed.append((read.row, skip, -1))
 
 
-def _behind(log: Log, look: ReplayedRead) -> tuple[int, bytes]:
-    """How many records at its beginning a look shares with the truth, and the bytes that it saw behind them."""
-    there = log.content[look.shared : look.shared + len(look.rest)]
+def _behind(log: Log, read: ReplayedRead) -> tuple[int, bytes]:
+    """How many records at its beginning a read shares with the final content, and the bytes that it saw behind them."""
+    there = log.content[read.shared : read.shared + len(read.rest)]
     length = len(there)
-    differ = np.flatnonzero(np.frombuffer(there, np.uint8) != np.frombuffer(look.rest, np.uint8, length))
-    common = look.shared + (int(differ[0]) if len(differ) else length)
+    differ = np.flatnonzero(np.frombuffer(there, np.uint8) != np.frombuffer(read.rest, np.uint8, length))
+    common = read.shared + (int(differ[0]) if len(differ) else length)
     skipped = int(np.searchsorted(log.ends, common, side="right"))
     start = int(log.ends[skipped - 1]) if skipped else 0
-    if start >= look.shared:
-        return skipped, bytes(look.rest[start - look.shared :])
-    return skipped, log.content[start : look.shared] + look.rest
+    if start >= read.shared:
+        return skipped, bytes(read.rest[start - read.shared :])
+    return skipped, log.content[start : read.shared] + read.rest

@@ -1,7 +1,7 @@
-"""What single looks at a log saw, rebuilt from the last look of the same process that found a beginning of the truth.
+"""What single reads of a log saw, replayed from the last read of the same process that found a prefix of the final log.
 
-A process notes with each look only what was new to it. To know what it saw at one of them, all of its looks before
-could be gone through; but where one of those found a beginning of the truth, the truth says what that was.
+A process notes with each read only what is new to it (`LogDelta`). What it saw at one of them follows from all of its
+reads before; but one of those that found a prefix is known from the final log, so the replay starts there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["ReplayedRead", "replay_reads"]
 
 @dataclass(slots=True)
 class ReplayedRead:
-    """What was seen: the first ``shared`` bytes of the truth, and then ``rest``."""
+    """What was seen: the first ``shared`` bytes of the final log, and then ``rest``."""
 
     row: int
     shared: int
@@ -32,7 +32,7 @@ class ReplayedRead:
 
 
 def replay_reads(history: History, log: Log, index: int, wanted: Rows) -> Iterator[ReplayedRead]:
-    """What the looks ``wanted`` saw, process by process and in order of time."""
+    """What the reads ``wanted`` saw, process by process and in order of time."""
     ops = history.ops
     rows = history.rows(index, Kind.READ, Kind.OBSERVE, Kind.RECOVER, outcome=Outcome.OK)
     rows = rows[ops["version"][rows] != ABSENT]  # these change nothing of what their process saw last
@@ -42,31 +42,31 @@ def replay_reads(history: History, log: Log, index: int, wanted: Rows) -> Iterat
         return
     starts = segment_starts(ops["process"][rows])
     is_wanted, plain = np.isin(rows, wanted), np.isin(rows, log.prefix_reads)
-    # Needed is what stands between a wanted look and the last one before it that found a beginning of the truth.
+    # Needed are those between a wanted read and the last one before it that found a prefix.
     places = np.arange(len(rows))
     behind = np.minimum.accumulate(np.where(is_wanted, places, len(rows))[::-1])[::-1]
     stop = np.minimum.accumulate(np.where(np.append(starts[1:], True) | plain, places, len(rows))[::-1])[::-1]
     needed = np.flatnonzero(~plain & (behind <= stop))
-    look = ReplayedRead(-1, 0, b"")
+    read = ReplayedRead(-1, 0, b"")
     for place in needed.tolist():
         if starts[place]:
-            look = ReplayedRead(-1, 0, b"")
+            read = ReplayedRead(-1, 0, b"")
         elif plain[place - 1]:
-            look = ReplayedRead(-1, int(ops["size"][rows[place - 1]]), b"")
-        _look_again(history, int(rows[place]), look)
+            read = ReplayedRead(-1, int(ops["size"][rows[place - 1]]), b"")
+        _replay(history, int(rows[place]), read)
         if is_wanted[place]:
-            yield look
+            yield read
 
 
-def _look_again(history: History, row: int, look: ReplayedRead) -> None:
-    """Change ``look`` to what its process saw next, at ``row``."""
-    look.row = row
+def _replay(history: History, row: int, read: ReplayedRead) -> None:
+    """Change ``read`` to what its process saw next, at ``row``."""
+    read.row = row
     delta = history.note(row)
     if not isinstance(delta, LogDelta):
         return
-    known = look.known or delta.keep == 0
-    if delta.keep <= look.shared:
-        look.shared, look.rest = delta.keep, delta.data
+    known = read.known or delta.keep == 0
+    if delta.keep <= read.shared:
+        read.shared, read.rest = delta.keep, delta.data
     else:
-        look.rest = look.rest[: delta.keep - look.shared] + delta.data
-    look.known = known and look.shared + len(look.rest) == history.ops["size"][row]  # else not all was kept
+        read.rest = read.rest[: delta.keep - read.shared] + delta.data
+    read.known = known and read.shared + len(read.rest) == history.ops["size"][row]  # else not all was kept

@@ -5,11 +5,11 @@ decided in O(n log n): P. Gibbons and E. Korach, "Testing shared memories", SIAM
 W. Golab, X. Li and M. Shah, "Analyzing consistency properties for fun and profit", PODC 2011. Intervals are closed and
 all comparisons strict: operations that only touch are concurrent.
 
-A cluster's ``f`` is the least return and ``s`` the greatest invoke of its operations. Something in A ended before
-something in B began iff f(A) < s(B): then A stands before B. Two clusters conflict iff each has to stand before
-the other. (In terms of zones: two forward zones that overlap, or a backward zone inside a forward one.) The relation is
-a Ferrers relation, so where no two conflict there is no longer cycle either, and an order exists. That holds for
-any ``f`` and ``s``, so also for blocks of clusters that must stand together.
+Let f(A) be the earliest return and s(A) the latest invoke of the operations of cluster A (`extremes`). Something in A
+ended before something in B began iff f(A) < s(B): then A stands before B. Two clusters conflict iff each has to stand
+before the other. (In terms of zones: two forward zones overlap, or a backward zone lies inside a forward one.) The
+relation is a Ferrers relation, so where no two conflict there is no longer cycle either, and an order exists. That
+holds for any f and s, so also for groups of clusters that must stand together.
 """
 
 from __future__ import annotations
@@ -169,30 +169,32 @@ def _no_cluster(parents: Ints, initial: int, failed: Ints) -> Ints:
     return made
 
 
-def extremes(made: Clusters, reads: Flags | None = None) -> tuple[Ints, Ints]:
-    """``f`` and ``s`` of every cluster (with these of its reads)."""
-    f, s = made.ret.copy(), made.invoke.copy()
+def extremes(clusters: Clusters, reads: Flags | None = None) -> tuple[Ints, Ints]:
+    """The earliest return and the latest invoke of every cluster, with these of its reads (None: all)."""
+    earliest_return, latest_invoke = clusters.ret.copy(), clusters.invoke.copy()
     chosen = slice(None) if reads is None else reads
-    np.minimum.at(f, made.read_of[chosen], made.read_ret[chosen])
-    np.maximum.at(s, made.read_of[chosen], made.read_invoke[chosen])
-    return f, s
+    np.minimum.at(earliest_return, clusters.read_of[chosen], clusters.read_ret[chosen])
+    np.maximum.at(latest_invoke, clusters.read_of[chosen], clusters.read_invoke[chosen])
+    return earliest_return, latest_invoke
 
 
-def conflict_after(f: Ints, s: Ints) -> Ints:
-    """For each A: the least f(B) of all other B that stand after A. What of A began after that time is in conflict."""
-    order = np.argsort(s, kind="stable")
-    backwards = f[order[::-1]]
+def conflict_after(earliest_return: Ints, latest_invoke: Ints) -> Ints:
+    """For each cluster A: the earliest return among all others that stand after A. What of A began later than that is
+    in conflict.
+    """
+    order = np.argsort(latest_invoke, kind="stable")
+    backwards = earliest_return[order[::-1]]
     least = np.append(LAST, np.minimum.accumulate(backwards))
     # The second least too, for an A that is itself the one with the least.
     second = np.append(LAST, np.minimum.accumulate(np.append(LAST, np.maximum(backwards[1:], least[1:-1]))))
-    after = len(s) - np.searchsorted(s[order], f, side="right")
-    own = (f < s) & (f == least[after])
+    after = len(order) - np.searchsorted(latest_invoke[order], earliest_return, side="right")
+    own = (earliest_return < latest_invoke) & (earliest_return == least[after])
     return np.where(own, second[after], least[after])
 
 
-def conflicting(f: Ints, s: Ints, a: int) -> int:
+def conflicting(earliest_return: Ints, latest_invoke: Ints, a: int) -> int:
     """The cluster that A conflicts with the earliest; -1 if there is none."""
-    behind = s > f[a]
+    behind = latest_invoke > earliest_return[a]
     behind[a] = False
-    found = np.flatnonzero(behind & (f < s[a]))
-    return int(found[np.argmin(f[found])]) if len(found) else -1
+    found = np.flatnonzero(behind & (earliest_return < latest_invoke[a]))
+    return int(found[np.argmin(earliest_return[found])]) if len(found) else -1

@@ -1,4 +1,10 @@
-"""Chains of updates as blocks that must stand together, and what nevertheless stands inside of one."""
+"""Interleaved updates: a version that stands between an update and the version that the update started from.
+
+An update is atomic, so the versions of a chain (each made from the one before it) have to stand together. Algorithm:
+each chain becomes one block, whose earliest return and latest invoke are those of its members; two blocks that conflict
+(`stress.checkers._register.clusters`) are interleaved. Then the single version and the single link are sought that show
+it. O(n log n), and a bounded search for what to show.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +22,7 @@ __all__ = ["Interleaving", "interleavings"]
 
 @dataclass(frozen=True, slots=True)
 class Interleaving:
-    """A cluster ``lost`` that has to stand between an update and what the update started from."""
+    """An update that overwrote ``lost``, which has to stand between it and what it started from."""
 
     update: int
     """A cluster; -1 where several stand in several, and no single one can be blamed."""
@@ -36,8 +42,8 @@ class _Blocks:
     members: Ints
     """Clusters, block by block, each from root to end."""
     block: Ints
-    f: Ints
-    s: Ints
+    earliest_return: Ints
+    latest_invoke: Ints
 
 
 def interleavings(reads: ReadAnalysis, unlinked: Ints) -> Interleaving | None:
@@ -46,24 +52,26 @@ def interleavings(reads: ReadAnalysis, unlinked: Ints) -> Interleaving | None:
 
     Impossible reads are left out before: they have been reported, and would be blamed on an update here.
     """
-    blocks, f, s = _blocks(reads, unlinked)
-    bound = conflict_after(blocks.f, blocks.s)
-    wrong = np.flatnonzero(blocks.s > bound)
+    blocks, earliest, latest = _blocks(reads, unlinked)
+    bound = conflict_after(blocks.earliest_return, blocks.latest_invoke)
+    wrong = np.flatnonzero(blocks.latest_invoke > bound)
     if not len(wrong):
         return None
     count = max(1, len(wrong) - 1)
     for a in wrong[np.argsort(bound[wrong], kind="stable")][:100].tolist():
-        b = conflicting(blocks.f, blocks.s, a)
+        b = conflicting(blocks.earliest_return, blocks.latest_invoke, a)
         for chain, rival in ((a, b), (b, a)):
-            crossing = _crossing(blocks, f, s, chain, rival, count)
-            if crossing is not None:
-                return crossing
+            interleaved = _inside(blocks, earliest, latest, chain, rival, count)
+            if interleaved is not None:
+                return interleaved
     a = int(wrong[0])
-    b = conflicting(blocks.f, blocks.s, a)
+    b = conflicting(blocks.earliest_return, blocks.latest_invoke, a)
     one, two = (blocks.members[blocks.block == each] for each in (a, b))
-    # Each of the two was there (the least f) before the other was seen or made for the last time (the greatest s).
+    # Each of the two was there before the other was seen or made for the last time.
     sides = tuple(
-        int(each) for block in (one, two) for each in (block[np.argmin(f[block])], block[np.argmax(s[block])])
+        int(each)
+        for block in (one, two)
+        for each in (block[np.argmin(earliest[block])], block[np.argmax(latest[block])])
     )
     return Interleaving(-1, int(two[-1]), int(one[-1]), int(two[0]), count, sides)
 
@@ -74,32 +82,37 @@ def _blocks(reads: ReadAnalysis, unlinked: Ints) -> tuple[_Blocks, Ints, Ints]:
         parent = line.parent.copy()
         parent[unlinked] = -1
         line = chains(parent, made.ret)
-    f, s = reads.clean_f, reads.clean_s.copy()
+    earliest, latest = reads.clean_earliest_return, reads.clean_latest_invoke.copy()
     last, newer = reads.after_the_end()
     if last >= 0 and not len(newer):
-        s[last] = LAST
+        latest[last] = LAST
     members = np.lexsort((line.depth, line.root))
     starts = np.flatnonzero(line.depth[members] == 0)
     block = np.cumsum(line.depth[members] == 0) - 1
     return (
-        _Blocks(members, block, np.minimum.reduceat(f[members], starts), np.maximum.reduceat(s[members], starts)),
-        f,
-        s,
+        _Blocks(
+            members,
+            block,
+            np.minimum.reduceat(earliest[members], starts),
+            np.maximum.reduceat(latest[members], starts),
+        ),
+        earliest,
+        latest,
     )
 
 
-def _crossing(blocks: _Blocks, f: Ints, s: Ints, chain: int, rival: int, count: int) -> Interleaving | None:
-    """A single version of ``rival`` inside of a single link of ``chain``."""
+def _inside(blocks: _Blocks, earliest: Ints, latest: Ints, chain: int, rival: int, count: int) -> Interleaving | None:
+    """A single version of ``rival`` inside a single link of ``chain``."""
     links = blocks.members[blocks.block == chain]
     if len(links) < 2:
         return None
-    before = np.minimum.accumulate(f[links])[:-1]
-    behind = np.maximum.accumulate(s[links][::-1])[::-1][1:]
+    before = np.minimum.accumulate(earliest[links])[:-1]
+    behind = np.maximum.accumulate(latest[links][::-1])[::-1][1:]
     for lost in blocks.members[blocks.block == rival][:1000].tolist():
-        found = np.flatnonzero((before < s[lost]) & (behind > f[lost]))
+        found = np.flatnonzero((before < latest[lost]) & (behind > earliest[lost]))
         if len(found):
             at = int(found[0]) + 1
             first, last = links[:at], links[at:]
-            first_at, last_at = first[np.argmin(f[first])], last[np.argmax(s[last])]
+            first_at, last_at = first[np.argmin(earliest[first])], last[np.argmax(latest[last])]
             return Interleaving(int(links[at]), lost, int(first_at), int(last_at), count)
     return None

@@ -1,4 +1,12 @@
-"""Which reads of a document can't be: what ``register`` reports, and what ``updates`` must not report once more."""
+"""Reads of a document that no order of its writes explains.
+
+Input: the clusters of one document. Output: a flag for each read and each way to be impossible. ``register`` reports
+them; ``updates`` leaves them out, so that nothing is reported twice. Updates count as plain writes here.
+
+Algorithm: a version is certainly replaced when another, whose write began after the first was there, has been seen or
+acknowledged; a read that begins later than that is stale. The conflicts that remain (`conflict_after`) are mutual: each
+of two versions was seen after the other. O(n log n).
+"""
 
 from __future__ import annotations
 
@@ -17,58 +25,61 @@ __all__ = ["ReadAnalysis", "analyse_reads"]
 
 
 class ReadAnalysis:
-    """Clusters, with the reads that are impossible: the rest of them explain each other as long as updates are taken
-    for plain writes.
+    """Clusters, and which of their reads are impossible. The reads that are left are linearizable, updates taken for
+    plain writes.
     """
 
     def __init__(self, made: Clusters) -> None:
         self.made = made
         self.final: Flags = made.read_rows == FINAL
         self.early: Flags = made.read_ret < made.invoke[made.read_of]
-        """Reads that ended before the write of what they saw had begun."""
-        self.clean_f, self.clean_s = extremes(made, ~(self.early | self.final))
-        """``f`` and ``s`` without the impossible reads, and without the final state."""
-        self.f, self.s = self.clean_f, self.clean_s.copy()
-        self.s[made.read_of[self.final]] = LAST
+        """Reads that returned before the write of what they saw was invoked."""
+        self.clean_earliest_return, self.clean_latest_invoke = extremes(made, ~(self.early | self.final))
+        """Of each cluster, without its impossible reads and without the final state."""
+        self.earliest_return, self.latest_invoke = self.clean_earliest_return, self.clean_latest_invoke.copy()
+        self.latest_invoke[made.read_of[self.final]] = LAST
         self.chains: Chains = chains(np.maximum(made.parent, -1), made.ret)
-        self.child_bound, self.child = self.chains.least_after(self.f)
-        """Of each cluster: by when a version built upon it was there for certain, and which."""
+        self.child_bound, self.child = self.chains.least_after(self.earliest_return)
+        """Of each cluster: by when a version made from it was there for certain, and the cluster of that one."""
         self.stale_by_descendant: Flags = (
             (made.read_invoke > self.child_bound[made.read_of]) & ~self.final & ~self.early
         )
-        """Reads of a version that began when one built upon it was there."""
+        """Reads of a version that were invoked when one made from it was there."""
         self.stale_by_write: Flags = np.zeros(len(made.read_rows), np.bool_)
-        """Reads of a version that began when one was there whose write had begun after it."""
+        """Reads of a version that were invoked when one was there whose write had been invoked after it."""
         self.stale_mutual: Flags = self.stale_by_write.copy()
-        """Reads of two versions that each were seen after the other: not all of them can be right."""
+        """Reads of two versions each of which was seen after the other: not all of them can be right."""
         self.replaced_by: Ints = np.full(len(made.version), -1)
-        """Of each cluster: the one that replaced it the earliest, if one did."""
+        """Of each cluster: the one that replaced it first; -1: none did."""
         # Where no two clusters conflict, no read came after what replaced it: nothing is left to be found out.
-        if self.stale_by_descendant.any() or (self.clean_s > conflict_after(self.clean_f, self.clean_s)).any():
-            self._judge()
+        if (
+            self.stale_by_descendant.any()
+            or (self.clean_latest_invoke > conflict_after(self.clean_earliest_return, self.clean_latest_invoke)).any()
+        ):
+            self._find_stale()
 
     @property
     def stale(self) -> Flags:
         """Reads that saw a version that was no more."""
         return self.stale_by_descendant | self.stale_by_write | self.stale_mutual
 
-    def _judge(self) -> None:
+    def _find_stale(self) -> None:
         made = self.made
         order = np.argsort(made.invoke, kind="stable")
-        later = np.searchsorted(made.invoke[order], self.f, side="right")
-        f, at = self.f[order][::-1], order[::-1]
-        least = np.minimum.accumulate(f)
-        reached = np.maximum.accumulate(np.where(f == least, np.arange(len(f)), 0))
+        later = np.searchsorted(made.invoke[order], self.earliest_return, side="right")
+        returns, at = self.earliest_return[order][::-1], order[::-1]
+        least = np.minimum.accumulate(returns)
+        reached = np.maximum.accumulate(np.where(returns == least, np.arange(len(returns)), 0))
         has = later < len(order)
         self.replaced_by[has] = at[reached[len(order) - 1 - later[has]]]
-        bound = np.where(has, self.f[self.replaced_by], LAST)
+        bound = np.where(has, self.earliest_return[self.replaced_by], LAST)
         self.stale_by_write = (made.read_invoke > bound[made.read_of]) & ~self.final & ~self.early
         left = ~(self.early | self.final | self.stale)
-        self.clean_f, self.clean_s = extremes(made, left)
-        bound = conflict_after(self.clean_f, self.clean_s)
-        if (self.clean_s > bound).any():
+        self.clean_earliest_return, self.clean_latest_invoke = extremes(made, left)
+        bound = conflict_after(self.clean_earliest_return, self.clean_latest_invoke)
+        if (self.clean_latest_invoke > bound).any():
             self.stale_mutual = left & (made.read_invoke > bound[made.read_of])
-            self.clean_f, self.clean_s = extremes(made, left & ~self.stale_mutual)
+            self.clean_earliest_return, self.clean_latest_invoke = extremes(made, left & ~self.stale_mutual)
 
     def after_the_end(self) -> tuple[int, Ints]:
         """The cluster of the final state, and those that stand after it all the same; -1 if it is none of the
@@ -77,7 +88,7 @@ class ReadAnalysis:
         if not self.final.any():
             return -1, np.zeros(0, np.int64)
         last = int(self.made.read_of[self.final][0])
-        behind = self.clean_s > self.clean_f[last]
+        behind = self.clean_latest_invoke > self.clean_earliest_return[last]
         line = self.chains.root == self.chains.root[last]
         behind[line] = self.chains.depth[line] > self.chains.depth[last]
         return last, np.flatnonzero(behind)
@@ -89,9 +100,13 @@ class ReadAnalysis:
     def first_observation(self, cluster: int) -> int:
         """The row of the operation of a cluster that ended first: by then its version was there."""
         made = self.made
-        if made.ret[cluster] <= self.f[cluster]:
+        if made.ret[cluster] <= self.earliest_return[cluster]:
             return int(made.rows[cluster])
-        return int(made.read_rows[(made.read_of == cluster) & (made.read_ret == self.f[cluster]) & ~self.early][0])
+        return int(
+            made.read_rows[(made.read_of == cluster) & (made.read_ret == self.earliest_return[cluster]) & ~self.early][
+                0
+            ]
+        )
 
     def last_observation(self, cluster: int) -> int:
         """The row of the operation of a cluster that began last, the final state aside."""
@@ -117,13 +132,15 @@ class ReadAnalysis:
     def _proof(self, history: History, cluster: int, shown: list[int]) -> int | None:
         made, ops = self.made, history.ops
         row = made.rows[cluster]
-        sights = made.read_rows[made.read_of == cluster]
+        observations = made.read_rows[made.read_of == cluster]
         proofs: list[int] = []
         if made.update[cluster] and ops["parent"][row] == NO_VERSION:
-            proofs = sights[(sights != FINAL) & (ops["parent"][sights] != NO_VERSION)].tolist()
+            told = (observations != FINAL) & (ops["parent"][observations] != NO_VERSION)
+            proofs = observations[told].tolist()
         if not proofs and not made.ok[cluster]:
-            heirs = made.parent == cluster
-            proofs = np.append(sights, made.rows[heirs & made.ok]).tolist() or made.rows[heirs & ~made.ok].tolist()
+            children = made.parent == cluster
+            proofs = np.append(observations, made.rows[children & made.ok]).tolist()
+            proofs = proofs or made.rows[children & ~made.ok].tolist()
         return None if not proofs or FINAL in proofs or set(proofs) & set(shown) else int(proofs[0])
 
 

@@ -17,14 +17,10 @@ def chains_shown(finding: Finding, palette: Palette) -> tuple[Chain, list[Chain]
     focus = finding.focus
     if focus is None or focus.kind is not Kind.UPDATE or focus.parent < INITIAL:
         return None
-    rivals = [
-        op for op in finding.witness if op.kind is Kind.UPDATE and op.parent == focus.parent and op != focus
-    ]  # fmt: skip
+    rivals = [op for op in finding.witness if op.kind is Kind.UPDATE and op.parent == focus.parent and op != focus]
     if not rivals:
         return None
-    first, second, parent = (
-        _link(version, palette) for version in (focus.version, rivals[0].version, focus.parent)
-    )  # fmt: skip
+    first, second, parent = (_link(version, palette) for version in (focus.version, rivals[0].version, focus.parent))
     return [parent, first, second], [[parent, first], [parent, second]]
 
 
