@@ -63,6 +63,11 @@ LOST_UPDATE = Anomaly(
     "an update that was acknowledged was overwritten by one that had not seen it",
     "read, change and write are three steps without one lock around all of them",
 )
+LOST_FIELD = Anomaly(
+    "lost-field",
+    "a document was whole, but its fields were not those that had been written",
+    "an encoder that drops some values (false, null, an empty list), or a merge with an older copy",
+)
 LOST_WRITE = Anomaly(
     "lost-write",
     "a write that was acknowledged is not to be found",

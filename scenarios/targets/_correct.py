@@ -55,3 +55,11 @@ def temp_with(path: str, data: bytes) -> str:
 def replace(path: str, data: bytes) -> None:
     """Temporary file, sync, rename: readers see the old content or the new one."""
     os.replace(temp_with(path, data), os.path.realpath(path))
+
+
+def write_in_place(path: str, data: bytes) -> None:
+    """Write over what the file holds; for a moment it holds a part of both."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    with open(fd, "r+b", buffering=0) as file:
+        file.write(data)
+        file.truncate()

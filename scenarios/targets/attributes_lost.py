@@ -21,7 +21,8 @@ def write(path: str, document: Any) -> None:
     fd, temp = tempfile.mkstemp(prefix=".tmp.", dir=os.path.dirname(path))
     with open(fd, "wb") as file:
         file.write(encode(document))
-        os.fchmod(fd, os.stat(path).st_mode & 0o7777)  # the bug: that is not all there is
+        mode = os.stat(path).st_mode & 0o7777 if os.path.exists(path) else 0o644
+        os.fchmod(fd, mode)  # the bug: that is not all there is
         file.flush()
         os.fsync(fd)
     os.replace(temp, path)

@@ -9,7 +9,7 @@ import os
 import time
 from typing import Any
 
-from scenarios.targets._correct import encode, locked, read
+from scenarios.targets._correct import encode, locked, read, write_in_place
 
 ABOUT = "backs up by hard link a file that is written in place"
 EXPECTS = ("bad-backup",)
@@ -17,10 +17,8 @@ SCENARIOS = ("backups",)
 
 
 def write(path: str, document: Any) -> None:
-    data = encode(document)
-    with locked(path), open(path, "r+b", buffering=0) as file:
-        file.write(data)
-        file.truncate()
+    with locked(path):
+        write_in_place(path, encode(document))
 
 
 def backup(path: str) -> str:

@@ -31,7 +31,8 @@ def write(path: str, document: Any) -> None:
     fd, temp = tempfile.mkstemp(dir=_elsewhere(path))  # the bug
     with open(fd, "wb") as file:
         file.write(encode(document))
-    shutil.copystat(path, temp)
+    if os.path.exists(path):
+        shutil.copystat(path, temp)
     shutil.move(temp, path)
 
 

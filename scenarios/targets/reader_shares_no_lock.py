@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scenarios.targets._correct import encode, locked, read
+from scenarios.targets._correct import encode, locked, read, write_in_place
 
 ABOUT = "writes in place under a lock that readers do not take"
 EXPECTS = ("torn-read",)
@@ -16,10 +16,8 @@ SCENARIOS = ("handoff",)
 
 
 def write(path: str, document: Any) -> None:
-    data = encode(document)
-    with locked(path), open(path, "r+b") as file:  # the bug
-        file.write(data)
-        file.truncate()
+    with locked(path):
+        write_in_place(path, encode(document))  # the bug
 
 
 __all__ = ["read", "write"]

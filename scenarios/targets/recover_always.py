@@ -10,6 +10,7 @@ import glob
 import time
 
 from scenarios.targets._correct import locked, read, replace
+from stress.api import DefiniteFailure
 
 ABOUT = "restores the newest valid backup over a valid file"
 EXPECTS = ("bad-recovery",)
@@ -29,7 +30,7 @@ def recover(path: str) -> None:
     with locked(path):
         backups = _valid_backups(path)
         if not backups:
-            raise ValueError(f"{path}: no valid backup")
+            raise DefiniteFailure(f"{path}: no valid backup")
         with open(path, "rb") as file:
             replace(f"{path}.{time.time_ns()}.corrupt", file.read())
         with open(backups[0], "rb") as newest:

@@ -9,6 +9,7 @@ import contextlib
 import glob
 
 from scenarios.targets._correct import locked, read, replace
+from stress.api import DefiniteFailure
 
 ABOUT = "recovers over the corrupt bytes, of which nothing is kept"
 EXPECTS = ("lost-evidence",)
@@ -31,7 +32,7 @@ def recover(path: str) -> None:
         except ValueError:
             backups = _valid_backups(path)
             if not backups:
-                raise
+                raise DefiniteFailure(f"{path}: no valid backup") from None
             with open(backups[0], "rb") as newest:
                 replace(path, newest.read())  # the bug: nobody kept what was there
 

@@ -22,7 +22,8 @@ def write(path: str, document: Any) -> None:
     path = os.path.realpath(path)
     fd, temp = tempfile.mkstemp(prefix=".tmp.", dir=os.path.dirname(path))
     with open(fd, "wb") as file:
-        shutil.copystat(path, temp)
+        if os.path.exists(path):
+            shutil.copystat(path, temp)
         file.write(encode(document))
         os.fsync(fd)  # the bug: what raises here, or above, leaves the file
     os.replace(temp, path)

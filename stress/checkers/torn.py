@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -9,12 +10,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from stress.anomalies import GARBAGE_READ, MISSING_READ, TORN_READ, Anomaly
+from stress.anomalies import GARBAGE_READ, LOST_FIELD, MISSING_READ, TORN_READ, Anomaly
 from stress.checkers._evidence import Diagnosis, diagnose, versions_named
 from stress.checkers._words import counted, did, excerpt, finding, parts, span, who
 from stress.checkers.registry import checker
 from stress.history.history import FileFacts, History
-from stress.history.notes import ReturnedDocument, SeenBytes, words_of
+from stress.history.notes import ReturnedDocument, SeenBytes, data_of, words_of
 from stress.history.record import ABSENT, GARBAGE, Format, Kind, Outcome, Recovery, format_version, parse_version
 from stress.result import Details, Finding
 from stress.workload.log_replay import replay_log
@@ -47,6 +48,7 @@ def torn(history: History) -> Iterable[Finding]:
             yield from _invented(history, index, facts)
         else:
             yield from _documents(history, index, facts)
+            yield from _altered(history, index, facts)
 
 
 def _documents(history: History, index: int, facts: FileFacts) -> Iterator[Finding]:
@@ -137,6 +139,40 @@ def _whose(history: History, shown: list[int], able: int, *, emptied: bool) -> s
     if able == 1:
         return f"the only one that can have done it: {did(history, history.operation(shown[0]))}"
     return f"one of the {able:,} changes that can have done it; nobody knows which"
+
+
+def _altered(history: History, index: int, facts: FileFacts) -> Iterator[Finding]:
+    """Whole documents whose fields are not what their own checksum, made by their writer, says."""
+    ops = history.ops
+    rows = history.rows(index, Kind.READ, Kind.OBSERVE, Kind.RECOVER, outcome=Outcome.OK)
+    rows = rows[(ops["version"][rows] >= 0) & (ops["note_at"][rows] >= 0)]
+    if not len(rows):
+        return
+    op = history.operation(int(rows[0]))
+    version = format_version(op.version)
+    message = (
+        f"{who(history, op)} read the file at {span(history, op)} and saw the whole of {version}, but its fields are not those "
+        f"that were written as {version}."
+    )
+    detail = (
+        ("expected", "all fields as their writer had them"),
+        ("seen", excerpt(_own_fields(data_of(op.note)), 0, 400)),
+    )
+    yield finding(
+        history,
+        "torn",
+        LOST_FIELD,
+        facts,
+        message,
+        [int(rows[0]), *_writes(history, index, [version])],
+        detail,
+        len(rows),
+    )
+
+
+def _own_fields(content: bytes) -> bytes:
+    """A document without its padding, which says nothing of its fields."""
+    return re.sub(rb'("pad": ?")[^"]*', rb"\1...", content)
 
 
 def _writes(history: History, index: int, names: list[str]) -> list[int]:

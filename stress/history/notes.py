@@ -64,7 +64,7 @@ class BackupNote:
 
 @dataclass(frozen=True, slots=True)
 class SeenBytes:
-    """Bytes that a reader saw in a file and that are no complete document."""
+    """Bytes that a reader saw: no complete document or, with a version, one whose fields are not that version's."""
 
     data: bytes
     error: str = ""
@@ -74,7 +74,7 @@ class SeenBytes:
 
 @dataclass(frozen=True, slots=True)
 class ReturnedDocument:
-    """A value that the target's own reader returned and that is no complete document."""
+    """The same for a value that the target's own reader returned."""
 
     data: bytes
     """The value as JSON, or as Python writes it where it has none."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
+import marshal
 import random
 import re
 import zlib
@@ -47,6 +48,8 @@ class Seen(NamedTuple):
 
     version: int
     parent: int
+    altered: bool = False
+    """Whether the document's own fields are not those that were written as this version."""
 
 
 class Edit(NamedTuple):
@@ -84,7 +87,7 @@ def _pad_and_crc(version_text: str, size: int) -> tuple[str, int]:
     return pad, zlib.crc32(pad.encode("utf-8", "backslashreplace"))
 
 
-def _header(version: int, parent: int, size: int) -> dict[str, Json]:
+def _header(version: int, parent: int, size: int, body: int | None) -> dict[str, Json]:
     text = format_version(version)
     pad, crc = _pad_and_crc(text, size)
     return {
@@ -92,18 +95,60 @@ def _header(version: int, parent: int, size: int) -> dict[str, Json]:
         "parent": None if parent == NO_VERSION else format_version(parent),
         "size": size,
         "crc": crc,
+        "body": body,
         "pad": pad,
     }
+
+
+def _rest(document: Json) -> Json:
+    """All of a document but header and end mark."""
+    if isinstance(document, dict):
+        return {key: value for key, value in document.items() if key not in _MARKS}
+    rest = list(document)
+    for at in {0, len(rest) - 1}:
+        if isinstance(rest[at], dict):
+            rest[at] = _rest(rest[at])
+    return rest
+
+
+_MARKS = ("stress", "stress_end")
+
+
+def _checksum(rest: Json) -> int:
+    """Adler-32 of the fields as JSON with sorted keys, ``?`` for what is not ASCII: jq can work that out as well."""
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return zlib.adler32(text.encode("ascii", "replace"))
+
+
+_whole: dict[str, bytes] = {}
+"""Version → its own fields, of the versions that were found whole last: comparing is quicker than a checksum."""
+
+
+def _is_altered(header: Mapping[str, Json], document: Json) -> bool:
+    body, text = header.get("body"), header["version"]
+    if body is None:  # made by a worker that can't work it out
+        return False
+    rest = _rest(document)
+    exact = marshal.dumps(rest, 2)  # in which 0 and false differ
+    if _whole.get(text) == exact:
+        return False
+    if _checksum(rest) != body:
+        return True
+    if len(_whole) >= 64:
+        _whole.pop(next(iter(_whole)))
+    _whole[text] = exact
+    return False
 
 
 # The header comes first and the end mark last, so that the beginning of one document and the end of another
 # never pass as one.
 def document_of(version: int, size: int, shape: Mapping[str, Json] | Sequence[Json]) -> Json:
     """A whole document: ``shape``'s own fields (a mapping) or entries (a list of mappings) between header and end."""
-    header = _header(version, NO_VERSION, size)
     if isinstance(shape, Mapping):
+        header = _header(version, NO_VERSION, size, _checksum(shape))
         return {"stress": header, **shape, "stress_end": header["version"]}
     entries = [dict(entry) for entry in shape]
+    header = _header(version, NO_VERSION, size, _checksum(entries))
     entries[0] = {"stress": header, **entries[0]}
     entries[-1]["stress_end"] = header["version"]
     return entries
@@ -136,7 +181,7 @@ def examine_document(document: Json) -> Seen:
     if len(pad) != size or (pad, header.get("crc")) != _pad_and_crc(text, size):
         return _NOTHING
     started = parse_version(parent) if isinstance(parent, str) else GARBAGE
-    return Seen(parse_version(text), NO_VERSION if parent is None else started)
+    return Seen(parse_version(text), NO_VERSION if parent is None else started, _is_altered(header, document))
 
 
 def examine_bytes(content: bytes) -> Seen:
@@ -154,7 +199,7 @@ def apply_edits(document: Json, parent: int, version: int, size: int, edits: Ite
     one, say, because a reader fell back to its default) becomes one: an update that starts from nothing must show as
     what it is.
     """
-    header = _header(version, parent, size)
+    header = _header(version, parent, size, None)
     if isinstance(document, list):
         changed: Json = [dict(entry) if isinstance(entry, dict) else entry for entry in document] or [{}]
         if not isinstance(changed[0], dict):
@@ -165,6 +210,7 @@ def apply_edits(document: Json, parent: int, version: int, size: int, edits: Ite
         for edit in edits:
             _apply(changed, edit)
         changed[-1]["stress_end"] = header["version"]
+        header["body"] = _checksum(_rest(changed))
         return changed
     changed = dict(document) if isinstance(document, dict) else {}
     changed["stress"] = header
@@ -172,6 +218,7 @@ def apply_edits(document: Json, parent: int, version: int, size: int, edits: Ite
         _apply(changed, edit)
     changed.pop("stress_end", None)
     changed["stress_end"] = header["version"]
+    header["body"] = _checksum(_rest(changed))
     return changed
 
 
@@ -194,15 +241,26 @@ def jq_program(version: int, size: int, edits: Iterable[Edit], *, form: str) -> 
     that can't look into the update learns the parent from there (`parent_in`).
     """
     header, end = (".stress", ".stress_end") if form == "object" else (".[0].stress", ".[-1].stress_end")
-    made = _header(version, NO_VERSION, size)
+    made = _header(version, NO_VERSION, size, None)
     text = json.dumps(made["version"])
     parts = [f"{header} = ({json.dumps(made)} | .parent = $parent)"]
     for edit in edits:
         path = "." + "".join(f"[{json.dumps(key)}]" for key in edit.path)
         parts.append(f"{path} = {json.dumps(edit.set)}" if edit.add is None else f"{path} += {edit.add}")
     parts.append(f"{end} = {text}")
+    parts.append(f"{header}.body = (del({header}, {end}) | checksum)")
     mark = json.dumps(PARENT_MARK)
-    return f'({header}.version // null) as $parent | ({mark} + "\\($parent);" | stderr | empty), ({" | ".join(parts)})'
+    told = f'({header}.version // null) as $parent | ({mark} + "\\($parent);" | stderr | empty)'
+    return f"{_JQ_CHECKSUM} {told}, ({' | '.join(parts)})"
+
+
+_JQ_CHECKSUM = (
+    'def text: if type == "object" then "{" + ([to_entries | sort_by(.key)[] | (.key | tojson) + ":" + (.value | text)]'
+    ' | join(",")) + "}" elif type == "array" then "[" + ([.[] | text] | join(",")) + "]" else tojson end;'
+    " def checksum: reduce (text | explode[] | if . > 127 then 63 else . end) as $c"
+    " ([1, 0]; ((.[0] + $c) % 65521) as $a | [$a, (.[1] + $a) % 65521]) | .[1] * 65536 + .[0];"
+)
+"""`_checksum` in jq."""
 
 
 _PARENT = re.compile(re.escape(PARENT_MARK) + r"([^;\"]*);")

@@ -77,9 +77,9 @@ def document_observation(document: Any) -> Observation:
     """What a target's reader returned: a document, or None for no file."""
     if document is None:
         return _ABSENT
-    version, parent = examine_document(document)
-    if version == GARBAGE:
-        return Observation(GARBAGE, note=ReturnedDocument(_dump(document)))
+    version, parent, altered = examine_document(document)
+    if version == GARBAGE or altered:
+        return Observation(version, parent, note=ReturnedDocument(_dump(document)))
     return Observation(version, parent)
 
 
@@ -119,10 +119,9 @@ def parsed_observation(seen: Parsed) -> Observation:
     content, document = seen
     if content is None:
         return _ABSENT
-    version, parent = examine_document(document)
-    if version == GARBAGE:
-        return Observation(GARBAGE, size=len(content), note=SeenBytes(content[:EVIDENCE_BYTES]))
-    return Observation(version, parent, size=len(content))
+    version, parent, altered = examine_document(document)
+    note = SeenBytes(content[:EVIDENCE_BYTES]) if version == GARBAGE or altered else None
+    return Observation(version, parent, size=len(content), note=note)
 
 
 def saved_observation(path: str) -> Observation:

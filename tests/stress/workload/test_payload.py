@@ -6,6 +6,8 @@ import json
 import random
 import shutil
 import subprocess
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -44,8 +46,38 @@ def test_what_is_no_version_is_garbage(text: object) -> None:
 @given(versions, sizes, shapes)
 def test_a_whole_document_is_its_version(version: int, size: int, shape: object) -> None:
     document = document_of(version, size, shape)  # type: ignore[arg-type]
-    assert examine_document(document) == (version, NO_VERSION)
-    assert examine_bytes(json.dumps(document, indent=2).encode()) == (version, NO_VERSION)
+    assert examine_document(document) == (version, NO_VERSION, False)
+    assert examine_bytes(json.dumps(document, indent=2, sort_keys=True).encode()) == (version, NO_VERSION, False)
+
+
+@pytest.mark.parametrize(
+    ("shape", "alter"),
+    [
+        ({"a": False, "b": 1}, lambda document: document.pop("a")),
+        ({"a": [], "b": 1}, lambda document: document.pop("a")),
+        ({"a": None}, lambda document: document.pop("a")),
+        ({"count": 3}, lambda document: document.update(count=2)),
+        ({"count": 0}, lambda document: document.update(count=False)),
+        ({"a": {"b": [1, 2]}}, lambda document: document["a"]["b"].append(3)),
+        ({"a": 1}, lambda document: document.update(b=2)),
+        ([{"id": 1, "passes": False}, {"id": 2}], lambda document: document[0].pop("passes")),
+        ([{"id": 1}, {"id": 2}, {"id": 3}], lambda document: document.pop(1)),
+    ],
+)
+def test_a_whole_document_whose_fields_are_others_is_altered(shape: object, alter: Callable[[Any], object]) -> None:
+    version = version_of(7, 7)
+    document = document_of(version, 30, shape)  # type: ignore[arg-type]
+    text = json.dumps(document)
+    alter(document)
+    for _ in range(2):  # also when the whole one has been seen before
+        assert examine_document(document) == (version, NO_VERSION, True)
+        assert examine_bytes(text.encode()) == (version, NO_VERSION, False)
+
+
+def test_fields_are_not_judged_where_their_writer_could_not_add_them_up() -> None:
+    document = document_of(version_of(7, 8), 30, {"a": 1})
+    document["stress"]["body"] = None
+    assert examine_document({**document, "a": 2}) == (version_of(7, 8), NO_VERSION, False)
 
 
 @given(versions, versions, sizes, sizes, shapes, st.data())
@@ -91,6 +123,7 @@ def test_a_changed_pad_length_or_checksum_shows(version: int, size: int) -> None
         ({"session_count": 4}, "object", (Edit(("session_count",), add=1), Edit(("last_update",), set="today"))),
         ({}, "object", (Edit(("session_count",), add=1),)),
         ([{"passes": False}, {"passes": False}, {"passes": False}], "list", (Edit((1, "passes"), set=True),)),
+        ({"z": {"b": [1, {"y": None, "x": 'ü\n"'}], "a": -1.5}, "a": True}, "object", (Edit(("n",), set=[{}]),)),
     ],
 )
 def test_jq_and_python_make_the_same_update(shape: object, form: str, edits: tuple[Edit, ...]) -> None:
@@ -99,14 +132,14 @@ def test_jq_and_python_make_the_same_update(shape: object, form: str, edits: tup
     done = subprocess.run(["jq", program], input=json.dumps(before), capture_output=True, text=True, check=True)
     after = json.loads(done.stdout)
     assert after == apply_edits(before, version_of(1, 2), version_of(3, 4), 222, edits)
-    assert examine_document(after) == (version_of(3, 4), version_of(1, 2))
+    assert examine_document(after) == (version_of(3, 4), version_of(1, 2), False)
     assert parent_in(done.stderr) == version_of(1, 2)
 
 
 @pytest.mark.parametrize("nothing", [{}, [], None, "text", [1]])
 def test_an_update_that_starts_from_nothing_says_so(nothing: object) -> None:
     after = apply_edits(nothing, GARBAGE, version_of(3, 4), 10, ())
-    assert examine_document(after) == (version_of(3, 4), GARBAGE)
+    assert examine_document(after) == (version_of(3, 4), GARBAGE, False)
 
 
 @given(st.lists(st.tuples(versions, st.integers(0, 400)), max_size=6), st.data())
