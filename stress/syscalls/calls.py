@@ -34,6 +34,8 @@ class Call:
             that one of them writes.
         spins: Whether it polls: a try-lock of a lock that is held, or a sleep. Done again and again it makes no
             progress before another agent does something.
+        lock: What it does with the lock among its accesses: ``waits`` for it (and is not enabled while it is held),
+            ``tries`` to take it, ``frees`` it (an unlock, a close or an exit); empty where it touches none.
     """
 
     agent: int
@@ -42,6 +44,7 @@ class Call:
     text: str
     accesses: tuple[Access, ...]
     spins: bool = False
+    lock: str = ""
 
     def depends_on(self, other: Call) -> bool:
         """Whether the order of the two calls matters: of one agent always, else by what both touch."""
@@ -69,6 +72,24 @@ class Step:
     result: int | None = None
 
 
+class Abandoned(Exception):
+    """Raised by `Scheduler.pick`: the rest of this execution is not wanted. The engine ends the processes."""
+
+
+class Diverged(Abandoned):
+    """The execution is not the one that the schedule was recorded from.
+
+    Attributes:
+        index: Of the step at which it went another way.
+        expected: What was to be done there.
+        found: What was there instead.
+    """
+
+    def __init__(self, index: int, expected: str, found: str) -> None:
+        super().__init__(f"step {index}: expected {expected}, found {found}")
+        self.index, self.expected, self.found = index, expected, found
+
+
 class Scheduler(Protocol):
     """An oracle that decides the order of the calls (after shuttle's trait of the same name)."""
 
@@ -76,10 +97,13 @@ class Scheduler(Protocol):
         """Start a new execution; False if none is left."""
 
     def pick(self, enabled: Sequence[Call], trace: Sequence[Step]) -> int:
-        """Choose the next call: an index into ``enabled``, which has at most one call an agent."""
+        """Choose the next call: an index into ``enabled``, which has at most one call an agent.
+
+        Raises `Abandoned` where the rest of the execution is not wanted.
+        """
 
     def draw(self, below: int) -> int:
         """Choose a number from 0 to ``below`` − 1. Every random draw of an execution goes through here."""
 
-    def end(self, trace: Sequence[Step]) -> None:
-        """Learn what became of the execution."""
+    def end(self, trace: Sequence[Step], blocked: Sequence[Call] = ()) -> None:
+        """Learn what became of the execution, and which calls still wait for a lock."""
