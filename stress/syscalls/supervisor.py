@@ -1,0 +1,471 @@
+"""The supervisor: one execution after another of a few process trees, a file syscall at a time.
+
+A scheduler picks an agent, and the agent's first task that can go on does its call. The supervisor then waits until
+every task is parked at its next scheduling point, blocked in the kernel, or dead (*settles*), and asks again. So what a
+step does is over before the next one begins.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from stress.syscalls import agents, kernel, listener, locks
+from stress.syscalls.agents import Agent, Kind, Warm
+from stress.syscalls.calls import Access, Call, Scheduler, Step
+from stress.syscalls.clock import EPOCH_NS, replace_vdso, sleeps_until
+from stress.syscalls.decoding import Decoder, Marked, Point
+from stress.syscalls.holders import Holders
+from stress.syscalls.modes import Modes
+from stress.syscalls.names import Names
+from stress.syscalls.population import Population, Stuck
+from stress.syscalls.tables import Watched, machine
+from stress.syscalls.tasks import Process, State, Task
+from stress.syscalls.virtual import Virtual
+
+_ERESTARTSYS, _ERESTARTNOHAND = 512, 514
+_LATE_S_MAX = 1.0
+_RANDOM = ("/dev/urandom", "/dev/random")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong that the engine saw by itself, after ``step`` steps.
+
+    Attributes:
+        kind: ``deadlock``, ``livelock``, ``stuck``, or ``readable`` (a file was, to more than before).
+    """
+
+    kind: str
+    step: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A message of an agent (`stress.syscalls.mark`), after ``step`` steps."""
+
+    step: int
+    agent: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """An execution, over.
+
+    Attributes:
+        trace: What was done.
+        ending: ``done``, ``deadlock``, ``cut`` (a bound on steps was reached) or ``stuck``.
+        statuses: Exit status of each agent's first process, −n if signal n ended it; of a warm one, of its operation.
+            None if it had to be ended.
+        outputs: (stdout, stderr) of each agent.
+        marks: Messages of the agents, in order.
+        findings: What was wrong.
+        blocked: Calls that still wait for a lock.
+    """
+
+    trace: tuple[Step, ...]
+    ending: str
+    statuses: tuple[int | None, ...]
+    outputs: tuple[tuple[bytes, bytes], ...]
+    marks: tuple[Mark, ...]
+    findings: tuple[Finding, ...]
+    blocked: tuple[Call, ...]
+
+    @property
+    def decisions(self) -> tuple[int, ...]:
+        """The schedule: the agent of each step."""
+        return tuple(step.call.agent for step in self.trace)
+
+
+Disturb = Callable[[int, Call], int | None]
+"""Where faults plug in: (index of the step, call) → the result, or −errno, to answer in the kernel's place; None to let
+the call be done."""
+
+
+class Supervisor:
+    """Runs agents over a shared directory. A context manager: at its end all its processes are gone.
+
+    Args:
+        shared: The directory. A call is a scheduling point if it has a path or a descriptor below it.
+        cpu: The CPU that this process and its agents run on meanwhile; None for any. Pinned is several times as fast.
+        steps_max: Bound on the steps of an execution.
+        idle_max: Bound on the steps one after another that change no file: more is a livelock.
+        stuck_s: Bound on the real time that a task may compute between two syscalls.
+    """
+
+    def __init__(
+        self,
+        shared: str | Path,
+        *,
+        cpu: int | None = None,
+        steps_max: int = 10_000,
+        idle_max: int = 2_000,
+        stuck_s: float = 20.0,
+    ) -> None:
+        self._machine = machine()
+        self._filter = listener.program(self._machine)
+        self._names = Names(Path(shared))
+        self._decoder = Decoder(self._names)
+        self._modes = Modes(self._names)
+        self._holders = Holders(self._names)
+        self._population = Population(self._machine, self._decide, self._ended, stuck_s)
+        self._virtual = Virtual(self._machine, self._population.tasks, self._interrupt)
+        self._steps_max, self._idle_max = steps_max, idle_max
+        self._agents: list[Agent] = []
+        self._warm: dict[tuple[int, Warm], Agent] = {}
+        self._trace: list[Step] = []
+        self._marks: list[Mark] = []
+        self._findings: list[Finding] = []
+        self._affinity = os.sched_getaffinity(0)
+        self._was_subreaper = kernel.is_subreaper()
+        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+        if cpu is not None:
+            os.sched_setaffinity(0, {cpu})
+
+    def __enter__(self) -> Supervisor:
+        return self
+
+    def __exit__(
+        self, type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all processes, and run on the CPUs of before."""
+        for agent in self._population.agents:
+            self._population.end(agent)
+            agent.close()
+        self._warm.clear()
+        os.sched_setaffinity(0, self._affinity)
+        if not self._was_subreaper:
+            kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 0)
+
+    def run(
+        self, kinds: Sequence[Kind], scheduler: Scheduler, *, number: int = 0, disturb: Disturb | None = None
+    ) -> Ran:
+        """Execute the agents once, from the shared directory as it is, in the order that the scheduler picks.
+
+        Args:
+            number: What warm functions are called with.
+            disturb: Where faults plug in.
+
+        Raises:
+            Denied: The kernel or the container does not allow it.
+            Abandoned: The scheduler wants no more of it; the processes are gone.
+        """
+        ending: str | None = None
+        idle = 0
+        self._begin(kinds, number)
+        try:
+            while ending is None:
+                self._population.settle()
+                offers = self._offers() or self._probed()
+                if not offers:
+                    ending = self._pause()
+                elif len(self._trace) >= self._steps_max or idle >= self._idle_max:
+                    ending = "cut"
+                else:
+                    task, call = offers[scheduler.pick([call for _, call in offers], self._trace)]
+                    changes = any(access.writes and access.what[0] != "lock" for access in call.accesses)
+                    idle = 0 if changes else idle + 1
+                    self._step(task, call, disturb)
+        except Stuck as error:
+            ending = "stuck"
+            self._find("stuck", str(error))
+        finally:
+            blocked = tuple(self._call(task) for task in self._waiting())
+            outputs = tuple(agent.output() for agent in self._agents)
+            self._clean()
+            scheduler.end(self._trace, blocked)
+        self._judge(ending, blocked, idle)
+        return Ran(
+            tuple(self._trace),
+            ending,
+            tuple(agent.status for agent in self._agents),
+            outputs,
+            tuple(self._marks),
+            tuple(self._findings),
+            blocked,
+        )
+
+    # Beginning and end
+
+    def _begin(self, kinds: Sequence[Kind], number: int) -> None:
+        self._agents, self._trace, self._marks, self._findings = [], [], [], []
+        self._holders.begin()
+        for index, kind in enumerate(kinds):
+            known = self._warm.get((index, kind)) if isinstance(kind, Warm) else None
+            self._agents.append(known or self._start(index, kind))
+        self._names.begin(EPOCH_NS)
+        self._modes.begin()
+        self._virtual.clock.now_ns = 0
+        for agent in self._agents:
+            if isinstance(agent.kind, Warm):
+                self._wake(agent, number)
+
+    def _start(self, index: int, kind: Kind) -> Agent:
+        ours = [file for agent in self._population.agents for file in (agent.listener, *agent.outputs)]
+        agent = agents.start(index, kind, self._names.root, self._machine, self._filter, ours)
+        self._population.add(agent)
+        if isinstance(kind, Warm):
+            self._warm[index, kind] = agent
+            while not agent.is_done:
+                self._population.receive(1_000)
+        return agent
+
+    def _wake(self, agent: Agent, number: int) -> None:
+        """Let a warm worker do its next operation, as if it were new."""
+        agent.rewind()
+        agent.is_done, agent.status, agent.numbered = False, None, 0
+        task = self._population.tasks[agent.root]
+        task.number, task.spawned, task.seen_ns, task.looks, task.draws = -1, 0, 0, 0, 0
+        self._population.answer(task, number)
+
+    def _clean(self) -> None:
+        """End what is left of the agents. A warm worker stays, if it is as it was."""
+        for agent in self._agents:
+            own = self._population.of(agent)
+            if not (isinstance(agent.kind, Warm) and len(own) == 1 and own[0].state is State.IDLE):
+                self._population.end(agent)
+                agent.close()
+                if isinstance(agent.kind, Warm):
+                    del self._warm[agent.index, agent.kind]
+
+    def _find(self, kind: str, text: str) -> None:
+        self._findings.append(Finding(kind, len(self._trace), text))
+
+    def _judge(self, ending: str | None, blocked: Sequence[Call], idle: int) -> None:
+        if ending == "deadlock":
+            waits = "; ".join(f"agent {call.agent} waits to {call.text}" for call in blocked)
+            self._find("deadlock", waits or "every process that is left waits for another")
+        elif ending == "cut" and idle >= self._idle_max:
+            self._find("livelock", f"{idle} steps one after another have changed no file")
+        elif ending == "cut":
+            self._find("livelock", f"no end after {len(self._trace)} steps")
+
+    # What can be done next
+
+    def _offers(self) -> list[tuple[Task, Call]]:
+        """The next task of each agent that has one, with its call."""
+        offers = []
+        for agent in self._agents:
+            parked = [task for task in self._population.of(agent) if task.state is State.PARKED]
+            late, waiting = None, []
+            for task in parked:
+                if task.number < 0:
+                    task.number, agent.numbered = agent.numbered, agent.numbered + 1
+                if not self._is_enabled(task):
+                    waiting.append(task)
+                elif not task.spins:  # what polls comes last, else what it polls for might never come
+                    offers.append((task, self._call(task, waiting)))
+                    break
+                else:
+                    late = late or task
+            else:
+                if late is not None:
+                    offers.append((late, self._call(late, waiting)))
+        return offers
+
+    def _is_enabled(self, task: Task) -> bool:
+        point = task.point
+        if point is None or point.lock is None or not point.lock.waits:
+            return True
+        if task.is_free is None:
+            task.is_free = locks.is_free(point.lock)
+        return task.is_free
+
+    def _call(self, task: Task, before: Sequence[Task] = ()) -> Call:
+        """The call that a task is about to do; that it is offered also depends on the locks of tasks ``before`` it."""
+        if task.call is None:
+            assert task.point is not None and task.row is not None
+            point = task.point
+            task.call = Call(
+                task.agent, task.number, task.row.name, point.text, point.accesses, task.spins, point.effect
+            )
+        if not before:
+            return task.call
+        call = task.call
+        waits = (Access(a.what, False) for task in before if task.point for a in task.point.accesses)
+        return Call(call.agent, call.task, call.name, call.text, (*call.accesses, *waits), call.spins, call.lock)
+
+    def _waiting(self) -> list[Task]:
+        return [task for agent in self._agents for task in self._population.of(agent) if task.is_free is False]
+
+    def _probed(self) -> list[tuple[Task, Call]]:
+        """The offers after all locks were looked at again: a descriptor may have been closed unseen."""
+        self._ended()
+        return self._offers()
+
+    def _pause(self) -> str | None:
+        """Nothing can be done: let a timer run out, or wait for the end of a wait. How the execution ended, if it did."""
+        if all(agent.is_done for agent in self._agents):
+            return "done"
+        if self._virtual.expire(self._processes(), advance=True) or self._population.wake(_LATE_S_MAX):
+            return None
+        return "deadlock"
+
+    def _processes(self) -> set[Process]:
+        return {task.process for task in self._population.tasks.values()}
+
+    # A step
+
+    def _step(self, task: Task, call: Call, disturb: Disturb | None) -> None:
+        """Let a task do its call, and see what has changed when all stand still again."""
+        point, row = task.point, task.row
+        assert point is not None and row is not None
+        result, answer = point.result, point.answer
+        replaced = None if disturb is None else disturb(len(self._trace), call)
+        if replaced is not None:
+            result = answer = replaced
+        elif point.effect:
+            if result is None:
+                self._holders.do(task, point)
+        self._virtual.clock.step()
+        if task.until_ns is not None:
+            self._virtual.clock.advance_to(task.until_ns)
+        task.looks = 0
+        self._trace.append(Step(len(self._trace), call, result))
+        if answer is not None:
+            self._population.answer(task, answer)
+        else:
+            self._pass(task, row)
+        self._virtual.expire(self._processes(), advance=False)
+        self._population.settle()
+        if replaced is None:
+            self._look(call.agent, point)
+            self._refresh(call)
+
+    def _pass(self, task: Task, row: Watched) -> None:
+        """Let the kernel do a syscall, and remember what that means for the task."""
+        if row.verb in ("open", "create"):
+            task.process.shares = True
+        elif row.verb == "exec":
+            task.process.is_new_image = True
+        elif row.verb == "spawn":
+            task.spawning = task.args[0] if row.name == "clone" else 0x4000 if row.name == "vfork" else 0
+        elif row.verb == "exit":
+            self._population.exit(task)
+            return
+        self._population.proceed(task)
+
+    def _look(self, agent: int, point: Point) -> None:
+        """Names, times and modes of what a step has created or changed."""
+        if point.creates:
+            try:
+                self._names.create(agent, os.lstat(point.creates))
+            except FileNotFoundError:
+                return  # it failed
+        now = self._virtual.clock.realtime_ns
+        for path in (point.creates, point.writes):
+            try:
+                if path:
+                    os.utime(path, ns=(now, now), follow_symlinks=False)
+            except FileNotFoundError:
+                pass
+        text = self._modes.look(point.shows) if point.shows else None
+        if text:
+            self._find("readable", text)
+
+    def _refresh(self, call: Call) -> None:
+        """Decode again what other tasks are about to do, where the step has changed what that means."""
+        changed = {access.what for access in call.accesses if access.writes or access.what[0] == "lock"}
+        if not changed:
+            return
+        for task in self._population.parked():
+            point, row = task.point, task.row
+            if point is None or row is None or not any(access.what in changed for access in point.accesses):
+                continue
+            task.call, task.is_free = None, None
+            if row.verb not in ("close", "exit"):
+                task.point = self._decoder.point(task.tid, row, task.args) or point
+
+    def _ended(self) -> None:
+        """A process is gone: perhaps with locks."""
+        self._holders.forget_dead()
+        for task in self._population.parked():
+            if task.point is not None and task.point.lock is not None and task.row is not None:
+                task.call, task.is_free = None, None
+                task.point = self._decoder.point(task.tid, task.row, task.args) or task.point
+
+    def _interrupt(self, process: Process) -> None:
+        """A signal was sent to a process: it ends its sleeps, and its waits for locks."""
+        tasks = [task for task in self._population.parked() if task.process is process]
+        self._population.disturbed(process)
+        for task in tasks:
+            if task.until_ns is not None:
+                self._population.answer(task, -_ERESTARTNOHAND)
+            elif task.is_free is False:
+                self._population.answer(task, -_ERESTARTSYS)
+
+    # Notifications
+
+    def _decide(self, task: Task) -> None:
+        """Let a syscall that was notified go on at once, answer it, or park its task."""
+        row = task.row
+        assert row is not None
+        result, point = None, None
+        try:
+            if task.process.is_new_image:
+                self._renew(task)
+            if row.verb == "fcntl" and task.args[1] & 0xFFFFFFFF == listener.NEXT:
+                agent = task.process.agent
+                task.state, agent.is_done, agent.status = State.IDLE, True, task.args[2] & 0xFF
+                return
+            result = self._answer(task, row)
+            if result is None:
+                point = self._point(task, row)
+        except OSError:  # the task was killed meanwhile, or gave a bad address, which is the kernel's to say
+            pass
+        except Marked as mark:
+            self._marks.append(Mark(len(self._trace), task.agent, str(mark)))
+            result = -errno.ENOENT
+        if result is not None:
+            self._population.answer(task, result)
+        elif point is not None:
+            task.point, task.call, task.is_free, task.state = point, None, None, State.PARKED
+        else:
+            self._pass(task, row)
+
+    def _renew(self, task: Task) -> None:
+        """A new image has the vDSO's clocks, one thread, and no timers that were created."""
+        replace_vdso(task.tid, self._machine)
+        task.process.is_new_image = False
+        self._population.renew(task.process)
+        self._virtual.renew(task.process)
+
+    def _answer(self, task: Task, row: Watched) -> int | None:
+        """The virtual result of a syscall that is none of the shared directory's; None if it has none."""
+        rule = self._virtual.rules.get(row.verb)
+        if rule is not None:
+            return rule(task, row, task.args)
+        if row.name == "read" and task.process.reads_random:
+            link = f"/proc/{task.process.pid}/fd/{task.args[0] & 0xFFFFFFFF}"
+            if os.readlink(link) in _RANDOM:
+                return self._virtual.store_random(task, task.args[1], task.args[2])
+        return None
+
+    def _point(self, task: Task, row: Watched) -> Point | None:
+        """The scheduling point of a syscall; None if it may go on at once."""
+        process, args = task.process, task.args
+        if row.verb == "sleep":
+            now = self._virtual.time(task)
+            task.until_ns = sleeps_until(task.tid, row, args, now)
+            if task.until_ns is None:
+                return None
+            return Point(f"sleep {max(task.until_ns - now, 0) / 1e9:.6g} s", result=0, answer=0)
+        if row.verb in ("close", "exit"):
+            return self._holders.release(task)
+        if row.operands.startswith("f") and not process.shares:
+            return None
+        point = self._decoder.point(task.tid, row, args)
+        if row.verb == "exec":
+            return self._holders.release(task) or point
+        if row.verb == "open" and self._decoder.opens_random:
+            process.reads_random, self._decoder.opens_random = True, False
+        return point
