@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from stress.schedulers.causality import Causality, conflict
+from stress.schedulers.causality import Causality
+from stress.schedulers.effects import conflict
 from stress.schedulers.execution import Execution, Run
 from stress.schedulers.replay import TolerantReplay
 from stress.syscalls.calls import Call
@@ -66,10 +67,7 @@ def critical_steps(
 def _reversed(failing: Execution, causality: Causality, race: tuple[int, int]) -> list[int]:
     """Decisions in which the second step of the race comes before the first."""
     one, other = race
-    between = causality.not_after(one, other)
-    if causality.waits(other):
-        between = causality.needed_by(between, other)
-    moved = [*between, other]
+    moved = causality.reversal(one, other)
     rest = [index for index in range(one, len(failing.trace)) if index not in moved]
     return [*failing.decisions[:one], *(causality.agent(index) for index in [*moved, *rest])]
 

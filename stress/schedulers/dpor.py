@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from stress.schedulers.causality import Causality, Effect, awake, conflict, effects, linear_extensions
+from stress.schedulers.causality import Causality
+from stress.schedulers.effects import Effect, awake, conflict, effects
+from stress.schedulers.equivalents import linear_extensions
+from stress.schedulers.execution import Tally
 from stress.schedulers.source import Source
 from stress.syscalls.calls import Abandoned, Call, Diverged, Step
 
@@ -39,14 +42,14 @@ class _Node:
 class Dpor:
     """Executes one schedule of each equivalence class, until none is left.
 
-    What is equivalent is found by looking at what calls touch (`causality`). A call that polls in vain is not enabled.
+    What is equivalent is found by looking at what calls touch (`effects`). A call that polls in vain is not enabled.
 
     Args:
         seed: Of the programs' random draws, the same in each execution.
 
     Attributes:
-        exhausted: Whether it ran out of schedules. Together with no `Ending.CUT` and no `Ending.DIVERGED` among its
-            executions that proves something of every schedule: see `proved`.
+        exhausted: Whether it ran out of schedules; see `proved`.
+        diverged: Whether an execution went another way than the one whose beginning it was to repeat.
         executed: Complete executions, each of a class of its own.
         pruned: Executions that were abandoned, as all that could follow was known.
         schedules: How many schedules the executed ones stand for: all there are, when it is exhausted.
@@ -129,6 +132,10 @@ class Dpor:
             self.schedules += count
             self.exact = self.exact and exact
 
+    def proved(self, tally: Tally) -> bool:
+        """Whether what holds of its executions, all of them in ``tally``, holds of every schedule."""
+        return self.exhausted and not self.diverged and tally.complete
+
     def _next(self, node: _Node) -> set[int]:
         return node.backtrack - node.done - node.sleep.keys()
 
@@ -143,11 +150,7 @@ class Dpor:
 
     def _reverse(self, causality: Causality, one: int, other: int) -> None:
         node = self._nodes[one]
-        between = causality.not_after(one, other)
-        if causality.waits(other):
-            # Others may hold the lock meanwhile, and not free it without ``one``: no more than what is needed.
-            between = causality.needed_by(between, other)
-        initials = causality.initials([*between, other])
+        initials = causality.initials(causality.reversal(one, other))
         if initials & (node.backtrack | node.sleep.keys()):
             return
         possible = initials & node.allowed.keys()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from stress.syscalls.calls import Call, Diverged, Scheduler, Step
 
-__all__ = ["Ending", "Execution", "Run", "executions", "preemptions"]
+__all__ = ["Ending", "Execution", "Run", "Tally", "executions", "preemptions"]
 
 
 class Ending(Enum):
@@ -63,6 +64,36 @@ def executions(run: Run, scheduler: Scheduler) -> Iterator[Execution]:
     """Run until the scheduler has no execution left. An iterator: stop whenever enough was seen."""
     while scheduler.begin():
         yield run(scheduler)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What many executions came to.
+
+    Attributes:
+        endings: How many ended how.
+        failed: Executions in which something was found wrong.
+        outcomes: Different outcomes.
+        interleavings: Different schedules, by their hash.
+    """
+
+    endings: Counter[Ending] = field(default_factory=Counter)
+    failed: int = 0
+    outcomes: set[Hashable] = field(default_factory=set)
+    interleavings: set[int] = field(default_factory=set)
+
+    def add(self, execution: Execution) -> None:
+        """Count one more."""
+        self.endings[execution.ending] += 1
+        self.failed += execution.failed
+        if execution.ending is not Ending.ABANDONED:
+            self.outcomes.add(execution.outcome)
+            self.interleavings.add(hash(execution.decisions))
+
+    @property
+    def complete(self) -> bool:
+        """Whether all were executed to their end, or abandoned because that was known."""
+        return not self.endings[Ending.CUT] and not self.endings[Ending.DIVERGED]
 
 
 def preemptions(decisions: Sequence[int], runnable: Sequence[Collection[int]]) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stress.schedulers.causality import Effect, awake, effects
+from stress.schedulers.effects import Effect, awake, effects
 from stress.schedulers.source import Source
 from stress.syscalls.calls import Call, Diverged, Step
 
@@ -20,7 +20,7 @@ class Exhaustive:
 
     Each execution follows a prefix and then switches only where it must; each other choice that it passes becomes the
     prefix of a later execution, so every schedule is executed once. A call that polls in vain is no choice
-    (`causality.awake`).
+    (`effects.awake`).
 
     Args:
         preemptions: The bound; None for every schedule there is.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stress.schedulers.causality import Effect, awake, effects
+from stress.schedulers.effects import Effect, awake, effects
 from stress.schedulers.source import Source
 from stress.syscalls.calls import Call, Diverged, Step
 

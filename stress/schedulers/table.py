@@ -6,7 +6,8 @@ import errno
 import textwrap
 from collections.abc import Collection, Sequence
 
-from stress.schedulers.causality import Causality, conflict
+from stress.schedulers.causality import Causality
+from stress.schedulers.effects import conflict
 from stress.syscalls.calls import Call, Step
 
 __all__ = ["table"]

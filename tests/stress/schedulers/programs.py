@@ -77,6 +77,24 @@ def reader() -> Body:
     return bytes(content)
 
 
+def locked_writer() -> Body:
+    """Write the file that it locks."""
+    fd = yield open_("lock")
+    yield flock(fd)
+    yield write(fd, b"1")
+    yield unlock(fd)
+    return None
+
+
+def shared_reader() -> Body:
+    """Read the file that it locks, shared."""
+    fd = yield open_("lock")
+    yield flock(fd, "shared")
+    content = yield read(fd)
+    yield unlock(fd)
+    return bytes(content)
+
+
 def poll(name: str) -> Program:
     """Try to take the lock, and sleep until that succeeds; then add a letter."""
 
@@ -110,7 +128,7 @@ def random_program(seed: int, length: int) -> Program:
     """A straight line of calls on a few shared names, the same for the same seed."""
     stream = random.Random(seed)
     opened = stream.random() < 0.8
-    lines = [_line(stream) for _ in range(length)]
+    lines = [_line(stream) for _ in range(length - opened)]
 
     def body() -> Body:
         fds = [(yield open_("a"))] if opened else []
@@ -128,7 +146,7 @@ def random_program(seed: int, length: int) -> Program:
 
 def random_programs(seed: int) -> list[Program]:
     """Two or three of them, together small enough for every schedule to be executed."""
-    lengths: Sequence[int] = random.Random(seed).choice([(3, 3), (4, 3), (5, 2), (1, 1, 1), (2, 1, 1), (2, 2, 1)])
+    lengths: Sequence[int] = random.Random(seed).choice([(4, 3), (5, 3), (3, 3), (2, 2, 1), (2, 2, 2), (3, 2, 1)])
     return [random_program(seed * 10 + number, length) for number, length in enumerate(lengths)]
 
 
