@@ -13,6 +13,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NoReturn
 
 from stress.syscalls import kernel, listener
@@ -50,9 +51,11 @@ class Warm:
     Attributes:
         function: Called with the number that the run was given. It must leave nothing behind in its process that
             changes what the next call does.
+        reset: Called before each call, to remove what it leaves all the same.
     """
 
     function: Callable[[int], object]
+    reset: Callable[[], object] | None = None
 
 
 Kind = Program | Forked | Warm
@@ -68,6 +71,7 @@ class Agent:
         outputs: Descriptors of the files that have its stdout and stderr.
         is_done: Whether it has ended; a warm one, whether it waits for its next operation.
         numbered: How many of its tasks came to a scheduling point.
+        offer_is_known: Whether nothing has happened to it since it was asked what it can do next.
         status: Exit status of its first process, −n if signal n ended it; None as long as it lives.
     """
 
@@ -79,6 +83,7 @@ class Agent:
     status: int | None = None
     is_done: bool = False
     numbered: int = 0
+    offer_is_known: bool = False
 
     def output(self) -> tuple[bytes, bytes]:
         """What it wrote to stdout and stderr."""
@@ -193,7 +198,9 @@ def _run(kind: Kind) -> int:
         number = fcntl.fcntl(0, listener.NEXT, status)
         random.seed(number)
         tempfile._name_sequence = None  # type: ignore[attr-defined]
-        status = _call(lambda: kind.function(number))  # noqa: B023
+        if kind.reset is not None:
+            kind.reset()
+        status = _call(partial(kind.function, number))
         gc.collect()
 
 

@@ -20,7 +20,8 @@ EPOCH_NS = 1_767_225_600 * 10**9
 _BOOTED_NS = 1_000 * 10**9
 _REALTIME = frozenset({0, 5, 8, 11})  # CLOCK_REALTIME, _COARSE, _ALARM, CLOCK_TAI
 _CPU_TIME = frozenset({2, 3})
-_STEP_NS = 1_000
+_STEP_NS, _SKEW_NS = 1_000, 101
+_LOOKS_MAX = 500
 _SECTION, _SYMBOL = struct.Struct("<IIQQQQIIQQ"), struct.Struct("<IBBHQQ")
 _SHT_DYNSYM = 11
 _AT_SYSINFO_EHDR = 33
@@ -47,13 +48,18 @@ class Clock:
     def advance_to(self, time_ns: int) -> None:
         self.now_ns = max(self.now_ns, time_ns)
 
-    def read(self, last_ns: int, reads: int) -> int:
-        """The time that a thread is told that saw ``last_ns`` last, and has looked ``reads`` times since its last step.
+    def read(self, agent: int, looks: int) -> int:
+        """The time that a thread is told; its clock is a little ahead of those of the agents before its own.
 
-        It is a microsecond later each time; far more for one that waits for time to pass by looking at it.
+        Time stands still between two steps: how often a program looks does not matter. But one that looks again and
+        again, and does nothing else, waits for time to pass.
+
+        Args:
+            looks: How often the thread has looked since it last did anything else.
         """
-        waits = 1 << min(max(reads - 500, 0) // 50, 24)
-        return max(self.now_ns, last_ns + _STEP_NS * waits)
+        if looks > _LOOKS_MAX:
+            self.now_ns += _STEP_NS << min((looks - _LOOKS_MAX) // 50, 24)
+        return self.now_ns + agent * _SKEW_NS
 
 
 def offset(clock: int) -> int:
@@ -61,15 +67,14 @@ def offset(clock: int) -> int:
     return EPOCH_NS if clock in _REALTIME else 0 if clock in _CPU_TIME or clock >> 31 else _BOOTED_NS
 
 
-def told(row: Watched, args: tuple[int, ...], time_ns: int) -> tuple[int, dict[int, bytes]]:
-    """The result of a syscall that reads a clock, and what is stored where."""
+def told(row: Watched, args: tuple[int, ...], time_ns: int) -> tuple[int, int, bytes]:
+    """The answer to a syscall that reads a clock: its result, and what to store at which address, if not 0."""
     if row.name == "clock_gettime":
-        return 0, {args[1]: struct.pack("<qq", *divmod(offset(args[0]) + time_ns, 10**9))}
+        return 0, args[1], struct.pack("<qq", *divmod(offset(args[0]) + time_ns, 10**9))
     seconds, rest = divmod(EPOCH_NS + time_ns, 10**9)
     if row.name == "gettimeofday":
-        stored = {args[0]: struct.pack("<qq", seconds, rest // 1_000)} if args[0] else {}
-        return 0, stored | ({args[1]: bytes(8)} if args[1] else {})
-    return seconds, {args[0]: struct.pack("<q", seconds)} if args[0] else {}
+        return 0, args[0], struct.pack("<qq", seconds, rest // 1_000)
+    return seconds, args[0], struct.pack("<q", seconds)
 
 
 def sleeps_until(tid: int, row: Watched, args: tuple[int, ...], now_ns: int) -> int | None:
@@ -115,4 +120,4 @@ def replace_vdso(tid: int, machine: Machine) -> None:
     if base:
         offsets = _functions()
         stubs = {base + offsets[name]: machine.stub(call) for name, call in machine.clocks.items() if name in offsets}
-        kernel.write(tid, stubs)
+        kernel.patch(tid, stubs)

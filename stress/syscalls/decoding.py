@@ -72,7 +72,10 @@ class Decoder:
     def point(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         """The scheduling point of a syscall of thread ``pid``; None if it does not touch the shared directory."""
         rule = self._rules.get(row.verb)
-        return None if rule is None else rule(pid, row, args)
+        point = None if rule is None else rule(pid, row, args)
+        if point is None or (point.accesses and all(a.what in _ROOT and not a.writes for a in point.accesses)):
+            return None
+        return point
 
     # Operands
 
@@ -152,7 +155,7 @@ class Decoder:
         if place is None:
             return None
         missing = place.parent is not None and place.id is None
-        what = _status(place.id, place.is_directory) if place.id is not None else ()
+        what = _status(place.id) if place.id is not None else ()
         return Point(f"{_LOOKS.get(row.name, 'stat')} {place.text}", (*_reads(place), *what), _failure(missing))
 
     def _readlink(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
@@ -290,9 +293,7 @@ class Decoder:
 
     def _fstat(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         file = self._files(pid, row, args)[0]
-        if file is None:
-            return None
-        return Point(f"stat {file.text}", _status(file.id, os.path.stat.S_ISDIR(file.status.st_mode)))
+        return file and Point(f"stat {file.text}", _status(file.id))
 
     def _fattr(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         file = self._files(pid, row, args)[0]
@@ -339,6 +340,10 @@ _VERBS = (
 _LOOKS = {"access": "access", "faccessat": "access", "faccessat2": "access", "chdir": "enter"}
 
 
+_ROOT = frozenset({("entry", "..", "."), ("inode", "."), ("links", ".")})
+"""The shared directory itself. That it is opened, entered or looked at is no point: shells do nothing else."""
+
+
 def _signed(value: int) -> int:
     """An argument of type int."""
     value &= 0xFFFFFFFF
@@ -374,10 +379,6 @@ def _links(place: Place) -> Iterable[Access]:
     return (Access(("links", place.id), True),) if place.id is not None else ()
 
 
-def _status(id: str, is_directory: bool) -> tuple[Access, ...]:
-    """What stat tells: content's size and times, mode, number of names; of a directory also when it changed."""
-    return (
-        Access(("inode", id), False),
-        Access(("links", id), False),
-        *((Access(("listing", id), True),) if is_directory else ()),
-    )
+def _status(id: str) -> tuple[Access, ...]:
+    """What stat tells: content's size and times, mode, number of names. (Not so the size and times of a directory.)"""
+    return Access(("inode", id), False), Access(("links", id), False)

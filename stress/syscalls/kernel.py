@@ -35,6 +35,8 @@ _readv.argtypes = (
     ctypes.c_ulong,
 )
 _readv.restype = ctypes.c_ssize_t
+_writev: Any = _libc.process_vm_writev
+_writev.argtypes, _writev.restype = _readv.argtypes, _readv.restype
 _local_at, _remote_at = ctypes.addressof(_local), ctypes.addressof(_remote)
 
 
@@ -86,8 +88,16 @@ def read_string(pid: int, address: int) -> str:
     return os.fsdecode(text)
 
 
-def write(pid: int, pieces: dict[int, bytes]) -> None:
-    """Store ``pieces``, by address, in another process's memory, wherever it is mapped, also read-only."""
+def write(pid: int, address: int, data: bytes) -> None:
+    """Store ``data`` where another process may write itself."""
+    local = _Slice(ctypes.cast(data, ctypes.c_void_p), len(data))
+    _remote.base, _remote.length = address, len(data)
+    if _writev(pid, ctypes.addressof(local), 1, _remote_at, 1, 0) != len(data):
+        _checked(-1, f"memory of process {pid}")
+
+
+def patch(pid: int, pieces: dict[int, bytes]) -> None:
+    """Store ``pieces``, by address, wherever another process has memory, also where it may only execute it."""
     memory = os.open(f"/proc/{pid}/mem", os.O_WRONLY | os.O_CLOEXEC)
     try:
         for address, data in pieces.items():

@@ -155,6 +155,7 @@ class Population:
                 task = self.tasks.get(message.tid) or self._adopt(agent, message.tid)
                 if task.spawning is not None:
                     self._find_children(task)
+                agent.offer_is_known = False
                 task.id, task.row, task.args = message.id, self._machine.watched[message.number], message.args
                 self._awaited.discard(task)
                 self._blocked.discard(task)
@@ -171,6 +172,7 @@ class Population:
             if listener.is_waiting(task.process.agent.listener, task.id):
                 self._awaited.discard(task)
                 task.state = State.PARKED
+                task.process.agent.offer_is_known = False
         elif runs == task.runs:
             self._awaited.discard(task)
             self._blocked.add(task)
@@ -211,6 +213,7 @@ class Population:
         for other in [*self.tasks.values()]:
             if other is task or (whole and other.process is task.process):
                 other.state, other.point = State.EXITING, None
+                other.process.agent.offer_is_known = False
                 self._await(other)
 
     def disturbed(self, process: Process) -> None:
@@ -219,6 +222,7 @@ class Population:
             if task.process is process and task.state in (State.PARKED, State.BLOCKED):
                 self._await(task)
                 task.state = State.RUNNING
+                process.agent.offer_is_known = False
 
     def _resume(self, task: Task) -> None:
         task.state, task.point, task.call, task.until_ns, task.runs = State.RUNNING, None, None, None, -1
@@ -234,6 +238,7 @@ class Population:
 
     def _drop(self, task: Task) -> None:
         self.tasks.pop(task.tid, None)
+        task.process.agent.offer_is_known = False
         self._awaited.discard(task)
         self._blocked.discard(task)
         if not any(other.process is task.process for other in self.tasks.values()):
@@ -276,7 +281,7 @@ class Population:
         if not thread:
             process = Process(tid, process.agent, path, process, process.shares, process.reads_random)
             process.is_new_image = parent.process.is_new_image
-        return self._add(Task(tid, process, path, seen_ns=parent.seen_ns))
+        return self._add(Task(tid, process, path))
 
 
 def _reap(pid: int) -> None:

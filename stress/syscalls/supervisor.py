@@ -118,10 +118,12 @@ class Supervisor:
         self._virtual = Virtual(self._machine, self._population.tasks, self._interrupt)
         self._steps_max, self._idle_max = steps_max, idle_max
         self._agents: list[Agent] = []
+        self._known: list[tuple[Task, Call] | None] = []
         self._warm: dict[tuple[int, Warm], Agent] = {}
         self._trace: list[Step] = []
         self._marks: list[Mark] = []
         self._findings: list[Finding] = []
+        self._unseen: tuple[Task, Point] | None = None
         self._affinity = os.sched_getaffinity(0)
         self._was_subreaper = kernel.is_subreaper()
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
@@ -202,9 +204,10 @@ class Supervisor:
         for index, kind in enumerate(kinds):
             known = self._warm.get((index, kind)) if isinstance(kind, Warm) else None
             self._agents.append(known or self._start(index, kind))
+        self._known = [None] * len(kinds)
         self._names.begin(EPOCH_NS)
         self._modes.begin()
-        self._virtual.clock.now_ns = 0
+        self._virtual.begin()
         for agent in self._agents:
             if isinstance(agent.kind, Warm):
                 self._wake(agent, number)
@@ -224,7 +227,7 @@ class Supervisor:
         agent.rewind()
         agent.is_done, agent.status, agent.numbered = False, None, 0
         task = self._population.tasks[agent.root]
-        task.number, task.spawned, task.seen_ns, task.looks, task.draws = -1, 0, 0, 0, 0
+        task.number, task.spawned, task.looks, task.draws = -1, 0, 0, 0
         self._population.answer(task, number)
 
     def _clean(self) -> None:
@@ -253,24 +256,27 @@ class Supervisor:
 
     def _offers(self) -> list[tuple[Task, Call]]:
         """The next task of each agent that has one, with its call."""
-        offers = []
         for agent in self._agents:
-            parked = [task for task in self._population.of(agent) if task.state is State.PARKED]
-            late, waiting = None, []
-            for task in parked:
-                if task.number < 0:
-                    task.number, agent.numbered = agent.numbered, agent.numbered + 1
-                if not self._is_enabled(task):
-                    waiting.append(task)
-                elif not task.spins:  # what polls comes last, else what it polls for might never come
-                    offers.append((task, self._call(task, waiting)))
-                    break
-                else:
-                    late = late or task
+            if not agent.offer_is_known:
+                self._known[agent.index] = self._offer(agent)
+                agent.offer_is_known = True
+        return [offer for offer in self._known if offer is not None]
+
+    def _offer(self, agent: Agent) -> tuple[Task, Call] | None:
+        """Its first task that can go on. One that polls comes last, else what it polls for might never come."""
+        late, waiting = None, []
+        for task in self._population.of(agent):
+            if task.state is not State.PARKED:
+                continue
+            if task.number < 0:
+                task.number, agent.numbered = agent.numbered, agent.numbered + 1
+            if not self._is_enabled(task):
+                waiting.append(task)
+            elif not task.spins:
+                return task, self._call(task, waiting)
             else:
-                if late is not None:
-                    offers.append((late, self._call(late, waiting)))
-        return offers
+                late = late or task
+        return None if late is None else (late, self._call(late, waiting))
 
     def _is_enabled(self, task: Task) -> bool:
         point = task.point
@@ -306,12 +312,9 @@ class Supervisor:
         """Nothing can be done: let a timer run out, or wait for the end of a wait. How the execution ended, if it did."""
         if all(agent.is_done for agent in self._agents):
             return "done"
-        if self._virtual.expire(self._processes(), advance=True) or self._population.wake(_LATE_S_MAX):
+        if self._virtual.expire(advance=True) or self._population.wake(_LATE_S_MAX):
             return None
         return "deadlock"
-
-    def _processes(self) -> set[Process]:
-        return {task.process for task in self._population.tasks.values()}
 
     # A step
 
@@ -329,16 +332,17 @@ class Supervisor:
         self._virtual.clock.step()
         if task.until_ns is not None:
             self._virtual.clock.advance_to(task.until_ns)
-        task.looks = 0
         self._trace.append(Step(len(self._trace), call, result))
+        self._unseen = (task, point) if replaced is None else None
         if answer is not None:
             self._population.answer(task, answer)
         else:
             self._pass(task, row)
-        self._virtual.expire(self._processes(), advance=False)
+        self._virtual.expire(advance=False)
         self._population.settle()
+        if self._unseen is not None:
+            self._look()
         if replaced is None:
-            self._look(call.agent, point)
             self._refresh(call)
 
     def _pass(self, task: Task, row: Watched) -> None:
@@ -354,11 +358,13 @@ class Supervisor:
             return
         self._population.proceed(task)
 
-    def _look(self, agent: int, point: Point) -> None:
-        """Names, times and modes of what a step has created or changed."""
+    def _look(self) -> None:
+        """Names, times and modes of what the last step has created or changed, before anybody asks for them."""
+        assert self._unseen is not None
+        (task, point), self._unseen = self._unseen, None
         if point.creates:
             try:
-                self._names.create(agent, os.lstat(point.creates))
+                self._names.create(task.agent, os.lstat(point.creates))
             except FileNotFoundError:
                 return  # it failed
         now = self._virtual.clock.realtime_ns
@@ -381,7 +387,7 @@ class Supervisor:
             point, row = task.point, task.row
             if point is None or row is None or not any(access.what in changed for access in point.accesses):
                 continue
-            task.call, task.is_free = None, None
+            task.call, task.is_free, task.process.agent.offer_is_known = None, None, False
             if row.verb not in ("close", "exit"):
                 task.point = self._decoder.point(task.tid, row, task.args) or point
 
@@ -390,7 +396,7 @@ class Supervisor:
         self._holders.forget_dead()
         for task in self._population.parked():
             if task.point is not None and task.point.lock is not None and task.row is not None:
-                task.call, task.is_free = None, None
+                task.call, task.is_free, task.process.agent.offer_is_known = None, None, False
                 task.point = self._decoder.point(task.tid, task.row, task.args) or task.point
 
     def _interrupt(self, process: Process) -> None:
@@ -410,6 +416,8 @@ class Supervisor:
         row = task.row
         assert row is not None
         result, point = None, None
+        if self._unseen is not None and self._unseen[0] is task:
+            self._look()
         try:
             if task.process.is_new_image:
                 self._renew(task)
@@ -444,6 +452,7 @@ class Supervisor:
         rule = self._virtual.rules.get(row.verb)
         if rule is not None:
             return rule(task, row, task.args)
+        task.looks = 0
         if row.name == "read" and task.process.reads_random:
             link = f"/proc/{task.process.pid}/fd/{task.args[0] & 0xFFFFFFFF}"
             if os.readlink(link) in _RANDOM:
@@ -454,7 +463,7 @@ class Supervisor:
         """The scheduling point of a syscall; None if it may go on at once."""
         process, args = task.process, task.args
         if row.verb == "sleep":
-            now = self._virtual.time(task)
+            now = self._virtual.clock.now_ns
             task.until_ns = sleeps_until(task.tid, row, args, now)
             if task.until_ns is None:
                 return None

@@ -78,7 +78,7 @@ class Task:
         until_ns: When its sleep ends, if it sleeps.
         is_free: Whether the lock that it waits for can be had; None if that has to be looked at.
         spawning: Flags of its clone whose child has not been seen yet.
-        seen_ns, looks: The last time that it was told; how often since its last step.
+        looks: How often it has looked at a clock since it last did anything else.
         draws: How many random numbers it was given.
         runs: Times that it was put on a CPU, when it was last seen blocked.
     """
@@ -97,7 +97,6 @@ class Task:
     is_free: bool | None = None
     spawning: int | None = None
     spawned: int = 0
-    seen_ns: int = 0
     looks: int = 0
     draws: int = 0
     runs: int = -1

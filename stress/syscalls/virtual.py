@@ -7,7 +7,7 @@ import errno
 import hashlib
 import os
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from signal import SIGALRM
 
 from stress.syscalls import clock, kernel
@@ -33,6 +33,7 @@ class Virtual:
         self.clock = clock.Clock()
         self._tasks = tasks
         self._interrupt = interrupt
+        self._timed: set[Process] = set()
         self._queue = machine.number("rt_sigqueueinfo")
         self._tgkill = machine.number("tgkill")
         self.rules: dict[str, Callable[[Task, Watched, tuple[int, ...]], int | None]] = {
@@ -43,12 +44,6 @@ class Virtual:
             "kill": self._kill,
         }
         """By kind of syscall: the result to answer, or None to let the kernel do it."""
-
-    def time(self, task: Task) -> int:
-        """The time that a task is told now, in nanoseconds since the beginning."""
-        task.looks += 1
-        task.seen_ns = self.clock.read(task.seen_ns, task.looks)
-        return task.seen_ns
 
     def _identity(self, task: Task, row: Watched, args: tuple[int, ...]) -> int:
         if row.name == "gettid":
@@ -64,18 +59,21 @@ class Virtual:
         length = min(length, 1 << 20)
         task.draws += 1
         seed = repr((task.agent, task.path, task.draws)).encode()
-        kernel.write(task.tid, {address: hashlib.shake_128(seed).digest(length)})
+        kernel.write(task.tid, address, hashlib.shake_128(seed).digest(length))
         return length
 
     def _clock(self, task: Task, row: Watched, args: tuple[int, ...]) -> int:
-        result, stored = clock.told(row, args, self.time(task))
-        kernel.write(task.tid, stored)
+        task.looks += 1
+        result, address, stored = clock.told(row, args, self.clock.read(task.agent, task.looks))
+        if address:
+            kernel.write(task.tid, address, stored)
         return result
 
     # Timers
 
     def _timer(self, task: Task, row: Watched, args: tuple[int, ...]) -> int | None:
         timers = task.process.timers
+        self._timed.add(task.process)
         if row.name == "alarm":
             left = self._arm(task.process, _ITIMER_ID, args[0] * 10**9, 0)[0]
             return -(-left // 10**9)
@@ -89,7 +87,7 @@ class Virtual:
             old = args[2] if row.name == "setitimer" else args[1]
             if old:
                 parts = (part for time in (now[1], now[0]) for part in (time // 10**9, time % 10**9 // 1_000))
-                kernel.write(task.tid, {old: struct.pack("<4q", *parts)})
+                kernel.write(task.tid, old, struct.pack("<4q", *parts))
             return 0
         if row.name == "timer_create":
             return self._create(task, args)
@@ -108,7 +106,7 @@ class Virtual:
             self._arm(task.process, args[0], value, interval)
         if old:
             parts = (part for time in (now[1], now[0]) for part in divmod(time, 10**9))
-            kernel.write(task.tid, {old: struct.pack("<4q", *parts)})
+            kernel.write(task.tid, old, struct.pack("<4q", *parts))
         return 0
 
     def _create(self, task: Task, args: tuple[int, ...]) -> int | None:
@@ -118,7 +116,7 @@ class Virtual:
             if notify != _SIGEV_SIGNAL:
                 return None
         task.process.timers[id] = Timer(0, 0, number, value)
-        kernel.write(task.tid, {args[2]: struct.pack("<i", id)})
+        kernel.write(task.tid, args[2], struct.pack("<i", id))
         return 0
 
     def _arm(self, process: Process, id: int, value_ns: int, interval_ns: int) -> tuple[int, int]:
@@ -138,13 +136,19 @@ class Virtual:
         for id in [id for id in process.timers if id >= _FIRST_ID]:
             del process.timers[id]
 
-    def expire(self, processes: Iterable[Process], advance: bool) -> bool:
+    def begin(self) -> None:
+        """A new execution: the clock starts again, and there are no timers."""
+        self.clock.now_ns = 0
+        self._timed.clear()
+
+    def expire(self, advance: bool) -> bool:
         """Send the signals of the timers that have run out; if ``advance``, first let time pass until one does.
 
         Returns:
             Whether there was one.
         """
-        armed = [(timer.deadline_ns, process, timer) for process in processes for timer in process.timers.values()]
+        self._timed = {process for process in self._timed if process.timers and not process.is_dead}
+        armed = [(timer.deadline_ns, process, timer) for process in self._timed for timer in process.timers.values()]
         armed = sorted((item for item in armed if item[0]), key=lambda item: (item[0], item[1].agent.index, item[1].path))
         if armed and advance:
             self.clock.advance_to(armed[0][0])
