@@ -86,7 +86,7 @@ class Diverged(Abandoned):
     """
 
     def __init__(self, index: int, expected: str, found: str) -> None:
-        super().__init__(f"step {index}: expected {expected}, found {found}")
+        super().__init__(f"step {index + 1}: expected {expected}; found {found}")
         self.index, self.expected, self.found = index, expected, found
 
 

@@ -144,7 +144,7 @@ class Decoder:
     def _stat(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         flags = args[row.operands.index("a")] if "a" in row.operands else 0
         if flags & _AT_EMPTY_PATH and not kernel.read(pid, args[1], 1).strip(b"\0"):
-            return self._fstat(pid, Watched(row.name, row.verb, "f"), args)
+            return self._fstat(pid, _BY_DESCRIPTOR, args)
         return self._looking(pid, row, args, not flags & _AT_SYMLINK_NOFOLLOW)
 
     def _lstat(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
@@ -233,7 +233,7 @@ class Decoder:
     def _attr(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         flags = args[row.operands.index("a")] if "a" in row.operands else 0
         if row.name == "utimensat" and not args[1]:
-            return self._fattr(pid, Watched(row.name, row.verb, "f"), args)
+            return self._fattr(pid, _BY_DESCRIPTOR, args)
         return self._setting(pid, row, args, not flags & _AT_SYMLINK_NOFOLLOW)
 
     def _lattr(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
@@ -337,6 +337,9 @@ _VERBS = (
     "open create stat lstat readlink exec rename link symlink make unlink rmdir attr lattr truncate "
     "read write copy list fstat fattr sync flock fcntl"
 ).split()
+_BY_DESCRIPTOR = Watched("utimensat", "", "f")
+"""A call whose path is empty, so that it is about the descriptor."""
+
 _LOOKS = {"access": "access", "faccessat": "access", "faccessat2": "access", "chdir": "enter"}
 
 

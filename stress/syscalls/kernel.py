@@ -24,6 +24,7 @@ class _Slice(ctypes.Structure):
 
 _here = ctypes.create_string_buffer(_CHUNK)
 _local = _Slice(ctypes.addressof(_here), _CHUNK)
+_outgoing = _Slice(ctypes.addressof(_here), _CHUNK)
 _remote = _Slice()
 _readv: Any = _libc.process_vm_readv
 _readv.argtypes = (
@@ -37,7 +38,7 @@ _readv.argtypes = (
 _readv.restype = ctypes.c_ssize_t
 _writev: Any = _libc.process_vm_writev
 _writev.argtypes, _writev.restype = _readv.argtypes, _readv.restype
-_local_at, _remote_at = ctypes.addressof(_local), ctypes.addressof(_remote)
+_local_at, _outgoing_at, _remote_at = (ctypes.addressof(slice) for slice in (_local, _outgoing, _remote))
 
 
 def _checked(result: int, what: str) -> int:
@@ -90,10 +91,13 @@ def read_string(pid: int, address: int) -> str:
 
 def write(pid: int, address: int, data: bytes) -> None:
     """Store ``data`` where another process may write itself."""
-    local = _Slice(ctypes.cast(data, ctypes.c_void_p), len(data))
-    _remote.base, _remote.length = address, len(data)
-    if _writev(pid, ctypes.addressof(local), 1, _remote_at, 1, 0) != len(data):
-        _checked(-1, f"memory of process {pid}")
+    for start in range(0, len(data), _CHUNK):
+        part = data[start : start + _CHUNK]
+        ctypes.memmove(_here, part, len(part))
+        _outgoing.length = _remote.length = len(part)
+        _remote.base = address + start
+        if _writev(pid, _outgoing_at, 1, _remote_at, 1, 0) != len(part):
+            _checked(-1, f"memory of process {pid}")
 
 
 def patch(pid: int, pieces: dict[int, bytes]) -> None:

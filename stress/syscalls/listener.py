@@ -12,7 +12,6 @@ import errno
 import fcntl
 import os
 import struct
-from typing import NamedTuple
 
 from stress.syscalls import kernel
 from stress.syscalls.errors import Denied
@@ -30,15 +29,6 @@ _CONTINUE = 1
 _MESSAGE = struct.Struct("<QIIiIQ6Q")
 _REPLY = struct.Struct("<Qqii")
 _LOCK_COMMANDS = (fcntl.F_GETLK, fcntl.F_SETLK, fcntl.F_SETLKW, 36, 37, 38)  # the last three are of open files
-
-
-class Notification(NamedTuple):
-    """A syscall that waits for an answer: cookie of the message, thread, number and arguments."""
-
-    id: int
-    tid: int
-    number: int
-    args: tuple[int, ...]
 
 
 def program(machine: Machine) -> bytes:
@@ -131,8 +121,12 @@ def wake_on_this_cpu(listener: int) -> None:
         pass
 
 
-def receive(listener: int) -> Notification | None:
-    """The next syscall that waits; blocks until there is one. None if its thread is gone, or was interrupted."""
+def receive(listener: int) -> tuple[int, int, int, tuple[int, ...]] | None:
+    """The next syscall that waits; blocks until there is one.
+
+    Returns:
+        (id of the message, thread, number, arguments); None if the thread is gone, or was interrupted.
+    """
     message = bytearray(_MESSAGE.size)
     try:
         fcntl.ioctl(listener, _RECEIVE, message, True)
@@ -140,8 +134,8 @@ def receive(listener: int) -> Notification | None:
         if error.errno in (errno.ENOENT, errno.EINTR):
             return None
         raise
-    id, tid, _, number, _, _, *args = _MESSAGE.unpack(message)
-    return Notification(id, tid, number, tuple(args))
+    fields = _MESSAGE.unpack(message)
+    return fields[0], fields[1], fields[3], fields[6:]
 
 
 def proceed(listener: int, id: int) -> None:

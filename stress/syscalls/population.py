@@ -28,6 +28,7 @@ class Population:
     Args:
         decide: Called for each syscall that a listener reports, with the task that makes it. It lets the task go on,
             answers it, or parks it.
+        linger: Called now and then with a task that computes, and makes no syscall.
         ended: Called when an agent or a task is gone.
         stuck_s: Bound on the real time in which a task must come to a syscall.
 
@@ -36,10 +37,16 @@ class Population:
     """
 
     def __init__(
-        self, machine: Machine, decide: Callable[[Task], None], ended: Callable[[], None], stuck_s: float
+        self,
+        machine: Machine,
+        decide: Callable[[Task], None],
+        linger: Callable[[Task], None],
+        ended: Callable[[], None],
+        stuck_s: float,
     ) -> None:
         self.tasks: dict[int, Task] = {}
-        self._machine, self._decide, self._ended, self._stuck_s = machine, decide, ended, stuck_s
+        self._machine, self._decide, self._linger, self._ended = machine, decide, linger, ended
+        self._stuck_s = stuck_s
         self._poll = select.poll()
         self._agents: dict[int, Agent] = {}
         self._awaited: set[Task] = set()
@@ -83,7 +90,7 @@ class Population:
             if event & select.POLLIN:
                 message = listener.receive(agent.listener)
                 if message is not None:
-                    known.add(tasks.parents(message.tid)[0])
+                    known.add(tasks.parents(message[1])[0])
             elif event:
                 break
             elif time.monotonic() > deadline:
@@ -137,6 +144,8 @@ class Population:
                 deadline = deadline or time.monotonic() + self._stuck_s
                 if time.monotonic() > deadline:
                     raise Stuck(self._excuse())
+                for task in [*self._awaited]:
+                    self._linger(task)
 
     def wake(self, seconds: float) -> bool:
         """Wait for what ends by itself in real time, such as the timeout of a poll. Whether it came."""
@@ -152,11 +161,12 @@ class Population:
                 continue
             message = listener.receive(file)
             if message is not None:
-                task = self.tasks.get(message.tid) or self._adopt(agent, message.tid)
+                id, tid, number, args = message
+                task = self.tasks.get(tid) or self._adopt(agent, tid)
                 if task.spawning is not None:
                     self._find_children(task)
                 agent.offer_is_known = False
-                task.id, task.row, task.args = message.id, self._machine.watched[message.number], message.args
+                task.id, task.row, task.args = id, self._machine.watched[number], args
                 self._awaited.discard(task)
                 self._blocked.discard(task)
                 self._decide(task)
@@ -225,7 +235,8 @@ class Population:
                 process.agent.offer_is_known = False
 
     def _resume(self, task: Task) -> None:
-        task.state, task.point, task.call, task.until_ns, task.runs = State.RUNNING, None, None, None, -1
+        task.state, task.point, task.call, task.until_ns = State.RUNNING, None, None, None
+        task.computed_s, task.lingers, task.runs = None, 0, -1
         self._awaited.add(task)
         self._resumed = True
 
@@ -243,6 +254,7 @@ class Population:
         self._blocked.discard(task)
         if not any(other.process is task.process for other in self.tasks.values()):
             task.process.is_dead = True
+            task.process.forget_image()
             if task.process.path:  # an orphan is ours to reap
                 _reap(task.process.pid)
         self._ended()
@@ -280,7 +292,6 @@ class Population:
         process = parent.process
         if not thread:
             process = Process(tid, process.agent, path, process, process.shares, process.reads_random)
-            process.is_new_image = parent.process.is_new_image
         return self._add(Task(tid, process, path))
 
 

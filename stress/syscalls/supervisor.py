@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from stress.syscalls import agents, kernel, listener, locks
+from stress.syscalls import agents, kernel, listener, locks, tasks
 from stress.syscalls.agents import Agent, Kind, Warm
 from stress.syscalls.calls import Access, Call, Scheduler, Step
-from stress.syscalls.clock import EPOCH_NS, replace_vdso, sleeps_until
+from stress.syscalls.clock import EPOCH_NS, Dial, sleeps_until
 from stress.syscalls.decoding import Decoder, Marked, Point
 from stress.syscalls.holders import Holders
 from stress.syscalls.modes import Modes
@@ -29,6 +29,7 @@ from stress.syscalls.virtual import Virtual
 
 _ERESTARTSYS, _ERESTARTNOHAND = 512, 514
 _LATE_S_MAX = 1.0
+_LINGERS_S, _MILLISECOND_NS = 0.2, 1_000_000
 _RANDOM = ("/dev/urandom", "/dev/random")
 
 
@@ -114,7 +115,7 @@ class Supervisor:
         self._decoder = Decoder(self._names)
         self._modes = Modes(self._names)
         self._holders = Holders(self._names)
-        self._population = Population(self._machine, self._decide, self._ended, stuck_s)
+        self._population = Population(self._machine, self._decide, self._linger, self._ended, stuck_s)
         self._virtual = Virtual(self._machine, self._population.tasks, self._interrupt)
         self._steps_max, self._idle_max = steps_max, idle_max
         self._agents: list[Agent] = []
@@ -330,15 +331,19 @@ class Supervisor:
             if result is None:
                 self._holders.do(task, point)
         self._virtual.clock.step()
+        self._trace.append(Step(len(self._trace), call, result))
         if task.until_ns is not None:
             self._virtual.clock.advance_to(task.until_ns)
-        self._trace.append(Step(len(self._trace), call, result))
+            if self._virtual.expire(advance=False):
+                self._population.settle()
+                if task.state is not State.PARKED or task.until_ns is None:  # the timer was for this task
+                    return
+        self._set_clock(task)
         self._unseen = (task, point) if replaced is None else None
         if answer is not None:
             self._population.answer(task, answer)
         else:
             self._pass(task, row)
-        self._virtual.expire(advance=False)
         self._population.settle()
         if self._unseen is not None:
             self._look()
@@ -350,7 +355,7 @@ class Supervisor:
         if row.verb in ("open", "create"):
             task.process.shares = True
         elif row.verb == "exec":
-            task.process.is_new_image = True
+            task.process.forget_image()
         elif row.verb == "spawn":
             task.spawning = task.args[0] if row.name == "clone" else 0x4000 if row.name == "vfork" else 0
         elif row.verb == "exit":
@@ -401,9 +406,9 @@ class Supervisor:
 
     def _interrupt(self, process: Process) -> None:
         """A signal was sent to a process: it ends its sleeps, and its waits for locks."""
-        tasks = [task for task in self._population.parked() if task.process is process]
+        parked = [task for task in self._population.parked() if task.process is process]
         self._population.disturbed(process)
-        for task in tasks:
+        for task in parked:
             if task.until_ns is not None:
                 self._population.answer(task, -_ERESTARTNOHAND)
             elif task.is_free is False:
@@ -419,8 +424,9 @@ class Supervisor:
         if self._unseen is not None and self._unseen[0] is task:
             self._look()
         try:
-            if task.process.is_new_image:
+            if task.process.dial is None:
                 self._renew(task)
+            self._set_clock(task)
             if row.verb == "fcntl" and task.args[1] & 0xFFFFFFFF == listener.NEXT:
                 agent = task.process.agent
                 task.state, agent.is_done, agent.status = State.IDLE, True, task.args[2] & 0xFF
@@ -442,10 +448,23 @@ class Supervisor:
 
     def _renew(self, task: Task) -> None:
         """A new image has the vDSO's clocks, one thread, and no timers that were created."""
-        replace_vdso(task.tid, self._machine)
-        task.process.is_new_image = False
+        task.process.dial = Dial(task.tid, self._machine)
         self._population.renew(task.process)
         self._virtual.renew(task.process)
+
+    def _set_clock(self, task: Task) -> None:
+        if task.process.dial is not None:
+            task.process.dial.set(self._virtual.clock.of(task.agent))
+
+    def _linger(self, task: Task) -> None:
+        """A task computes for long: perhaps it looks at the clock until time has passed. So time passes."""
+        now_s = tasks.computed_s(task)
+        if task.computed_s is None:
+            task.computed_s = now_s
+        elif now_s > task.computed_s + _LINGERS_S * (1 + task.lingers / 10):
+            self._virtual.clock.now_ns += _MILLISECOND_NS << min(task.lingers, 20)
+            task.lingers += 1
+            self._set_clock(task)
 
     def _answer(self, task: Task, row: Watched) -> int | None:
         """The virtual result of a syscall that is none of the shared directory's; None if it has none."""

@@ -149,28 +149,39 @@ class Machine:
     Attributes:
         audit: Its AUDIT_ARCH number.
         seccomp: Number of the syscall ``seccomp``.
-        clocks: The vDSO's functions, and the syscall that each stands for.
+        vdso: The vDSO's functions that matter, and the syscall that each stands for.
         waits: Numbers of the syscalls that wait for a child.
         watched, refused: By number.
     """
 
     audit: int
     seccomp: int
-    clocks: dict[str, str]
+    vdso: dict[str, str]
     waits: frozenset[int]
     watched: dict[int, Watched]
     refused: frozenset[int]
+
+    @property
+    def has_local_clock(self) -> bool:
+        """Whether there is code for a clock that needs no syscall."""
+        return self.audit == _X86_64
 
     def number(self, name: str) -> int:
         return next(number for number, row in self.watched.items() if row.name == name)
 
     def stub(self, name: str) -> bytes:
-        """Machine code that makes the syscall ``name`` and returns."""
+        """Machine code that makes the syscall ``name`` and returns; as to ``getrandom``, that says ENOSYS."""
+        x86 = self.audit == _X86_64
+        if name == "getrandom":  # libc then makes the syscall
+            return b"\x48\xc7\xc0\xda\xff\xff\xff\xc3" if x86 else _words(0x928004A0, 0xD65F03C0)
         number = self.number(name)
-        if self.audit == _X86_64:
+        if x86:
             return b"\xb8" + number.to_bytes(4, "little") + b"\x0f\x05\xc3"  # mov $number, %eax; syscall; ret
-        move = 0xD2800008 | number << 5  # mov x8, #number
-        return b"".join(word.to_bytes(4, "little") for word in (move, 0xD4000001, 0xD65F03C0))  # svc #0; ret
+        return _words(0xD2800008 | number << 5, 0xD4000001, 0xD65F03C0)  # mov x8, #number; svc #0; ret
+
+
+def _words(*words: int) -> bytes:
+    return b"".join(word.to_bytes(4, "little") for word in words)
 
 
 _X86_64, _AARCH64 = 0xC000003E, 0xC00000B7
@@ -192,13 +203,13 @@ def machine(name: str | None = None) -> Machine:
         if cells[column] != "-":
             watched[int(cells[column])] = Watched(cells[0], cells[3], cells[4] if len(cells) > 4 else "")
     prefix = "__vdso" if column == 1 else "__kernel"
-    clocks = {f"{prefix}_{call}": call for call in ("clock_gettime", "gettimeofday")}
+    vdso = {f"{prefix}_{call}": call for call in ("clock_gettime", "gettimeofday", "getrandom")}
     if column == 1:
-        clocks["__vdso_time"] = "time"
+        vdso["__vdso_time"] = "time"
     return Machine(
         audit=_X86_64 if column == 1 else _AARCH64,
         seccomp=317 if column == 1 else 277,
-        clocks=clocks,
+        vdso=vdso,
         waits=frozenset((61, 247) if column == 1 else (260, 95)),
         watched=watched,
         refused=frozenset(numbers[column - 1] for numbers in REFUSED.values()),

@@ -9,6 +9,7 @@ from enum import Enum
 
 from stress.syscalls.agents import Agent
 from stress.syscalls.calls import Call
+from stress.syscalls.clock import Dial
 from stress.syscalls.decoding import Point
 from stress.syscalls.tables import Watched
 
@@ -37,7 +38,7 @@ class Process:
         path: How it descends from the agent's first process: the number of each spawn.
         shares: Whether it may have a descriptor of the shared directory.
         reads_random: Whether it has opened the kernel's random numbers.
-        is_new_image: Whether its clocks are still the vDSO's.
+        dial: Its clock; None as long as that of its image is still the vDSO's.
         timers: Deadline in virtual time, interval (both ns), signal and value, by timer id.
     """
 
@@ -47,13 +48,19 @@ class Process:
     parent: Process | None
     shares: bool = False
     reads_random: bool = False
-    is_new_image: bool = True
+    dial: Dial | None = None
     is_dead: bool = False
     timers: dict[int, Timer] = field(default_factory=dict)
 
     @property
     def virtual_pid(self) -> int:
         return virtual_id(self.agent.index, self.path)
+
+    def forget_image(self) -> None:
+        """It has a new image, or none."""
+        if self.dial is not None:
+            self.dial.close()
+            self.dial = None
 
 
 @dataclass(slots=True)
@@ -80,6 +87,8 @@ class Task:
         spawning: Flags of its clone whose child has not been seen yet.
         looks: How often it has looked at a clock since it last did anything else.
         draws: How many random numbers it was given.
+        computed_s: CPU time that it had when it was first asked why it makes no syscall.
+        lingers: How often time was let pass for it, as it computed without a syscall.
         runs: Times that it was put on a CPU, when it was last seen blocked.
     """
 
@@ -99,6 +108,8 @@ class Task:
     spawned: int = 0
     looks: int = 0
     draws: int = 0
+    computed_s: float | None = None
+    lingers: int = 0
     runs: int = -1
 
     @property
@@ -150,6 +161,14 @@ def _has_waited_for_zombie(task: Task, args: list[int]) -> bool:
     """Whether a child is dead that wait4(pid, …) or waitid(type, pid, …) waits for."""
     dead = [pid for pid in children(task.process.pid, task.tid) if _state(pid) == b"Z"]
     return bool(dead) and (args[0] in (0, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF) or any(pid in args for pid in dead))
+
+
+def computed_s(task: Task) -> float:
+    """Seconds that a thread has had a CPU."""
+    try:
+        return int(_read(f"/proc/{task.process.pid}/task/{task.tid}/schedstat").split()[0]) / 1e9
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
 
 
 def children(pid: int, tid: int) -> list[int]:

@@ -147,6 +147,8 @@ class Virtual:
         Returns:
             Whether there was one.
         """
+        if not self._timed:
+            return False
         self._timed = {process for process in self._timed if process.timers and not process.is_dead}
         armed = [(timer.deadline_ns, process, timer) for process in self._timed for timer in process.timers.values()]
         armed = sorted((item for item in armed if item[0]), key=lambda item: (item[0], item[1].agent.index, item[1].path))
