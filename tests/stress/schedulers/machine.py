@@ -283,7 +283,10 @@ def execute(
         ending, diverged = Ending.DIVERGED, error
     except Abandoned:
         ending = Ending.ABANDONED
-    scheduler.end(tuple(trace), tuple(blocked))
+    try:
+        scheduler.end(tuple(trace), tuple(blocked))
+    except Diverged as error:
+        ending, diverged = Ending.DIVERGED, error
     failed = ending is Ending.DEADLOCK or (ending is Ending.DONE and not check(world))
     return Execution(tuple(trace), ending, world.outcome(), failed, tuple(blocked), (), diverged)
 
