@@ -7,10 +7,23 @@ import os
 from stress.syscalls.agents import Forked, Kind, Program, Warm
 from stress.syscalls.decoding import MARK
 from stress.syscalls.errors import Denied
+from stress.syscalls.probe import require
 from stress.syscalls.supervisor import Disturb, Finding, Mark, Ran, Supervisor
 
 __all__ = [
-    "MARK", "Denied", "Disturb", "Finding", "Forked", "Kind", "Mark", "Program", "Ran", "Supervisor", "Warm", "mark",
+    "MARK",
+    "Denied",
+    "Disturb",
+    "Finding",
+    "Forked",
+    "Kind",
+    "Mark",
+    "Program",
+    "Ran",
+    "Supervisor",
+    "Warm",
+    "mark",
+    "require",
 ]
 
 

@@ -25,6 +25,7 @@ _ALLOW, _NOTIFY, _ERRNO = 0x7FFF0000, 0x7FC00000, 0x00050000
 _SET_MODE_FILTER, _NEW_LISTENER, _WAIT_KILLABLE_RECV = 1, 1 << 3, 1 << 5
 _RECEIVE, _SEND, _IS_VALID, _SET_FLAGS = 0xC0502100, 0xC0182101, 0x40082102, 0x40082104
 _SYNC_WAKE_UP = 1
+_MAP_DENYWRITE = 0x800
 _CONTINUE = 1
 _MESSAGE = struct.Struct("<QIIiIQ6Q")
 _REPLY = struct.Struct("<Qqii")
@@ -58,8 +59,10 @@ def program(machine: Machine) -> bytes:
         unless_equal_skip(number, 1)
         give(refuse)
     for number, row in machine.watched.items():
-        if row.name == "mmap":  # of a file only
-            unless_equal_skip(number, 4)
+        if row.name == "mmap":  # of a file, but not by the loader of programs
+            unless_equal_skip(number, 6)
+            load(16 + 8 * 3)
+            add(0x45, _MAP_DENYWRITE, 2, 0)
             load(16 + 8 * 4)
             add(0x15, 0xFFFFFFFF, 0, 1)
             give(_ALLOW)

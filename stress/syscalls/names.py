@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _SYMLINKS_MAX = 40
@@ -132,7 +132,15 @@ class Names:
             known = self._outside[path] = os.path.realpath(path)
         return known
 
-    def _walk(self, full: str, follow: bool) -> Place:
+    def _leave(self, at: str, parts: list[str], entries: list[tuple[str, str]], follow: bool) -> Place | None:
+        """A path leads out of the shared directory; perhaps it comes back."""
+        full = "/".join([at, *reversed(parts)])
+        place = self.locate("/", full, follow)
+        if place is not None:
+            return replace(place, entries=(*entries, *place.entries))
+        return Place(full, full, tuple(entries), None, "", None, None) if entries else None
+
+    def _walk(self, full: str, follow: bool) -> Place | None:
         at, parts = self.root, _parts(full[len(self._prefix) :])
         entries: list[tuple[str, str]] = []
         status: os.stat_result | None = os.lstat(at) if not parts else None
@@ -145,9 +153,9 @@ class Names:
             name = parts.pop()
             here = f"{at}/{name}"
             if name == "..":
+                if at == self.root:
+                    return self._leave(os.path.dirname(at), parts, entries, follow)
                 at = os.path.dirname(at)
-                if not f"{at}/".startswith(self._prefix):
-                    return Place(at, at, tuple(entries), None, "", None, None)
                 directory = self.id(os.lstat(at))
                 parts = parts or ["."]
                 continue
@@ -162,10 +170,7 @@ class Names:
                 if links > _SYMLINKS_MAX:
                     return Place(here, self.text(here), tuple(entries), None, name, None, None)
                 if target.startswith("/"):
-                    target = self._from_outside(os.path.dirname(target), True) + "/" + os.path.basename(target)
-                    if not target.startswith(self._prefix):
-                        return Place(target, target, tuple(entries), None, name, None, None)
-                    at, directory, target = self.root, ".", target[len(self._prefix) :]
+                    return self._leave("", [*parts, *_parts(target)], entries, follow)
                 parts.extend(_parts(target))
                 if parts:
                     continue

@@ -18,6 +18,7 @@ from stress.syscalls import agents, kernel, listener, locks, tasks
 from stress.syscalls.agents import Agent, Kind, Warm
 from stress.syscalls.calls import Access, Call, Scheduler, Step
 from stress.syscalls.clock import EPOCH_NS, Dial, sleeps_until
+from stress.syscalls.errors import Denied
 from stress.syscalls.decoding import Decoder, Marked, Point
 from stress.syscalls.holders import Holders
 from stress.syscalls.modes import Modes
@@ -434,6 +435,11 @@ class Supervisor:
             result = self._answer(task, row)
             if result is None:
                 point = self._point(task, row)
+        except PermissionError as error:
+            raise Denied(
+                f"the memory of another process cannot be read or written ({error.strerror})",
+                "allow ptrace; for Docker: --cap-add SYS_PTRACE; else kernel.yama.ptrace_scope = 1 or 0",
+            ) from None
         except OSError:  # the task was killed meanwhile, or gave a bad address, which is the kernel's to say
             pass
         except Marked as mark:
