@@ -19,7 +19,8 @@ from typing import NoReturn
 from stress.syscalls import kernel, listener
 from stress.syscalls.tables import Machine
 
-START_S_MAX = 20
+_START_S_MAX = 20
+_NOT_FOUND = 127
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def start(index: int, kind: Kind, directory: str, machine: Machine, filter: byte
         _child(kind, directory, machine, filter, there, outputs, [*ours, here.fileno()])
     there.close()
     with here:
-        here.settimeout(START_S_MAX)
+        here.settimeout(_START_S_MAX)
         message, descriptors, _, _ = socket.recv_fds(here, 16, 1)
     if not descriptors:
         os.waitpid(pid, 0)
@@ -149,7 +150,7 @@ def _child(
     outputs: tuple[int, int],
     ours: Sequence[int],
 ) -> NoReturn:
-    status = 127
+    status = _NOT_FOUND
     try:
         parent = os.getppid()
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -166,6 +167,7 @@ def _child(
         for file in (*ours, empty, *outputs):
             if file > 2:
                 os.close(file)
+        sys.stdin, sys.stdout, sys.stderr = (open(file, mode, closefd=False) for file, mode in enumerate("rww"))
         os.chdir(kind.directory or directory if isinstance(kind, Program) else directory)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGALRM):
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
@@ -188,7 +190,11 @@ def _child(
 def _run(kind: Kind) -> int:
     if isinstance(kind, Program):
         argv = [os.fspath(word) for word in kind.argv]
-        os.execvpe(argv[0], argv, dict(os.environ if kind.env is None else kind.env))
+        try:
+            os.execvpe(argv[0], argv, dict(os.environ if kind.env is None else kind.env))
+        except OSError as error:
+            print(f"{argv[0]}: {error.strerror}", file=sys.stderr)
+            return _NOT_FOUND
     if isinstance(kind, Forked):
         return _call(kind.function)
     gc.collect()

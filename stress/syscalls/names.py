@@ -107,8 +107,11 @@ class Names:
         """Directory from which a relative path starts: a descriptor's, or the working directory."""
         return os.readlink(f"/proc/{pid}/cwd" if descriptor is None else f"/proc/{pid}/fd/{descriptor}")
 
-    def locate(self, base: str, path: str, follow: bool) -> Place | None:
+    def locate(self, base: str, path: str, follow: bool, links: int = 0) -> Place | None:
         """Where ``path`` leads from ``base``; the last symlink is followed only if ``follow``.
+
+        Args:
+            links: How many symlinks were followed already.
 
         Returns:
             None if no entry of the shared directory is on the way.
@@ -118,7 +121,7 @@ class Names:
             full = self._from_outside(full, follow)
             if not full.startswith(self._prefix) and full != self.root:
                 return None
-        return self._walk(full, follow)
+        return self._walk(full, follow, links)
 
     def _from_outside(self, path: str, follow: bool) -> str:
         """``path`` without symlinks. What lies outside does not change, so it is looked up once."""
@@ -132,15 +135,17 @@ class Names:
             known = self._outside[path] = os.path.realpath(path)
         return known
 
-    def _leave(self, at: str, parts: list[str], entries: list[tuple[str, str]], follow: bool) -> Place | None:
+    def _leave(
+        self, at: str, parts: list[str], entries: list[tuple[str, str]], follow: bool, links: int
+    ) -> Place | None:
         """A path leads out of the shared directory; perhaps it comes back."""
         full = "/".join([at, *reversed(parts)])
-        place = self.locate("/", full, follow)
+        place = self.locate("/", full, follow, links)
         if place is not None:
             return replace(place, entries=(*entries, *place.entries))
         return Place(full, full, tuple(entries), None, "", None, None) if entries else None
 
-    def _walk(self, full: str, follow: bool) -> Place | None:
+    def _walk(self, full: str, follow: bool, links: int) -> Place | None:
         at, parts = self.root, _parts(full[len(self._prefix) :])
         entries: list[tuple[str, str]] = []
         status: os.stat_result | None = os.lstat(at) if not parts else None
@@ -148,13 +153,12 @@ class Names:
             assert status is not None
             return Place(at, ".", (), "..", ".", self.id(status), status)
         directory = "."
-        links = 0
         while True:
             name = parts.pop()
             here = f"{at}/{name}"
             if name == "..":
                 if at == self.root:
-                    return self._leave(os.path.dirname(at), parts, entries, follow)
+                    return self._leave(os.path.dirname(at), parts, entries, follow, links)
                 at = os.path.dirname(at)
                 directory = self.id(os.lstat(at))
                 parts = parts or ["."]
@@ -170,7 +174,7 @@ class Names:
                 if links > _SYMLINKS_MAX:
                     return Place(here, self.text(here), tuple(entries), None, name, None, None)
                 if target.startswith("/"):
-                    return self._leave("", [*parts, *_parts(target)], entries, follow)
+                    return self._leave("", [*parts, *_parts(target)], entries, follow, links)
                 parts.extend(_parts(target))
                 if parts:
                     continue

@@ -19,6 +19,7 @@ def names(shared: Path) -> Names:
     (shared / "to-d").symlink_to(shared / "d")
     (shared / "to-to-x").symlink_to("./to-x")
     (shared / "circle").symlink_to("circle")
+    (shared / "long-circle").symlink_to(shared / "long-circle")
     (shared / "out").symlink_to("/etc/passwd")
     (shared / "dangling").symlink_to("d/none")
     names = Names(shared)
@@ -51,8 +52,9 @@ def test_a_path_is_followed_entry_by_entry(
     assert (place.text, place.parent, place.name, place.id, [*place.entries]) == expected
 
 
-def test_a_circle_ends(names: Names) -> None:
-    place = names.locate(names.root, "circle", True)
+@pytest.mark.parametrize("path", ["circle", "long-circle"])
+def test_a_circle_ends(names: Names, path: str) -> None:
+    place = names.locate(names.root, path, True)
     assert place is not None
     assert place.parent is None
 
