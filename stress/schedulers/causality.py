@@ -23,7 +23,8 @@ class _Touched:
 
     write: int | None = None
     others: dict[tuple[int, Mode], int] = field(default_factory=dict)  # since then: the last of each agent and mode
-    acquires: list[int] = field(default_factory=list)
+    acquires: list[tuple[int, int]] = field(default_factory=list)  # of a lock: (step, the first one of that hold)
+    holds: dict[int, int] = field(default_factory=dict)  # agent → step with which it took the lock
 
     def conflicting(self, mode: Mode) -> set[int]:
         """The last ones that a step of this mode depends on."""
@@ -152,22 +153,28 @@ class Causality:
             return True
         return not any(third != other and self.before(other, third) for third in rivals)
 
-    def _holders(self, acquires: Sequence[int], what: What, mode: Mode) -> set[int]:
-        """Who took the lock last in a mode that excludes this: one exclusively, or several that shared it."""
-        found = set()
-        for index in reversed(acquires):
+    def _holders(self, acquires: Sequence[tuple[int, int]], what: What, mode: Mode) -> set[int]:
+        """Who took the lock last in a mode that excludes this: one exclusively, or several that shared it.
+
+        A lock that was shared first and then exclusive can be overtaken at both.
+        """
+        found: set[int] = set()
+        exclusive: int | None = None
+        for index, start in reversed(acquires):
             other = self.effects[index][what]
-            if clash(mode, other):
+            if exclusive in (None, start) and clash(mode, other):
                 found.add(index)
-            if other is Mode.WRITE:
-                break
+            if exclusive is None and other is Mode.WRITE:
+                exclusive = start
         return found
 
     def _touch(self, index: int, call: Call, effect: Effect) -> None:
         for what, mode in effect.items():
             touched = self._touched[what]
             if what[0] == "lock" and call.lock in ("waits", "tries") and not self._failed[index]:
-                touched.acquires.append(index)
+                touched.acquires.append((index, touched.holds.setdefault(call.agent, index)))
+            elif call.lock == "frees":
+                touched.holds.pop(call.agent, None)
             if mode is Mode.WRITE:
                 touched.write = index
                 touched.others = {}

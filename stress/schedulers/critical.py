@@ -6,12 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from stress.schedulers.causality import Causality
-from stress.schedulers.effects import conflict
+from stress.schedulers.effects import Mode, conflict
 from stress.schedulers.execution import Execution, Run
 from stress.schedulers.replay import TolerantReplay
 from stress.syscalls.calls import Call
 
 __all__ = ["Critical", "critical_steps"]
+
+
+_Rank = tuple[bool, bool, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,25 +83,29 @@ def _execute(run: Run, failing: Execution, decisions: Sequence[int]) -> Executio
 
 def _around(
     causality: Causality, calls: Sequence[Call], race: tuple[int, int], needed: set[tuple[int, int]]
-) -> tuple[tuple[bool, bool, int], tuple[int, ...]]:
-    """(how well it explains, the steps): best are three, of which the middle one is out of place at both sides."""
+) -> tuple[_Rank, tuple[int, ...]]:
+    """(how well it explains, the steps): best are three, of which the middle one is out of place at both sides.
+
+    Else one that came between a read and a change of the other agent, else any three that are close together.
+    """
     one, other = race
 
     def related(index: int, near: int) -> bool:
         return calls[index].agent != calls[near].agent and conflict(causality.effects[index], causality.effects[near])
 
     later = [index for index in range(other + 1, len(calls)) if calls[index].agent == calls[one].agent]
-    later = [index for index in later if related(index, other)][:1]
-    earlier = [index for index in range(one) if calls[index].agent == calls[other].agent]
-    earlier = [index for index in earlier if related(index, one)][-1:]
-    options = [(one, other, index) for index in later] + [(index, one, other) for index in earlier]
-    options = [
-        steps for steps in options if {calls[step].agent for step in steps} == {calls[one].agent, calls[other].agent}
+    earlier = [index for index in reversed(range(one)) if calls[index].agent == calls[other].agent]
+
+    def changes(index: int) -> bool:
+        return Mode.WRITE in causality.effects[index].values()
+
+    options = [(one, other, index) for index in later if related(index, other)]
+    options += [(index, one, other) for index in earlier if related(index, one)]
+    ranked: list[tuple[_Rank, tuple[int, ...]]] = [
+        ((not {steps[:2], steps[1:]} <= needed, changes(steps[0]) + changes(steps[2]) != 1, steps[2] - steps[0]), steps)
+        for steps in options
     ]
-    ranked: list[tuple[tuple[bool, bool, int], tuple[int, ...]]] = [
-        ((False, not {steps[:2], steps[1:]} <= needed, steps[2] - steps[0]), steps) for steps in options
-    ]
-    return min(ranked) if ranked else ((True, True, other - one), race)
+    return min(ranked) if ranked else ((True, True, len(calls)), race)
 
 
 def _in_words(steps: tuple[int, ...], calls: Sequence[Call], length: int, names: Sequence[str]) -> str:

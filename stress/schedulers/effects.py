@@ -48,7 +48,7 @@ def effects(trace: Sequence[Step], known: Sequence[Effect] = ()) -> list[Effect]
             loop = _loop(call.agent, trace[:index], done)
             done.append({} if loop is None else {what: Mode.READ for _, what in loop})
         else:
-            done.append(_effect(trace[index], trace[:index], done))
+            done.append(_effect(trace[index], trace[:index]))
     return done
 
 
@@ -66,12 +66,12 @@ def awake(enabled: Sequence[Call], trace: Sequence[Step], done: Sequence[Effect]
     return [index for index, call in enumerate(enabled) if not _futile(call, trace, done)] or list(range(len(enabled)))
 
 
-def _effect(step: Step, trace: Sequence[Step], done: Sequence[Effect]) -> dict[What, Mode]:
+def _effect(step: Step, trace: Sequence[Step]) -> dict[What, Mode]:
     effect: dict[What, Mode] = {}
     nothing = failed(step)
     for access in step.call.accesses:
         mode = Mode.WRITE if access.writes and not nothing else Mode.READ
-        if access.what[0] == "lock" and not nothing and step.call.lock and _shares(step.call, access, trace, done):
+        if access.what[0] == "lock" and step.call.lock and not nothing and _shares(step.call, access, trace):
             mode = Mode.SHARE
         if effect.get(access.what, mode) is not mode:
             mode = Mode.WRITE
@@ -79,15 +79,22 @@ def _effect(step: Step, trace: Sequence[Step], done: Sequence[Effect]) -> dict[W
     return effect
 
 
-def _shares(call: Call, access: Access, trace: Sequence[Step], done: Sequence[Effect]) -> bool:
-    """Whether the lock is a shared one: taken as such, or freed by an agent that took it as such."""
-    if call.lock != "frees":
-        return not access.writes
-    for step, effect in zip(reversed(trace), reversed(done), strict=True):
-        took = step.call.agent == call.agent and step.call.lock in ("waits", "tries") and not failed(step)
-        if took and access.what in effect:
-            return effect[access.what] is Mode.SHARE
-    return False
+def _shares(call: Call, access: Access, trace: Sequence[Step]) -> bool:
+    """Whether the call takes or frees a shared lock. To make an exclusive one shared is a change for all."""
+    held = _held(call.agent, access.what, trace)
+    if call.lock == "frees":
+        return held is Mode.SHARE
+    return not access.writes and held is not Mode.WRITE
+
+
+def _held(agent: int, what: What, trace: Sequence[Step]) -> Mode | None:
+    """How the agent holds the lock after the trace."""
+    for step in reversed(trace):
+        if step.call.agent == agent and step.call.lock and not failed(step):
+            for access in step.call.accesses:
+                if access.what == what:
+                    return None if step.call.lock == "frees" else Mode.WRITE if access.writes else Mode.SHARE
+    return None
 
 
 def failed(step: Step) -> bool:

@@ -95,6 +95,19 @@ def shared_reader() -> Body:
     return bytes(content)
 
 
+def converted(first: str, then: str) -> Program:
+    """Take a lock in one mode and then in the other: shared or exclusive."""
+
+    def body() -> Body:
+        fd = yield open_("lock")
+        yield flock(fd, *({"shared"} & {first}))
+        yield flock(fd, *({"shared"} & {then}))
+        content = yield read(fd)
+        return bytes(content)
+
+    return body
+
+
 def poll(name: str) -> Program:
     """Try to take the lock, and sleep until that succeeds; then add a letter."""
 

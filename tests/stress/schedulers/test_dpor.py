@@ -16,6 +16,7 @@ from stress.syscalls.calls import Call, Scheduler, Step
 from tests.stress.schedulers.machine import Op, Program, World, execute, runner
 from tests.stress.schedulers.programs import (
     Body,
+    converted,
     increment,
     lock_file,
     locked_writer,
@@ -39,6 +40,9 @@ CLASSIC: dict[str, Sequence[Program]] = {
     "locks in one order": [take_two("x", "y"), take_two("x", "y")],
     "torn read": [torn_writer, reader],
     "shared lock": [locked_writer, shared_reader, shared_reader],
+    "lock made shared": [converted("exclusive", "shared"), shared_reader, locked_writer],
+    "lock made exclusive": [converted("shared", "exclusive"), locked_writer],
+    "lock made exclusive by two": [converted("shared", "exclusive"), converted("shared", "exclusive")],
     "polling a lock": [poll("a"), poll("b")],
     "polling a lock file": [lock_file("a"), lock_file("b")],
 }
