@@ -77,7 +77,8 @@ class Causality:
 
     def not_after(self, one: int, other: int) -> list[int]:
         """Steps between ``one`` and ``other`` that do not happen after ``one``: they can be done without it."""
-        return [index for index in range(one + 1, other) if not self.before(one, index)]
+        done = range(one + 1, min(other, len(self._failed)))
+        return [index for index in done if not self.before(one, index)]
 
     def reversal(self, one: int, other: int) -> list[int]:
         """Steps that, done in place of step ``one`` of a race, bring step ``other`` before it; ``other`` is the last.
