@@ -165,8 +165,8 @@ class Supervisor:
         """
         ending: str | None = None
         idle = 0
-        self._begin(kinds, number)
         try:
+            self._begin(kinds, number)
             while ending is None:
                 self._population.settle()
                 offers = self._offers() or self._probed()
@@ -202,17 +202,18 @@ class Supervisor:
 
     def _begin(self, kinds: Sequence[Kind], number: int) -> None:
         self._agents, self._trace, self._marks, self._findings = [], [], [], []
-        self._holders.begin()
-        for index, kind in enumerate(kinds):
-            known = self._warm.get((index, kind)) if isinstance(kind, Warm) else None
-            self._agents.append(known or self._start(index, kind))
-        self._known = [None] * len(kinds)
         self._names.begin(EPOCH_NS)
         self._modes.begin()
+        self._holders.begin()
         self._virtual.begin()
-        for agent in self._agents:
-            if isinstance(agent.kind, Warm):
+        self._known = [None] * len(kinds)
+        for index, kind in enumerate(kinds):  # each alone until its first step, so that they come to it in one order
+            known = self._warm.get((index, kind)) if isinstance(kind, Warm) else None
+            agent = known or self._start(index, kind)
+            self._agents.append(agent)
+            if isinstance(kind, Warm):
                 self._wake(agent, number)
+            self._population.settle()
 
     def _start(self, index: int, kind: Kind) -> Agent:
         ours = [file for agent in self._population.agents for file in (agent.listener, *agent.outputs)]
@@ -230,6 +231,7 @@ class Supervisor:
         agent.is_done, agent.status, agent.numbered = False, None, 0
         task = self._population.tasks[agent.root]
         task.number, task.spawned, task.looks, task.draws = -1, 0, 0, 0
+        self._set_clock(task)
         self._population.answer(task, number)
 
     def _clean(self) -> None:
