@@ -8,7 +8,8 @@ from stress.syscalls.agents import Forked, Kind, Program, Warm
 from stress.syscalls.decoding import MARK
 from stress.syscalls.errors import Denied
 from stress.syscalls.probe import require
-from stress.syscalls.supervisor import Disturb, Finding, Mark, Ran, Supervisor
+from stress.syscalls.ran import Disturb, Finding, Mark, Ran
+from stress.syscalls.supervisor import Supervisor
 
 __all__ = [
     "MARK",

@@ -167,7 +167,10 @@ def _child(
         for file in (*ours, empty, *outputs):
             if file > 2:
                 os.close(file)
-        sys.stdin, sys.stdout, sys.stderr = (open(file, mode, closefd=False) for file, mode in enumerate("rww"))
+        sys.stdin, sys.stdout, sys.stderr = (
+            open(file, mode, closefd=False)  # noqa: SIM115  (for as long as the process lives)
+            for file, mode in enumerate("rww")
+        )
         os.chdir(kind.directory or directory if isinstance(kind, Program) else directory)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGALRM):
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)

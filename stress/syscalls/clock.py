@@ -111,7 +111,7 @@ def sleeps_until(tid: int, row: Watched, args: tuple[int, ...], now_ns: int) -> 
 
 @cache
 def _functions() -> dict[str, tuple[int, int]]:
-    """Offset and size of the functions of the vDSO, which is the same in every process: its dynamic symbols (elf(5))."""
+    """Offset and size of the functions of the vDSO, the same in every process: its dynamic symbols (elf(5))."""
     libc = ctypes.CDLL(None)
     libc.getauxval.restype = ctypes.c_ulong
     base = libc.getauxval(_AT_SYSINFO_EHDR)
@@ -143,8 +143,8 @@ class Dial:
         self._data = 0
         with open(f"/proc/{tid}/auxv", "rb") as file:
             base = dict(struct.iter_unpack("<QQ", file.read())).get(_AT_SYSINFO_EHDR)
-        for name, (start, size) in _functions().items() if base else ():
-            if name not in machine.vdso:
+        for name, (start, size) in _functions().items():
+            if base is None or name not in machine.vdso:
                 continue
             code = machine.stub(machine.vdso[name])
             if machine.has_local_clock and machine.vdso[name] == "clock_gettime" and size >= len(_LOCAL) + _DATA_BYTES:

@@ -65,13 +65,10 @@ class Decoder:
         self._names = names
         self.opens_random = False
         """Whether a path was that of a device of random numbers, since this was last set to False."""
-        self._rules: dict[str, Callable[[int, Watched, tuple[int, ...]], Point | None]] = {
-            verb: getattr(self, f"_{verb}") for verb in _VERBS
-        }
 
     def point(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         """The scheduling point of a syscall of thread ``pid``; None if it does not touch the shared directory."""
-        rule = self._rules.get(row.verb)
+        rule: Callable[[int, Watched, tuple[int, ...]], Point | None] | None = getattr(self, f"_{row.verb}", None)
         point = None if rule is None else rule(pid, row, args)
         if point is None or (point.accesses and all(a.what in _ROOT and not a.writes for a in point.accesses)):
             return None
@@ -160,7 +157,7 @@ class Decoder:
 
     def _readlink(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         place = self._place(pid, row, args, follow=False)
-        return place and Point(f"read link {place.text}", _reads(place), _failure(place.id is None))
+        return None if place is None else Point(f"read link {place.text}", _reads(place), _failure(place.id is None))
 
     def _exec(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         place = self._place(pid, row, args)
@@ -188,7 +185,7 @@ class Decoder:
     def _link(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         old, new = self._places(pid, row, args, follow=bool("a" in row.operands and args[4] & _AT_SYMLINK_FOLLOW))
         if new is None:
-            return old and Point(f"link {old.text} → (outside)", (*_reads(old), *_links(old)))
+            return None if old is None else Point(f"link {old.text} → (outside)", (*_reads(old), *_links(old)))
         text = f"link {old.text if old else '(a file without a name)'} → {new.text}"
         accesses = (*_changes(new), *((*_reads(old), *_links(old)) if old else ()))
         if new.id is not None:
@@ -251,8 +248,10 @@ class Decoder:
 
     def _truncate(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         place = self._place(pid, row, args)
-        if place is None or place.id is None:
-            return place and Point(f"truncate {place.text}", _reads(place), _failure(place.parent is not None))
+        if place is None:
+            return None
+        if place.id is None:
+            return Point(f"truncate {place.text}", _reads(place), _failure(place.parent is not None))
         accesses = (*_reads(place), Access(("inode", place.id), True))
         return Point(f"truncate {place.text} to {args[1]} bytes", accesses, writes=place.path)
 
@@ -289,11 +288,11 @@ class Decoder:
 
     def _list(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         file = self._files(pid, row, args)[0]
-        return file and Point(f"list {file.text}", (Access(("listing", file.id), True),))
+        return None if file is None else Point(f"list {file.text}", (Access(("listing", file.id), True),))
 
     def _fstat(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         file = self._files(pid, row, args)[0]
-        return file and Point(f"stat {file.text}", _status(file.id))
+        return None if file is None else Point(f"stat {file.text}", _status(file.id))
 
     def _fattr(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         file = self._files(pid, row, args)[0]
@@ -305,13 +304,13 @@ class Decoder:
     def _sync(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         """Nothing crashes here, so nothing has to reach the disk: it is answered, and costs no time."""
         file = self._files(pid, row, args)[0]
-        return file and Point(f"{row.name} {file.text}", result=0, answer=0)
+        return None if file is None else Point(f"{row.name} {file.text}", result=0, answer=0)
 
     # Locks
 
     def _flock(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         file = self._files(pid, row, args)[0]
-        return file and self._locking(file, locks.flock(pid, _signed(args[0]), args[1]))
+        return None if file is None else self._locking(file, locks.flock(pid, _signed(args[0]), args[1]))
 
     def _fcntl(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         file = self._files(pid, row, args)[0]
@@ -333,10 +332,6 @@ class Decoder:
         return Point(f"try to lock {_MODES[request.mode]}{file.text}", accesses, failure, lock=request, effect="tries")
 
 
-_VERBS = (
-    "open create stat lstat readlink exec rename link symlink make unlink rmdir attr lattr truncate "
-    "read write copy list fstat fattr sync flock fcntl"
-).split()
 _BY_DESCRIPTOR = Watched("utimensat", "", "f")
 """A call whose path is empty, so that it is about the descriptor."""
 

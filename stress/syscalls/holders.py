@@ -45,9 +45,7 @@ class Holders:
         while request.kind != "posix" and process.parent and _inode(process.parent.pid, request.descriptor) == inode:
             process = process.parent
         self._held = [
-            holder
-            for holder in self._held
-            if not (holder.process is process and holder.access.what == access.what)
+            holder for holder in self._held if not (holder.process is process and holder.access.what == access.what)
         ]
         if point.effect != "frees" and inode is not None:
             text = point.text.rpartition(" ")[2]

@@ -113,7 +113,9 @@ def denied(error: OSError) -> Denied:
         return Denied(what, f"Linux 5.19 or later is needed; this is {os.uname().release}")
     if error.errno == errno.EBUSY:
         return Denied(what, "these processes have a listener already: do not run inside another supervisor")
-    return Denied(what, "allow the syscall seccomp; for Docker: --security-opt seccomp=unconfined, or --cap-add SYS_ADMIN")
+    return Denied(
+        what, "allow the syscall seccomp; for Docker: --security-opt seccomp=unconfined, or --cap-add SYS_ADMIN"
+    )
 
 
 def wake_on_this_cpu(listener: int) -> None:

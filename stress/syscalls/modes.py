@@ -46,6 +46,4 @@ class Modes:
 
 
 def _who(bits: int) -> str:
-    return " and ".join(
-        who for bit, who in ((stat.S_IRGRP, "its group"), (stat.S_IROTH, "everybody")) if bits & bit
-    )
+    return " and ".join(who for bit, who in ((stat.S_IRGRP, "its group"), (stat.S_IROTH, "everybody")) if bits & bit)

@@ -7,87 +7,26 @@ step does is over before the next one begins.
 
 from __future__ import annotations
 
-import errno
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from stress.syscalls import agents, kernel, listener, locks, tasks
+from stress.syscalls import agents, kernel, listener, locks
 from stress.syscalls.agents import Agent, Kind, Warm
 from stress.syscalls.calls import Access, Call, Scheduler, Step
-from stress.syscalls.clock import EPOCH_NS, Dial, sleeps_until
-from stress.syscalls.errors import Denied
-from stress.syscalls.decoding import Decoder, Marked, Point
-from stress.syscalls.holders import Holders
+from stress.syscalls.clock import EPOCH_NS
+from stress.syscalls.decoding import Point
+from stress.syscalls.intake import Intake
 from stress.syscalls.modes import Modes
 from stress.syscalls.names import Names
-from stress.syscalls.population import Population, Stuck
-from stress.syscalls.tables import Watched, machine
+from stress.syscalls.population import Stuck
+from stress.syscalls.ran import Disturb, Finding, Mark, Ran
+from stress.syscalls.tables import machine
 from stress.syscalls.tasks import Process, State, Task
-from stress.syscalls.virtual import Virtual
 
 _ERESTARTSYS, _ERESTARTNOHAND = 512, 514
 _LATE_S_MAX = 1.0
-_LINGERS_S, _MILLISECOND_NS = 0.2, 1_000_000
-_RANDOM = ("/dev/urandom", "/dev/random")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something wrong that the engine saw by itself, after ``step`` steps.
-
-    Attributes:
-        kind: ``deadlock``, ``livelock``, ``stuck``, or ``readable`` (a file was, to more than before).
-    """
-
-    kind: str
-    step: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A message of an agent (`stress.syscalls.mark`), after ``step`` steps."""
-
-    step: int
-    agent: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """An execution, over.
-
-    Attributes:
-        trace: What was done.
-        ending: ``done``, ``deadlock``, ``cut`` (a bound on steps was reached) or ``stuck``.
-        statuses: Exit status of each agent's first process, −n if signal n ended it; of a warm one, of its operation.
-            None if it had to be ended.
-        outputs: (stdout, stderr) of each agent.
-        marks: Messages of the agents, in order.
-        findings: What was wrong.
-        blocked: Calls that still wait for a lock.
-    """
-
-    trace: tuple[Step, ...]
-    ending: str
-    statuses: tuple[int | None, ...]
-    outputs: tuple[tuple[bytes, bytes], ...]
-    marks: tuple[Mark, ...]
-    findings: tuple[Finding, ...]
-    blocked: tuple[Call, ...]
-
-    @property
-    def decisions(self) -> tuple[int, ...]:
-        """The schedule: the agent of each step."""
-        return tuple(step.call.agent for step in self.trace)
-
-
-Disturb = Callable[[int, Call], int | None]
-"""Where faults plug in: (index of the step, call) → the result, or −errno, to answer in the kernel's place; None to let
-the call be done."""
 
 
 class Supervisor:
@@ -113,11 +52,18 @@ class Supervisor:
         self._machine = machine()
         self._filter = listener.program(self._machine)
         self._names = Names(Path(shared))
-        self._decoder = Decoder(self._names)
         self._modes = Modes(self._names)
-        self._holders = Holders(self._names)
-        self._population = Population(self._machine, self._decide, self._linger, self._ended, stuck_s)
-        self._virtual = Virtual(self._machine, self._population.tasks, self._interrupt)
+        self._intake = Intake(
+            self._machine,
+            self._names,
+            speaks=self._speaks,
+            marked=self._marked,
+            ended=self._ended,
+            interrupt=self._interrupt,
+            stuck_s=stuck_s,
+        )
+        self._population, self._virtual = self._intake.population, self._intake.virtual
+        self._decoder, self._holders = self._intake.decoder, self._intake.holders
         self._steps_max, self._idle_max = steps_max, idle_max
         self._agents: list[Agent] = []
         self._known: list[tuple[Task, Call] | None] = []
@@ -231,7 +177,7 @@ class Supervisor:
         agent.is_done, agent.status, agent.numbered = False, None, 0
         task = self._population.tasks[agent.root]
         task.number, task.spawned, task.looks, task.draws = -1, 0, 0, 0
-        self._set_clock(task)
+        self._intake.set_clock(task)
         self._population.answer(task, number)
 
     def _clean(self) -> None:
@@ -293,8 +239,9 @@ class Supervisor:
     def _call(self, task: Task, before: Sequence[Task] = ()) -> Call:
         """The call that a task is about to do; that it is offered also depends on the locks of tasks ``before`` it."""
         if task.call is None:
-            assert task.point is not None and task.row is not None
             point = task.point
+            assert point is not None
+            assert task.row is not None
             task.call = Call(
                 task.agent, task.number, task.row.name, point.text, point.accesses, task.spins, point.effect
             )
@@ -313,7 +260,7 @@ class Supervisor:
         return self._offers()
 
     def _pause(self) -> str | None:
-        """Nothing can be done: let a timer run out, or wait for the end of a wait. How the execution ended, if it did."""
+        """Nothing can be done: let a timer run out, or wait for what ends by itself. How the execution ended, if so."""
         if all(agent.is_done for agent in self._agents):
             return "done"
         if self._virtual.expire(advance=True) or self._population.wake(_LATE_S_MAX):
@@ -325,14 +272,14 @@ class Supervisor:
     def _step(self, task: Task, call: Call, disturb: Disturb | None) -> None:
         """Let a task do its call, and see what has changed when all stand still again."""
         point, row = task.point, task.row
-        assert point is not None and row is not None
+        assert point is not None
+        assert row is not None
         result, answer = point.result, point.answer
         replaced = None if disturb is None else disturb(len(self._trace), call)
         if replaced is not None:
             result = answer = replaced
-        elif point.effect:
-            if result is None:
-                self._holders.do(task, point)
+        elif point.effect and result is None:
+            self._holders.do(task, point)
         self._virtual.clock.step()
         self._trace.append(Step(len(self._trace), call, result))
         if task.until_ns is not None:
@@ -341,30 +288,25 @@ class Supervisor:
                 self._population.settle()
                 if task.state is not State.PARKED or task.until_ns is None:  # the timer was for this task
                     return
-        self._set_clock(task)
+        self._intake.set_clock(task)
         self._unseen = (task, point) if replaced is None else None
         if answer is not None:
             self._population.answer(task, answer)
         else:
-            self._pass(task, row)
+            self._intake.proceed(task, row)
         self._population.settle()
         if self._unseen is not None:
             self._look()
         if replaced is None:
             self._refresh(call)
 
-    def _pass(self, task: Task, row: Watched) -> None:
-        """Let the kernel do a syscall, and remember what that means for the task."""
-        if row.verb in ("open", "create"):
-            task.process.shares = True
-        elif row.verb == "exec":
-            task.process.forget_image()
-        elif row.verb == "spawn":
-            task.spawning = task.args[0] if row.name == "clone" else 0x4000 if row.name == "vfork" else 0
-        elif row.verb == "exit":
-            self._population.exit(task)
-            return
-        self._population.proceed(task)
+    def _marked(self, task: Task, text: str) -> None:
+        self._marks.append(Mark(len(self._trace), task.agent, text))
+
+    def _speaks(self, task: Task) -> None:
+        """The step's task makes its next syscall: what the step did can be seen."""
+        if self._unseen is not None and self._unseen[0] is task:
+            self._look()
 
     def _look(self) -> None:
         """Names, times and modes of what the last step has created or changed, before anybody asks for them."""
@@ -416,92 +358,3 @@ class Supervisor:
                 self._population.answer(task, -_ERESTARTNOHAND)
             elif task.is_free is False:
                 self._population.answer(task, -_ERESTARTSYS)
-
-    # Notifications
-
-    def _decide(self, task: Task) -> None:
-        """Let a syscall that was notified go on at once, answer it, or park its task."""
-        row = task.row
-        assert row is not None
-        result, point = None, None
-        if self._unseen is not None and self._unseen[0] is task:
-            self._look()
-        try:
-            if task.process.dial is None:
-                self._renew(task)
-            self._set_clock(task)
-            if row.verb == "fcntl" and task.args[1] & 0xFFFFFFFF == listener.NEXT:
-                agent = task.process.agent
-                task.state, agent.is_done, agent.status = State.IDLE, True, task.args[2] & 0xFF
-                return
-            result = self._answer(task, row)
-            if result is None:
-                point = self._point(task, row)
-        except PermissionError as error:
-            raise Denied(
-                f"the memory of another process cannot be read or written ({error.strerror})",
-                "allow ptrace; for Docker: --cap-add SYS_PTRACE; else kernel.yama.ptrace_scope = 1 or 0",
-            ) from None
-        except OSError:  # the task was killed meanwhile, or gave a bad address, which is the kernel's to say
-            pass
-        except Marked as mark:
-            self._marks.append(Mark(len(self._trace), task.agent, str(mark)))
-            result = -errno.ENOENT
-        if result is not None:
-            self._population.answer(task, result)
-        elif point is not None:
-            task.point, task.call, task.is_free, task.state = point, None, None, State.PARKED
-        else:
-            self._pass(task, row)
-
-    def _renew(self, task: Task) -> None:
-        """A new image has the vDSO's clocks, one thread, and no timers that were created."""
-        task.process.dial = Dial(task.tid, self._machine)
-        self._population.renew(task.process)
-        self._virtual.renew(task.process)
-
-    def _set_clock(self, task: Task) -> None:
-        if task.process.dial is not None:
-            task.process.dial.set(self._virtual.clock.of(task.agent))
-
-    def _linger(self, task: Task) -> None:
-        """A task computes for long: perhaps it looks at the clock until time has passed. So time passes."""
-        now_s = tasks.computed_s(task)
-        if task.computed_s is None:
-            task.computed_s = now_s
-        elif now_s > task.computed_s + _LINGERS_S * (1 + task.lingers / 10):
-            self._virtual.clock.now_ns += _MILLISECOND_NS << min(task.lingers, 20)
-            task.lingers += 1
-            self._set_clock(task)
-
-    def _answer(self, task: Task, row: Watched) -> int | None:
-        """The virtual result of a syscall that is none of the shared directory's; None if it has none."""
-        rule = self._virtual.rules.get(row.verb)
-        if rule is not None:
-            return rule(task, row, task.args)
-        task.looks = 0
-        if row.name == "read" and task.process.reads_random:
-            link = f"/proc/{task.process.pid}/fd/{task.args[0] & 0xFFFFFFFF}"
-            if os.readlink(link) in _RANDOM:
-                return self._virtual.store_random(task, task.args[1], task.args[2])
-        return None
-
-    def _point(self, task: Task, row: Watched) -> Point | None:
-        """The scheduling point of a syscall; None if it may go on at once."""
-        process, args = task.process, task.args
-        if row.verb == "sleep":
-            now = self._virtual.clock.now_ns
-            task.until_ns = sleeps_until(task.tid, row, args, now)
-            if task.until_ns is None:
-                return None
-            return Point(f"sleep {max(task.until_ns - now, 0) / 1e9:.6g} s", result=0, answer=0)
-        if row.verb in ("close", "exit"):
-            return self._holders.release(task)
-        if row.operands.startswith("f") and not process.shares:
-            return None
-        point = self._decoder.point(task.tid, row, args)
-        if row.verb == "exec":
-            return self._holders.release(task) or point
-        if row.verb == "open" and self._decoder.opens_random:
-            process.reads_random, self._decoder.opens_random = True, False
-        return point

@@ -128,7 +128,12 @@ timer_gettime   224 108  timer
 timer_delete    226 111  timer
 """
 
-REFUSED = {"clone3": (435, 435), "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "timerfd_create": (283, 85)}
+REFUSED = {
+    "clone3": (435, 435),
+    "io_uring_setup": (425, 425),
+    "io_uring_enter": (426, 426),
+    "timerfd_create": (283, 85),
+}
 """Answered ENOSYS: libc then takes clone, whose flags are in a register; io_uring would not be seen; as to timerfd,
 nothing would wake its waiters in virtual time."""
 

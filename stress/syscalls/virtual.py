@@ -55,7 +55,7 @@ class Virtual:
         return self.store_random(task, args[0], args[1])
 
     def store_random(self, task: Task, address: int, length: int) -> int:
-        """Give a task random numbers; how many bytes. They depend on its place in the tree, and on how often it asked."""
+        """Give a task random numbers; how many bytes. They depend on its place in the tree, and how often it asked."""
         length = min(length, 1 << 20)
         task.draws += 1
         seed = repr((task.agent, task.path, task.draws)).encode()
@@ -151,13 +151,17 @@ class Virtual:
             return False
         self._timed = {process for process in self._timed if process.timers and not process.is_dead}
         armed = [(timer.deadline_ns, process, timer) for process in self._timed for timer in process.timers.values()]
-        armed = sorted((item for item in armed if item[0]), key=lambda item: (item[0], item[1].agent.index, item[1].path))
+        armed = sorted(
+            (item for item in armed if item[0]), key=lambda item: (item[0], item[1].agent.index, item[1].path)
+        )
         if armed and advance:
             self.clock.advance_to(armed[0][0])
         due = [item for item in armed if item[0] <= self.clock.now_ns]
         for deadline, process, timer in due:
             timer.deadline_ns = deadline + timer.interval_ns if timer.interval_ns else 0
-            info = struct.pack("<iiiiiiq", timer.signal, 0, _SI_TIMER, 0, 0, 0, timer.value).ljust(_SIGINFO_BYTES, b"\0")
+            info = struct.pack("<iiiiiiq", timer.signal, 0, _SI_TIMER, 0, 0, 0, timer.value).ljust(
+                _SIGINFO_BYTES, b"\0"
+            )
             self._queue_signal(process.pid, timer.signal, info)
             self._interrupt(process)
         return bool(due)

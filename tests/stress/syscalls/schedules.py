@@ -60,8 +60,8 @@ def turn_by_turn() -> Choose:
 
 
 def run(supervisor: Supervisor, kinds: Sequence[Kind], scheduler: Scheduler | None = None, number: int = 0) -> Ran:
-    ran = supervisor.run(kinds, scheduler or in_order(), number=number)
-    return ran
+    """Execute once; without a scheduler, one agent after another."""
+    return supervisor.run(kinds, scheduler or in_order(), number=number)
 
 
 def tree(directory: Path) -> dict[str, tuple[int, int, bytes]]:

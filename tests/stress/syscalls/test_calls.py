@@ -106,7 +106,7 @@ def test_results_are_said_where_they_are_known(supervisor: Supervisor, shared: P
             lambda: os.mkdir("x"),
             lambda: os.open("none", os.O_RDONLY),
         ):
-            with pytest.raises(OSError):
+            with pytest.raises(OSError, match=r"\[Errno"):
                 function()
 
     results = [step.result for step in run(supervisor, [Forked(fails)]).trace]

@@ -36,10 +36,13 @@ BASH = Program(
         "bash",
         "-c",
         "exec 9> lock; flock 9; jq '. + 1' x > x.$$; mv x.$$ x; flock -u 9; "
-        "temp=$(mktemp -p .); echo $RANDOM $SRANDOM $EPOCHREALTIME >> $temp; sleep 0.$RANDOM; cat $temp >> log; rm $temp",
+        "temp=$(mktemp -p .); echo $RANDOM $SRANDOM $EPOCHREALTIME >> $temp; sleep 0.$RANDOM; "
+        "cat $temp >> log; rm $temp",
     ]
 )
-PATIENT = Program(["bash", "-c", "exec 9> lock; flock -w 2 9 && sleep 1; echo $? $SECONDS >> log; (echo a & echo b; wait)"])
+PATIENT = Program(
+    ["bash", "-c", "exec 9> lock; flock -w 2 9 && sleep 1; echo $? $SECONDS >> log; (echo a & echo b; wait)"]
+)
 PYTHON = Program(
     [
         sys.executable,

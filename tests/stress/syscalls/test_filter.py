@@ -13,6 +13,8 @@ from stress.syscalls.tables import machine
 
 ALLOW, NOTIFY, ENOSYS = 0x7FFF0000, 0x7FC00000, 0x00050000 | 38
 ARCHITECTURES = ("x86_64", "aarch64")
+OF_INTEREST_IF = ("lseek", "select", "pselect6", "poll", "ppoll")
+"""With other arguments."""
 
 
 def verdict(code: bytes, arch: int, number: int, *args: int) -> int:
@@ -38,7 +40,7 @@ def test_what_is_watched_is_notified_and_all_else_passes(name: str) -> None:
         result = verdict(code, tables.audit, number, 3, 1, 1, 0, 5)
         if number in tables.refused:
             assert result == ENOSYS
-        elif number not in tables.watched or tables.watched[number].name in ("lseek", "select", "pselect6", "poll", "ppoll"):
+        elif number not in tables.watched or tables.watched[number].name in OF_INTEREST_IF:
             assert result == ALLOW
         elif tables.watched[number].name != "fcntl":
             assert result == NOTIFY, tables.watched[number]
@@ -78,5 +80,5 @@ def test_io_uring_and_clone3_are_refused() -> None:
 
 
 def test_a_machine_without_tables_is_said() -> None:
-    with pytest.raises(Denied, match="riscv64.*use a machine"):
+    with pytest.raises(Denied, match=r"riscv64.*use a machine"):
         machine("riscv64")

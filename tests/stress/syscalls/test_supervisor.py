@@ -264,7 +264,7 @@ def test_errors_of_agents_are_told_by_status_and_output(supervisor: Supervisor, 
     def kills() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    agents = [
+    agents: list[Kind] = [
         Forked(lambda: 1 // 0),
         Forked(exits),
         Forked(lambda: sys.exit(7)),
@@ -287,7 +287,7 @@ def test_a_warm_worker_is_replaced_when_it_ends(supervisor: Supervisor, shared: 
             raise ValueError
 
     agents = [Warm(ends)]
-    statuses = []
+    statuses: list[int | None] = []
     for number in range(4):
         ran = run(supervisor, agents, number=number)
         statuses += ran.statuses
