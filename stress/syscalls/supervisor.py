@@ -177,7 +177,7 @@ class Supervisor:
         agent.is_done, agent.status, agent.numbered = False, None, 0
         task = self._population.tasks[agent.root]
         task.number, task.spawned, task.looks, task.draws = -1, 0, 0, 0
-        self._intake.set_clock(task)
+        self._intake.set_clock(task.process)
         self._population.answer(task, number)
 
     def _clean(self) -> None:
@@ -263,7 +263,7 @@ class Supervisor:
         """Nothing can be done: let a timer run out, or wait for what ends by itself. How the execution ended, if so."""
         if all(agent.is_done for agent in self._agents):
             return "done"
-        if self._virtual.expire(advance=True) or self._population.wake(_LATE_S_MAX):
+        if self._virtual.expire() or self._population.wake(_LATE_S_MAX):
             return None
         return "deadlock"
 
@@ -283,12 +283,13 @@ class Supervisor:
         self._virtual.clock.step()
         self._trace.append(Step(len(self._trace), call, result))
         if task.until_ns is not None:
-            self._virtual.clock.advance_to(task.until_ns)
-            if self._virtual.expire(advance=False):
+            until_ns = task.until_ns
+            while self._virtual.expire(until_ns):
                 self._population.settle()
-                if task.state is not State.PARKED or task.until_ns is None:  # the timer was for this task
+                if task.until_ns != until_ns:  # the timer was for this task
                     return
-        self._intake.set_clock(task)
+            self._virtual.clock.advance_to(until_ns)
+        self._intake.set_clock(task.process)
         self._unseen = (task, point) if replaced is None else None
         if answer is not None:
             self._population.answer(task, answer)
@@ -353,6 +354,7 @@ class Supervisor:
         """A signal was sent to a process: it ends its sleeps, and its waits for locks."""
         parked = [task for task in self._population.parked() if task.process is process]
         self._population.disturbed(process)
+        self._intake.set_clock(process)
         for task in parked:
             if task.until_ns is not None:
                 self._population.answer(task, -_ERESTARTNOHAND)

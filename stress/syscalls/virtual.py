@@ -141,30 +141,31 @@ class Virtual:
         self.clock.now_ns = 0
         self._timed.clear()
 
-    def expire(self, advance: bool) -> bool:
-        """Send the signals of the timers that have run out; if ``advance``, first let time pass until one does.
+    def expire(self, until_ns: int | None = None) -> bool:
+        """Let time pass until the next timer runs out, and send its signal.
 
         Returns:
-            Whether there was one.
+            Whether there was one, not later than ``until_ns``.
         """
         if not self._timed:
             return False
         self._timed = {process for process in self._timed if process.timers and not process.is_dead}
-        armed = [(timer.deadline_ns, process, timer) for process in self._timed for timer in process.timers.values()]
-        armed = sorted(
-            (item for item in armed if item[0]), key=lambda item: (item[0], item[1].agent.index, item[1].path)
-        )
-        if armed and advance:
-            self.clock.advance_to(armed[0][0])
-        due = [item for item in armed if item[0] <= self.clock.now_ns]
-        for deadline, process, timer in due:
-            timer.deadline_ns = deadline + timer.interval_ns if timer.interval_ns else 0
-            info = struct.pack("<iiiiiiq", timer.signal, 0, _SI_TIMER, 0, 0, 0, timer.value).ljust(
-                _SIGINFO_BYTES, b"\0"
-            )
-            self._queue_signal(process.pid, timer.signal, info)
-            self._interrupt(process)
-        return bool(due)
+        armed = [
+            (timer.deadline_ns, process.agent.index, process.path, id, process)
+            for process in self._timed
+            for id, timer in process.timers.items()
+            if timer.deadline_ns and (until_ns is None or timer.deadline_ns <= until_ns)
+        ]
+        if not armed:
+            return False
+        deadline, _, _, id, process = min(armed, key=lambda item: item[:4])
+        timer = process.timers[id]
+        self.clock.advance_to(deadline)
+        timer.deadline_ns = deadline + timer.interval_ns if timer.interval_ns else 0
+        info = struct.pack("<iiiiiiq", timer.signal, 0, _SI_TIMER, 0, 0, 0, timer.value)
+        self._queue_signal(process.pid, timer.signal, info.ljust(_SIGINFO_BYTES, b"\0"))
+        self._interrupt(process)
+        return True
 
     def _queue_signal(self, pid: int, number: int, info: bytes) -> int:
         try:
