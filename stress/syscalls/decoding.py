@@ -59,10 +59,14 @@ class Marked(Exception):
 
 
 class Decoder:
-    """Decodes the syscalls of processes that share the directory of ``names``."""
+    """Decodes the syscalls of processes that share the directory of ``names``.
 
-    def __init__(self, names: Names) -> None:
-        self._names = names
+    Args:
+        real_pid: The real pid of a process with a virtual one; None if there is none.
+    """
+
+    def __init__(self, names: Names, real_pid: Callable[[int], int | None]) -> None:
+        self._names, self._real_pid = names, real_pid
         self.opens_random = False
         """Whether a path was that of a device of random numbers, since this was last set to False."""
 
@@ -87,6 +91,8 @@ class Decoder:
                 path = kernel.read_string(pid, value)
                 if path.startswith(MARK):
                     raise Marked(path[len(MARK) :])
+                if path.startswith("/proc/"):
+                    path = self._in_proc(pid, value, path)
                 self.opens_random |= path in ("/dev/urandom", "/dev/random")
                 base = ""
                 if not path.startswith("/"):
@@ -94,6 +100,16 @@ class Decoder:
                 places.append(self._names.locate(base, path, follow))
                 descriptor = None
         return places
+
+    def _in_proc(self, pid: int, address: int, path: str) -> str:
+        """A path that has a virtual pid, as in ``[[ -d /proc/$$ ]]``: the process gets that with the real one."""
+        virtual = path.split("/")[2]
+        real = self._real_pid(int(virtual)) if virtual.isdecimal() else None
+        if real is None or str(real) == virtual:
+            return path
+        path = path.replace(virtual, str(real).rjust(len(virtual), "/"), 1)
+        kernel.patch(pid, {address: os.fsencode(path)})
+        return path
 
     def _place(self, pid: int, row: Watched, args: tuple[int, ...], follow: bool = True) -> Place | None:
         return self._places(pid, row, args, follow)[0]

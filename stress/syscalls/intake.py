@@ -46,7 +46,7 @@ class Intake:
     ) -> None:
         self.population = Population(machine, self._decide, self._linger, ended, stuck_s)
         self.virtual = Virtual(machine, self.population.tasks, interrupt)
-        self.decoder = Decoder(names)
+        self.decoder = Decoder(names, self.virtual.real_pid)
         self.holders = Holders(names)
         self._machine, self._speaks, self._marked = machine, speaks, marked
 

@@ -202,6 +202,11 @@ class Virtual:
                 self._interrupt(other)
         return result
 
+    def real_pid(self, pid: int) -> int | None:
+        """The real pid of a live process with a virtual one; None if there is none."""
+        task = self._find(pid) if pid > PID_MAX else None
+        return None if task is None else task.process.pid
+
     def _find(self, id: int) -> Task | None:
         """The thread with a real or virtual id."""
         if id <= PID_MAX:

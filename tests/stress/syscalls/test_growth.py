@@ -31,11 +31,12 @@ def resident_kb() -> int:
 
 @pytest.mark.parametrize("name", ["warm", "forked", "bash"])
 def test_memory_descriptors_and_processes_do_not_grow(supervisor: Supervisor, shared: Path, name: str) -> None:
-    kinds: Sequence[Kind] = {
+    agents: dict[str, Sequence[Kind]] = {
         "warm": [Warm(replace), Warm(replace)],
         "forked": [Forked(replace), Forked(replace)],
         "bash": [Program(["bash", "-c", "echo 1 > x.$$; mv x.$$ x; (flock 9) 9> l"])] * 2,
-    }[name]
+    }
+    kinds = agents[name]
     count = SCHEDULES if name == "warm" else max(SCHEDULES // 10, 10)
 
     def schedules(numbers: range) -> tuple[int, int, int]:

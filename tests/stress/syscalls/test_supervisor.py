@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from stress.syscalls import Forked, Kind, Program, Supervisor, Warm, mark
+from stress.syscalls import Denied, Forked, Kind, Program, Supervisor, Warm, mark, require
 from stress.syscalls.calls import Abandoned, Call
 
 from .schedules import Choose, at_random, in_order, one_after_another, run, turn_by_turn
@@ -304,6 +304,17 @@ def test_a_scheduler_may_abandon_an_execution(supervisor: Supervisor, shared: Pa
         run(supervisor, [Forked(Path("x").touch), BASH], scheduler)
     assert scheduler.ended == ((), ())
     assert [*shared.iterdir()] == []
+
+
+def test_a_refusal_says_what_would_allow_it(supervisor: Supervisor) -> None:
+    """A real one: a process that has a listener cannot have another."""
+
+    def nested() -> None:
+        with pytest.raises(Denied, match=r"not available .*: these processes have a listener already"):
+            require()
+
+    ran = run(supervisor, [Forked(nested)])
+    assert (ran.statuses, ran.outputs) == ((0,), ((b"", b""),))
 
 
 def test_an_answer_in_the_kernels_place_plugs_in(supervisor: Supervisor, shared: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -62,6 +63,13 @@ def test_an_agent_signals_another_by_the_pid_that_it_wrote(supervisor: Superviso
     assert (ran.ending, ran.statuses, ran.outputs[0][0]) == ("done", (0, -signal.SIGKILL), b"0\n")
 
 
+def test_a_virtual_pid_is_found_in_proc(supervisor: Supervisor) -> None:
+    script = "[[ -d /proc/$$ ]] && [[ -r /proc/$$/stat ]] && readlink /proc/$$/cwd; [[ -e /proc/4999999 ]] || echo gone"
+    text = output(supervisor, bash(script))[0].split()
+    assert text[1:] == ["gone"]
+    assert text[0].endswith("/shared")
+
+
 def test_a_virtual_pid_never_reaches_a_real_kill(supervisor: Supervisor) -> None:
     (text,) = output(
         supervisor, bash("for pid in 4194400 4200000 2000000000; do kill -0 $pid 2> /dev/null; echo $?; done")
@@ -94,7 +102,8 @@ def test_time_is_virtual_in_every_way_that_programs_ask_for_it(supervisor: Super
         assert [int(word) - start for word in text.split()] == times
 
     def python() -> None:
-        clocks = (time.time, time.monotonic, time.perf_counter, lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
+        clocks: list[Callable[[], float]] = [time.time, time.monotonic, time.perf_counter]
+        clocks.append(partial(time.clock_gettime, time.CLOCK_BOOTTIME))
         first = [clock() for clock in clocks]
         time.sleep(5)
         os.stat("x")
@@ -136,7 +145,7 @@ def test_random_numbers_are_the_same_each_time_and_differ_from_agent_to_agent(su
             print(os.urandom(4).hex(), file.read(4).hex())
 
     script = "echo $SRANDOM $(mktemp -u) $(head -c 8 /dev/urandom | od -An -tx1)"
-    agents = [
+    agents: list[Kind] = [
         bash(script),
         bash(script),
         Forked(python),
