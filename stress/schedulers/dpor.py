@@ -154,10 +154,8 @@ class Dpor:
         if initials & (node.backtrack | node.sleep.keys()):
             return
         possible = initials & node.allowed.keys()
-        if possible:
+        if possible:  # else the order can't be reversed here: somebody holds the lock, or polls in vain
             node.backtrack.add(min(possible))
-        elif causality.waits(other):
-            node.backtrack |= node.allowed.keys()
 
 
 def _in_words(calls: dict[int, str]) -> str:

@@ -33,6 +33,7 @@ def conflict(one: Effect, other: Effect) -> bool:
 
 
 def clash(one: Mode, other: Mode) -> bool:
+    """Whether two uses of the same thing do not commute."""
     return one is not other or one is Mode.WRITE
 
 

@@ -86,7 +86,7 @@ class Tally:
         """Count one more."""
         self.endings[execution.ending] += 1
         self.failed += execution.failed
-        if execution.ending is not Ending.ABANDONED:
+        if execution.ending not in (Ending.ABANDONED, Ending.DIVERGED):
             self.outcomes.add(execution.outcome)
             self.interleavings.add(hash(execution.decisions))
 

@@ -76,11 +76,12 @@ class TolerantReplay:
         draws: The random numbers that were drawn.
 
     Attributes:
+        decisions: As given.
         runnable: Of each step, the agents that could have done it, but for those that poll in vain.
     """
 
     def __init__(self, decisions: Sequence[int], draws: Sequence[int] = ()) -> None:
-        self._decisions = tuple(decisions)
+        self.decisions = tuple(decisions)
         self._at = 0
         self._begun = False
         self._effects: list[Effect] = []
@@ -97,8 +98,8 @@ class TolerantReplay:
         agents = [call.agent for call in enabled]
         self._effects = effects(trace, self._effects)
         self.runnable.append(frozenset(agents[index] for index in awake(enabled, trace, self._effects)))
-        while self._at < len(self._decisions):
-            agent = self._decisions[self._at]
+        while self._at < len(self.decisions):
+            agent = self.decisions[self._at]
             self._at += 1
             if agent in agents:
                 return agents.index(agent)
