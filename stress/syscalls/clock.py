@@ -55,12 +55,15 @@ class Clock:
 
     @property
     def realtime_ns(self) -> int:
+        """CLOCK_REALTIME now."""
         return EPOCH_NS + self.now_ns
 
     def step(self) -> None:
+        """A step takes a microsecond."""
         self.now_ns += _STEP_NS
 
     def advance_to(self, time_ns: int) -> None:
+        """Let time pass; it never goes back."""
         self.now_ns = max(self.now_ns, time_ns)
 
     def read(self, agent: int, looks: int) -> int:
@@ -77,6 +80,7 @@ class Clock:
         return self.of(agent)
 
     def of(self, agent: int) -> int:
+        """The time that an agent is told."""
         return self.now_ns + agent * _SKEW_NS
 
 
@@ -159,4 +163,5 @@ class Dial:
             os.pwrite(self._memory, struct.pack("<4q", *times), self._data)
 
     def close(self) -> None:
+        """The image is gone."""
         os.close(self._memory)

@@ -72,7 +72,7 @@ class Intake:
         try:
             if task.process.dial is None:
                 self._renew(task)
-            self.set_clock(task.process)
+            self.virtual.set_clock(task.process)
             if row.verb == "fcntl" and task.args[1] & 0xFFFFFFFF == listener.NEXT:
                 agent = task.process.agent
                 task.state, agent.is_done, agent.status = State.IDLE, True, task.args[2] & 0xFF
@@ -103,11 +103,6 @@ class Intake:
         self.population.renew(task.process)
         self.virtual.renew(task.process)
 
-    def set_clock(self, process: Process) -> None:
-        """A process is about to go on: it is told the time."""
-        if process.dial is not None:
-            process.dial.set(self.virtual.clock.of(process.agent.index))
-
     def _linger(self, task: Task) -> None:
         """A task computes for long: perhaps it looks at the clock until time has passed. So time passes."""
         now_s = tasks.computed_s(task)
@@ -116,7 +111,7 @@ class Intake:
         elif now_s > task.computed_s + _LINGERS_S * (1 + task.lingers / 10):
             self.virtual.clock.now_ns += _MILLISECOND_NS << min(task.lingers, 20)
             task.lingers += 1
-            self.set_clock(task.process)
+            self.virtual.set_clock(task.process)
 
     def _answer(self, task: Task, row: Watched) -> int | None:
         """The virtual result of a syscall that is none of the shared directory's; None if it has none."""

@@ -54,6 +54,7 @@ def syscall(number: int, *args: int | ctypes.Array[Any] | Any) -> int:
 
 
 def prctl(option: int, value: int) -> None:
+    """Set an attribute of this process (prctl(2))."""
     _checked(_libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0), f"prctl {option}")
 
 
@@ -65,6 +66,7 @@ def is_subreaper() -> bool:
 
 
 def personality(flags: int) -> None:
+    """Set the execution domain of this process and what it will execute (personality(2))."""
     _checked(_libc.personality(ctypes.c_ulong(flags)), "personality")
 
 

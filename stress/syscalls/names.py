@@ -40,6 +40,7 @@ class Place:
 
     @property
     def is_directory(self) -> bool:
+        """Whether the inode is one."""
         return self.status is not None and stat.S_ISDIR(self.status.st_mode)
 
 
@@ -77,6 +78,7 @@ class Names:
                 pending.extend(entry.path for entry in os.scandir(path))
 
     def text(self, path: str) -> str:
+        """A path in the shared directory, for people."""
         return path[len(self._prefix) :] or "."
 
     def create(self, agent: int, status: os.stat_result) -> str:

@@ -58,6 +58,7 @@ class Population:
         return sorted((task for task in self.tasks.values() if task.process.agent is agent), key=lambda task: task.path)
 
     def parked(self) -> Iterator[Task]:
+        """The tasks that are at a scheduling point."""
         return (task for task in self.tasks.values() if task.state is State.PARKED)
 
     @property

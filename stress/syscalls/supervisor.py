@@ -177,7 +177,7 @@ class Supervisor:
         agent.is_done, agent.status, agent.numbered = False, None, 0
         task = self._population.tasks[agent.root]
         task.number, task.spawned, task.looks, task.draws = -1, 0, 0, 0
-        self._intake.set_clock(task.process)
+        self._virtual.set_clock(task.process)
         self._population.answer(task, number)
 
     def _clean(self) -> None:
@@ -289,7 +289,7 @@ class Supervisor:
                 if task.until_ns != until_ns:  # the timer was for this task
                     return
             self._virtual.clock.advance_to(until_ns)
-        self._intake.set_clock(task.process)
+        self._virtual.set_clock(task.process)
         self._unseen = (task, point) if replaced is None else None
         if answer is not None:
             self._population.answer(task, answer)
@@ -313,18 +313,17 @@ class Supervisor:
         """Names, times and modes of what the last step has created or changed, before anybody asks for them."""
         assert self._unseen is not None
         (task, point), self._unseen = self._unseen, None
-        if point.creates:
+        path = point.creates or point.writes
+        if path:
             try:
-                self._names.create(task.agent, os.lstat(point.creates))
+                status = os.lstat(path)
             except FileNotFoundError:
-                return  # it failed
-        now = self._virtual.clock.realtime_ns
-        for path in (point.creates, point.writes):
-            try:
-                if path:
-                    os.utime(path, ns=(now, now), follow_symlinks=False)
-            except FileNotFoundError:
-                pass
+                return  # it failed, or the file has no name any more
+            if point.creates:
+                self._names.create(task.agent, status)
+            if point.creates or any(access.what == ("inode", self._names.id(status)) for access in point.accesses):
+                now = self._virtual.clock.realtime_ns
+                os.utime(path, ns=(now, now), follow_symlinks=False)
         text = self._modes.look(point.shows) if point.shows else None
         if text:
             self._find("readable", text)
@@ -354,7 +353,6 @@ class Supervisor:
         """A signal was sent to a process: it ends its sleeps, and its waits for locks."""
         parked = [task for task in self._population.parked() if task.process is process]
         self._population.disturbed(process)
-        self._intake.set_clock(process)
         for task in parked:
             if task.until_ns is not None:
                 self._population.answer(task, -_ERESTARTNOHAND)

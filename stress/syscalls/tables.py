@@ -172,6 +172,7 @@ class Machine:
         return self.audit == _X86_64
 
     def number(self, name: str) -> int:
+        """Number of a syscall that is watched."""
         return next(number for number, row in self.watched.items() if row.name == name)
 
     def stub(self, name: str) -> bytes:

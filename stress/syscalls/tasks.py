@@ -54,6 +54,7 @@ class Process:
 
     @property
     def virtual_pid(self) -> int:
+        """What the process takes for its pid."""
         return virtual_id(self.agent.index, self.path)
 
     def forget_image(self) -> None:

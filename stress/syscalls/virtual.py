@@ -45,6 +45,11 @@ class Virtual:
         }
         """By kind of syscall: the result to answer, or None to let the kernel do it."""
 
+    def set_clock(self, process: Process) -> None:
+        """A process is about to go on: it is told the time."""
+        if process.dial is not None:
+            process.dial.set(self.clock.of(process.agent.index))
+
     def _identity(self, task: Task, row: Watched, args: tuple[int, ...]) -> int:
         if row.name == "gettid":
             return virtual_id(task.agent, task.path)
@@ -161,6 +166,7 @@ class Virtual:
         deadline, _, _, id, process = min(armed, key=lambda item: item[:4])
         timer = process.timers[id]
         self.clock.advance_to(deadline)
+        self.set_clock(process)  # before the signal, which may find the process blocked, and let it run at once
         timer.deadline_ns = deadline + timer.interval_ns if timer.interval_ns else 0
         info = struct.pack("<iiiiiiq", timer.signal, 0, _SI_TIMER, 0, 0, 0, timer.value)
         self._queue_signal(process.pid, timer.signal, info.ljust(_SIGINFO_BYTES, b"\0"))
@@ -183,6 +189,7 @@ class Virtual:
         if target is None:
             return None if abs(pid) <= PID_MAX else -errno.ESRCH
         process = target.process
+        self.set_clock(process)
         try:
             if row.name == "rt_sigqueueinfo":
                 result = self._queue_signal(process.pid, number, _long(task.tid, args[2]))

@@ -18,7 +18,7 @@ from stress.syscalls import Forked, Kind, Program, Supervisor, Warm, mark
 
 from .schedules import at_random, in_order, tree
 
-SCHEDULES = int(os.environ.get("STRESS_SCHEDULES", "6"))
+SCHEDULES = int(os.environ.get("STRESS_SCHEDULES", "4"))
 
 
 def increment(number: int = 0) -> None:

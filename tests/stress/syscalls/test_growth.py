@@ -37,7 +37,7 @@ def test_memory_descriptors_and_processes_do_not_grow(supervisor: Supervisor, sh
         "bash": [Program(["bash", "-c", "echo 1 > x.$$; mv x.$$ x; (flock 9) 9> l"])] * 2,
     }
     kinds = agents[name]
-    count = SCHEDULES if name == "warm" else max(SCHEDULES // 10, 10)
+    count = max(SCHEDULES // {"warm": 1, "forked": 10, "bash": 20}[name], 6)
 
     def schedules(numbers: range) -> tuple[int, int, int]:
         for number in numbers:
