@@ -23,7 +23,7 @@ _O_TMPFILE = 0o20000000
 _MODES = {fcntl.LOCK_SH: "shared ", fcntl.LOCK_EX: "", fcntl.LOCK_UN: ""}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Point:
     """A scheduling point, as a call and what the supervisor has to do about it.
 
@@ -167,6 +167,8 @@ class Decoder:
         place = self._place(pid, row, args, follow)
         if place is None:
             return None
+        if row.name == "chdir":
+            self._names.forget(pid)
         missing = place.parent is not None and place.id is None
         what = _status(place.id) if place.id is not None else ()
         return Point(f"{_LOOKS.get(row.name, 'stat')} {place.text}", (*_reads(place), *what), _failure(missing))
@@ -307,6 +309,8 @@ class Decoder:
         return None if file is None else Point(f"list {file.text}", (Access(("listing", file.id), True),))
 
     def _fstat(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
+        if row.name == "fchdir":
+            self._names.forget(pid)
         file = self._files(pid, row, args)[0]
         return None if file is None else Point(f"stat {file.text}", _status(file.id))
 

@@ -72,6 +72,8 @@ class Holders:
             return []
         if task.row.name == "exit":
             return []  # of a thread
+        if task.row.name == "close_range":
+            return [holder for holder in own if task.args[0] <= holder.descriptor <= task.args[1]]
         if task.row.verb == "close":
             descriptor = task.args[task.row.operands.index("f")] & 0xFFFFFFFF
             inode = _inode(task.process.pid, descriptor)

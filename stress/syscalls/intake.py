@@ -48,7 +48,7 @@ class Intake:
         self.virtual = Virtual(machine, self.population.tasks, interrupt)
         self.decoder = Decoder(names, self.virtual.real_pid)
         self.holders = Holders(names)
-        self._machine, self._speaks, self._marked = machine, speaks, marked
+        self._machine, self._names, self._speaks, self._marked = machine, names, speaks, marked
 
     def proceed(self, task: Task, row: Watched) -> None:
         """Let the kernel do a syscall, and remember what that means for the task."""
@@ -100,6 +100,7 @@ class Intake:
     def _renew(self, task: Task) -> None:
         """A new image has the vDSO's clocks, one thread, and no timers that were created."""
         task.process.dial = Dial(task.tid, self._machine)
+        self._names.forget(task.process.pid)
         self.population.renew(task.process)
         self.virtual.renew(task.process)
 
@@ -134,11 +135,17 @@ class Intake:
             if task.until_ns is None:
                 return None
             return Point(f"sleep {max(task.until_ns - now, 0) / 1e9:.4g} s", result=0, answer=0)
-        if row.verb in ("close", "exit"):
+        if row.verb == "close":
+            if row.name == "close_range":
+                self._names.forget(process.pid)
+            else:
+                self._names.closed(process.pid, args[row.operands.index("f")] & 0xFFFFFFFF)
+            return self.holders.release(task)
+        if row.verb == "exit":
             return self.holders.release(task)
         if row.operands.startswith("f") and not process.shares:
             return None
-        point = self.decoder.point(task.tid, row, args)
+        point = self.decoder.point(process.pid, row, args)
         if row.verb == "exec":
             return self.holders.release(task) or point
         if row.verb == "open" and self.decoder.opens_random:

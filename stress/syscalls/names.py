@@ -16,7 +16,7 @@ _SYMLINKS_MAX = 40
 _REMEMBERED_MAX = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Place:
     """What a path leads to.
 
@@ -44,14 +44,13 @@ class Place:
         return self.status is not None and stat.S_ISDIR(self.status.st_mode)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Opened:
-    """What a descriptor of a process stands for: path at this moment, and inode."""
+    """What a descriptor of a process stands for: path at this moment, and id of the inode."""
 
     path: str
     text: str
     id: str
-    status: os.stat_result
 
 
 class Names:
@@ -63,11 +62,14 @@ class Names:
         self._ids: dict[tuple[int, int], str] = {}
         self._created: dict[int, int] = {}
         self._outside: dict[str, str] = {}
+        self._opened: dict[int, dict[int, Opened | None]] = {}
+        self._directories: dict[int, str] = {}
 
     def begin(self, time_ns: int) -> None:
         """A new execution: all that is there gets its path for a name, and ``time_ns`` for a time."""
         self._ids.clear()
         self._created.clear()
+        self.forget_paths()
         pending = [self.root]
         while pending:
             path = pending.pop()
@@ -95,19 +97,41 @@ class Names:
 
     def opened(self, pid: int, descriptor: int) -> Opened | None:
         """What a descriptor stands for; None if it is not in the shared directory."""
-        link = f"/proc/{pid}/fd/{descriptor}"
-        try:
-            path = os.readlink(link)
-            if not path.startswith(self._prefix) and path != self.root:
-                return None
-            status = os.stat(link)
-        except OSError:
+        known = self._opened.setdefault(pid, {})
+        if descriptor not in known:
+            try:
+                known[descriptor] = self._look(f"/proc/{pid}/fd/{descriptor}")
+            except OSError:
+                return None  # it is not open, but the next one may be
+        return known[descriptor]
+
+    def closed(self, pid: int, descriptor: int) -> None:
+        """A descriptor is about to be closed, or to stand for something else."""
+        self._opened.get(pid, {}).pop(descriptor, None)
+
+    def forget(self, pid: int) -> None:
+        """A process is new, or has other descriptors, or is about to have another working directory."""
+        self._opened.pop(pid, None)
+        self._directories.pop(pid, None)
+
+    def forget_paths(self) -> None:
+        """An entry has changed: what processes have open may be called otherwise."""
+        self._opened.clear()
+        self._directories.clear()
+
+    def _look(self, link: str) -> Opened | None:
+        path = os.readlink(link)
+        if not path.startswith(self._prefix) and path != self.root:
             return None
-        return Opened(path, self.text(path), self.id(status), status)
+        return Opened(path, self.text(path), self.id(os.stat(link)))
 
     def base(self, pid: int, descriptor: int | None) -> str:
         """Directory from which a relative path starts: a descriptor's, or the working directory."""
-        return os.readlink(f"/proc/{pid}/cwd" if descriptor is None else f"/proc/{pid}/fd/{descriptor}")
+        if descriptor is not None:
+            return os.readlink(f"/proc/{pid}/fd/{descriptor}")
+        if pid not in self._directories:
+            self._directories[pid] = os.readlink(f"/proc/{pid}/cwd")
+        return self._directories[pid]
 
     def locate(self, base: str, path: str, follow: bool, links: int = 0) -> Place | None:
         """Where ``path`` leads from ``base``; the last symlink is followed only if ``follow``.

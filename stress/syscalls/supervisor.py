@@ -313,6 +313,8 @@ class Supervisor:
         """Names, times and modes of what the last step has created or changed, before anybody asks for them."""
         assert self._unseen is not None
         (task, point), self._unseen = self._unseen, None
+        if any(access.writes and access.what[0] == "entry" for access in point.accesses):
+            self._names.forget_paths()
         path = point.creates or point.writes
         if path:
             try:
@@ -339,7 +341,7 @@ class Supervisor:
                 continue
             task.call, task.is_free, task.process.agent.offer_is_known = None, None, False
             if row.verb not in ("close", "exit"):
-                task.point = self._decoder.point(task.tid, row, task.args) or point
+                task.point = self._decoder.point(task.process.pid, row, task.args) or point
 
     def _ended(self) -> None:
         """A process is gone: perhaps with locks."""
@@ -347,7 +349,7 @@ class Supervisor:
         for task in self._population.parked():
             if task.point is not None and task.point.lock is not None and task.row is not None:
                 task.call, task.is_free, task.process.agent.offer_is_known = None, None, False
-                task.point = self._decoder.point(task.tid, task.row, task.args) or task.point
+                task.point = self._decoder.point(task.process.pid, task.row, task.args) or task.point
 
     def _interrupt(self, process: Process) -> None:
         """A signal was sent to a process: it ends its sleeps, and its waits for locks."""

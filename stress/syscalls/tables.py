@@ -81,6 +81,7 @@ getdents         78   -  list     f
 getdents64      217  61  list     f
 fstat             5  80  fstat    f
 fgetxattr       193  10  fstat    f
+fchdir           81  50  fstat    f
 flistxattr      196  13  fstat    f
 fchmod           91  52  fattr    f
 fchown           93  55  fattr    f
@@ -93,6 +94,7 @@ syncfs          306 267  sync     f
 flock            73  32  flock    f
 fcntl            72  25  fcntl    f
 close             3  57  close    f
+close_range     436 436  close    ..
 dup2             33   -  close    .f
 dup3            292  24  close    .f
 execve           59 221  exec     p
