@@ -72,8 +72,8 @@ def _effect(step: Step, trace: Sequence[Step]) -> dict[What, Mode]:
     nothing = failed(step)
     for access in step.call.accesses:
         mode = Mode.WRITE if access.writes and not nothing else Mode.READ
-        if access.what[0] == "lock" and step.call.lock and not nothing and _shares(step.call, access, trace):
-            mode = Mode.SHARE
+        if access.what[0] == "lock" and step.call.lock and not nothing:
+            mode = Mode.SHARE if _shares(step.call, access, trace) else Mode.WRITE
         if effect.get(access.what, mode) is not mode:
             mode = Mode.WRITE
         effect[access.what] = mode

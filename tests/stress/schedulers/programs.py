@@ -95,6 +95,12 @@ def shared_reader() -> Body:
     return bytes(content)
 
 
+def tries_shared() -> Body:
+    """Whether a shared lock could be had at once."""
+    fd = yield open_("lock")
+    return (yield flock(fd, "shared", "try"))
+
+
 def converted(first: str, then: str) -> Program:
     """Take a lock in one mode and then in the other: shared or exclusive."""
 

@@ -26,6 +26,7 @@ from tests.stress.schedulers.programs import (
     shared_reader,
     take_two,
     torn_writer,
+    tries_shared,
 )
 
 FILES = {"a": b"1", "b": b"2", "count": b"0", "lock": b"", "x": b"", "y": b""}
@@ -41,6 +42,7 @@ CLASSIC: dict[str, Sequence[Program]] = {
     "torn read": [torn_writer, reader],
     "shared lock": [locked_writer, shared_reader, shared_reader],
     "lock made shared": [converted("exclusive", "shared"), shared_reader, locked_writer],
+    "lock made shared, and one that tries": [converted("exclusive", "shared"), tries_shared],
     "lock made exclusive": [converted("shared", "exclusive"), locked_writer],
     "lock made exclusive by two": [converted("shared", "exclusive"), converted("shared", "exclusive")],
     "polling a lock": [poll("a"), poll("b")],
