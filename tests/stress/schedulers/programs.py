@@ -98,7 +98,8 @@ def shared_reader() -> Body:
 def tries_shared() -> Body:
     """Whether a shared lock could be had at once."""
     fd = yield open_("lock")
-    return (yield flock(fd, "shared", "try"))
+    taken = yield flock(fd, "shared", "try")
+    return bool(taken == 0)
 
 
 def converted(first: str, then: str) -> Program:
