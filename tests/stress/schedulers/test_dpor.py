@@ -144,6 +144,12 @@ def test_independent_programs_need_one_execution() -> None:
     assert scheduler.schedules == 1680
 
 
+def test_tries_that_fail_commute() -> None:
+    """The order in which two try in vain while a third has the lock is nothing to be explored."""
+    scheduler, done = reduced(runner([poll("a"), poll("b"), poll("c")], FILES))
+    assert (len(done), scheduler.schedules) == (48, 190_320)
+
+
 def test_polling_that_never_ends_is_cut_and_proves_nothing() -> None:
     def waits_for_nobody() -> Body:
         while (yield Op("stat", "never")) < 0:
