@@ -150,8 +150,8 @@ class Dial:
         for name, (start, size) in _functions().items():
             if base is None or name not in machine.vdso:
                 continue
-            code = machine.stub(machine.vdso[name])
-            if machine.has_local_clock and machine.vdso[name] == "clock_gettime" and size >= len(_LOCAL) + _DATA_BYTES:
+            code = machine.vdso[name]
+            if machine.has_local_clock and name.endswith("clock_gettime") and size >= len(_LOCAL) + _DATA_BYTES:
                 code, self._data = _LOCAL, base + start + len(_LOCAL)
             os.pwrite(self._memory, code, base + start)
 

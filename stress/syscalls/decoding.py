@@ -362,6 +362,11 @@ _ROOT = frozenset({("entry", "..", "."), ("inode", "."), ("links", ".")})
 """The shared directory itself. That it is opened, entered or looked at is no point: shells do nothing else."""
 
 
+def is_of_descriptor(row: Watched, args: tuple[int, ...]) -> bool:
+    """Whether a call of stat has no path: that is how libc asks for the status of a descriptor."""
+    return row.name == "newfstatat" and bool(args[3] & _AT_EMPTY_PATH)
+
+
 def _signed(value: int) -> int:
     """An argument of type int."""
     value &= 0xFFFFFFFF

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from stress.syscalls import listener, tasks
 from stress.syscalls.clock import Dial, sleeps_until
-from stress.syscalls.decoding import Decoder, Marked, Point
+from stress.syscalls.decoding import Decoder, Marked, Point, is_of_descriptor
 from stress.syscalls.errors import Denied
 from stress.syscalls.holders import Holders
 from stress.syscalls.names import Names
@@ -143,7 +143,7 @@ class Intake:
             return self.holders.release(task)
         if row.verb == "exit":
             return self.holders.release(task)
-        if row.operands.startswith("f") and not process.shares:
+        if not process.shares and (row.operands.startswith("f") or is_of_descriptor(row, args)):
             return None
         point = self.decoder.point(process.pid, row, args)
         if row.verb == "exec":

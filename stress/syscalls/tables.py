@@ -156,14 +156,14 @@ class Machine:
     Attributes:
         audit: Its AUDIT_ARCH number.
         seccomp: Number of the syscall ``seccomp``.
-        vdso: The vDSO's functions that matter, and the syscall that each stands for.
+        vdso: The functions of the vDSO that matter, and the machine code that takes the place of each.
         waits: Numbers of the syscalls that wait for a child.
         watched, refused: By number.
     """
 
     audit: int
     seccomp: int
-    vdso: dict[str, str]
+    vdso: dict[str, bytes]
     waits: frozenset[int]
     watched: dict[int, Watched]
     refused: frozenset[int]
@@ -177,15 +177,16 @@ class Machine:
         """Number of a syscall that is watched."""
         return next(number for number, row in self.watched.items() if row.name == name)
 
-    def stub(self, name: str) -> bytes:
-        """Machine code that makes the syscall ``name`` and returns; as to ``getrandom``, that says ENOSYS."""
-        x86 = self.audit == _X86_64
-        if name == "getrandom":  # libc then makes the syscall
-            return b"\x48\xc7\xc0\xda\xff\xff\xff\xc3" if x86 else _words(0x928004A0, 0xD65F03C0)
-        number = self.number(name)
-        if x86:
-            return b"\xb8" + number.to_bytes(4, "little") + b"\x0f\x05\xc3"  # mov $number, %eax; syscall; ret
-        return _words(0xD2800008 | number << 5, 0xD4000001, 0xD65F03C0)  # mov x8, #number; svc #0; ret
+
+def _stub(x86: bool, number: int | None) -> bytes:
+    """Machine code that makes a syscall and returns; without a number, code that returns −ENOSYS."""
+    if x86:
+        if number is None:
+            return b"\x48\xc7\xc0\xda\xff\xff\xff\xc3"  # mov $-38, %rax; ret
+        return b"\xb8" + number.to_bytes(4, "little") + b"\x0f\x05\xc3"  # mov $number, %eax; syscall; ret
+    if number is None:
+        return _words(0x928004A0, 0xD65F03C0)  # mov x0, #-38; ret
+    return _words(0xD2800008 | number << 5, 0xD4000001, 0xD65F03C0)  # mov x8, #number; svc #0; ret
 
 
 def _words(*words: int) -> bytes:
@@ -210,15 +211,19 @@ def machine(name: str | None = None) -> Machine:
         cells = line.split()
         if cells[column] != "-":
             watched[int(cells[column])] = Watched(cells[0], cells[3], cells[4] if len(cells) > 4 else "")
+    numbers = {row.name: number for number, row in watched.items()}
     prefix = "__vdso" if column == 1 else "__kernel"
-    vdso = {f"{prefix}_{call}": call for call in ("clock_gettime", "gettimeofday", "getrandom")}
-    if column == 1:
-        vdso["__vdso_time"] = "time"
+    vdso = {
+        f"{prefix}_{call}": _stub(column == 1, numbers[call])
+        for call in ("clock_gettime", "gettimeofday", "time")
+        if call in numbers
+    }
+    vdso[f"{prefix}_getrandom"] = _stub(column == 1, None)  # libc then makes the syscall
     return Machine(
         audit=_X86_64 if column == 1 else _AARCH64,
         seccomp=317 if column == 1 else 277,
         vdso=vdso,
         waits=frozenset((61, 247) if column == 1 else (260, 95)),
         watched=watched,
-        refused=frozenset(numbers[column - 1] for numbers in REFUSED.values()),
+        refused=frozenset(pair[column - 1] for pair in REFUSED.values()),
     )
