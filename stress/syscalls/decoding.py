@@ -69,11 +69,14 @@ class Decoder:
         self._names, self._real_pid = names, real_pid
         self.opens_random = False
         """Whether a path was that of a device of random numbers, since this was last set to False."""
+        self.is_inside = False
+        """Whether the call that was decoded last is about the shared directory, be it no point."""
 
     def point(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         """The scheduling point of a syscall of thread ``pid``; None if it does not touch the shared directory."""
         rule: Callable[[int, Watched, tuple[int, ...]], Point | None] | None = getattr(self, f"_{row.verb}", None)
         point = None if rule is None else rule(pid, row, args)
+        self.is_inside = point is not None
         if point is None or (point.accesses and all(a.what in _ROOT and not a.writes for a in point.accesses)):
             return None
         return point

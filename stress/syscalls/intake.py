@@ -52,9 +52,7 @@ class Intake:
 
     def proceed(self, task: Task, row: Watched) -> None:
         """Let the kernel do a syscall, and remember what that means for the task."""
-        if row.verb in ("open", "create"):
-            task.process.shares = True
-        elif row.verb == "exec":
+        if row.verb == "exec":
             task.process.forget_image()
         elif row.verb == "spawn":
             task.spawning = task.args[0] if row.name == "clone" else _CLONE_VFORK if row.name == "vfork" else 0
@@ -148,6 +146,8 @@ class Intake:
         point = self.decoder.point(process.pid, row, args)
         if row.verb == "exec":
             return self.holders.release(task) or point
-        if row.verb == "open" and self.decoder.opens_random:
-            process.reads_random, self.decoder.opens_random = True, False
+        if row.verb in ("open", "create"):
+            process.shares |= self.decoder.is_inside
+            process.reads_random |= self.decoder.opens_random
+            self.decoder.opens_random = False
         return point

@@ -41,7 +41,7 @@ BASH = Program(
     ]
 )
 PATIENT = Program(
-    ["bash", "-c", "exec 9> lock; flock -w 2 9 && sleep 1; echo $? $SECONDS >> log; (echo a & echo b; wait)"]
+    ["bash", "-c", "exec 9> lock; flock -w 2 9 && sleep 1; echo $? $SECONDS >> log; (echo a | cat; sleep 0.5 & wait)"]
 )
 PYTHON = Program(
     [
