@@ -4,9 +4,9 @@ A scheduler picks an agent, and the agent's first task that can go on does its c
 every task is parked at its next scheduling point, blocked in the kernel, or dead (*settles*), and asks again. So what
 a step does is over before the next one begins.
 
-Not scheduled: stores to mapped files, timeouts inside select, poll and futex, a directory's own size and times, and what
-processes of one agent do to each other at the same time outside the shared directory, such as the order in which two
-background jobs write to one pipe.
+Not scheduled: stores to mapped files, timeouts inside select, poll and futex, a directory's own size and times, and
+what processes of one agent do to each other at the same time outside the shared directory, such as the order in which
+two background jobs write to one pipe.
 """
 
 from __future__ import annotations
