@@ -45,7 +45,7 @@ CLASSIC: dict[str, Sequence[Program]] = {
     "shared lock": [locked_writer, shared_reader, shared_reader],
     "lock made shared": [converted("exclusive", "shared"), shared_reader, locked_writer],
     "lock made shared, and one that tries": [converted("exclusive", "shared"), tries_shared],
-    "a try beside two that share": [tries_shared, takes_shared, tries],
+    "a try beside two that share": [tries_shared, tries, takes_shared],
     "lock made exclusive": [converted("shared", "exclusive"), locked_writer],
     "lock made exclusive by two": [converted("shared", "exclusive"), converted("shared", "exclusive")],
     "polling a lock": [poll("a"), poll("b")],
