@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._sweep import Swept, sweep_orphans
     from ._write import atomic_write_bytes, atomic_write_text
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "ABSENT",
     "CannotCheck",

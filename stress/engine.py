@@ -7,7 +7,6 @@ exits.
 from __future__ import annotations
 
 import fcntl
-import functools
 import json
 import os
 import re

@@ -151,8 +151,8 @@ def _altered(history: History, index: int, facts: FileFacts) -> Iterator[Finding
     op = history.operation(int(rows[0]))
     version = format_version(op.version)
     message = (
-        f"{who(history, op)} read the file at {span(history, op)} and saw the whole of {version}, but its fields are not those "
-        f"that were written as {version}."
+        f"{who(history, op)} read the file at {span(history, op)} and saw the whole of {version}, but its fields are "
+        f"not those that were written as {version}."
     )
     detail = (
         ("expected", "all fields as their writer had them"),

@@ -70,7 +70,7 @@ def compose(
             skipped.append(Skipped(Part.SCENARIO, name, f"the target has no {' and no '.join(missing)}"))
         else:
             if "read" not in able:  # then readers open the file themselves
-                kinds = {Kind.OBSERVE if kind is Kind.READ else kind for kind in scenario.kinds}
+                kinds: set[Kind] = {Kind.OBSERVE if kind is Kind.READ else kind for kind in scenario.kinds}
                 scenario = replace(scenario, kinds=frozenset(kinds))
             elif not observe:
                 kinds = {Kind.READ if kind is Kind.OBSERVE else kind for kind in scenario.kinds}

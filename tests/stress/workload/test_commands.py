@@ -71,7 +71,8 @@ target_write() { :; }; target_read() { :; }; target_update() { :; }
 def test_programs_that_operations_need_are_told_by_the_names_of_arrays(tmp_path: Path) -> None:
     path = tmp_path / "mine.bash"
     path.write_text(NEEDS)
-    assert probe(path, environment()) == (
+    found: tuple[object, object] = probe(path, environment())
+    assert found == (
         {"write", "read", "update"},
         {"cat": {"read"}, "jq": {"update"}, "no_such_thing": {"write", "update"}},
     )
