@@ -1,4 +1,5 @@
-"""Strategies for Hypothesis: documents as workers write them, operations, and histories that may be right or wrong.
+"""Strategies for Hypothesis: documents as workers write them, operations, histories that may be right or wrong, and
+schedules.
 
 For those who test a checker, a reader of histories or a helper of their own. It needs the package ``hypothesis``, which
 the harness itself does not.
@@ -14,9 +15,20 @@ from hypothesis import strategies as st
 
 from stress.history.history import FileFacts, FinalFile, History
 from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Kind, Operation, Outcome, version_of
+from stress.schedulers.replay import TolerantReplay
 from stress.workload.payload import document_of
 
-__all__ = ["STRANGER", "Register", "documents", "history_of", "json_values", "nearly_right", "scattered", "versions"]
+__all__ = [
+    "STRANGER",
+    "Register",
+    "documents",
+    "history_of",
+    "json_values",
+    "nearly_right",
+    "scattered",
+    "schedules",
+    "versions",
+]
 
 CHANGES = (Kind.WRITE, Kind.UPDATE)
 STRANGER = version_of(99, 9)
@@ -73,6 +85,20 @@ def documents(draw: st.DrawFn) -> tuple[int, Any]:
     )
     as_list = draw(st.booleans())
     return version, document_of(version, draw(st.integers(0, 4096)), [fields, {}] if as_list else fields)
+
+
+def schedules(agents: int, steps_max: int = 100) -> st.SearchStrategy[TolerantReplay]:
+    """Schedulers of one execution each, that follow decisions drawn by Hypothesis as far as that is possible.
+
+    They shrink towards one agent after the other.
+
+    Args:
+        agents: How many there are.
+        steps_max: Decisions at most; after them the last agent just goes on.
+    """
+    # Switches first: most bugs need one or two, and a list of agents step by step has dozens.
+    runs = st.lists(st.tuples(st.integers(0, agents - 1), st.integers(1, steps_max)), max_size=8)
+    return runs.map(lambda drawn: TolerantReplay([agent for agent, count in drawn for _ in range(count)][:steps_max]))
 
 
 @st.composite

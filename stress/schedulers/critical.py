@@ -1,0 +1,123 @@
+"""The critical steps of a failing schedule, in words: the two whose order makes it fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from stress.schedulers.causality import Causality
+from stress.schedulers.effects import Mode, conflict
+from stress.schedulers.execution import Execution, Run
+from stress.schedulers.replay import TolerantReplay
+from stress.syscalls.calls import Call
+
+__all__ = ["Critical", "critical_steps"]
+
+
+_Rank = tuple[bool, bool, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Critical:
+    """What the failure needs.
+
+    Attributes:
+        steps: Indices of the critical steps, in order; of a deadlock, the last may be a call that waits: the length of
+            the trace and up.
+        words: A sentence: whose step came between which two, or after which one.
+    """
+
+    steps: tuple[int, ...]
+    words: str
+
+
+def critical_steps(
+    run: Run,
+    failing: Execution,
+    *,
+    same: Callable[[Execution], bool] | None = None,
+    names: Sequence[str] = (),
+    runs_max: int = 100,
+) -> Critical | None:
+    """Find two dependent steps of different agents without whose order the execution would not have failed.
+
+    Each race is reversed, everything else left in its order where that is possible; the failure vanishes or not.
+
+    Args:
+        run: Executes the programs once.
+        failing: An execution that failed, best a shrunk one.
+        same: Whether an execution shows the same failure; the default is `Execution.failed`.
+        names: Of the agents; "agent 1" and so on, where none is given.
+        runs_max: Executions at most.
+
+    Returns:
+        The steps, or None if no single reordering avoids the failure.
+    """
+    same = same or (lambda execution: execution.failed)
+    causality = Causality(failing.trace, failing.blocked)
+    races = sorted(causality.races, key=lambda race: (race[1] - race[0], race))
+    needed = [
+        race for race in races[:runs_max] if not same(_execute(run, failing, _reversed(failing, causality, race)))
+    ]
+    calls = [*(step.call for step in failing.trace), *failing.blocked]
+    found = [_around(causality, calls, race, set(needed)) for race in needed]
+    if not found:
+        return None
+    _, steps = min(found)
+    return Critical(steps, _in_words(steps, calls, len(failing.trace), names))
+
+
+def _reversed(failing: Execution, causality: Causality, race: tuple[int, int]) -> list[int]:
+    """Decisions in which the second step of the race comes before the first."""
+    one, other = race
+    moved = causality.reversal(one, other)
+    rest = [index for index in range(one, len(failing.trace)) if index not in moved]
+    return [*failing.decisions[:one], *(causality.agent(index) for index in [*moved, *rest])]
+
+
+def _execute(run: Run, failing: Execution, decisions: Sequence[int]) -> Execution:
+    scheduler = TolerantReplay(decisions, failing.draws)
+    scheduler.begin()
+    return run(scheduler)
+
+
+def _around(
+    causality: Causality, calls: Sequence[Call], race: tuple[int, int], needed: set[tuple[int, int]]
+) -> tuple[_Rank, tuple[int, ...]]:
+    """(how well it explains, the steps): best are three, of which the middle one is out of place at both sides.
+
+    Else one that came between a read and a change of the other agent, else any three that are close together.
+    """
+    one, other = race
+
+    def related(index: int, near: int) -> bool:
+        return calls[index].agent != calls[near].agent and conflict(causality.effects[index], causality.effects[near])
+
+    later = [index for index in range(other + 1, len(calls)) if calls[index].agent == calls[one].agent]
+    earlier = [index for index in reversed(range(one)) if calls[index].agent == calls[other].agent]
+
+    def changes(index: int) -> bool:
+        return Mode.WRITE in causality.effects[index].values()
+
+    options = [(one, other, index) for index in later if related(index, other)]
+    options += [(index, one, other) for index in earlier if related(index, one)]
+    ranked: list[tuple[_Rank, tuple[int, ...]]] = [
+        ((not {steps[:2], steps[1:]} <= needed, changes(steps[0]) + changes(steps[2]) != 1, steps[2] - steps[0]), steps)
+        for steps in options
+    ]
+    return min(ranked) if ranked else ((True, True, len(calls)), race)
+
+
+def _in_words(steps: tuple[int, ...], calls: Sequence[Call], length: int, names: Sequence[str]) -> str:
+    def who(step: int) -> str:
+        agent = calls[step].agent
+        return names[agent] if agent < len(names) else f"agent {agent + 1}"
+
+    def said(step: int) -> str:
+        return f"{who(step)}'s `{calls[step].text}`"
+
+    if steps[-1] >= length:
+        return f"{who(steps[-1])} waits for ever: its `{calls[steps[-1]].text}` came after {said(steps[-2])}"
+    if len(steps) == 2:
+        return f"{said(steps[1])} came after {said(steps[0])}"
+    return f"{said(steps[1])} came between {said(steps[0])} and {said(steps[2])}"

@@ -1,0 +1,88 @@
+"""A schedule as a table: a row a step, a column a process."""
+
+from __future__ import annotations
+
+import errno
+import textwrap
+from collections.abc import Collection, Sequence
+
+from stress.schedulers.causality import Causality
+from stress.schedulers.effects import conflict
+from stress.syscalls.calls import Call, Step
+
+__all__ = ["table"]
+
+_NUMBER = 5
+_GAP = 2
+_COLUMN_MIN = 12
+
+
+def table(
+    trace: Sequence[Step],
+    names: Sequence[str] = (),
+    *,
+    critical: Collection[int] = (),
+    blocked: Sequence[Call] = (),
+    width: int = 80,
+    fold: bool = True,
+) -> list[str]:
+    """Lines of text, none longer than ``width`` unless that leaves less than 12 characters a column.
+
+    Args:
+        trace: Steps of one execution.
+        names: Headings, one an agent; "agent 1" and so on, where none is given.
+        critical: Steps to be marked with ``►``.
+        blocked: Calls that still waited for a lock at the end.
+        width: In characters.
+        fold: Whether steps that no other agent could notice, three or more of one agent in a row, become one line.
+    """
+    agents = sorted({call.agent for call in [*(step.call for step in trace), *blocked]} | set(range(len(names))))
+    headings = [names[agent] if agent < len(names) else f"agent {agent + 1}" for agent in agents]
+    column = max(_COLUMN_MIN, (width - _NUMBER - _GAP * len(agents)) // max(1, len(agents)))
+    lines = _row(" " * _NUMBER, headings, column) + _row(" " * _NUMBER, ["─" * column] * len(agents), column)
+    for steps in _folded(trace, critical, blocked) if fold else [[step] for step in trace]:
+        first = steps[0]
+        text = _said(first) if len(steps) == 1 else f"… {len(steps)} calls that no other sees"
+        mark = "►" if first.index in critical else " "
+        cells = ["" if agent != first.call.agent else text for agent in agents]
+        lines += _row(f"{first.index + 1:>{_NUMBER - 1}}{mark}", cells, column)
+    for number, call in enumerate(blocked, len(trace)):
+        cells = ["" if agent != call.agent else f"{call.text}: waits for ever" for agent in agents]
+        lines += _row(" " * (_NUMBER - 1) + ("►" if number in critical else " "), cells, column)
+    return lines
+
+
+def _row(number: str, cells: Sequence[str], column: int) -> list[str]:
+    wrapped = [textwrap.wrap(cell, column, subsequent_indent="  ", break_long_words=True) for cell in cells]
+    lines = []
+    for index in range(max((len(each) for each in wrapped), default=0)):
+        parts = [each[index] if index < len(each) else "" for each in wrapped]
+        start = number if index == 0 else " " * _NUMBER
+        lines.append((start + "".join(" " * _GAP + part.ljust(column) for part in parts)).rstrip())
+    return lines
+
+
+def _said(step: Step) -> str:
+    if step.result is None or step.result >= 0:
+        return step.call.text
+    return f"{step.call.text} = {errno.errorcode.get(-step.result, step.result)}"
+
+
+def _folded(trace: Sequence[Step], critical: Collection[int], blocked: Sequence[Call]) -> list[list[Step]]:
+    """Rows: a step, or several of one agent that conflict with no step of another."""
+    touched = Causality(trace, blocked).effects
+    calls = [*(step.call for step in trace), *blocked]
+    rows: list[list[Step]] = []
+    private: list[Step] = []
+    for step, effect in zip(trace, touched, strict=False):
+        seen = step.index in critical or any(
+            call.agent != step.call.agent and conflict(effect, its) for call, its in zip(calls, touched, strict=True)
+        )
+        if private and (seen or private[-1].call.agent != step.call.agent):
+            rows += [private] if len(private) > 2 else [[each] for each in private]
+            private = []
+        if seen:
+            rows.append([step])
+        else:
+            private.append(step)
+    return rows + ([private] if len(private) > 2 else [[each] for each in private])

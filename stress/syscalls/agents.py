@@ -1,0 +1,238 @@
+"""Agents: the process trees that are scheduled, and how they are started under a listener."""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import os
+import random
+import signal
+import socket
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NoReturn
+
+from stress.syscalls import kernel, listener
+from stress.syscalls.tables import Machine
+
+_START_S_MAX = 20
+_NOT_FOUND = 127
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program that is started anew in each execution.
+
+    Attributes:
+        argv: The command.
+        env: Environment; None for that of the supervisor.
+        directory: Where it starts; None for the shared directory.
+    """
+
+    argv: Sequence[str]
+    env: Mapping[str, str] | None = None
+    directory: str | None = None
+
+
+@dataclass(frozen=True)
+class Forked:
+    """A Python function that a process forked from the supervisor calls, a new one in each execution."""
+
+    function: Callable[[], object]
+
+
+@dataclass(frozen=True, eq=False)
+class Warm:
+    """A Python function that one forked process calls again and again, which is about eight times as fast.
+
+    Attributes:
+        function: Called with the number that the run was given. It must leave nothing behind in its process that
+            changes what the next call does.
+        reset: Called before each call, to remove what it leaves all the same.
+    """
+
+    function: Callable[[int], object]
+    reset: Callable[[], object] | None = None
+
+
+Kind = Program | Forked | Warm
+
+
+@dataclass(eq=False)
+class Agent:
+    """A process tree under one listener.
+
+    Attributes:
+        root: Pid of its first process.
+        listener: Descriptor of its listener.
+        outputs: Descriptors of the files that have its stdout and stderr.
+        is_done: Whether it has ended; a warm one, whether it waits for its next operation.
+        numbered: How many of its tasks came to a scheduling point.
+        offer_is_known: Whether nothing has happened to it since it was asked what it can do next.
+        status: Exit status of its first process, −n if signal n ended it; None as long as it lives.
+    """
+
+    index: int
+    kind: Kind
+    root: int
+    listener: int
+    outputs: tuple[int, int]
+    status: int | None = None
+    is_done: bool = False
+    numbered: int = 0
+    offer_is_known: bool = False
+
+    def output(self) -> tuple[bytes, bytes]:
+        """What it wrote to stdout and stderr."""
+        first, second = (os.pread(file, os.fstat(file).st_size, 0) for file in self.outputs)
+        return first, second
+
+    def rewind(self) -> None:
+        """Forget what it wrote."""
+        for file in self.outputs:
+            os.ftruncate(file, 0)
+            os.lseek(file, 0, os.SEEK_SET)
+
+    def reap(self, wait: bool) -> None:
+        """Take in the exit status of its first process."""
+        if self.status is not None and not isinstance(self.kind, Warm):
+            return
+        try:
+            pid, status = os.waitpid(self.root, 0 if wait else os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid:
+            self.status = os.waitstatus_to_exitcode(status)
+
+    def close(self) -> None:
+        """Close what it wrote to; the population closes the listener."""
+        for file in self.outputs:
+            os.close(file)
+
+
+def start(index: int, kind: Kind, directory: str, machine: Machine, filter: bytes, ours: Sequence[int]) -> Agent:
+    """Fork an agent's first process; it is under the filter before it runs anything.
+
+    Args:
+        ours: Descriptors that the child must not keep.
+
+    Raises:
+        Denied: The filter cannot be installed here.
+    """
+    here, there = socket.socketpair()
+    outputs = (os.memfd_create("stdout"), os.memfd_create("stderr"))
+    pid = os.fork()
+    if pid == 0:
+        _child(kind, directory, machine, filter, there, outputs, [*ours, here.fileno()])
+    there.close()
+    with here:
+        here.settimeout(_START_S_MAX)
+        message, descriptors, _, _ = socket.recv_fds(here, 16, 1)
+    if not descriptors:
+        os.waitpid(pid, 0)
+        for file in outputs:
+            os.close(file)
+        raise listener.denied(OSError(int(message or b"0"), "seccomp"))
+    listener.wake_on_this_cpu(descriptors[0])
+    return Agent(index, kind, pid, descriptors[0], outputs)
+
+
+def _child(
+    kind: Kind,
+    directory: str,
+    machine: Machine,
+    filter: bytes,
+    channel: socket.socket,
+    outputs: tuple[int, int],
+    ours: Sequence[int],
+) -> NoReturn:
+    status = _NOT_FOUND
+    try:
+        parent = os.getppid()
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(status)
+        os.setsid()
+        try:
+            kernel.personality(kernel.ADDR_NO_RANDOMIZE)
+        except OSError:  # a container may forbid it; names of files do not depend on addresses then either
+            pass
+        empty = os.open(os.devnull, os.O_RDONLY)
+        for file, target in ((empty, 0), (outputs[0], 1), (outputs[1], 2)):
+            os.dup2(file, target)
+        for file in (*ours, empty, *outputs):
+            if file > 2:
+                os.close(file)
+        sys.stdin, sys.stdout, sys.stderr = (
+            open(file, mode, closefd=False)  # noqa: SIM115  (for as long as the process lives)
+            for file, mode in enumerate("rww")
+        )
+        os.chdir(kind.directory or directory if isinstance(kind, Program) else directory)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGALRM):
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        try:
+            own = listener.install(machine, filter)
+        except OSError as error:
+            channel.send(str(error.errno).encode())
+            os._exit(status)
+        socket.send_fds(channel, [b"ok"], [own])
+        os.close(own)
+        channel.close()
+        status = _run(kind)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        _flush()
+        os._exit(status)
+
+
+def _run(kind: Kind) -> int:
+    if isinstance(kind, Program):
+        argv = [os.fspath(word) for word in kind.argv]
+        try:
+            os.execvpe(argv[0], argv, dict(os.environ if kind.env is None else kind.env))
+        except OSError as error:
+            print(f"{argv[0]}: {error.strerror}", file=sys.stderr)
+            return _NOT_FOUND
+    if isinstance(kind, Forked):
+        return _call(kind.function)
+    gc.collect()
+    gc.freeze()
+    status = 0
+    while True:
+        number = fcntl.fcntl(0, listener.NEXT, status)
+        random.seed(number)
+        tempfile._name_sequence = None  # type: ignore[attr-defined]
+        if kind.reset is not None:
+            kind.reset()
+        status = _call(partial(kind.function, number))
+        gc.collect()
+
+
+def _call(function: Callable[[], object]) -> int:
+    """Exit status of a function, as Python's own."""
+    try:
+        function()
+    except SystemExit as error:
+        if error.code is None or isinstance(error.code, int):
+            return error.code or 0
+        print(error.code, file=sys.stderr)
+        return 1
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    finally:
+        _flush()
+    return 0
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass

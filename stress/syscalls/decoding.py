@@ -1,0 +1,410 @@
+"""From a stopped syscall to a scheduling point: what it is about to do to the shared directory, and in which words.
+
+A rule a kind of syscall. A point says what is so *now*: it is decoded again after a step that touched the same entries.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from stress.syscalls import kernel, locks
+from stress.syscalls.calls import Access
+from stress.syscalls.names import Names, Opened, Place
+from stress.syscalls.tables import Watched
+
+_AT_FDCWD = -100
+_AT_EMPTY_PATH, _AT_SYMLINK_NOFOLLOW, _AT_SYMLINK_FOLLOW, _AT_REMOVEDIR = 0x1000, 0x100, 0x400, 0x200
+_RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
+_O_TMPFILE = 0o20000000
+_MODES = {fcntl.LOCK_SH: "shared ", fcntl.LOCK_EX: "", fcntl.LOCK_UN: ""}
+
+
+@dataclass(slots=True)
+class Point:
+    """A scheduling point, as a call and what the supervisor has to do about it.
+
+    Attributes:
+        text: For people.
+        accesses: What it touches.
+        result: What it will return, where that is known beforehand.
+        answer: What to return in the kernel's place; None to let the kernel do it.
+        lock: The request of a lock, if it is one.
+        effect: What it does with the lock: ``waits``, ``tries``, ``frees`` or nothing.
+        creates: Path of the inode that it creates.
+        writes: Path of the file whose content it changes.
+        shows: Path whose mode it may have changed.
+    """
+
+    text: str
+    accesses: tuple[Access, ...] = ()
+    result: int | None = None
+    answer: int | None = None
+    lock: locks.Request | None = None
+    effect: str = ""
+    creates: str = ""
+    writes: str = ""
+    shows: str = ""
+
+
+MARK = "/.stress/mark/"
+"""A path that begins so is a message to the supervisor, in any language: ``[[ -e /.stress/mark/TEXT ]]``."""
+
+
+class Marked(Exception):
+    """A syscall is a message to the supervisor. Its text is the argument."""
+
+
+class Decoder:
+    """Decodes the syscalls of processes that share the directory of ``names``.
+
+    Args:
+        real_pid: The real pid of a process with a virtual one; None if there is none.
+    """
+
+    def __init__(self, names: Names, real_pid: Callable[[int], int | None]) -> None:
+        self._names, self._real_pid = names, real_pid
+        self.opens_random = False
+        """Whether a path was that of a device of random numbers, since this was last set to False."""
+        self.is_inside = False
+        """Whether the call that was decoded last is about the shared directory, be it no point."""
+
+    def point(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
+        """The scheduling point of a syscall of thread ``pid``; None if it does not touch the shared directory."""
+        rule: Callable[[int, Watched, tuple[int, ...]], Point | None] | None = getattr(self, f"_{row.verb}", None)
+        point = None if rule is None else rule(pid, row, args)
+        self.is_inside = point is not None
+        if point is None or (point.accesses and all(a.what in _ROOT and not a.writes for a in point.accesses)):
+            return None
+        return point
+
+    # Operands
+
+    def _places(self, pid: int, row: Watched, args: tuple[int, ...], follow: bool) -> list[Place | None]:
+        """Where each path of the call leads; None for one that is not in the shared directory."""
+        places: list[Place | None] = []
+        descriptor: int | None = None
+        for letter, value in zip(row.operands, args, strict=False):
+            if letter == "d":
+                descriptor = _signed(value)
+            elif letter == "p":
+                path = kernel.read_string(pid, value)
+                if path.startswith(MARK):
+                    raise Marked(path[len(MARK) :])
+                if path.startswith("/proc/"):
+                    path = self._in_proc(pid, value, path)
+                self.opens_random |= path in ("/dev/urandom", "/dev/random")
+                base = ""
+                if not path.startswith("/"):
+                    base = self._names.base(pid, None if descriptor in (None, _AT_FDCWD) else descriptor)
+                places.append(self._names.locate(base, path, follow))
+                descriptor = None
+        return places
+
+    def _in_proc(self, pid: int, address: int, path: str) -> str:
+        """A path that has a virtual pid, as in ``[[ -d /proc/$$ ]]``: the process gets that with the real one."""
+        virtual = path.split("/")[2]
+        real = self._real_pid(int(virtual)) if virtual.isdecimal() else None
+        if real is None or str(real) == virtual:
+            return path
+        path = path.replace(virtual, str(real).rjust(len(virtual), "/"), 1)
+        kernel.patch(pid, {address: os.fsencode(path)})
+        return path
+
+    def _place(self, pid: int, row: Watched, args: tuple[int, ...], follow: bool = True) -> Place | None:
+        return self._places(pid, row, args, follow)[0]
+
+    def _files(self, pid: int, row: Watched, args: tuple[int, ...]) -> list[Opened | None]:
+        return [
+            self._names.opened(pid, _signed(value))
+            for letter, value in zip(row.operands, args, strict=False)
+            if letter == "f"
+        ]
+
+    # Paths
+
+    def _open(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
+        if row.name == "openat2":
+            flags = int.from_bytes(kernel.read(pid, args[2], 8), "little")
+        else:
+            flags = args[row.operands.index("o")]
+        return self._opening(pid, row, args, flags)
+
+    def _create(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
+        return self._opening(pid, row, args, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+
+    def _opening(self, pid: int, row: Watched, args: tuple[int, ...], flags: int) -> Point | None:
+        creates, alone = bool(flags & os.O_CREAT), bool(flags & os.O_EXCL)
+        place = self._place(pid, row, args, follow=not (flags & os.O_NOFOLLOW or (creates and alone)))
+        if place is None:
+            return None
+        if flags & _O_TMPFILE == _O_TMPFILE:
+            return Point(f"open a file without a name in {place.text}", _way(place))
+        how = "read" if flags & os.O_ACCMODE == os.O_RDONLY else "write"
+        if place.parent is None:
+            return Point(f"open {place.text} to {how}", _way(place), None)
+        if place.id is None:
+            if not creates:
+                return Point(f"open {place.text} to {how}", _reads(place), -errno.ENOENT)
+            return Point(f"create {place.text}", _changes(place), creates=place.path, shows=place.path)
+        if creates and alone:
+            return Point(f"create {place.text}", _reads(place), -errno.EEXIST)
+        if flags & os.O_TRUNC and not place.is_directory:
+            accesses = (*_reads(place), Access(("inode", place.id), True))
+            return Point(f"open {place.text} to {how}, truncated", accesses, writes=place.path)
+        return Point(f"open {place.text} to {how}", _reads(place))
+
+    def _stat(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
+        flags = args[row.operands.index("a")] if "a" in row.operands else 0
+        if flags & _AT_EMPTY_PATH and not kernel.read(pid, args[1], 1).strip(b"\0"):
+            return self._fstat(pid, _BY_DESCRIPTOR, args)
+        return self._looking(pid, row, args, not flags & _AT_SYMLINK_NOFOLLOW)
+
+    def _lstat(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
+        return self._looking(pid, row, args, False)
+
+    def _looking(self, pid: int, row: Watched, args: tuple[int, ...], follow: bool) -> Point | None:
+        place = self._place(pid, row, args, follow)
+        if place is None:
+            return None
+        if row.name == "chdir":
+            self._names.forget(pid)
+        missing = place.parent is not None and place.id is None
+        what = _status(place.id) if place.id is not None else ()
+        return Point(f"{_LOOKS.get(row.name, 'stat')} {place.text}", (*_reads(place), *what), _failure(missing))
+
+    def _readlink(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
+        place = self._place(pid, row, args, follow=False)
+        return None if place is None else Point(f"read link {place.text}", _reads(place), _failure(place.id is None))
+
+    def _exec(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
+        place = self._place(pid, row, args)
+        if place is None:
+            return None
+        content = () if place.id is None else (Access(("inode", place.id), False),)
+        return Point(f"execute {place.text}", (*_reads(place), *content), _failure(place.id is None))
+
+    def _rename(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
+        old, new = self._places(pid, row, args, follow=False)
+        flags = args[4] if "a" in row.operands else 0
+        if old is None and new is None:
+            return None
+        text = f"rename {old.text if old else '(outside)'} → {new.text if new else '(outside)'}"
+        accesses = [access for place in (old, new) if place for access in _changes(place)]
+        if old is not None and old.parent is not None and old.id is None:
+            return Point(text, tuple(accesses), -errno.ENOENT)
+        if new is not None and new.id is not None:
+            if flags & _RENAME_NOREPLACE:
+                return Point(text, tuple(accesses), -errno.EEXIST)
+            accesses.append(Access(("links", new.id), True))
+        both = " (exchanged)" if flags & _RENAME_EXCHANGE else ""
+        return Point(text + both, tuple(accesses), shows=new.path if new else "")
+
+    def _link(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
+        old, new = self._places(pid, row, args, follow=bool("a" in row.operands and args[4] & _AT_SYMLINK_FOLLOW))
+        if new is None:
+            return None if old is None else Point(f"link {old.text} → (outside)", (*_reads(old), *_links(old)))
+        text = f"link {old.text if old else '(a file without a name)'} → {new.text}"
+        accesses = (*_changes(new), *((*_reads(old), *_links(old)) if old else ()))
+        if new.id is not None:
+            return Point(text, accesses, -errno.EEXIST)
+        return Point(text, accesses, _failure(old is not None and old.id is None), shows=new.path)
+
+    def _symlink(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
+        place = self._place(pid, row, args, follow=False)
+        if place is None:
+            return None
+        target = kernel.read_string(pid, args[0])
+        if place.id is not None:
+            return Point(f"symlink {place.text} → {target}", _reads(place), -errno.EEXIST)
+        return Point(f"symlink {place.text} → {target}", _changes(place), creates=place.path)
+
+    def _make(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
+        place = self._place(pid, row, args, follow=False)
+        if place is None:
+            return None
+        if place.id is not None:
+            return Point(f"{row.name.removesuffix('at')} {place.text}", _reads(place), -errno.EEXIST)
+        return Point(f"{row.name.removesuffix('at')} {place.text}", _changes(place), creates=place.path)
+
+    def _unlink(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
+        if "a" in row.operands and args[2] & _AT_REMOVEDIR:
+            return self._rmdir(pid, row, args)
+        place = self._place(pid, row, args, follow=False)
+        if place is None:
+            return None
+        if place.id is None:
+            return Point(f"unlink {place.text}", _reads(place), -errno.ENOENT)
+        return Point(f"unlink {place.text}", (*_changes(place), *_links(place)))
+
+    def _rmdir(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
+        place = self._place(pid, row, args, follow=False)
+        if place is None:
+            return None
+        if place.id is None:
+            return Point(f"rmdir {place.text}", _reads(place), -errno.ENOENT)
+        return Point(f"rmdir {place.text}", (*_changes(place), Access(("listing", place.id), True)))
+
+    def _attr(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
+        flags = args[row.operands.index("a")] if "a" in row.operands else 0
+        if row.name == "utimensat" and not args[1]:
+            return self._fattr(pid, _BY_DESCRIPTOR, args)
+        return self._setting(pid, row, args, not flags & _AT_SYMLINK_NOFOLLOW)
+
+    def _lattr(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
+        return self._setting(pid, row, args, False)
+
+    def _setting(self, pid: int, row: Watched, args: tuple[int, ...], follow: bool) -> Point | None:
+        place = self._place(pid, row, args, follow)
+        if place is None:
+            return None
+        text = f"{row.name.removesuffix('at').removeprefix('f')} {place.text}"
+        if place.id is None:
+            return Point(text, _reads(place), _failure(place.parent is not None))
+        now = place.path if row.name.startswith(("utim", "futim")) and not args[row.operands.index("p") + 1] else ""
+        return Point(text, (*_reads(place), Access(("inode", place.id), True)), shows=place.path, writes=now)
+
+    def _truncate(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
+        place = self._place(pid, row, args)
+        if place is None:
+            return None
+        if place.id is None:
+            return Point(f"truncate {place.text}", _reads(place), _failure(place.parent is not None))
+        accesses = (*_reads(place), Access(("inode", place.id), True))
+        return Point(f"truncate {place.text} to {args[1]} bytes", accesses, writes=place.path)
+
+    # Descriptors
+
+    def _read(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
+        file = self._files(pid, row, args)[0]
+        if file is None:
+            return None
+        what = {"mmap": "map", "lseek": "seek the end of"}.get(row.name, "read")
+        stores = row.name == "mmap" and bool(args[2] & 2 and args[3] & 1)
+        return Point(f"{what} {file.text}", (Access(("inode", file.id), stores),))
+
+    def _write(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
+        file = self._files(pid, row, args)[0]
+        if file is None:
+            return None
+        text = {
+            "ftruncate": f"truncate {file.text} to {args[1]} bytes",
+            "write": f"write {args[2]} bytes to {file.text}",
+            "pwrite64": f"write {args[2]} bytes to {file.text} at {args[3]}",
+        }.get(row.name, f"{row.name} {file.text}")
+        return Point(text, (Access(("inode", file.id), True),), writes=file.path)
+
+    def _copy(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
+        first, second = self._files(pid, row, args)
+        source, target = (second, first) if row.name == "sendfile" else (first, second)
+        if source is None and target is None:
+            return None
+        text = f"copy {source.text if source else '(outside)'} → {target.text if target else '(outside)'}"
+        ends = ((source, False), (target, True))
+        accesses = tuple(Access(("inode", end.id), writes) for end, writes in ends if end)
+        return Point(text, accesses, writes=target.path if target else "")
+
+    def _list(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
+        file = self._files(pid, row, args)[0]
+        return None if file is None else Point(f"list {file.text}", (Access(("listing", file.id), True),))
+
+    def _fstat(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
+        if row.name == "fchdir":
+            self._names.forget(pid)
+        file = self._files(pid, row, args)[0]
+        return None if file is None else Point(f"stat {file.text}", _status(file.id))
+
+    def _fattr(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
+        file = self._files(pid, row, args)[0]
+        if file is None:
+            return None
+        now = file.path if row.name == "utimensat" and not args[2] else ""
+        return Point(f"{row.name} {file.text}", (Access(("inode", file.id), True),), shows=file.path, writes=now)
+
+    def _sync(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
+        """Nothing crashes here, so nothing has to reach the disk: it is answered, and costs no time."""
+        file = self._files(pid, row, args)[0]
+        return None if file is None else Point(f"{row.name} {file.text}", result=0, answer=0)
+
+    # Locks
+
+    def _flock(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
+        file = self._files(pid, row, args)[0]
+        return None if file is None else self._locking(file, locks.flock(pid, _signed(args[0]), args[1]))
+
+    def _fcntl(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
+        file = self._files(pid, row, args)[0]
+        if file is None:
+            return None
+        request = locks.record(pid, _signed(args[0]), args[1], kernel.read(pid, args[2], 32))
+        if request is None:
+            return Point(f"ask for the lock of {file.text}", (Access(("lock", file.id, "record"), False),))
+        return self._locking(file, request)
+
+    def _locking(self, file: Opened, request: locks.Request) -> Point:
+        kind = "flock" if request.kind == "flock" else "record"
+        accesses = (Access(("lock", file.id, kind), request.mode != fcntl.LOCK_SH),)
+        if request.mode == fcntl.LOCK_UN:
+            return Point(f"unlock {file.text}", accesses, lock=request, effect="frees")
+        if request.waits:
+            return Point(f"lock {_MODES[request.mode]}{file.text}", accesses, lock=request, effect="waits")
+        failure = None if locks.is_free(request) else -errno.EWOULDBLOCK
+        return Point(f"try to lock {_MODES[request.mode]}{file.text}", accesses, failure, lock=request, effect="tries")
+
+
+_BY_DESCRIPTOR = Watched("utimensat", "", "f")
+"""A call whose path is empty, so that it is about the descriptor."""
+
+_LOOKS = {"access": "access", "faccessat": "access", "faccessat2": "access", "chdir": "enter"}
+
+
+_ROOT = frozenset({("entry", "..", "."), ("inode", "."), ("links", ".")})
+"""The shared directory itself. That it is opened, entered or looked at is no point: shells do nothing else."""
+
+
+def is_of_descriptor(row: Watched, args: tuple[int, ...]) -> bool:
+    """Whether a call of stat has no path: that is how libc asks for the status of a descriptor."""
+    return row.name == "newfstatat" and bool(args[3] & _AT_EMPTY_PATH)
+
+
+def _signed(value: int) -> int:
+    """An argument of type int."""
+    value &= 0xFFFFFFFF
+    return value - (1 << 32) if value >> 31 else value
+
+
+def _failure(missing: bool) -> int | None:
+    return -errno.ENOENT if missing else None
+
+
+def _way(place: Place) -> tuple[Access, ...]:
+    """The entries on the way to a place are read."""
+    return tuple(Access(("entry", *entry), False) for entry in place.entries)
+
+
+def _reads(place: Place) -> tuple[Access, ...]:
+    """The entry is looked up."""
+    if place.parent is None:
+        return _way(place)
+    return (*_way(place), Access(("entry", place.parent, place.name), False))
+
+
+def _changes(place: Place) -> tuple[Access, ...]:
+    """The entry is made, replaced or removed. Changes of different entries commute, but not with a listing."""
+    if place.parent is None:
+        return _way(place)
+    entry = Access(("entry", place.parent, place.name), True)
+    return (*_way(place), entry, Access(("listing", place.parent), False))
+
+
+def _links(place: Place) -> Iterable[Access]:
+    """The number of the inode's names changes."""
+    return (Access(("links", place.id), True),) if place.id is not None else ()
+
+
+def _status(id: str) -> tuple[Access, ...]:
+    """What stat tells: content's size and times, mode, number of names. (Not so the size and times of a directory.)"""
+    return Access(("inode", id), False), Access(("links", id), False)

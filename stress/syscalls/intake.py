@@ -1,0 +1,153 @@
+"""What becomes of each syscall that is reported: it goes on, is answered, or is parked as a scheduling point."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+
+from stress.syscalls import listener, tasks
+from stress.syscalls.clock import Dial, sleeps_until
+from stress.syscalls.decoding import Decoder, Marked, Point, is_of_descriptor
+from stress.syscalls.errors import Denied
+from stress.syscalls.holders import Holders
+from stress.syscalls.names import Names
+from stress.syscalls.population import Population
+from stress.syscalls.tables import Machine, Watched
+from stress.syscalls.tasks import Process, State, Task
+from stress.syscalls.virtual import Virtual
+
+_LINGERS_S, _MILLISECOND_NS = 0.2, 1_000_000
+_RANDOM = ("/dev/urandom", "/dev/random")
+_CLONE_VFORK = 0x4000
+
+
+class Intake:
+    """Takes in the syscalls of a population.
+
+    Args:
+        speaks: Called first with each task that makes a syscall: what it did before is over.
+        marked: Called with a task and its message.
+        ended: Called when a process is gone.
+        interrupt: Called with a process after a signal was sent to it.
+        stuck_s: Bound on the real time that a task may compute between two syscalls.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        names: Names,
+        *,
+        speaks: Callable[[Task], None],
+        marked: Callable[[Task, str], None],
+        ended: Callable[[], None],
+        interrupt: Callable[[Process], None],
+        stuck_s: float,
+    ) -> None:
+        self.population = Population(machine, self._decide, self._linger, ended, stuck_s)
+        self.virtual = Virtual(machine, self.population.tasks, interrupt)
+        self.decoder = Decoder(names, self.virtual.real_pid)
+        self.holders = Holders(names)
+        self._machine, self._names, self._speaks, self._marked = machine, names, speaks, marked
+
+    def proceed(self, task: Task, row: Watched) -> None:
+        """Let the kernel do a syscall, and remember what that means for the task."""
+        if row.verb == "exec":
+            task.process.forget_image()
+        elif row.verb == "spawn":
+            task.spawning = task.args[0] if row.name == "clone" else _CLONE_VFORK if row.name == "vfork" else 0
+        elif row.verb == "exit":
+            self.population.exit(task)
+            return
+        self.population.proceed(task)
+
+    def _decide(self, task: Task) -> None:
+        """Let a syscall that was notified go on at once, answer it, or park its task."""
+        row = task.row
+        assert row is not None
+        result, point = None, None
+        self._speaks(task)
+        try:
+            if task.process.dial is None:
+                self._renew(task)
+            self.virtual.set_clock(task.process)
+            if row.verb == "fcntl" and task.args[1] & 0xFFFFFFFF == listener.NEXT:
+                agent = task.process.agent
+                task.state, agent.is_done, agent.status = State.IDLE, True, task.args[2] & 0xFF
+                return
+            result = self._answer(task, row)
+            if result is None:
+                point = self._point(task, row)
+        except PermissionError as error:
+            raise Denied(
+                f"the memory of another process cannot be read or written ({error.strerror})",
+                "allow ptrace; for Docker: --cap-add SYS_PTRACE; else kernel.yama.ptrace_scope = 1 or 0",
+            ) from None
+        except OSError:  # the task was killed meanwhile, or gave a bad address, which is the kernel's to say
+            pass
+        except Marked as mark:
+            self._marked(task, str(mark))
+            result = -errno.ENOENT
+        if result is not None:
+            self.population.answer(task, result)
+        elif point is not None:
+            task.point, task.call, task.is_free, task.state = point, None, None, State.PARKED
+        else:
+            self.proceed(task, row)
+
+    def _renew(self, task: Task) -> None:
+        """A new image has the vDSO's clocks, one thread, and no timers that were created."""
+        task.process.dial = Dial(task.tid, self._machine)
+        self._names.forget(task.process.pid)
+        self.population.renew(task.process)
+        self.virtual.renew(task.process)
+
+    def _linger(self, task: Task) -> None:
+        """A task computes for long: perhaps it looks at the clock until time has passed. So time passes."""
+        now_s = tasks.computed_s(task)
+        if task.computed_s is None:
+            task.computed_s = now_s
+        elif now_s > task.computed_s + _LINGERS_S * (1 + task.lingers / 10):
+            self.virtual.clock.now_ns += _MILLISECOND_NS << min(task.lingers, 20)
+            task.lingers += 1
+            self.virtual.set_clock(task.process)
+
+    def _answer(self, task: Task, row: Watched) -> int | None:
+        """The virtual result of a syscall that is none of the shared directory's; None if it has none."""
+        rule = self.virtual.rules.get(row.verb)
+        if rule is not None:
+            return rule(task, row, task.args)
+        task.looks = 0
+        if row.name == "read" and task.process.reads_random:
+            link = f"/proc/{task.process.pid}/fd/{task.args[0] & 0xFFFFFFFF}"
+            if os.readlink(link) in _RANDOM:
+                return self.virtual.store_random(task, task.args[1], task.args[2])
+        return None
+
+    def _point(self, task: Task, row: Watched) -> Point | None:
+        """The scheduling point of a syscall; None if it may go on at once."""
+        process, args = task.process, task.args
+        if row.verb == "sleep":
+            now = self.virtual.clock.now_ns
+            task.until_ns = sleeps_until(task.tid, row, args, now)
+            if task.until_ns is None:
+                return None
+            return Point(f"sleep {max(task.until_ns - now, 0) / 1e9:.4g} s", result=0, answer=0)
+        if row.verb == "close":
+            if row.name == "close_range":
+                self._names.forget(process.pid)
+            else:
+                self._names.closed(process.pid, args[row.operands.index("f")] & 0xFFFFFFFF)
+            return self.holders.release(task)
+        if row.verb == "exit":
+            return self.holders.release(task)
+        if not process.shares and (row.operands.startswith("f") or is_of_descriptor(row, args)):
+            return None
+        point = self.decoder.point(process.pid, row, args)
+        if row.verb == "exec":
+            return self.holders.release(task) or point
+        if row.verb in ("open", "create"):
+            process.shares |= self.decoder.is_inside
+            process.reads_random |= self.decoder.opens_random
+            self.decoder.opens_random = False
+        return point

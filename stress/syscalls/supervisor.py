@@ -1,0 +1,366 @@
+"""The supervisor: one execution after another of a few process trees, a file syscall at a time.
+
+A scheduler picks an agent, and the agent's first task that can go on does its call. The supervisor then waits until
+every task is parked at its next scheduling point, blocked in the kernel, or dead (*settles*), and asks again. So what
+a step does is over before the next one begins.
+
+Not scheduled: stores to mapped files, timeouts inside select, poll and futex, a directory's own size and times, and
+what processes of one agent do to each other at the same time outside the shared directory, such as the order in which
+two background jobs write to one pipe.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from stress.syscalls import agents, kernel, listener, locks
+from stress.syscalls.agents import Agent, Kind, Warm
+from stress.syscalls.calls import Access, Call, Scheduler, Step
+from stress.syscalls.clock import EPOCH_NS
+from stress.syscalls.decoding import Point
+from stress.syscalls.intake import Intake
+from stress.syscalls.modes import Modes
+from stress.syscalls.names import Names
+from stress.syscalls.population import Stuck
+from stress.syscalls.ran import Disturb, Finding, Mark, Ran
+from stress.syscalls.tables import machine
+from stress.syscalls.tasks import Process, State, Task
+
+_ERESTARTSYS, _ERESTARTNOHAND = 512, 514
+_LATE_S_MAX = 1.0
+
+
+class Supervisor:
+    """Runs agents over a shared directory. A context manager: at its end all its processes are gone.
+
+    Args:
+        shared: The directory. A call is a scheduling point if it has a path or a descriptor below it.
+        cpu: The CPU that this process and its agents run on meanwhile; None for any. Pinned is several times as fast.
+        steps_max: Bound on the steps of an execution.
+        idle_max: Bound on the steps one after another that change no file: more is a livelock.
+        stuck_s: Bound on the real time that a task may compute between two syscalls.
+    """
+
+    def __init__(
+        self,
+        shared: str | Path,
+        *,
+        cpu: int | None = None,
+        steps_max: int = 10_000,
+        idle_max: int = 2_000,
+        stuck_s: float = 20.0,
+    ) -> None:
+        self._machine = machine()
+        self._filter = listener.program(self._machine)
+        self._names = Names(Path(shared))
+        self._modes = Modes(self._names)
+        self._intake = Intake(
+            self._machine,
+            self._names,
+            speaks=self._speaks,
+            marked=self._marked,
+            ended=self._ended,
+            interrupt=self._interrupt,
+            stuck_s=stuck_s,
+        )
+        self._population, self._virtual = self._intake.population, self._intake.virtual
+        self._decoder, self._holders = self._intake.decoder, self._intake.holders
+        self._steps_max, self._idle_max = steps_max, idle_max
+        self._agents: list[Agent] = []
+        self._known: list[tuple[Task, Call] | None] = []
+        self._warm: dict[tuple[int, Warm], Agent] = {}
+        self._trace: list[Step] = []
+        self._marks: list[Mark] = []
+        self._findings: list[Finding] = []
+        self._unseen: tuple[Task, Point] | None = None
+        self._affinity = os.sched_getaffinity(0)
+        self._was_subreaper = kernel.is_subreaper()
+        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+        if cpu is not None:
+            os.sched_setaffinity(0, {cpu})
+
+    def __enter__(self) -> Supervisor:
+        return self
+
+    def __exit__(
+        self, type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all processes, and run on the CPUs of before."""
+        for agent in self._population.agents:
+            self._population.end(agent)
+            agent.close()
+        self._warm.clear()
+        os.sched_setaffinity(0, self._affinity)
+        if not self._was_subreaper:
+            kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 0)
+
+    def run(
+        self, kinds: Sequence[Kind], scheduler: Scheduler, *, number: int = 0, disturb: Disturb | None = None
+    ) -> Ran:
+        """Execute the agents once, from the shared directory as it is, in the order that the scheduler picks.
+
+        Args:
+            number: What warm functions are called with.
+            disturb: Where faults plug in.
+
+        Raises:
+            Denied: The kernel or the container does not allow it.
+            Abandoned: The scheduler wants no more of it; the processes are gone.
+        """
+        ending: str | None = None
+        idle = 0
+        try:
+            self._begin(kinds, number)
+            while ending is None:
+                self._population.settle()
+                offers = self._offers() or self._probed()
+                if not offers:
+                    ending = self._pause()
+                elif len(self._trace) >= self._steps_max or idle >= self._idle_max:
+                    ending = "cut"
+                else:
+                    task, call = offers[scheduler.pick([call for _, call in offers], self._trace)]
+                    changes = any(access.writes and access.what[0] != "lock" for access in call.accesses)
+                    idle = 0 if changes else idle + 1
+                    self._step(task, call, disturb)
+        except Stuck as error:
+            ending = "stuck"
+            self._find("stuck", str(error))
+        finally:
+            blocked = tuple(self._call(task) for task in self._waiting())
+            outputs = tuple(agent.output() for agent in self._agents)
+            self._clean()
+            scheduler.end(self._trace, blocked)
+        self._judge(ending, blocked, idle)
+        return Ran(
+            tuple(self._trace),
+            ending,
+            tuple(agent.status for agent in self._agents),
+            outputs,
+            tuple(self._marks),
+            tuple(self._findings),
+            blocked,
+        )
+
+    # Beginning and end
+
+    def _begin(self, kinds: Sequence[Kind], number: int) -> None:
+        self._agents, self._trace, self._marks, self._findings = [], [], [], []
+        self._names.begin(EPOCH_NS)
+        self._modes.begin()
+        self._holders.begin()
+        self._virtual.begin()
+        self._known = [None] * len(kinds)
+        for index, kind in enumerate(kinds):  # each alone until its first step, so that they come to it in one order
+            known = self._warm.get((index, kind)) if isinstance(kind, Warm) else None
+            agent = known or self._start(index, kind)
+            self._agents.append(agent)
+            if isinstance(kind, Warm):
+                self._wake(agent, number)
+            self._population.settle()
+
+    def _start(self, index: int, kind: Kind) -> Agent:
+        ours = [file for agent in self._population.agents for file in (agent.listener, *agent.outputs)]
+        agent = agents.start(index, kind, self._names.root, self._machine, self._filter, ours)
+        self._population.add(agent)
+        if isinstance(kind, Warm):
+            self._warm[index, kind] = agent
+            while not agent.is_done:
+                self._population.receive(1_000)
+        return agent
+
+    def _wake(self, agent: Agent, number: int) -> None:
+        """Let a warm worker do its next operation, as if it were new."""
+        agent.rewind()
+        agent.is_done, agent.status, agent.numbered = False, None, 0
+        task = self._population.tasks[agent.root]
+        task.number, task.spawned, task.looks, task.draws = -1, 0, 0, 0
+        self._virtual.set_clock(task.process)
+        self._population.answer(task, number)
+
+    def _clean(self) -> None:
+        """End what is left of the agents. A warm worker stays, if it is as it was."""
+        for agent in self._agents:
+            own = self._population.of(agent)
+            if not (isinstance(agent.kind, Warm) and len(own) == 1 and own[0].state is State.IDLE):
+                self._population.end(agent)
+                agent.close()
+                if isinstance(agent.kind, Warm):
+                    del self._warm[agent.index, agent.kind]
+
+    def _find(self, kind: str, text: str) -> None:
+        self._findings.append(Finding(kind, len(self._trace), text))
+
+    def _judge(self, ending: str | None, blocked: Sequence[Call], idle: int) -> None:
+        if ending == "deadlock":
+            waits = "; ".join(f"agent {call.agent} waits to {call.text}" for call in blocked)
+            self._find("deadlock", waits or "every process that is left waits for another")
+        elif ending == "cut" and idle >= self._idle_max:
+            self._find("livelock", f"{idle} steps one after another have changed no file")
+        elif ending == "cut":
+            self._find("livelock", f"no end after {len(self._trace)} steps")
+
+    # What can be done next
+
+    def _offers(self) -> list[tuple[Task, Call]]:
+        """The next task of each agent that has one, with its call."""
+        for agent in self._agents:
+            if not agent.offer_is_known:
+                self._known[agent.index] = self._offer(agent)
+                agent.offer_is_known = True
+        return [offer for offer in self._known if offer is not None]
+
+    def _offer(self, agent: Agent) -> tuple[Task, Call] | None:
+        """Its first task that can go on. One that polls comes last, else what it polls for might never come."""
+        late, waiting = None, []
+        for task in self._population.of(agent):
+            if task.state is not State.PARKED:
+                continue
+            if task.number < 0:
+                task.number, agent.numbered = agent.numbered, agent.numbered + 1
+            if not self._is_enabled(task):
+                waiting.append(task)
+            elif not task.spins:
+                return task, self._call(task, waiting)
+            else:
+                late = late or task
+        return None if late is None else (late, self._call(late, waiting))
+
+    def _is_enabled(self, task: Task) -> bool:
+        point = task.point
+        if point is None or point.lock is None or not point.lock.waits:
+            return True
+        if task.is_free is None:
+            task.is_free = locks.is_free(point.lock)
+        return task.is_free
+
+    def _call(self, task: Task, before: Sequence[Task] = ()) -> Call:
+        """The call that a task is about to do; that it is offered also depends on the locks of tasks ``before`` it."""
+        if task.call is None:
+            point = task.point
+            assert point is not None
+            assert task.row is not None
+            task.call = Call(
+                task.agent, task.number, task.row.name, point.text, point.accesses, task.spins, point.effect
+            )
+        if not before:
+            return task.call
+        call = task.call
+        waits = (Access(a.what, False) for task in before if task.point for a in task.point.accesses)
+        return Call(call.agent, call.task, call.name, call.text, (*call.accesses, *waits), call.spins, call.lock)
+
+    def _waiting(self) -> list[Task]:
+        return [task for agent in self._agents for task in self._population.of(agent) if task.is_free is False]
+
+    def _probed(self) -> list[tuple[Task, Call]]:
+        """The offers after all locks were looked at again: a descriptor may have been closed unseen."""
+        self._ended()
+        return self._offers()
+
+    def _pause(self) -> str | None:
+        """Nothing can be done: let a timer run out, or wait for what ends by itself. How the execution ended, if so."""
+        if all(agent.is_done for agent in self._agents):
+            return "done"
+        if self._virtual.expire() or self._population.wake(_LATE_S_MAX):
+            return None
+        return "deadlock"
+
+    # A step
+
+    def _step(self, task: Task, call: Call, disturb: Disturb | None) -> None:
+        """Let a task do its call, and see what has changed when all stand still again."""
+        point, row = task.point, task.row
+        assert point is not None
+        assert row is not None
+        result, answer = point.result, point.answer
+        replaced = None if disturb is None else disturb(len(self._trace), call)
+        if replaced is not None:
+            result = answer = replaced
+        elif point.effect and result is None:
+            self._holders.do(task, point)
+        self._virtual.clock.step()
+        self._trace.append(Step(len(self._trace), call, result))
+        if task.until_ns is not None:
+            until_ns = task.until_ns
+            while self._virtual.expire(until_ns):
+                self._population.settle()
+                if task.until_ns != until_ns:  # the timer was for this task
+                    return
+            self._virtual.clock.advance_to(until_ns)
+        self._virtual.set_clock(task.process)
+        self._unseen = (task, point) if replaced is None else None
+        if answer is not None:
+            self._population.answer(task, answer)
+        else:
+            self._intake.proceed(task, row)
+        self._population.settle()
+        if self._unseen is not None:
+            self._look()
+        if replaced is None:
+            self._refresh(call)
+
+    def _marked(self, task: Task, text: str) -> None:
+        self._marks.append(Mark(len(self._trace), task.agent, text))
+
+    def _speaks(self, task: Task) -> None:
+        """The step's task makes its next syscall: what the step did can be seen."""
+        if self._unseen is not None and self._unseen[0] is task:
+            self._look()
+
+    def _look(self) -> None:
+        """Names, times and modes of what the last step has created or changed, before anybody asks for them."""
+        assert self._unseen is not None
+        (task, point), self._unseen = self._unseen, None
+        if any(access.writes and access.what[0] == "entry" for access in point.accesses):
+            self._names.forget_paths()
+        path = point.creates or point.writes
+        if path:
+            try:
+                status = os.lstat(path)
+            except FileNotFoundError:
+                return  # it failed, or the file has no name any more
+            if point.creates:
+                self._names.create(task.agent, status)
+            if point.creates or any(access.what == ("inode", self._names.id(status)) for access in point.accesses):
+                now = self._virtual.clock.realtime_ns
+                os.utime(path, ns=(now, now), follow_symlinks=False)
+        text = self._modes.look(point.shows) if point.shows else None
+        if text:
+            self._find("readable", text)
+
+    def _refresh(self, call: Call) -> None:
+        """Decode again what other tasks are about to do, where the step has changed what that means."""
+        changed = {access.what for access in call.accesses if access.writes or access.what[0] == "lock"}
+        if not changed:
+            return
+        for task in self._population.parked():
+            point, row = task.point, task.row
+            if point is None or row is None or not any(access.what in changed for access in point.accesses):
+                continue
+            task.call, task.is_free, task.process.agent.offer_is_known = None, None, False
+            if row.verb not in ("close", "exit"):
+                task.point = self._decoder.point(task.process.pid, row, task.args) or point
+
+    def _ended(self) -> None:
+        """A process is gone: perhaps with locks."""
+        self._holders.forget_dead()
+        for task in self._population.parked():
+            if task.point is not None and task.point.lock is not None and task.row is not None:
+                task.call, task.is_free, task.process.agent.offer_is_known = None, None, False
+                task.point = self._decoder.point(task.process.pid, task.row, task.args) or task.point
+
+    def _interrupt(self, process: Process) -> None:
+        """A signal was sent to a process: it ends its sleeps, and its waits for locks."""
+        parked = [task for task in self._population.parked() if task.process is process]
+        self._population.disturbed(process)
+        for task in parked:
+            if task.until_ns is not None:
+                self._population.answer(task, -_ERESTARTNOHAND)
+            elif task.is_free is False:
+                self._population.answer(task, -_ERESTARTSYS)
