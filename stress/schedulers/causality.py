@@ -41,9 +41,9 @@ class Causality:
 
     Attributes:
         effects: Of each step.
-        races: Pairs (i, j), i < j, of steps that depend on each other with nothing in between, in an order that may be
-            reversed. A call that waits for a lock races with who took the lock, not with who freed it; a call of
-            ``blocked`` has the number ``len(trace) + its index``.
+        races: Pairs (i, j), i < j, of steps that conflict, in an order that may be reversed: steps of different agents
+            of which j's did nothing before that happens after i. A call that waits for a lock races with who took the
+            lock, not with who freed it; a call of ``blocked`` has the number ``len(trace) + its index``.
     """
 
     def __init__(self, trace: Sequence[Step], blocked: Sequence[Call] = ()) -> None:
@@ -131,10 +131,11 @@ class Causality:
             found = touched.conflicting(mode)
             direct |= found
             if call.lock == "waits" and what[0] == "lock":
-                rivals |= self._holders(touched.acquires, what, mode)
+                looked = {index for index in found if self.effects[index][what] is Mode.READ}
+                rivals |= self._holders(touched.acquires, what, mode) | looked
             elif call.accesses:  # a sleep is woken: the other order does not exist
                 rivals |= found
-        self.races += [(other, index) for other in sorted(rivals) if self._adjacent(other, call, clock, rivals)]
+        self.races += [(other, index) for other in sorted(rivals) if not self._precedes(other, call, clock)]
         if executed:
             for other in direct:
                 for agent, count in self._clocks[other].items():
@@ -145,14 +146,10 @@ class Causality:
             self._last[call.agent] = index
             self._touch(index, call, effect)
 
-    def _adjacent(self, other: int, call: Call, clock: Mapping[int, int], rivals: set[int]) -> bool:
-        """Whether nothing that precedes the call orders ``other`` before it already."""
-        agent = self._calls[other].agent
-        if agent == call.agent or clock.get(agent, 0) >= self._sequence[other]:
-            return False
-        if call.lock == "waits":
-            return True
-        return not any(third != other and self.before(other, third) for third in rivals)
+    def _precedes(self, other: int, call: Call, clock: Mapping[int, int]) -> bool:
+        """Whether the step happens before the call by what the agent of the call did until then."""
+        agent = self.agent(other)
+        return agent == call.agent or clock.get(agent, 0) >= self._sequence[other]
 
     def _holders(self, acquires: Sequence[tuple[int, int]], what: What, mode: Mode) -> set[int]:
         """Who took the lock last in a mode that excludes this: one exclusively, or several that shared it.

@@ -14,7 +14,7 @@ from stress.syscalls.calls import Call
 __all__ = ["Critical", "critical_steps"]
 
 
-_Rank = tuple[bool, bool, int]
+_Rank = tuple[bool, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def critical_steps(
         race for race in races[:runs_max] if not same(_execute(run, failing, _reversed(failing, causality, race)))
     ]
     calls = [*(step.call for step in failing.trace), *failing.blocked]
-    found = [_around(causality, calls, race, set(needed)) for race in needed]
+    found = [_around(causality, calls, race) for race in needed]
     if not found:
         return None
     _, steps = min(found)
@@ -81,12 +81,10 @@ def _execute(run: Run, failing: Execution, decisions: Sequence[int]) -> Executio
     return run(scheduler)
 
 
-def _around(
-    causality: Causality, calls: Sequence[Call], race: tuple[int, int], needed: set[tuple[int, int]]
-) -> tuple[_Rank, tuple[int, ...]]:
-    """(how well it explains, the steps): best are three, of which the middle one is out of place at both sides.
+def _around(causality: Causality, calls: Sequence[Call], race: tuple[int, int]) -> tuple[_Rank, tuple[int, ...]]:
+    """(how well it explains, the steps): best is a step that came between a read and a change of the other agent.
 
-    Else one that came between a read and a change of the other agent, else any three that are close together.
+    Else any three that are close together; else the two.
     """
     one, other = race
 
@@ -102,10 +100,9 @@ def _around(
     options = [(one, other, index) for index in later if related(index, other)]
     options += [(index, one, other) for index in earlier if related(index, one)]
     ranked: list[tuple[_Rank, tuple[int, ...]]] = [
-        ((not {steps[:2], steps[1:]} <= needed, changes(steps[0]) + changes(steps[2]) != 1, steps[2] - steps[0]), steps)
-        for steps in options
+        ((changes(steps[0]) + changes(steps[2]) != 1, steps[2] - steps[0]), steps) for steps in options
     ]
-    return min(ranked) if ranked else ((True, True, len(calls)), race)
+    return min(ranked) if ranked else ((True, len(calls)), race)
 
 
 def _in_words(steps: tuple[int, ...], calls: Sequence[Call], length: int, names: Sequence[str]) -> str:

@@ -102,6 +102,20 @@ def tries_shared() -> Body:
     return bool(taken == 0)
 
 
+def takes_shared() -> Body:
+    """Wait for the shared lock."""
+    fd = yield open_("lock")
+    yield flock(fd, "shared")
+    return None
+
+
+def tries() -> Body:
+    """Whether the lock could be had at once."""
+    fd = yield open_("lock")
+    taken = yield flock(fd, "try")
+    return bool(taken == 0)
+
+
 def converted(first: str, then: str) -> Program:
     """Take a lock in one mode and then in the other: shared or exclusive."""
 

@@ -25,7 +25,9 @@ from tests.stress.schedulers.programs import (
     reader,
     shared_reader,
     take_two,
+    takes_shared,
     torn_writer,
+    tries,
     tries_shared,
 )
 
@@ -43,6 +45,7 @@ CLASSIC: dict[str, Sequence[Program]] = {
     "shared lock": [locked_writer, shared_reader, shared_reader],
     "lock made shared": [converted("exclusive", "shared"), shared_reader, locked_writer],
     "lock made shared, and one that tries": [converted("exclusive", "shared"), tries_shared],
+    "a try beside two that share": [tries_shared, tries, takes_shared],
     "lock made exclusive": [converted("shared", "exclusive"), locked_writer],
     "lock made exclusive by two": [converted("shared", "exclusive"), converted("shared", "exclusive")],
     "polling a lock": [poll("a"), poll("b")],
@@ -99,6 +102,12 @@ def test_random_programs_have_the_outcomes_of_exhaustive_search(part: int) -> No
     counts = [compare(runner(random_programs(seed), FILES)) for seed in range(part, PROGRAMS, PARTS)]
     there_are, executed = (sum(column) for column in zip(*counts, strict=True))
     assert executed * 10 < there_are
+
+
+@pytest.mark.parametrize("seed", [257, 532])
+def test_random_programs_that_were_wrong_once(seed: int) -> None:
+    """A lock that is shared first and then exclusive, and the other way round."""
+    compare(runner(random_programs(seed), FILES))
 
 
 @pytest.mark.parametrize("name", CLASSIC)

@@ -15,7 +15,7 @@ from stress.schedulers.replay import Replay, TolerantReplay
 from stress.schedulers.shrink import ddmin, shrink
 from stress.schedulers.source import Source
 from stress.syscalls.calls import Diverged, Scheduler
-from tests.stress.schedulers.machine import World, execute, open_, read, runner, write
+from tests.stress.schedulers.machine import Op, Program, World, execute, open_, read, runner, stat, write
 from tests.stress.schedulers.programs import Body, increment, reader, take_two, torn_writer
 
 COUNT = {"count": b"0"}
@@ -115,6 +115,7 @@ def test_a_lost_update_is_shrunk_to_one_preemption(agents: int, seed: int) -> No
     shrunk = shrink(run, first_failing(run, Random(seed)))
     assert (shrunk.preemptions, shrunk.fewest, shrunk.execution.failed) == (1, True, True)
     assert sum(one != other for one, other in itertools.pairwise(shrunk.execution.decisions)) == agents
+    assert shrunk.runs < 55
     again = replayed(run, Replay(shrunk.execution.decisions))
     assert again.trace == shrunk.execution.trace
 
@@ -140,6 +141,32 @@ def test_two_preemptions_that_are_needed_are_kept() -> None:
     run = runner([twice_between, writes_twice], COUNT, lambda world: world.agents[0].answer != (b"0", b"01", b"011"))
     shrunk = shrink(run, first_failing(run, Random(1)))
     assert (shrunk.preemptions, shrunk.fewest) == (3, True)
+
+
+def far_apart(first: Op, second: Op) -> Program:
+    """Two calls with many others before, between and after them."""
+
+    def body() -> Body:
+        yield open_("count")
+        answers = []
+        for op in (first, second):
+            for _ in range(15):
+                yield stat("count")
+            answers.append((yield op))
+        for _ in range(15):
+            yield stat("count")
+        return tuple(answers)
+
+    return body
+
+
+def test_where_a_search_would_take_too_long_delta_debugging_finds_the_preemptions() -> None:
+    """Each read sees one more write: two preemptions among 94 steps, of which there are thousands."""
+    programs = [far_apart(write(0, b"1"), write(0, b"2")), far_apart(read(0), read(0))]
+    run = runner(programs, COUNT, lambda world: world.agents[1].answer != (b"01", b"012"))
+    shrunk = shrink(run, first_failing(run, Random(1)), runs_max=400)
+    decisions = shrunk.execution.decisions
+    assert (shrunk.preemptions, sum(one != other for one, other in itertools.pairwise(decisions))) == (2, 3)
 
 
 @pytest.mark.parametrize("lost", [1, 2])

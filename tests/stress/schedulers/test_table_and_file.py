@@ -69,6 +69,14 @@ def test_a_deadlock_shows_who_took_and_who_waits() -> None:
     ]
 
 
+def test_what_a_call_waits_for_is_not_folded_away() -> None:
+    lock = (Access(("lock", 0, "flock"), True),)
+    trace = [step(index, 0, f"lock {index}", lock) for index in range(4)]
+    waits = Call(1, 0, "flock", "lock 9", lock, lock="waits")
+    assert len(table(trace, blocked=[waits])) == 2 + 4 + 1
+    assert len(table(trace)) == 2 + 1
+
+
 def test_an_error_is_named() -> None:
     (line,) = table([step(0, 0, "open x", result=-2), step(1, 1, "stat x")])[2:3]
     assert line == "   1   open x = ENOENT"
