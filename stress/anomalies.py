@@ -127,6 +127,21 @@ METADATA_LOST = Anomaly(
     "the file is replaced by a new one that does not take over mode, owner, attributes or the link",
 )
 STARVATION = Anomaly("starvation", "one process got far less done than the others, or waited far too long")
+DEADLOCK = Anomaly(
+    "deadlock",
+    "processes wait for each other's locks, and none can go on",
+    "two locks are taken in different orders, or a process waits for a lock that it holds itself",
+)
+LIVELOCK = Anomaly(
+    "livelock",
+    "processes go on and on without coming to an end",
+    "a loop that tries again has no bound, or waits for something that nobody will do",
+)
+READABLE = Anomaly(
+    "readable",
+    "a file could be read, for a moment, by users who could not read it before",
+    "the new file is created with the default mode, and gets that of the old one afterwards",
+)
 HANG = Anomaly("hang", "an operation took longer than --op-limit")
 WORKER_DIED = Anomaly("worker-died", "a worker ended that nobody had killed")
 NO_OVERLAP = Anomaly("no-overlap", "no operation overlapped another: nothing about concurrency was shown")

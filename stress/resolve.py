@@ -26,7 +26,16 @@ from stress.workload.layout import World, compose
 from stress.workload.target import Target, TargetError
 from stress.workload.target import load as load_target
 
-__all__ = ["ALWAYS", "Cast", "checkers_named", "known_checkers", "resolve", "scenarios_named", "target_named"]
+__all__ = [
+    "ALWAYS",
+    "Cast",
+    "abilities",
+    "checkers_named",
+    "known_checkers",
+    "resolve",
+    "scenarios_named",
+    "target_named",
+]
 
 ALWAYS = frozenset({"vacuity"})
 """The checkers that look at every history, whatever its files name."""
@@ -51,7 +60,7 @@ def resolve(plan: Plan) -> Cast:
     scenarios_named(plan.scenarios)
     target = target_named(plan.target)
     try:
-        able, skipped = _abilities(target)
+        able, skipped = abilities(target)
     except TargetError as error:
         raise UsageError("--target", str(error)) from error
     world, left_out = compose(plan.scenarios, frozenset().union(*able.values()))
@@ -117,7 +126,7 @@ def _faults(plan: Plan, target: Target) -> dict[str, float]:
     return faults
 
 
-def _abilities(target: Target) -> tuple[dict[Language, frozenset[str]], list[Skipped]]:
+def abilities(target: Target) -> tuple[dict[Language, frozenset[str]], list[Skipped]]:
     """The operations of each language's side that can be done here, and what can't be."""
     able: dict[Language, frozenset[str]] = {}
     skipped: list[Skipped] = []

@@ -5,7 +5,7 @@
 - ``scenarios`` import `stress.api`, ``atomicops``, the standard library and themselves.
 - Inside ``stress`` each layer imports those below it alone (`LAYERS`), no package has a cycle among its members, and
   what has a leading underscore is imported only from where it lies.
-- Processes are started, and signals sent, in ``stress/execution`` and ``stress/host`` only; checkers have no clock and
+- Processes are started, and signals sent, in ``stress/execution``, ``stress/syscalls`` and ``stress/host`` only; checkers have no clock and
   read no file; only the command line exits; people's output is made in ``stress/reporters`` and ``stress/cli``.
 """
 
@@ -33,7 +33,7 @@ PROCESSES = frozenset({"multiprocess", "multiprocessing", "subprocess", "signal"
 HANDLES_SIGNALS = ("stress/engine.py", "stress/cli/")
 """Ctrl-C stops a run cleanly: handlers are set there. Nothing else of `PROCESSES` is."""
 
-STARTS_PROCESSES = ("stress/execution/", "stress/host/")
+STARTS_PROCESSES = ("stress/execution/", "stress/host/", "stress/syscalls/")
 
 WORLD = frozenset(
     {"os", "io", "pathlib", "shutil", "tempfile", "glob", "time", "datetime", "random", "secrets", "socket", "mmap"}
@@ -43,10 +43,11 @@ NOT_PURE = {"stress/checkers/registry.py", "stress/checkers/__init__.py"}
 LAYERS: tuple[dict[str, str], ...] = (
     {"values": "anomalies files latency plan registry units history.notes history.record", "host": "host"},
     {"history": "history result stats"},
-    {"workload": "workload"},
-    {"checkers": "checkers", "execution": "execution", "strategies": "strategies"},
-    {"resolve": "resolve"},
+    {"workload": "workload", "syscalls": "syscalls"},
+    {"checkers": "checkers", "execution": "execution", "schedulers": "schedulers"},
+    {"resolve": "resolve", "strategies": "strategies"},
     {"engine": "engine"},
+    {"exploring": "exploring"},
     {"campaigns": "campaigns", "bench": "bench"},
     {"reporters": "reporters"},
     {"the surface": "cli api pytest_plugin __init__ __main__"},
@@ -94,7 +95,7 @@ def allowed(path: str, name: str) -> str | None:
         return "stress imports nothing of scenarios and atomicops, and of others what pyproject.toml names"
     handles = top == "signal" and path.startswith(HANDLES_SIGNALS)
     if top in PROCESSES and not handles and not path.startswith(STARTS_PROCESSES):
-        return "processes and signals belong in stress/execution and stress/host"
+        return "processes and signals belong in stress/execution, stress/syscalls and stress/host"
     if top in WORLD and path.startswith("stress/checkers/") and path not in NOT_PURE:
         return "a checker is a pure function of the history"
     if top == "click" and not path.startswith("stress/cli/"):

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from stress.plan import Plan
 from stress.reporters.live import LineView, LiveView, SilentView, View
+from stress.reporters.schedule import schedule_lines
 from stress.reporters.table import rows_of_result, table
 from stress.reporters.witness import body, finding_headline, finding_summary
 from stress.reporters.words import again, counted, verdict_label, verdict_words
@@ -56,7 +57,7 @@ class Terminal:
 
     def show(self, result: Result, reports: Sequence[str] = ()) -> None:
         """The result; ``reports`` are the files that were written."""
-        if not self._quiet:
+        if not self._quiet and result.exploration is None:
             self._show_figures(result)
         label = verdict_label(result)
         self._line(Text.assemble((label, _STYLES[label]), " — ", verdict_words(result)))
@@ -64,6 +65,9 @@ class Terminal:
         for finding in full:
             self._show_finding(finding, result.began)
         self._show_rest(rest)
+        if result.exploration is not None:
+            for line in schedule_lines(result.exploration, quiet=self._quiet):
+                self._line(line)
         if reports and not self._quiet:
             self._line(f"\nReports: {', '.join(reports)}")
         command = again(result)

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Protocol
 
 from stress.execution.barrier import StartBarrier
 from stress.execution.drivers.observe import (
@@ -23,13 +23,13 @@ from stress.execution.drivers.observe import (
 )
 from stress.execution.operations import OperationStream
 from stress.history.journal import FINISHED, READY, RUNNING, Journal, row_of
-from stress.history.notes import ErrorNote
+from stress.history.notes import ErrorNote, Note
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Outcome, version_of
 from stress.workload.payload import apply_edits, document_of, examine_document, log_record
 from stress.workload.scenario import Answer, Request
 from stress.workload.target import DefiniteFailure, Target
 
-__all__ = ["EXIT_JOURNAL", "PythonSide", "Unwatched", "work"]
+__all__ = ["EXIT_JOURNAL", "PythonSide", "Recorder", "Unwatched", "work"]
 
 EXIT_JOURNAL = 74
 """Exit status of a worker that could not write its journal."""
@@ -51,11 +51,41 @@ _CHANGES = (_WRITE, _APPEND, _UPDATE)
 _OK = Outcome.OK
 
 
+class Recorder(Protocol):
+    """Where a worker's operations are recorded: see `stress.history.journal.Journal`."""
+
+    process: int
+    rows: int
+    cpu_harness_ns: int
+    unrecorded: int
+
+    def invoke(self, row: int, value: int = NO_VERSION, /) -> int:
+        """Open a row."""
+
+    def record_parent(self, parent: int) -> None:
+        """What an update started from."""
+
+    def attach(
+        self, *, size: int = -1, digest: int = -1, held_from: int = 0, held_to: int = 0, note: Note | None = None
+    ) -> None:
+        """What few rows have."""
+
+    def complete(self, ret: int, outcome: Outcome, value: int, parent: int = NO_VERSION, /) -> None:
+        """Close the row."""
+
+
 class PythonSide:
     """Carries requests out by calls to the target, and journals them. Used by one process only."""
 
-    def __init__(self, target: Target, journal: Journal, files: dict[str, tuple[int, str]]) -> None:
-        """``files``: path → (index, form)."""
+    def __init__(
+        self,
+        target: Target,
+        journal: Recorder,
+        files: dict[str, tuple[int, str]],
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """``files``: path → (index, form). ``clock`` stamps what ``journal`` does not stamp itself."""
+        self._clock = clock
         self._target = target
         self._journal = journal
         self._files = files
@@ -84,12 +114,12 @@ class PythonSide:
         journal.invoke(row_of(kind, index, scenario), size)
         try:
             seen = call()
-            returned = time.monotonic_ns()
+            returned = self._clock()
         except DefiniteFailure as error:
-            returned = time.monotonic_ns()
+            returned = self._clock()
             outcome, failure = Outcome.FAIL, _words(error)
         except Exception as error:
-            returned = time.monotonic_ns()
+            returned = self._clock()
             if kind is _READ and isinstance(error, FileNotFoundError):
                 observation = document_observation(None)
             elif kind is _READ and isinstance(error, ValueError):
@@ -137,12 +167,12 @@ class PythonSide:
 
     def _update(self, request: Request, version: int, held: list[int]) -> Callable[[], Any]:
         def change(document: Json) -> Json:
-            started = time.monotonic_ns()
+            started = self._clock()
             parent = ABSENT if document is None else examine_document(document).version
             self._journal.record_parent(parent)
             changed = apply_edits(document, parent, version, request.size, request.edits)
             # A target may call again (after a lost race of its own): the last call counts.
-            held[:] = [parent, started, time.monotonic_ns()] if self._target.exclusive else [parent]
+            held[:] = [parent, started, self._clock()] if self._target.exclusive else [parent]
             return changed
 
         read, write = self._functions["read"], self._functions["write"]
@@ -152,9 +182,9 @@ class PythonSide:
 
         def locked() -> None:
             with lock(request.path):
-                began = time.monotonic_ns()
+                began = self._clock()
                 write(request.path, change(read(request.path)))
-                held[1:] = [began, time.monotonic_ns()]
+                held[1:] = [began, self._clock()]
 
         return locked
 

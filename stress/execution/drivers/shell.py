@@ -25,7 +25,7 @@ from stress.workload.payload import document_of, jq_program, log_record, parent_
 from stress.workload.scenario import Answer, Request
 from stress.workload.target import Target, TargetError
 
-__all__ = ["ShellWorker", "probe", "start_shell", "write_commands"]
+__all__ = ["Answers", "ShellWorker", "probe", "start_shell", "write_commands"]
 
 _HOST = Path(__file__).with_name("worker.bash")
 _MISSING, _NO_DOCUMENT = 66, 65
@@ -82,6 +82,62 @@ def start_shell(source: Path, directory: Path, scratch: Path, environment: dict[
         )
 
 
+class Answers:
+    """What a shell worker left in its files, examined. ``scratch`` has ``in``, ``out`` and ``err``."""
+
+    def __init__(self, scratch: Path, files: dict[str, tuple[int, str]], observer: Observer) -> None:
+        self._scratch, self._files, self._observer = scratch, files, observer
+
+    def outcome(
+        self, request: Request, version: int, status: int, definite: frozenset[int]
+    ) -> tuple[Outcome, Observation]:
+        """How the operation ended with ``status``, and what it saw; ``version`` is what a change wrote."""
+        kind = request.kind
+        if status == 0:
+            return Outcome.OK, self._saw(request, version)
+        if kind in (Kind.READ, Kind.OBSERVE) and status == _MISSING:
+            return Outcome.OK, Observation(ABSENT)
+        said = self.said()
+        if kind is Kind.READ and status == _NO_DOCUMENT:
+            seen = self._out()
+            return Outcome.OK, Observation(GARBAGE, size=len(seen), note=SeenBytes(seen, said))
+        parent = parent_in(said) if kind is Kind.UPDATE else NO_VERSION
+        outcome = Outcome.FAIL if status in definite else Outcome.INFO
+        note = ErrorNote(f"exit status {status}: {said[-1500:]}")
+        return outcome, Observation(version, parent, size=request.size, note=note)
+
+    def _saw(self, request: Request, version: int) -> Observation:
+        kind, path = request.kind, request.path
+        if kind is Kind.UPDATE:
+            return Observation(version, parent_in(self.said()), size=request.size)
+        if kind in (Kind.WRITE, Kind.APPEND):
+            return Observation(version, size=request.size)
+        if kind is Kind.BACKUP:
+            name = self._out().decode("utf-8", "replace").strip().splitlines()
+            if not name:
+                return Observation(GARBAGE, note=ErrorNote("backup printed no path"))
+            return saved_observation(name[-1])
+        form = self._files[path][1]
+        if kind is Kind.RECOVER:
+            return self._observer.inspect(path, form, self.recovered(path))
+        return self._observer.inspect(path, form, self.read("out"))
+
+    def read(self, name: str) -> bytes | None:
+        """The content of ``in``, ``out`` or ``err``."""
+        return read_file(str(self._scratch / name))
+
+    def recovered(self, path: str) -> bytes | None:
+        """What is there after a recovery."""
+        return read_file(path)
+
+    def _out(self) -> bytes:
+        return self.read("out") or b""
+
+    def said(self) -> str:
+        """What it printed on standard error."""
+        return (self.read("err") or b"").decode("utf-8", "replace").strip()
+
+
 class ShellWorker:
     """One worker's process and the driver's side of its protocol. `begin` sends an operation, `finish` takes its
     answer.
@@ -107,6 +163,7 @@ class ShellWorker:
         self._scratch = scratch
         self._able = able
         self._observer = Observer()
+        self._answers = Answers(scratch, files, self._observer)
         self._buffer = b""
         self._request: Request | None = None
         self._invoked = 0
@@ -191,40 +248,10 @@ class ShellWorker:
         self._complete(returned, *self._outcome(request, status), held_from, held_to)
 
     def _outcome(self, request: Request, status: int) -> tuple[Outcome, Observation]:
-        kind, path = request.kind, request.path
-        if status == 0:
-            return Outcome.OK, self._saw(kind, path)
-        if kind in (Kind.READ, Kind.OBSERVE) and status == _MISSING:
-            return Outcome.OK, Observation(ABSENT)
-        said = self._said()
-        if kind is Kind.READ and status == _NO_DOCUMENT:
-            seen = read_file(str(self._scratch / "out")) or b""
-            return Outcome.OK, Observation(GARBAGE, size=len(seen), note=SeenBytes(seen, said))
-        parent = parent_in(said) if kind is Kind.UPDATE else NO_VERSION
-        outcome = Outcome.FAIL if status in self._definite else Outcome.INFO
-        return outcome, Observation(
-            self._version, parent, size=request.size, note=ErrorNote(f"exit status {status}: {said[-1500:]}")
-        )
-
-    def _saw(self, kind: Kind, path: str) -> Observation:
-        request = self._request
-        assert request is not None
-        if kind is Kind.UPDATE:
-            return Observation(self._version, parent_in(self._said()), size=request.size)
-        if kind in (Kind.WRITE, Kind.APPEND):
-            return Observation(self._version, size=request.size)
-        if kind is Kind.BACKUP:
-            name = (read_file(str(self._scratch / "out")) or b"").decode("utf-8", "replace").strip().splitlines()
-            if not name:
-                return Observation(GARBAGE, note=ErrorNote("backup printed no path"))
-            return saved_observation(name[-1])
-        form = self._files[path][1]
-        if kind is Kind.RECOVER:
-            return self._observer.inspect(path, form, read_file(path))
-        return self._observer.inspect(path, form, read_file(str(self._scratch / "out")))
+        return self._answers.outcome(request, self._version, status, self._definite)
 
     def _said(self) -> str:
-        return (read_file(str(self._scratch / "err")) or b"").decode("utf-8", "replace").strip()
+        return self._answers.said()
 
     def _held(self, from_us: int, to_us: int, now: int) -> tuple[int, int]:
         # Bash has the wall clock only. It is moved over to the monotonic one, made 100 µs shorter at both ends for
