@@ -142,6 +142,8 @@ READABLE = Anomaly(
     "a file could be read, for a moment, by users who could not read it before",
     "the new file is created with the default mode, and gets that of the old one afterwards",
 )
+CHECK_FAILED = Anomaly("check-failed", "the given check says that what was left is wrong")
+AGENT_FAILED = Anomaly("agent-failed", "a process ended with an exit status that says that it failed")
 HANG = Anomaly("hang", "an operation took longer than --op-limit")
 WORKER_DIED = Anomaly("worker-died", "a worker ended that nobody had killed")
 NO_OVERLAP = Anomaly("no-overlap", "no operation overlapped another: nothing about concurrency was shown")

@@ -66,6 +66,7 @@ The exit codes are those of `stress run`; 4 where the kernel does not let it.
     "--runs", metavar="DIRECTORY", default=".stress", help="Where to keep failing schedules. [default: .stress]"
 )
 @click.option("--keep-going", is_flag=True, help="Count failing schedules; do not stop at the first. [default: no]")
+@click.option("--allow", metavar="ANOMALY,...", help="What is not to be judged. [default: nothing]")
 @report_options
 def command(
     scenarios: tuple[str, ...], report: tuple[str, ...], quiet: bool, runs: str, keep_going: bool, **given: Any
@@ -104,6 +105,8 @@ def _plan(scenarios: tuple[str, ...], keep_going: bool, given: dict[str, str]) -
             fields[name] = _number(name, given[name])
     if "languages" in given:
         fields["languages"] = tuple(part.strip() for part in given["languages"].split(","))
+    if "allow" in given:
+        fields["allow"] = tuple(part.strip() for part in given["allow"].split(","))
     if "duration" in given:
         try:
             fields["duration_s"] = parse_duration(given["duration"])

@@ -73,6 +73,7 @@ class _Run:
     sampled: int = 0
     dead: list[str] = dataclasses.field(default_factory=list)
     history: History | None = None
+    allow: frozenset[str] = frozenset()
 
 
 def explore(plan: ExplorePlan, watch: Watch | None = None, *, folder: str = ".stress") -> Result:
@@ -171,7 +172,7 @@ def _start(plan: ExplorePlan, case: Case, stack: ExitStack) -> _Run:
     shared = stack.enter_context(_directory(plan.directory))
     stage = Stage(case, shared, stack.enter_context(_directory(None)))
     stack.callback(stage.close)
-    supervisor = stack.enter_context(Supervisor(shared, cpu=min(os.sched_getaffinity(0))))
+    supervisor = stack.enter_context(Supervisor(shared, cpu=a_cpu()))
     search = Search(scheduler_of(plan.scheduler, plan.seed, plan.depth), len(case.duties), plan.depth)
 
     def execute(scheduler: Scheduler) -> Ran:
@@ -181,7 +182,7 @@ def _start(plan: ExplorePlan, case: Case, stack: ExitStack) -> _Run:
         return _judge(one, ran)
 
     run, last = executing(stage.lay_out, execute, judge)
-    one = _Run(case, stage, supervisor, search, run, last)
+    one = _Run(case, stage, supervisor, search, run, last, allow=frozenset(plan.allow))
     return one
 
 
@@ -199,7 +200,8 @@ def _directory(where: str | None) -> Iterator[Path]:
 def _judge(one: _Run, ran: Ran) -> Failure | None:
     """What was wrong with an execution: what the engine saw, and, where it ended, what the checkers say."""
     scenario = one.case.world.scenarios[0].name
-    findings = [
+    findings = []
+    seen_here = [
         Finding(ANOMALIES[seen.kind], "explore", scenario, "", f"After {seen.step} file syscalls: {seen.text}.")
         for seen in ran.findings
         if seen.kind in ANOMALIES
@@ -210,12 +212,11 @@ def _judge(one: _Run, ran: Ran) -> Failure | None:
         one.dead += [facts.status for facts in history.processes if facts.end is End.DIED and len(one.dead) < 5]
         if one.sampled < _SAMPLE:
             _sample(one, history, len(ran.trace))
-        findings += [found for found in run_checkers(history) if found.verdict is Verdict.FAIL]
+        findings = [found for found in run_checkers(history) if found.verdict is Verdict.FAIL]
     else:
         one.dead += [seen.text for seen in ran.findings if seen.kind == "stuck" and len(one.dead) < 5]
-    if not findings:
-        return None
-    return Failure(tuple(findings))
+    findings = [found for found in (*findings, *seen_here) if found.anomaly not in one.allow]
+    return Failure(tuple(findings)) if findings else None
 
 
 def _sample(one: _Run, history: History, steps: int) -> None:
@@ -364,6 +365,12 @@ def _overlap(operations: list[Operation]) -> bool:
             return True
         until = max(until, op.ret)
     return False
+
+
+def a_cpu() -> int:
+    """The CPU for a supervisor of this process: not the same for all."""
+    cpus = sorted(os.sched_getaffinity(0))
+    return cpus[os.getpid() % len(cpus)]
 
 
 def versions() -> dict[str, str]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from stress.anomalies import ANOMALIES
 from stress.history.record import Language
 from stress.plan import UsageError
 from stress.registry import close_names
@@ -38,6 +39,7 @@ class ExplorePlan:
         seed: Of the schedulers, and of what the processes do.
         directory: Where the files are; None: in memory.
         keep_going: Whether to count failing schedules, and not to stop at the first.
+        allow: Anomalies that are not to be judged.
     """
 
     scenarios: tuple[str, ...] = ("session_count",)
@@ -53,6 +55,7 @@ class ExplorePlan:
     seed: int = field(default_factory=lambda: secrets.randbelow(1 << 32))
     directory: str | None = None
     keep_going: bool = False
+    allow: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Look at every value."""
@@ -68,6 +71,9 @@ class ExplorePlan:
         for language in self.languages:
             if language not in _LANGUAGES:
                 raise UsageError("--languages", language, f"is no language{close_names(language, list(_LANGUAGES))}")
+        for anomaly in self.allow:
+            if anomaly not in ANOMALIES:
+                raise UsageError("--allow", anomaly, f"is no anomaly{close_names(anomaly, list(ANOMALIES))}")
         if self.until is not None and not 0 < self.until < 1:
             raise UsageError("--until", str(self.until), "is no probability below 100%; give one such as --until 99.9%")
         if self.until is not None and self.scheduler not in ("pct", "mix"):
