@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
-from stress.cli._options import finish, report_options
+from stress.cli._options import finish, report_options, save_option
 from stress.exploring.plan import DEFAULT_SCHEDULES, SCHEDULERS, ExplorePlan
-from stress.plan import UsageError
 from stress.reporters.destinations import destinations
 from stress.reporters.terminal import Terminal
-from stress.units import parse_duration
 
 __all__ = ["command", "fix_hashes"]
 
@@ -61,72 +60,49 @@ The exit codes are those of `stress run`; 4 where the kernel does not let it.
 @click.option("--duration", metavar="DURATION", help="How long at most. [default: no limit]")
 @click.option("--until", metavar="PERCENT", help="Go on until one bug of that depth would be found so probably.")
 @click.option("--seed", metavar="N", help="Seed of the schedulers and of the operations. [default: a new one]")
-@click.option("--dir", "directory", metavar="DIRECTORY", help="Where to put the files. [default: in memory]")
+@click.option("--dir", metavar="DIRECTORY", help="Where to put the files. [default: in memory]")
 @click.option(
     "--runs", metavar="DIRECTORY", default=".stress", help="Where to keep failing schedules. [default: .stress]"
 )
 @click.option("--keep-going", is_flag=True, help="Count failing schedules; do not stop at the first. [default: no]")
 @click.option("--allow", metavar="ANOMALY,...", help="What is not to be judged. [default: nothing]")
 @report_options
+@save_option
 def command(
-    scenarios: tuple[str, ...], report: tuple[str, ...], quiet: bool, runs: str, keep_going: bool, **given: Any
+    scenarios: tuple[str, ...],
+    report: tuple[str, ...],
+    quiet: bool,
+    runs: str,
+    keep_going: bool,
+    save_regression: str | None,
+    **given: Any,
 ) -> int:
     """Decide the order of the file syscalls of a few real processes, one schedule after another, and judge each.
 
     SCENARIO: as for `stress run`; each is explored by itself, and none means session_count.
     """
-    plan = _plan(scenarios, keep_going, {name: value for name, value in given.items() if value is not None})
+    typed = {name: value for name, value in given.items() if value is not None}
+    plan = ExplorePlan.from_options(typed | {"keep_going": keep_going}, scenarios)
     fix_hashes()
+    from stress.campaigns.regressions import check_name, save_schedule
     from stress.exploring import explore as exploring
     from stress.reporters.explore_view import view
 
     wanted = destinations(report)
+    if save_regression is not None:
+        check_name(save_regression)
     with view(quiet=quiet) as watch:
         result = exploring.explore(plan, watch, folder=runs)
-    return finish(result, wanted, Terminal(quiet=quiet))
+    code = finish(result, wanted, Terminal(quiet=quiet))
+    if save_regression is not None and result.exploration is not None and result.exploration.file:
+        click.echo(f"Kept: {save_schedule(result.exploration.file, save_regression)}")
+    return code
 
 
 def fix_hashes() -> None:
     """Start this command anew where hashes of strings are random: sets would have another order in each process."""
-    if os.environ.get("PYTHONHASHSEED") != "0" and len(sys.orig_argv) > 1:
+    script = Path(sys.argv[0])
+    is_ours = script.name == "stress" or (script.name == "__main__.py" and script.parent.name == "stress")
+    if is_ours and os.environ.get("PYTHONHASHSEED") != "0":
         sys.stdout.flush()
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | {"PYTHONHASHSEED": "0"})
-
-
-def _plan(scenarios: tuple[str, ...], keep_going: bool, given: dict[str, str]) -> ExplorePlan:
-    fields: dict[str, Any] = {"keep_going": keep_going}
-    if scenarios:
-        fields["scenarios"] = scenarios
-    for name in ("target", "scheduler", "directory"):
-        if name in given:
-            fields[name] = given[name]
-    for name in ("processes", "ops", "depth", "schedules", "seed"):
-        if name in given:
-            fields[name] = _number(name, given[name])
-    if "languages" in given:
-        fields["languages"] = tuple(part.strip() for part in given["languages"].split(","))
-    if "allow" in given:
-        fields["allow"] = tuple(part.strip() for part in given["allow"].split(","))
-    if "duration" in given:
-        try:
-            fields["duration_s"] = parse_duration(given["duration"])
-        except (ValueError, OverflowError):
-            raise UsageError("--duration", given["duration"], "is not a duration; give one such as 60s") from None
-    if "until" in given:
-        try:
-            fields["until"] = float(given["until"].rstrip("%")) / 100
-        except ValueError:
-            raise UsageError("--until", given["until"], "is no percentage; give one such as 99.9%") from None
-    searches = fields.get("scheduler") in ("dpor", "exhaustive")
-    if "schedules" not in given and ("duration" in given or "until" in given or searches):
-        fields["schedules"] = None
-    if fields.get("scheduler") == "exhaustive":
-        fields.setdefault("depth", 2)
-    return ExplorePlan(**fields)
-
-
-def _number(name: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise UsageError(f"--{name}", text, f"is no whole number; give one such as --{name} 3") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +12,9 @@ from stress.anomalies import ANOMALIES
 from stress.history.record import Language
 from stress.plan import UsageError
 from stress.registry import close_names
+from stress.units import parse_duration
 
-__all__ = ["SCHEDULERS", "ExplorePlan"]
+__all__ = ["OPTIONS", "SCHEDULERS", "ExplorePlan"]
 
 SCHEDULERS = ("mix", "random", "pct", "dpor", "exhaustive")
 DEFAULT_SCHEDULES = 1000
@@ -79,6 +80,25 @@ class ExplorePlan:
         if self.until is not None and self.scheduler not in ("pct", "mix"):
             raise UsageError("--until", f"{self.until:.4g}", f"means nothing to --scheduler {self.scheduler}; use pct")
 
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], scenarios: tuple[str, ...] = ()) -> ExplorePlan:
+        """A plan of options by their names, values as they are typed or as TOML has them; raises `UsageError`.
+
+        ``duration``, ``until`` and a scheduler that comes to an end put no limit on the schedules.
+        """
+        fields: dict[str, Any] = {"scenarios": scenarios} if scenarios else {}
+        for option, value in options.items():
+            if option not in OPTIONS:
+                raise UsageError(f"--{option}", str(value), f"is no option{close_names(option, list(OPTIONS))}")
+            name, read = OPTIONS[option]
+            fields[name] = read(f"--{option}", value)
+        searches = fields.get("scheduler") in ("dpor", "exhaustive")
+        if "schedules" not in fields and ("duration_s" in fields or "until" in fields or searches):
+            fields["schedules"] = None
+        if fields.get("scheduler") == "exhaustive":
+            fields.setdefault("depth", 2)
+        return cls(**fields)
+
     def to_json(self) -> dict[str, Any]:
         """As plain values; ``mode`` tells it from the plan of a run."""
         return {"mode": "explore", **dataclasses.asdict(self)}
@@ -96,6 +116,62 @@ class ExplorePlan:
             raise UsageError("plan", f"could not be read: {error}") from error
 
 
-def _whole(option: str, value: object, least: int, most: int, what: str, example: str) -> None:
+def _whole(option: str, value: object, least: int, most: int, what: str, example: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise UsageError(option, str(value)[:80], f"is not {what} from {least} to {most}; such as {option} {example}")
+    return value
+
+
+def _read_whole(option: str, value: object) -> int:
+    try:
+        return int(value) if isinstance(value, str) else _whole(option, value, 0, 1 << 64, "a number", "3")
+    except ValueError:
+        raise UsageError(option, str(value)[:80], f"is no whole number; give one such as {option} 3") from None
+
+
+def _read_duration(option: str, value: Any) -> float:
+    try:
+        seconds = parse_duration(value)
+    except (ValueError, OverflowError, TypeError):
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise UsageError(option, str(value)[:80], f"is not a duration above zero; give one such as {option} 60s")
+    return seconds
+
+
+def _read_share(option: str, value: object) -> float:
+    try:
+        return float(str(value).rstrip("%")) / 100
+    except ValueError:
+        raise UsageError(option, str(value)[:80], "is no percentage; give one such as 99.9%") from None
+
+
+def _read_text(option: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise UsageError(option, str(value), "is not text")
+    return value
+
+
+def _read_names(option: str, value: object) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)) or not all(isinstance(part, str) for part in parts):
+        raise UsageError(option, str(value), "is no list of names, separated by commas")
+    return tuple(part.strip() for part in parts)
+
+
+OPTIONS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
+    "target": ("target", _read_text),
+    "processes": ("processes", _read_whole),
+    "ops": ("ops", _read_whole),
+    "languages": ("languages", _read_names),
+    "scheduler": ("scheduler", _read_text),
+    "depth": ("depth", _read_whole),
+    "schedules": ("schedules", _read_whole),
+    "duration": ("duration_s", _read_duration),
+    "until": ("until", _read_share),
+    "seed": ("seed", _read_whole),
+    "dir": ("directory", _read_text),
+    "allow": ("allow", _read_names),
+    "keep_going": ("keep_going", lambda option, value: bool(value)),
+}
+"""Option name → the field that it fills, and how its value is read."""
