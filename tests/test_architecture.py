@@ -6,7 +6,8 @@
 - Inside ``stress`` each layer imports those below it alone (`LAYERS`), no package has a cycle among its members, and
   what has a leading underscore is imported only from where it lies.
 - Processes are started, and signals sent, in ``stress/execution``, ``stress/syscalls`` and ``stress/host`` only;
-  checkers have no clock and read no file; only the command line exits; people's output is made in ``stress/reporters`` and ``stress/cli``.
+  checkers have no clock and read no file; only the command line exits; people's output is made in
+  ``stress/reporters`` and ``stress/cli``.
 """
 
 from __future__ import annotations

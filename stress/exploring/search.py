@@ -22,8 +22,8 @@ from stress.syscalls.ran import Ran
 
 __all__ = ["Failure", "Found", "Search", "executing", "scheduler_of", "step"]
 
-_SHRINK_RUNS = 400
-_CRITICAL_RUNS = 60
+_SHRINK_RUNS = 150
+_CRITICAL_RUNS = 40
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,11 @@ LOCKED_ADD = f"exec 9>lock; flock 9; {ADD}"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def needs_scheduling() -> Iterator[None]:
+def needs_scheduling() -> None:
     try:
         require()
     except Denied as denied:
         pytest.skip(str(denied))
-    yield
 
 
 def is_two(shared: Path) -> bool:
