@@ -5,8 +5,10 @@
 # Of operation N: $2/N.in is what it is given, N.out what it saw, N.err its messages, N.file the bytes of a backup that
 # it made or saw, and those of a file after its recovery.
 
-# The functions of the worker of free runs; its loop ends at once, as standard input is empty.
-# shellcheck source=stress/execution/drivers/worker.bash
+# shellcheck disable=SC2034,SC2329 # for the functions of the worker of free runs, which call and read these
+
+# Those functions; its loop ends at once, as standard input is empty.
+# shellcheck source=/dev/null
 source "$3" "$1" >/dev/null
 folder=$2
 
