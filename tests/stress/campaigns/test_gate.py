@@ -241,6 +241,7 @@ def test_the_table_is_read(tmp_path: Path) -> None:
     assert (config.budget_s, config.canaries) == (120.0, 0)
     (campaign,) = config.campaigns
     assert [plan.seed for plan in campaign.plans] == [3, 4]
+    assert isinstance(campaign.plans[0], Plan)
     assert campaign.plans[0].kill_every_s == 1.0
     assert campaign.plans[0].scenarios == ("handoff",)
     assert campaign.expect == "torn-read"
