@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stress.campaigns.stages import run
     from stress.engine import HarnessError, Progress, check
+    from stress.exploring.agents import explore
     from stress.plan import Plan, UsageError
     from stress.result import Finding, Result, Verdict
 
@@ -23,11 +24,13 @@ __all__ = [
     "UsageError",
     "Verdict",
     "check",
+    "explore",
     "run",
 ]
 
 _HOMES = {
     "stress.campaigns.stages": ("run",),
+    "stress.exploring.agents": ("explore",),
     "stress.engine": ("HarnessError", "Progress", "check"),
     "stress.plan": ("Plan", "UsageError"),
     "stress.result": ("Finding", "Result", "Verdict"),

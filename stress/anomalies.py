@@ -168,6 +168,26 @@ WORKER_STAYED = Anomaly(
     "a thread is started that is no daemon and that nobody joins; what it still had to do was not judged",
     harm=Harm.DOUBT,
 )
+DEADLOCK = Anomaly(
+    "deadlock",
+    "processes wait for each other's locks, and none can go on",
+    "two locks are taken in different orders, or a process waits for a lock that it holds itself",
+    harm=Harm.REST,
+)
+LIVELOCK = Anomaly(
+    "livelock",
+    "processes go on and on without coming to an end",
+    "a loop that tries again has no bound, or waits for something that nobody will do",
+    harm=Harm.REST,
+)
+READABLE = Anomaly(
+    "readable",
+    "a file could be read, for a moment, by users who could not read it before",
+    "the new file is created with the default mode, and gets that of the old one afterwards",
+    harm=Harm.DATA,
+)
+CHECK_FAILED = Anomaly("check-failed", "the given check says that what was left is wrong", harm=Harm.DATA)
+AGENT_FAILED = Anomaly("agent-failed", "a process ended with an exit status that says that it failed", harm=Harm.REST)
 TOO_FEW_OPERATIONS = Anomaly(
     "too-few-operations", "operations that the scenario is about were hardly done, or not at all", harm=Harm.DOUBT
 )

@@ -22,7 +22,7 @@ import pytest
 if TYPE_CHECKING:
     from stress.result import Result
 
-__all__ = ["Torture", "torture", "tortured"]
+__all__ = ["Torture", "explore", "torture", "tortured"]
 
 WRITERS = 8
 DURATION = "3s"
@@ -65,6 +65,67 @@ def torture(request: pytest.FixtureRequest, tmp_path: Path) -> Torture:
         return _torture(request, tmp_path, target, scenario, options)
 
     return run
+
+
+@pytest.fixture
+def explore(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Result]:
+    """A function that explores programs or functions of yours: `stress.explore`, but that ``shared`` is a directory of
+    the test's own where it is not given (a mapping of names to texts lays out one), and a failure fails the test::
+
+        def test_two_counters(explore):
+            explore([["bash", "add.sh"]] * 2, shared={"count": "0"}, check=lambda d: (d / "count").read_text() == "2")
+
+    It skips the test, with the reason, where the kernel or the container does not let syscalls be scheduled.
+    """
+
+    def run(agents: Any, shared: Any = None, check: Any = None, **options: Any) -> Result:
+        __tracebackhide__ = True
+        return _explore(request, tmp_path, agents, shared, check, options)
+
+    return run
+
+
+def _explore(
+    request: pytest.FixtureRequest, folder: Path, agents: Any, shared: Any, check: Any, options: dict[str, Any]
+) -> Result:
+    __tracebackhide__ = True
+    from stress.engine import HarnessError
+    from stress.exploring import agents as exploring
+    from stress.plan import UsageError
+    from stress.reporters.schedule import schedule_lines
+    from stress.reporters.words import verdict_line
+    from stress.result import Verdict
+    from stress.syscalls import Denied
+
+    directory = folder / "shared"
+    if shared is None or isinstance(shared, dict):
+        directory.mkdir(exist_ok=True)
+        for name, text in (shared or {}).items():
+            path = directory / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    else:
+        directory = Path(shared)
+    options.setdefault("runs", folder / "stress")
+    try:
+        result = exploring.explore(agents, directory, check, **options)
+    except HarnessError as error:
+        if isinstance(error.__cause__, Denied):
+            pytest.skip(str(error))
+        pytest.fail(str(error), pytrace=False)
+    except UsageError as error:
+        pytest.fail(str(error), pytrace=False)
+    assert result.exploration is not None
+    found = [f"{finding.anomaly}: {finding.message}" for finding in result.findings]
+    again_line = f"Show it again: explore(…, replay={result.exploration.file!r})" if result.exploration.file else ""
+    said = "\n".join([verdict_line(result), "", *found, *schedule_lines(result.exploration), "", again_line])
+    strict = request.config.getoption("--stress-strict")
+    if result.verdict is Verdict.FAIL or (result.verdict is Verdict.UNKNOWN and strict):
+        pytest.fail(said, pytrace=False)
+    request.node.add_report_section("call", "stress", said)
+    if result.verdict is Verdict.UNKNOWN:
+        pytest.skip(verdict_line(result))
+    return result
 
 
 def tortured(*, scenario: str | tuple[str, ...] = "bridge", **options: Any) -> Callable[[Callable[..., object]], Any]:

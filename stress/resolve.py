@@ -30,6 +30,7 @@ from stress.workload.target import load as load_target
 
 __all__ = [
     "ALWAYS",
+    "abilities",
     "checkers_named",
     "judging_named",
     "known_checkers",
@@ -55,7 +56,7 @@ def resolve(plan: Plan, size: Size = FULL) -> Cast:
     judging_named(plan.allow, plan.only)
     judging_named(target.allow, (), f"ALLOW of the target {target.name}")
     try:
-        able, skipped = _abilities(target)
+        able, skipped = abilities(target)
     except TargetError as error:
         raise UsageError("--target", str(error)) from error
     operations = frozenset().union(*able.values())
@@ -143,7 +144,7 @@ def _faults(plan: Plan, target: Target) -> dict[str, float]:
     return faults
 
 
-def _abilities(target: Target) -> tuple[dict[Language, frozenset[str]], list[Skipped]]:
+def abilities(target: Target) -> tuple[dict[Language, frozenset[str]], list[Skipped]]:
     """The operations of each language's side that can be done here, and what can't be."""
     able: dict[Language, frozenset[str]] = {}
     skipped: list[Skipped] = []

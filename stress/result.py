@@ -21,6 +21,7 @@ __all__ = [
     "EXIT_USAGE",
     "Details",
     "Evidence",
+    "Exploration",
     "Finding",
     "Owner",
     "Result",
@@ -117,6 +118,36 @@ def witness(history: History, rows: Iterable[int]) -> tuple[Operation, ...]:
     return tuple(history.operation(row) for row in sorted({int(row) for row in rows}))
 
 
+@dataclass(frozen=True, slots=True)
+class Exploration:
+    """What was explored, and the schedule that failed."""
+
+    schedules: int
+    """Executions."""
+    interleavings: int
+    """Different orders of file syscalls among them."""
+    seconds: float
+    cases: tuple[tuple[str, str], ...]
+    """(scenario and languages, what was reached with it: a proof or a probability, in words)."""
+    proved: bool
+    """Whether every interleaving of every case is covered, and none failed."""
+    failing: int = 0
+    """Executions in which something was found."""
+    found_after: int = 0
+    """The first failing one, from 1; 0: none."""
+    critical: str = ""
+    """The steps that the failure needs, in a sentence."""
+    table: tuple[str, ...] = ()
+    """The failing schedule, shrunk: lines of text, a column a process."""
+    file: str = ""
+    """Where that schedule was saved."""
+    invisible: str = (
+        "stores to mapped files, io_uring (answered ENOSYS), timeouts inside select, poll and futex, and the order of "
+        "what processes do between file syscalls"
+    )
+    """What was not scheduled."""
+
+
 @dataclass(frozen=True)
 class Result:
     """What a run came to."""
@@ -143,6 +174,9 @@ class Result:
     """What was judged, for reports that draw it."""
     events: tuple[Event, ...] = field(default=(), repr=False, compare=False)
     """Starts, ends and faults, in order of time."""
+
+    exploration: Exploration | None = None
+    """Where schedules were explored: how many, and what that proves."""
 
     @property
     def names(self) -> Naming:

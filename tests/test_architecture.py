@@ -5,9 +5,9 @@
 - ``scenarios`` import `stress.api`, ``atomicops``, the standard library and themselves.
 - Inside ``stress`` each layer imports those below it alone (`LAYERS`), no package has a cycle among its members, and
   what has a leading underscore is imported only from where it lies.
-- Processes are started, and signals sent, in ``stress/execution``, ``stress/syscalls`` and
-  ``stress/host`` only; checkers have no clock and
-  read no file; only the command line exits; people's output is made in ``stress/reporters`` and ``stress/cli``.
+- Processes are started, and signals sent, in ``stress/execution``, ``stress/syscalls`` and ``stress/host`` only;
+  checkers have no clock and read no file; only the command line exits; people's output is made in
+  ``stress/reporters`` and ``stress/cli``.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ LAYERS: tuple[dict[str, str], ...] = (
     {"checkers": "checkers", "execution": "execution", "schedulers": "schedulers"},
     {"resolve": "resolve", "strategies": "strategies"},
     {"engine": "engine"},
+    {"exploring": "exploring"},
     {"campaigns": "campaigns", "bench": "bench"},
     {"reporters": "reporters"},
     {"the surface": "cli api pytest_plugin __init__ __main__"},

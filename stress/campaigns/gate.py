@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import os
 import shutil
 import statistics
@@ -26,6 +27,9 @@ import tomllib
 
 from stress.anomalies import ANOMALIES
 from stress.campaigns import regressions, stages
+from stress.exploring.explore import explore
+from stress.exploring.plan import OPTIONS as EXPLORE_OPTIONS
+from stress.exploring.plan import ExplorePlan
 from stress.files import write_text
 from stress.plan import OPTIONS, Plan, UsageError
 from stress.registry import close_names
@@ -56,7 +60,7 @@ class Campaign:
     """One entry of ``[tool.stress.campaigns]``. ``expect``: ``pass``, ``fail``, or an anomaly that must be found."""
 
     name: str
-    plans: tuple[Plan, ...]
+    plans: tuple[Plan | ExplorePlan, ...]
     """One for each seed."""
     expect: str = "pass"
     throughput_floor: float | None = None
@@ -170,11 +174,16 @@ def _only_known(table: Mapping[str, Any], known: set[str], where: str) -> None:
 
 def _campaign(name: str, table: Mapping[str, Any], runs: str) -> Campaign:
     where = f"[tool.stress.campaigns.{name}]"
-    options = {option for option in OPTIONS if option not in _NOT_A_CAMPAIGNS and option != "seed"}
-    _only_known(table, {*options, *_OWN}, where)
     mode = table.get("mode", "run")
-    if mode != "run":
-        hint = "is not there yet; give run" if mode in _MODES else f"is no mode{close_names(str(mode), list(_MODES))}"
+    options = {option for option in (EXPLORE_OPTIONS if mode == "explore" else OPTIONS)
+               if option not in (*_NOT_A_CAMPAIGNS, "seed", "keep_going")}  # fmt: skip
+    _only_known(table, {*options, *_OWN}, where)
+    if mode not in ("run", "explore"):
+        hint = (
+            "is not there yet; give run or explore"
+            if mode in _MODES
+            else f"is no mode{close_names(str(mode), list(_MODES))}"
+        )
         raise UsageError(f"{where} mode", str(mode), hint)
     names = table.get("scenarios", [])
     names = [names] if isinstance(names, str) else names
@@ -191,16 +200,22 @@ def _campaign(name: str, table: Mapping[str, Any], runs: str) -> Campaign:
     floor = table.get("throughput-floor")
     if floor is not None and (isinstance(floor, bool) or not isinstance(floor, (int, float)) or not 0 < floor <= 100):
         raise UsageError(f"{where} throughput-floor", str(floor), "is no ratio; give a number above 0, such as 0.01")
-    given = {key: value for key, value in table.items() if key in options} | {"runs": runs}
-    plans = []
+    given = {key: value for key, value in table.items() if key in options}
+    plans: list[Plan | ExplorePlan] = []
     for seed in seeds:
         try:
-            plans.append(Plan.from_options(given | ({} if seed is None else {"seed": seed}), tuple(names)))
+            seeded = given | ({} if seed is None else {"seed": seed})
+            plans.append(
+                ExplorePlan.from_options(seeded, tuple(names))
+                if mode == "explore"
+                else Plan.from_options(seeded | {"runs": runs}, tuple(names))
+            )
         except UsageError as error:
             raise UsageError(f"{where} {error.option.removeprefix('--')}", error.value, error.advice) from error
     scenarios_named(plans[0].scenarios, f"{where} scenarios")
     target_named(plans[0].target, f"{where} target")
-    judging_named(plans[0].allow, plans[0].only, f"{where} allow")
+    if isinstance(plans[0], Plan):
+        judging_named(plans[0].allow, plans[0].only, f"{where} allow")
     return Campaign(name, tuple(plans), expect, floor)
 
 
@@ -246,8 +261,8 @@ def run(
     began = time.monotonic()
     outcomes = [] if only else [_record_outcome(record) for record in regressions.check_records(config.regressions)]
     past = _past(config.runs)
-    tasks = [_campaign_task(campaign, plan, past) for campaign in config.campaigns for plan in campaign.plans
-             if only in (None, campaign.name)]  # fmt: skip
+    chosen = [campaign for campaign in config.campaigns if only in (None, campaign.name)]
+    tasks = [_campaign_task(campaign, plan, past, config.runs) for campaign in chosen for plan in campaign.plans]
     if only is None:
         day = today if today is not None else datetime.datetime.now(datetime.timezone.utc).date()
         tasks += [_canary_task(name, config, seed, past) for name in canaries_of(config.canaries, seed, day)]
@@ -289,12 +304,17 @@ def _risk(past: Mapping[str, tuple[int, int]], key: str) -> float:
     return (fails + 1) / (runs + 2)
 
 
-def _campaign_task(campaign: Campaign, plan: Plan, past: Mapping[str, tuple[int, int]]) -> _Task:
+def _campaign_task(
+    campaign: Campaign, plan: Plan | ExplorePlan, past: Mapping[str, tuple[int, int]], runs: str
+) -> _Task:
     several = len(campaign.plans) > 1
     name = f"{campaign.name} (seed {plan.seed})" if several else campaign.name
     wanted = plan.duration_s if plan.duration_s is not None else CANARY_S
 
     def do(seconds: float) -> Outcome:
+        if isinstance(plan, ExplorePlan):
+            result = explore(replace(plan, duration_s=seconds), folder=runs)
+            return _judge_campaign(campaign, name, result, math.inf)
         before = _floor_per_s(plan.directory)
         result = stages.run(replace(plan, duration_s=seconds, stop_on_first=True))
         floor = statistics.median([before, _floor_per_s(plan.directory)])
@@ -320,10 +340,11 @@ def _judge_campaign(campaign: Campaign, name: str, result: Result, floor_per_s: 
     if campaign.throughput_floor is not None and ratio < campaign.throughput_floor and not result.interrupted:
         verdict = Verdict.FAIL
         said += f"; too slow: {ratio:.3f} of a plain loop of writes, and {campaign.throughput_floor:g} was asked for"
-    return Outcome(
-        "campaign", name, verdict, said, result.stats.duration_s, result.stats.total,
-        ratio, result,
-    )  # fmt: skip
+    seconds, done = result.stats.duration_s, result.stats.total
+    if result.exploration is not None:
+        seconds, done = result.exploration.seconds, result.exploration.schedules
+        said = f"{said} ({done:,} schedules{', proved' if result.exploration.proved else ''})"
+    return Outcome("campaign", name, verdict, said, seconds, done, ratio or None, result)
 
 
 def _canary_task(name: str, config: Config, seed: int, past: Mapping[str, tuple[int, int]]) -> _Task:

@@ -19,14 +19,17 @@ from pathlib import Path
 
 from stress.campaigns.golden import plain_history, read_saved
 from stress.checkers import registry
+from stress.engine import HarnessError
 from stress.files import write_text
 from stress.history.history import FileFacts, FinalFile, History
 from stress.history.notes import BackupNote
 from stress.history.record import Operation
 from stress.plan import UsageError
+from stress.resolve import target_named
 from stress.result import Finding, Result, Verdict
+from stress.schedulers.saved import SUFFIX, SavedSchedule
 
-__all__ = ["FOLDER", "Record", "check_name", "check_records", "save"]
+__all__ = ["FOLDER", "Record", "check_name", "check_records", "save", "save_schedule"]
 
 FOLDER = "stress-regressions"
 """Where records are kept, unless the gate's table says otherwise."""
@@ -82,9 +85,39 @@ def save(result: Result, name: str, folder: str = FOLDER) -> list[str]:
     return written
 
 
+def save_schedule(file: str, name: str, folder: str = FOLDER) -> str:
+    """Keep a failing schedule (`stress.schedulers.saved`); returns the file. Raises OSError."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    path = Path(folder, name + SUFFIX)
+    write_text(str(path), Path(file).read_text("utf-8"))
+    return str(path)
+
+
 def check_records(folder: str = FOLDER) -> list[Record]:
-    """Judge every record in ``folder``; none if there is no such folder."""
-    return [_check(path) for path in sorted(Path(folder).glob("*.json"))]
+    """Judge every record in ``folder``, and execute every schedule; none if there is no such folder."""
+    return [
+        _check_schedule(path) if path.name.endswith(SUFFIX) else _check(path)
+        for path in sorted(Path(folder).glob("*.json"))
+    ]
+
+
+def _check_schedule(path: Path) -> Record:
+    """Execute a schedule: of a target that is broken it must fail again, of one that was mended it must not."""
+    from stress.exploring.explore import replay
+
+    try:
+        saved = SavedSchedule.from_json(path.read_text("utf-8"), str(path))
+        expected = target_named(str(saved.plan.get("target"))).expects
+        execution, result = replay(saved)
+    except (OSError, ValueError, HarnessError) as error:
+        return Record(str(path), (), broken=f"{type(error).__name__}: {error}")
+    found = {str(finding.anomaly) for finding in result.findings if finding.verdict is Verdict.FAIL}
+    if expected:
+        missing = () if found & set(expected) else expected
+        why = f" (its replay diverged at {execution.diverged})" if missing and execution.diverged else ""
+        return Record(str(path), tuple(each + why for each in expected), tuple(each + why for each in missing))
+    broken = f"fails again: {', '.join(sorted(found))}" if found else ""
+    return Record(str(path), ("nothing: it was mended",), broken=broken)
 
 
 def _check(path: Path) -> Record:

@@ -81,11 +81,14 @@ def _tool(name: str) -> Answer:
 
 
 def _seccomp() -> Answer:
-    there = machine.seccomp_notification()
-    if there:
-        return Answer("seccomp", True, "the kernel hands system calls to a supervisor")
-    why = "the kernel does not offer" if there is False else "it can't be told whether there is"
-    return Answer("seccomp", None, f"{why} user notification (Linux 5.0); no command needs it yet")
+    """Whether syscalls can be scheduled: asked by doing it once."""
+    from stress.syscalls import Denied, require
+
+    try:
+        require()
+    except Denied as denied:
+        return Answer("seccomp", None, f"{denied.what}; needed for `stress explore`: {denied.cure}")
+    return Answer("seccomp", True, "`stress explore` can schedule file syscalls")
 
 
 def _cores() -> Answer:

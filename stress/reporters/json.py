@@ -22,6 +22,8 @@
     allowed       anomaly → how often it struck: those that were not judged
     plan          the plan, see `stress.plan.Plan`
     run           the run directory, or ""
+    exploration   of `stress explore` alone: {schedules, interleavings, seconds, cases: [[name, what was reached]],
+                   proved, failing, found_after, critical, table, file, invisible}; see `stress.result.Exploration`
 
 Times of a witness are seconds since the gate was opened; ``held_…`` are null where no lock was claimed. ``from`` and
 ``version`` are versions as text (``p3.12``: operation 12 of process 3), or ``initial``, ``absent``, ``garbage``, or
@@ -34,6 +36,7 @@ document that the target's reader ``returned``. ``bytes`` are those of the note,
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -73,6 +76,7 @@ def as_plain(result: Result) -> dict[str, Any]:
         "provenance": dict(result.provenance),
         "plan": result.plan,
         "run": result.run,
+        **({} if result.exploration is None else {"exploration": dataclasses.asdict(result.exploration)}),
     }
 
 

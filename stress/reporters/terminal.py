@@ -18,6 +18,7 @@ from stress.host.provenance import in_a_line
 from stress.plan import Plan
 from stress.reporters.groups import Told, told
 from stress.reporters.live import LineView, LiveView, SilentView, View
+from stress.reporters.schedule import schedule_lines
 from stress.reporters.table import rows_of_result, table
 from stress.reporters.witness import told_lines
 from stress.reporters.words import commands, counted, verdict_label, verdict_words
@@ -56,7 +57,10 @@ class Terminal:
         """The result; ``reports`` are the files that were written."""
         for each in told(result.findings):
             self._show_anomaly(each, result.names)
-        if not self._quiet:
+        if result.exploration is not None:
+            for line in schedule_lines(result.exploration, quiet=self._quiet):
+                self._line(line)
+        if not self._quiet and result.exploration is None:
             self._show_figures(result)
             if reports:
                 self._line(f"Reports: {', '.join(reports)}\n")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stress.history.record import Kind
-from stress.result import Finding, Result, Verdict
+from stress.result import Exploration, Finding, Result, Verdict
 
 __all__ = [
     "again",
@@ -89,6 +89,8 @@ def subject(result: Result) -> str:
 
 
 def _deeds(result: Result) -> str:
+    if result.exploration is not None:
+        return _explored(result.exploration, str(result.plan.get("target", "?")))
     plan, stats = result.plan, result.stats
     writers, readers = int(plan.get("writers", 0)), readers_of(plan)
     who = counted(writers, "writer") + (f" and {counted(readers, 'reader')}" if readers else "")
@@ -99,6 +101,13 @@ def _deeds(result: Result) -> str:
     stages = f" and {counted(stats.stages, 'stage')}" if stats.stages else ""
     took = f"{stats.duration_s:.1f} s{stages}"
     return f"{who} did {done} in {took} on {subject(result)}"
+
+
+def _explored(explored: Exploration, target: str) -> str:
+    done = f"{counted(explored.schedules, 'schedule')} in {explored.seconds:.1f} s with {target}"
+    if explored.found_after:
+        return f"found in schedule {explored.found_after:,}; {counted(explored.failing, 'failing schedule')} of {done}"
+    return "; ".join([done, *(f"{name}: {reached}" for name, reached in explored.cases)])
 
 
 def _claims(result: Result) -> list[str]:
@@ -129,6 +138,8 @@ def counted(count: int, one: str, many: str = "") -> str:
 
 def again(result: Result) -> str | None:
     """The command that shows the result again, where the run was kept."""
+    if result.exploration is not None and result.exploration.file:
+        return f"stress replay {shlex.quote(result.exploration.file)}"
     return f"stress check {shlex.quote(result.run)}" if result.run else None
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "Parsed",
     "document_observation",
     "newest_backup",
+    "parse_content",
     "parsed_observation",
     "read_document",
     "read_file",
@@ -103,11 +104,13 @@ class Parsed(NamedTuple):
 
 def read_document(path: str) -> Parsed:
     """Read and parse a file, as any reader of a document does."""
-    content = read_file(path)
-    return Parsed(None, None) if content is None else _parse(content)
+    return parse_content(read_file(path))
 
 
-def _parse(content: bytes) -> Parsed:
+def parse_content(content: bytes | None) -> Parsed:
+    """The document in what was read; None: there was no file."""
+    if content is None:
+        return Parsed(None, None)
     try:
         return Parsed(content, json.loads(content))
     except (ValueError, RecursionError):
@@ -162,7 +165,7 @@ class Observer:
             return _ABSENT
         last, observation = self._documents.get(path, (b"", None))
         if observation is None or content != last:
-            observation = parsed_observation(_parse(content))
+            observation = parsed_observation(parse_content(content))
             self._documents[path] = content, observation
         return observation
 

@@ -17,6 +17,7 @@ from stress.anomalies import ANOMALIES
 from stress.campaigns import gate
 from stress.campaigns.gate import Campaign, Config, GateResult, Outcome, allot, canaries_of, read_config
 from stress.cli._entry import run_command
+from stress.exploring.plan import ExplorePlan
 from stress.history.record import Kind, Language
 from stress.history.record import Outcome as OperationOutcome
 from stress.plan import Plan, UsageError
@@ -213,7 +214,7 @@ def test_the_worst_run_is_kept_where_nothing_prunes_it(tmp_path: Path, runs: Any
         ("[tool.stress]\ncampaigns = 3", ["campaigns"]),
         ("[tool.stress.campaigns.a]\nwritters = 3", ["campaigns.a", "'writters'", "did you mean 'writers'"]),
         ("[tool.stress.campaigns.a]\nwriters = 0", ["campaigns.a", "writers", "'0'"]),
-        ("[tool.stress.campaigns.a]\nmode = 'explore'", ["mode", "'explore'", "not there yet"]),
+        ("[tool.stress.campaigns.a]\nmode = 'crash'", ["mode", "'crash'", "is not there yet"]),
         ("[tool.stress.campaigns.a]\nmode = 'rum'", ["mode", "did you mean 'run'"]),
         ("[tool.stress.campaigns.a]\nexpect = 'lost-updates'", ["expect", "did you mean 'lost-update'"]),
         ("[tool.stress.campaigns.a]\nseeds = []", ["seeds"]),
@@ -241,6 +242,7 @@ def test_the_table_is_read(tmp_path: Path) -> None:
     assert (config.budget_s, config.canaries) == (120.0, 0)
     (campaign,) = config.campaigns
     assert [plan.seed for plan in campaign.plans] == [3, 4]
+    assert isinstance(campaign.plans[0], Plan)
     assert campaign.plans[0].kill_every_s == 1.0
     assert campaign.plans[0].scenarios == ("handoff",)
     assert campaign.expect == "torn-read"
@@ -301,3 +303,15 @@ def test_the_reports_hold_what_came_out() -> None:
     assert "lost-update" in markdown
     assert gate_verdict(shown).startswith("FAIL — 0 of 1 campaign as expected, 1 of 1 canary caught, 0 of 1 record")
     assert len(gate_lines(shown)) == 4
+
+
+def test_a_campaign_explores(tmp_path: Path) -> None:
+    path = _toml(
+        tmp_path,
+        "[tool.stress]\ncanaries = 0\n[tool.stress.campaigns.a]\nmode = 'explore'\nscenarios = 'handoff'\n"
+        "processes = 2\nscheduler = 'dpor'\nduration = '5s'\n",
+    )
+    (campaign,) = read_config(path).campaigns
+    (plan,) = campaign.plans
+    assert isinstance(plan, ExplorePlan)
+    assert (plan.scheduler, plan.processes, plan.duration_s, plan.schedules) == ("dpor", 2, 5.0, None)

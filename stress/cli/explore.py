@@ -1,0 +1,108 @@
+"""``stress explore``: a few processes, every file syscall of which is scheduled."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stress.cli._options import finish, report_options, save_option
+from stress.exploring.plan import DEFAULT_SCHEDULES, SCHEDULERS, ExplorePlan
+from stress.reporters.destinations import destinations
+from stress.reporters.terminal import Terminal
+
+__all__ = ["command", "fix_hashes"]
+
+_EPILOG = f"""\b
+Examples:
+  stress explore --target guide                       finds the first lost update
+  stress explore session_count progress_log --schedules 10000
+  stress explore handoff --scheduler dpor --processes 2      to prove it
+  stress explore --scheduler exhaustive --depth 2     all with 2 preemptions
+  stress explore --target mine.toml --languages command --duration 60s
+  stress explore --until 99.9% --depth 2              as many as that takes
+
+\b
+Schedulers: {", ".join(SCHEDULERS)}.
+  mix          random and pct in turn
+  pct          finds each bug of depth N with a probability that is said
+  exhaustive   every schedule with at most --depth preemptions
+  dpor         one of all schedules that differ in nothing that matters: where none
+               is left, it is proved
+
+\b
+A failing schedule is shrunk and kept; `stress replay FILE` shows it again.
+The exit codes are those of `stress run`; 4 where the kernel does not let it.
+"""
+
+
+@click.command("explore", epilog=_EPILOG, short_help="Schedule every file syscall of a few processes, and judge.")
+@click.argument("scenarios", nargs=-1, metavar="[SCENARIO]...", type=click.UNPROCESSED)
+@click.option("--target", metavar="NAME|FILE", help="What to test, as for `stress run`. [default: atomicops]")
+@click.option("--processes", metavar="N", help="Processes; of three or more the last reads. [default: 3]")
+@click.option("--ops", metavar="N", help="Operations of each process. [default: 1]")
+@click.option(
+    "--languages",
+    metavar="LANGUAGE,...",
+    help="Of the processes, in turn. [default: each of the target's by itself, and all in turn]",
+)
+@click.option("--scheduler", metavar="NAME", help="Who decides what is next: see below. [default: mix]")
+@click.option("--depth", metavar="N", help="Depth of the bugs to find; with exhaustive, preemptions. [default: 3, 2]")
+@click.option(
+    "--schedules",
+    metavar="N",
+    help=f"Schedules of each scenario at most. [default: {DEFAULT_SCHEDULES}; no limit with --duration, --until, "
+    "dpor and exhaustive]",
+)
+@click.option("--duration", metavar="DURATION", help="How long at most. [default: no limit]")
+@click.option("--until", metavar="PERCENT", help="Go on until one bug of that depth would be found so probably.")
+@click.option("--seed", metavar="N", help="Seed of the schedulers and of the operations. [default: a new one]")
+@click.option("--dir", metavar="DIRECTORY", help="Where to put the files. [default: in memory]")
+@click.option(
+    "--runs", metavar="DIRECTORY", default=".stress", help="Where to keep failing schedules. [default: .stress]"
+)
+@click.option("--keep-going", is_flag=True, help="Count failing schedules; do not stop at the first. [default: no]")
+@click.option("--allow", metavar="ANOMALY,...", help="What is not to be judged. [default: nothing]")
+@report_options
+@save_option
+def command(
+    scenarios: tuple[str, ...],
+    report: tuple[str, ...],
+    quiet: bool,
+    runs: str,
+    keep_going: bool,
+    save_regression: str | None,
+    **given: Any,
+) -> int:
+    """Decide the order of the file syscalls of a few real processes, one schedule after another, and judge each.
+
+    SCENARIO: as for `stress run`; each is explored by itself, and none means session_count.
+    """
+    typed = {name: value for name, value in given.items() if value is not None}
+    plan = ExplorePlan.from_options(typed | {"keep_going": keep_going}, scenarios)
+    fix_hashes()
+    from stress.campaigns.regressions import check_name, save_schedule
+    from stress.exploring import explore as exploring
+    from stress.reporters.explore_view import view
+
+    wanted = destinations(report)
+    if save_regression is not None:
+        check_name(save_regression)
+    with view(quiet=quiet) as watch:
+        result = exploring.explore(plan, watch, folder=runs)
+    code = finish(result, wanted, Terminal(quiet=quiet))
+    if save_regression is not None and result.exploration is not None and result.exploration.file:
+        click.echo(f"Kept: {save_schedule(result.exploration.file, save_regression)}")
+    return code
+
+
+def fix_hashes() -> None:
+    """Start this command anew where hashes of strings are random: sets would have another order in each process."""
+    script = Path(sys.argv[0])
+    is_ours = script.name == "stress" or (script.name == "__main__.py" and script.parent.name == "stress")
+    if is_ours and os.environ.get("PYTHONHASHSEED") != "0":
+        sys.stdout.flush()
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | {"PYTHONHASHSEED": "0"})

@@ -1,0 +1,257 @@
+"""Exploring programs and functions of one's own: a few of them over one directory, and a check of what is left there.
+
+::
+
+    stress.explore([["bash", "add.sh"], ["bash", "add.sh"]], shared="data", check=lambda data: ...)
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import secrets
+import shlex
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from stress import anomalies
+from stress.engine import HarnessError
+from stress.exploring.case import empty
+from stress.exploring.explore import ANOMALIES, Progress, a_cpu, versions
+from stress.exploring.plan import ExplorePlan
+from stress.exploring.search import Failure, Search, executing, scheduler_of, step
+from stress.files import write_text
+from stress.history.history import History
+from stress.plan import UsageError
+from stress.result import Exploration, Finding, Result, Verdict
+from stress.schedulers.execution import Execution, Tally
+from stress.schedulers.saved import SUFFIX, SavedSchedule
+from stress.schedulers.table import table
+from stress.stats import run_stats
+from stress.syscalls import Denied, Forked, Kind, Program, Ran, Supervisor
+from stress.syscalls.calls import Scheduler
+from stress.units import parse_duration
+
+__all__ = ["Agent", "Check", "explore"]
+
+Agent: TypeAlias = Callable[[], object] | Sequence[str] | str
+"""A function, called in a process of its own; or a program: its arguments, or a command line as a shell would split it.
+It starts in the shared directory."""
+
+Check: TypeAlias = Callable[..., object]
+"""Called after each execution with the shared directory; and, if it takes two arguments, with what became of the agents
+(`stress.syscalls.Ran`: statuses, outputs). Returning False, or raising, says that something is wrong."""
+
+
+def explore(
+    agents: Sequence[Agent],
+    shared: str | Path,
+    check: Check | None = None,
+    *,
+    scheduler: str = "mix",
+    schedules: int | None = 1000,
+    duration: float | str | None = None,
+    depth: int = 3,
+    seed: int = 0,
+    may_fail: bool = False,
+    keep_going: bool = False,
+    replay: str | Path | None = None,
+    runs: str | Path = ".stress",
+    watch: Callable[[Progress], None] | None = None,
+) -> Result:
+    """Execute ``agents`` at the same time again and again, each file syscall in an order that a scheduler decides.
+
+    Args:
+        agents: See `Agent`.
+        shared: A directory. It is put back to how it is now before each execution, and at the end.
+        check: See `Check`.
+        scheduler: ``mix``, ``random``, ``pct``, ``dpor`` or ``exhaustive``: as for ``stress explore``.
+        schedules: Executions at most; None: no limit (then give a ``duration``, or a scheduler that comes to an end).
+        duration: Seconds at most, or a text such as ``"30s"``.
+        depth: Of the bugs to find; of an exhaustive search, the preemptions.
+        seed: Of the scheduler.
+        may_fail: Whether an agent may end with another exit status than 0.
+        keep_going: Whether to count failing schedules, and not to stop at the first.
+        replay: A schedule that was kept: it alone is executed, and a divergence is *unknown*.
+        runs: Where a failing schedule is kept.
+
+    Returns:
+        *fail* with the shrunk schedule (`Result.exploration`), or *pass*.
+
+    Raises:
+        UsageError: Something was asked for that can't be had.
+        HarnessError: The kernel or the container does not allow it; the text says what would.
+    """
+    shared = Path(shared)
+    plan = ExplorePlan(
+        scenarios=(), target="", processes=len(agents), scheduler=scheduler, depth=depth, schedules=schedules,
+        duration_s=None if duration is None else parse_duration(duration), seed=seed, keep_going=keep_going,
+    )  # fmt: skip
+    if not shared.is_dir():
+        raise UsageError("shared", str(shared), "is no directory; make it, with the files as they are at the start")
+    if schedules is None and duration is None and scheduler not in ("dpor", "exhaustive"):
+        raise UsageError("schedules", "None", "without a duration the exploration would have no end")
+    with ExitStack() as stack:
+        before = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stress-"))) / "before"
+        shutil.copytree(shared, before, symlinks=True)
+        put_back = partial(_put_back, before, shared)
+        stack.callback(put_back)
+        try:
+            return _explore(plan, agents, shared, check, may_fail, put_back, replay, Path(runs), watch, stack)
+        except Denied as denied:
+            raise HarnessError(f"syscalls can't be scheduled here: {denied}") from denied
+
+
+def _explore(
+    plan: ExplorePlan,
+    agents: Sequence[Agent],
+    shared: Path,
+    check: Check | None,
+    may_fail: bool,
+    put_back: Callable[[], None],
+    replay: str | Path | None,
+    runs: Path,
+    watch: Callable[[Progress], None] | None,
+    stack: ExitStack,
+) -> Result:
+    kinds, names = [_kind(agent) for agent in agents], [_name(number, agent) for number, agent in enumerate(agents, 1)]
+    short = [name.partition(" ")[0] for name in names]
+    supervisor = stack.enter_context(Supervisor(shared, cpu=a_cpu()))
+
+    def execute(scheduler: Scheduler) -> Ran:
+        return supervisor.run(kinds, scheduler)
+
+    run, last = executing(put_back, execute, partial(_judge, shared, check, may_fail, short))
+    if replay is not None:
+        return _replay(plan, run, last, Path(replay), names)
+    search = Search(scheduler_of(plan.scheduler, plan.seed, plan.depth), len(agents), plan.depth)
+    began = shown = time.monotonic()
+    while plan.schedules is None or search.schedules < plan.schedules:
+        now = time.monotonic()
+        if not step(search, run, last, short, keep_going=plan.keep_going):
+            break
+        if plan.duration_s is not None and now - began >= plan.duration_s:
+            break
+        if watch is not None and now - shown >= 0.25:
+            shown = now
+            watch(Progress(now - began, search.schedules, len(search.tally.interleavings), "", search.words()))
+    found = search.found
+    if found is None:
+        verdict = Verdict.PASS if search.tally.complete else Verdict.UNKNOWN
+        doubts = () if search.tally.complete else (_doubt(search.words()),)
+        return _result(plan, search, verdict, doubts)
+    critical = "" if found.critical is None else found.critical.words
+    saved = SavedSchedule.of(
+        found.execution, {"mode": "agents"}, names=tuple(names), finding=found.failure.findings[0].message,
+        critical=critical, versions=versions(),
+    )  # fmt: skip
+    path = runs / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}{SUFFIX}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(str(path), saved.to_json())
+    marked = () if found.critical is None else found.critical.steps
+    lines = table(found.execution.trace, names, critical=marked, blocked=found.execution.blocked, width=100)
+    return _result(plan, search, Verdict.FAIL, found.failure.findings, lines, critical, str(path))
+
+
+def _replay(plan: ExplorePlan, run: Any, last: dict[str, object], path: Path, names: Sequence[str]) -> Result:
+    saved = SavedSchedule.from_json(path.read_text("utf-8"), str(path))
+    scheduler = saved.replay()
+    scheduler.begin()
+    execution: Execution = run(scheduler)
+    tally = Tally()
+    tally.add(execution)
+    search = Search(scheduler, plan.processes, plan.depth, tally, points=len(execution.trace))
+    lines = table(execution.trace, names, blocked=execution.blocked, width=100)
+    if execution.diverged is not None:
+        return _result(plan, search, Verdict.UNKNOWN, (_doubt(f"the replay diverged at {execution.diverged}"),), lines)
+    failure = last.get("failure")
+    findings = failure.findings if isinstance(failure, Failure) else ()
+    return _result(plan, search, Verdict.FAIL if findings else Verdict.PASS, findings, lines, saved.critical)
+
+
+def _doubt(message: str) -> Finding:
+    return Finding(anomalies.TOO_FEW_OPERATIONS, "explore", "", "", message, verdict=Verdict.UNKNOWN)
+
+
+def _kind(agent: Agent) -> Kind:
+    if callable(agent):
+        return Forked(agent)
+    argv = shlex.split(agent) if isinstance(agent, str) else [os.fspath(word) for word in agent]
+    if not argv:
+        raise UsageError("agents", str(agent), "is no program; give its arguments, or a function")
+    if not Path(argv[0]).is_absolute() and "/" in argv[0]:
+        argv[0] = str(Path(argv[0]).absolute())
+    return Program(argv, dict(os.environ) | {"PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0")})
+
+
+def _name(number: int, agent: Agent) -> str:
+    if callable(agent):
+        return f"agent{number} {getattr(agent, '__name__', type(agent).__name__)}"
+    return f"agent{number} {agent if isinstance(agent, str) else shlex.join(agent)}"[:60]
+
+
+def _put_back(before: Path, shared: Path) -> None:
+    empty(shared)
+    shutil.copytree(before, shared, symlinks=True, dirs_exist_ok=True)
+
+
+def _judge(shared: Path, check: Check | None, may_fail: bool, names: Sequence[str], ran: Ran) -> Failure | None:
+    findings: list[Finding] = []
+    if ran.ending == "done":
+        for name, status, (_, stderr) in zip(names, ran.statuses, ran.outputs, strict=True):
+            if status and not may_fail:
+                said = stderr.decode("utf-8", "replace").strip().splitlines()
+                findings.append(_finding(anomalies.AGENT_FAILED, f"{name} ended with {status}: {' '.join(said[-1:])}"))
+        if check is not None and (wrong := _checked(check, shared, ran)):
+            findings.insert(0, _finding(anomalies.CHECK_FAILED, wrong))
+    findings += [_finding(ANOMALIES[seen.kind], seen.text) for seen in ran.findings if seen.kind in ANOMALIES]
+    return Failure(tuple(findings)) if findings else None
+
+
+def _checked(check: Check, shared: Path, ran: Ran) -> str:
+    """What is wrong, in words; empty where nothing is."""
+    takes_ran = len(inspect.signature(check).parameters) > 1
+    try:
+        answer = check(shared, ran) if takes_ran else check(shared)
+    except Exception as error:
+        return f"the check raised {type(error).__name__}: {error}".strip().removesuffix(":")
+    return "the check returned False" if answer is False else ""
+
+
+def _finding(anomaly: anomalies.Anomaly, message: str) -> Finding:
+    return Finding(anomaly, "explore", "", "", message)
+
+
+def _result(
+    plan: ExplorePlan,
+    search: Search,
+    verdict: Verdict,
+    findings: tuple[Finding, ...],
+    lines: Sequence[str] = (),
+    critical: str = "",
+    file: str = "",
+) -> Result:
+    return Result(
+        verdict=verdict,
+        findings=findings,
+        stats=run_stats(History.of([], [])),
+        plan=plan.to_json() | {"target": "the given agents", "writers": plan.processes, "readers": 0},
+        exploration=Exploration(
+            schedules=search.schedules,
+            interleavings=len(search.tally.interleavings),
+            seconds=search.seconds,
+            cases=(("agents", search.words()),),
+            proved=search.proved,
+            failing=search.tally.failed,
+            found_after=0 if search.found is None else search.found.after,
+            critical=critical,
+            table=tuple(lines),
+            file=file,
+        ),
+    )

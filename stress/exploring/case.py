@@ -1,0 +1,297 @@
+"""A case: the same few processes, each with the same few operations, over the same files, in any order of syscalls."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from stress.execution.drivers import shell
+from stress.execution.drivers.observe import Observation, Observer, parse_content, parsed_observation, read_file
+from stress.execution.drivers.python import PythonDriver
+from stress.execution.operations import OperationStream
+from stress.execution.step import number as numbered
+from stress.execution.step import step
+from stress.exploring.answers import Answers
+from stress.exploring.recorder import Memory, Row, Stamps, kept_rows
+from stress.history.history import History, ProcessFacts
+from stress.history.notes import BackupNote, data_of
+from stress.history.record import ABSENT, INITIAL, NO_VERSION, End, Kind, Language, Outcome, WorkerRole, version_of
+from stress.syscalls import Forked, Program, Ran, Warm
+from stress.syscalls import Kind as AgentKind
+from stress.workload.layout import World, compose, inspect, lay_out, required_kinds, xattrs_on
+from stress.workload.payload import document_of, jq_program, log_record
+from stress.workload.scenario import Agent, Answer, Request, Role
+from stress.workload.target import Target
+
+__all__ = ["Case", "Duty", "Stage", "cases", "empty"]
+
+SIZE_MAX = 200
+"""Bytes of padding: small, so that a read and a write are one syscall each, and a schedule takes milliseconds."""
+
+_WORKER = Path(__file__).with_name("worker.bash")
+_FREE_WORKER = Path(shell.__file__).with_name("worker.bash")
+_MISSING = 66
+_CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.BACKUP, Kind.RECOVER)
+
+
+@dataclass(frozen=True)
+class Duty:
+    """What one process does."""
+
+    language: Language
+    part: str
+    requests: tuple[Request, ...]
+
+    def __str__(self) -> str:
+        """For the heading of a column."""
+        return f"{self.language.label}: {', '.join(request.kind.label for request in self.requests)}"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One scenario, done by these processes. Its world has only the files that they use."""
+
+    target: Target
+    world: World
+    duties: tuple[Duty, ...]
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.world.scenarios[0].name} ({', '.join(sorted({duty.language.label for duty in self.duties}))})"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the processes."""
+        return tuple(f"p{number} {duty}" for number, duty in enumerate(self.duties, 1))
+
+    @property
+    def short_names(self) -> tuple[str, ...]:
+        """Of the processes, for sentences."""
+        return tuple(f"p{number}" for number in range(1, len(self.duties) + 1))
+
+
+def cases(
+    names: Sequence[str],
+    target: Target,
+    able: Mapping[Language, frozenset[str]],
+    languages: Sequence[Language],
+    *,
+    processes: int,
+    ops: int,
+    seed: int,
+) -> Iterator[Case]:
+    """Each scenario that the target can do, by processes of these ``languages`` in turn."""
+    operations = frozenset.intersection(*(able[language] for language in languages))
+    whole, _ = compose(names, operations)
+    for scenario in whole.scenarios:
+        if scenario.needs <= operations:
+            duties = tuple(_duties(scenario.name, operations, languages, processes, ops, seed))
+            used = {request.path for duty in duties for request in duty.requests}
+            small = replace(scenario, files=tuple(file for file in scenario.files if file.path in used))
+            facts = tuple(facts for facts in compose([scenario.name], operations)[0].facts if facts.path in used)
+            if duties:
+                yield Case(target, World((small,), small.files, facts), duties)
+
+
+def _duties(
+    name: str, able: frozenset[str], languages: Sequence[Language], processes: int, ops: int, seed: int
+) -> Iterator[Duty]:
+    world, _ = compose([name], able)
+    roles: dict[str, list[tuple[int, Role]]] = {part: world.roles(part, able) for part in ("writer", "reader")}
+    changes = sum(kind in _CHANGES for kind in world.scenarios[0].kinds)
+    readers = int(processes > 2 and bool(roles["reader"]))
+    for number in range(processes if roles["writer"] else 0):
+        part = "reader" if number >= processes - readers else "writer"
+        agent = Agent(worker=number, writers=processes - readers, source=random.Random(f"{seed}/{number}"))
+        stream = OperationStream(agent, roles[part])
+        # One operation each, of a scenario with several kinds of change: not all begin with the same one.
+        requests = list(_requests(stream, ops + (number % changes if ops == 1 and part == "writer" and changes else 0)))
+        yield Duty(languages[number % len(languages)], part, tuple(requests[-ops:]))
+
+
+def _requests(stream: OperationStream, count: int) -> Iterator[Request]:
+    for _ in range(count):
+        turn = stream.next()
+        if turn is None:
+            return
+        yield turn[1]._replace(size=min(turn[1].size, SIZE_MAX))
+        stream.answer(Answer(Outcome.OK, INITIAL))
+
+
+def empty(directory: Path) -> None:
+    """Remove all that is in a directory."""
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                os.unlink(entry.path)
+
+
+class Stage:
+    """Where a case is executed again and again: files laid out anew, agents, and the history of what they did.
+
+    Args:
+        shared: The directory under test; all in it is removed.
+        scratch: A directory for what goes between supervisor and Bash workers.
+    """
+
+    def __init__(self, case: Case, shared: Path, scratch: Path) -> None:
+        self._case, self._shared, self._scratch = case, shared, scratch
+        self._files = {facts.path: (index, facts.form.value) for index, facts in enumerate(case.world.facts)}
+        self._memories = [os.memfd_create("rows") for _ in case.duties]
+        self._definite: dict[int, frozenset[int]] = {}
+        source = shell.write_commands(case.target, scratch)
+        self._source = None if source is None else source.resolve()
+        self.agents: list[AgentKind] = [self._agent(number, duty) for number, duty in enumerate(case.duties)]
+
+    def close(self) -> None:
+        """Let go of the files in memory."""
+        for descriptor in self._memories:
+            os.close(descriptor)
+
+    def lay_out(self) -> None:
+        """Put the shared files back to how they are at the start."""
+        empty(self._shared)
+        lay_out(self._case.world, self._shared)
+        self._had_xattrs = xattrs_on(self._case.world, self._shared)
+
+    def history(self, ran: Ran) -> History:
+        """What an execution that is over did, saw and left."""
+        world = self._case.world
+        final, backups, leftovers = inspect(world, self._shared, self._case.target, self._had_xattrs)
+        operations = []
+        for number, duty in enumerate(self._case.duties):
+            rows, steps = self._rows(number, duty, ran)
+            own = [step.index for step in ran.trace if step.call.agent == number]
+            stamps = Stamps(steps, own, len(ran.trace))
+            operations += [stamps.timed(row) for row in rows]
+        return History.of(
+            operations,
+            world.facts,
+            processes=[
+                ProcessFacts(
+                    number + 1, number, duty.language, WorkerRole(duty.part),
+                    end=End.FINISHED if status == 0 else End.DIED,
+                    status="" if status == 0 else f"exit status {status}: {_last(ran.outputs[number][1])}",
+                )
+                for number, (duty, status) in enumerate(zip(self._case.duties, ran.statuses, strict=True))
+            ],
+            scenarios=[scenario.name for scenario in world.scenarios],
+            final=final, backups=backups, leftovers=leftovers, began=1, required=required_kinds(world),
+        )  # fmt: skip
+
+    # Agents
+
+    def _agent(self, number: int, duty: Duty) -> AgentKind:
+        if duty.language is Language.PYTHON:
+            function = partial(self._do, self._memories[number], number + 1, duty)
+            forget = getattr(self._case.target.module, "forget", None)
+            return Forked(function) if forget is None else Warm(lambda _: function(), reset=forget)
+        assert self._source is not None
+        folder = self._scratch / str(number)
+        folder.mkdir()
+        lines = []
+        for seq, request in enumerate(duty.requests, 1):
+            operation = request.kind.label
+            if request.kind is Kind.UPDATE and request.locked and self._case.target.exclusive:
+                operation = "locked_update"
+            lines.append(f"{seq} {operation} {request.path}\n")
+            (folder / f"{seq}.in").write_text(self._content(request, version_of(number + 1, seq)), encoding="ascii")
+        (folder / "requests").write_text("".join(lines), encoding="utf-8")
+        argv = ["bash", "--norc", "--noprofile", str(_WORKER), str(self._source), str(folder), str(_FREE_WORKER)]
+        return Program(argv, shell.environment() | {"PYTHONHASHSEED": "0"})
+
+    def _do(self, descriptor: int, process: int, duty: Duty) -> None:
+        memory = Memory(descriptor, process, duty.language)
+        driver = PythonDriver(self._case.target, memory.clock)
+        supported = self._case.target.operations
+        for request in duty.requests:
+            step(driver, memory, numbered(memory, self._files, supported, 0, request))
+
+    def _content(self, request: Request, version: int) -> str:
+        if request.kind is Kind.WRITE:
+            return json.dumps(document_of(version, request.size, request.shape))
+        if request.kind is Kind.APPEND:
+            return log_record(version, request.size)
+        if request.kind is Kind.UPDATE:
+            return jq_program(version, request.size, request.edits, form=self._files[request.path][1])
+        return ""
+
+    # Rows
+
+    def _rows(self, number: int, duty: Duty, ran: Ran) -> tuple[list[Row], dict[int, int]]:
+        marks = [mark for mark in ran.marks if mark.agent == number]
+        if duty.language is Language.PYTHON:
+            return kept_rows(self._memories[number]), {int(mark.text): mark.step for mark in marks}
+        rows: list[Row] = []
+        folder = self._scratch / str(number)
+        answers = _Files(folder, self._files)
+        definite = frozenset(map(int, (read_file(str(folder / "definite")) or b"").split()))
+        for stamp, mark in enumerate(marks, 1):
+            seq, what, *status = mark.text.split()
+            request = duty.requests[int(seq) - 1]
+            if what == "invoke":
+                version = version_of(number + 1, int(seq)) if request.kind in _CHANGES[:3] else NO_VERSION
+                index = self._files[request.path][0]
+                rows.append(Row(number + 1, request.kind, index, version, invoke=stamp, outcome=Outcome.OPEN,
+                                seq=int(seq), language=duty.language, size=request.size))  # fmt: skip
+            elif what == "from":
+                rows[-1] = replace(rows[-1], held_from=stamp)
+            elif what == "to":
+                rows[-1] = replace(rows[-1], held_to=stamp)
+            else:
+                answers.number = int(seq)
+                outcome, seen = answers.outcome(request, rows[-1].version, int(status[0]), definite)
+                rows[-1] = replace(
+                    rows[-1], ret=stamp, outcome=outcome, version=seen.version, parent=seen.parent, size=seen.size,
+                    digest=seen.digest, note=seen.note,
+                )  # fmt: skip
+        return rows, {stamp: mark.step for stamp, mark in enumerate(marks, 1)}
+
+
+class _Files(Answers):
+    """The files of one Bash worker's operation ``number``: see worker.bash."""
+
+    number = 0
+
+    def __init__(self, folder: Path, files: dict[str, tuple[int, str]]) -> None:
+        super().__init__(folder, files, Observer())
+        self._folder = folder
+
+    def read(self, name: str) -> bytes | None:
+        """Of this operation."""
+        return read_file(str(self._folder / f"{self.number}.{name}"))
+
+    def recovered(self, path: str) -> bytes | None:
+        """What was there right after the recovery."""
+        return self.read("file")
+
+    def outcome(
+        self, request: Request, version: int, status: int, definite: frozenset[int]
+    ) -> tuple[Outcome, Observation]:
+        """As of other shell workers; of a backup, the bytes that were kept right after it was made or seen."""
+        if request.kind not in (Kind.BACKUP, Kind.OBSERVE_BACKUP):
+            return super().outcome(request, version, status, definite)
+        if request.kind is Kind.OBSERVE_BACKUP and status == _MISSING:
+            return Outcome.OK, Observation(ABSENT)
+        if status:
+            return super().outcome(request, version, status, definite)
+        content = self.read("file")
+        seen = parsed_observation(parse_content(content))
+        digest = "" if content is None or request.kind is not Kind.BACKUP else hashlib.sha256(content).hexdigest()
+        name = os.path.normpath((self.read("out") or b"").decode("utf-8", "replace").strip())
+        return Outcome.OK, seen._replace(note=BackupNote(name, digest, data_of(seen.note)))
+
+
+def _last(said: bytes) -> str:
+    lines = said.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else "without a word"

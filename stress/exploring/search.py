@@ -1,0 +1,235 @@
+"""The search: executions of a case until a schedule fails, none is left, or it is time; then the schedule is shrunk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from stress.result import Finding
+from stress.schedulers.critical import Critical, critical_steps
+from stress.schedulers.dpor import Dpor
+from stress.schedulers.execution import Ending, Execution, Run, Tally
+from stress.schedulers.exhaustive import Exhaustive
+from stress.schedulers.guarantee import guarantee
+from stress.schedulers.mix import Mix, random_and_pct
+from stress.schedulers.pct import Pct
+from stress.schedulers.random import Random
+from stress.schedulers.replay import Replay
+from stress.schedulers.shrink import shrink
+from stress.syscalls.calls import Abandoned, Call, Diverged, Scheduler, Step
+from stress.syscalls.ran import Ran
+
+__all__ = ["Failure", "Found", "Search", "executing", "scheduler_of", "step"]
+
+_SHRINK_RUNS = 150
+_CRITICAL_RUNS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What was wrong with an execution, the most telling first."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the anomalies."""
+        return tuple(str(finding.anomaly) for finding in self.findings)
+
+
+Judge = Callable[[Ran], Failure | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A failing schedule, shrunk.
+
+    Attributes:
+        execution: The shrunk one.
+        first: As it was found.
+        failure: What is wrong with the shrunk one.
+        after: In which schedule it was found, from 1.
+        critical: What it needs, where that was found out.
+        preemptions: How many it needs.
+    """
+
+    execution: Execution
+    first: Execution
+    failure: Failure
+    after: int
+    critical: Critical | None
+    preemptions: int
+
+
+@dataclass(slots=True)
+class Search:
+    """What a search came to, so far.
+
+    Attributes:
+        tally: Of all executions.
+        found: The first failing schedule.
+        seconds: Time it took.
+        points: File syscalls of the longest execution.
+        pct_runs: Executions that PCT chose.
+    """
+
+    scheduler: Scheduler
+    processes: int
+    depth: int
+    tally: Tally = field(default_factory=Tally)
+    found: Found | None = None
+    seconds: float = 0.0
+    points: int = 0
+    pct_runs: int = 0
+    over: bool = False
+
+    @property
+    def schedules(self) -> int:
+        """How many were executed."""
+        return sum(self.tally.endings.values())
+
+    @property
+    def proved(self) -> bool:
+        """Whether every interleaving was executed, or one equivalent to it, and none failed."""
+        scheduler = self.scheduler
+        if self.tally.failed:
+            return False
+        if isinstance(scheduler, Dpor):
+            return scheduler.proved(self.tally)
+        exhausted = isinstance(scheduler, Exhaustive) and scheduler.exhausted and scheduler.bound is None
+        return exhausted and self.tally.complete
+
+    @property
+    def missed(self) -> float:
+        """Probability at most that one given bug of the depth was missed; 1 where nothing is known."""
+        pct = _pct(self.scheduler)
+        return 1.0 if pct is None else pct.missed
+
+    def words(self) -> str:
+        """What was reached, in words."""
+        scheduler = self.scheduler
+        if self.proved and isinstance(scheduler, Dpor):
+            there = f"{scheduler.schedules:,.0f}" if scheduler.schedules < 1e6 else f"about {scheduler.schedules:.1g}"
+            return (
+                f"proved: every interleaving of the file syscalls of these {self.processes} processes, "
+                f"{scheduler.executed:,} schedules executed of {there}"
+            )
+        if isinstance(scheduler, Exhaustive):
+            if self.proved:
+                return f"proved: every one of {self.schedules:,} schedules"
+            covered = (
+                f"every schedule with at most {scheduler.covered} preemptions" if scheduler.covered >= 0 else "a part"
+            )
+            return f"explored, not proved: {covered} ({self.schedules:,} schedules, up to {self.points} file syscalls)"
+        said = f"explored, not proved: {self.schedules:,} schedules, {len(self.tally.interleavings):,} different"
+        if self.tally.endings[Ending.CUT]:
+            said += f", {self.tally.endings[Ending.CUT]:,} cut short"
+        if self.tally.endings[Ending.DIVERGED]:
+            said += f", {self.tally.endings[Ending.DIVERGED]:,} diverged"
+        pct = _pct(scheduler)
+        return said if pct is None else f"{said}; {guarantee(self.pct_runs, self.processes, self.points, self.depth)}"
+
+
+def scheduler_of(name: str, seed: int, depth: int) -> Scheduler:
+    """A new scheduler of that name."""
+    makers: dict[str, Callable[[], Scheduler]] = {
+        "random": lambda: Random(seed),
+        "pct": lambda: Pct(seed, depth),
+        "mix": lambda: random_and_pct(seed, depth),
+        "dpor": lambda: Dpor(seed),
+        "exhaustive": lambda: Exhaustive(depth, seed),
+    }
+    return makers[name]()
+
+
+def _pct(scheduler: Scheduler) -> Pct | None:
+    parts = scheduler.schedulers if isinstance(scheduler, Mix) else (scheduler,)
+    return next((part for part in parts if isinstance(part, Pct)), None)
+
+
+def executing(
+    prepare: Callable[[], None], execute: Callable[[Scheduler], Ran], judge: Judge
+) -> tuple[Run, dict[str, object]]:
+    """A `Run`: lay the files out, execute, judge. The last failure is in the dictionary, as ``failure``."""
+    last: dict[str, object] = {}
+
+    def run(scheduler: Scheduler) -> Execution:
+        prepare()
+        last.clear()
+        recording = _Recording(scheduler)
+        try:
+            ran = execute(recording)
+        except Diverged as error:
+            return Execution(recording.trace, Ending.DIVERGED, blocked=recording.blocked, diverged=error)
+        except Abandoned:
+            return Execution(recording.trace, Ending.ABANDONED, blocked=recording.blocked)
+        failure = judge(ran)
+        if failure is not None:
+            last["failure"] = failure
+        ending = Ending.CUT if ran.ending == "stuck" else Ending(ran.ending)
+        source = getattr(getattr(scheduler, "current", scheduler), "source", None)
+        return Execution(
+            ran.trace, ending, None if failure is None else failure.names, failure is not None, ran.blocked,
+            tuple(source.drawn) if source is not None else (),
+        )  # fmt: skip
+
+    return run, last
+
+
+class _Recording:
+    """Passes on to a scheduler, and keeps what an execution that is abandoned had done."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self.begin, self.pick, self.draw = scheduler.begin, scheduler.pick, scheduler.draw
+        self.trace: tuple[Step, ...] = ()
+        self.blocked: tuple[Call, ...] = ()
+
+    def end(self, trace: Sequence[Step], blocked: Sequence[Call] = ()) -> None:
+        """The execution is over."""
+        self.trace, self.blocked = tuple(trace), tuple(blocked)
+        self._scheduler.end(trace, blocked)
+
+
+def step(search: Search, run: Run, last: dict[str, object], names: Sequence[str], *, keep_going: bool) -> bool:
+    """One more execution; False if none is left, or the first failing one has been found and shrunk."""
+    if search.over:
+        return False
+    began = time.monotonic()
+    try:
+        if not search.scheduler.begin():
+            search.over = True
+            return False
+        execution = run(search.scheduler)
+        search.tally.add(execution)
+        search.points = max(search.points, len(execution.trace))
+        search.pct_runs += isinstance(getattr(search.scheduler, "current", search.scheduler), Pct)
+        if execution.ending is Ending.DIVERGED:
+            search.over = isinstance(search.scheduler, (Dpor, Exhaustive))
+        if execution.failed and search.found is None:
+            search.found = shrunk(run, last, execution, names, search.schedules)
+            search.over = not keep_going
+        return not search.over
+    finally:
+        search.seconds += time.monotonic() - began
+
+
+def shrunk(run: Run, last: dict[str, object], execution: Execution, names: Sequence[str], after: int) -> Found:
+    """The simplest schedule that shows the same, and what it needs."""
+    failure = last["failure"]
+    assert isinstance(failure, Failure)
+    wanted = failure.names[0]
+
+    def same(other: Execution) -> bool:
+        found = last.get("failure")
+        return other.failed and isinstance(found, Failure) and wanted in found.names
+
+    small = shrink(run, execution, same=same, runs_max=_SHRINK_RUNS)
+    critical = critical_steps(run, small.execution, same=same, names=names, runs_max=_CRITICAL_RUNS)
+    again = Replay(small.execution.decisions, draws=small.execution.draws)
+    again.begin()
+    if same(run(again)):  # so that what is said is said of the shrunk one
+        failure = last["failure"]
+        assert isinstance(failure, Failure)
+    return Found(small.execution, execution, failure, after, critical, small.preemptions)

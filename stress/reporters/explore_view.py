@@ -1,0 +1,49 @@
+"""What is shown while an exploration goes on: how many schedules, how fast, and what is reached so far."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stress.exploring.explore import Progress
+
+__all__ = ["view"]
+
+_LINE_S = 5.0
+
+
+@contextmanager
+def view(*, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
+    """A function to be told of the progress: one line that changes, or on no terminal a line every five seconds."""
+    stream = sys.stderr
+    changes = stream.isatty() and os.environ.get("CI", "").lower() not in ("true", "1", "yes")
+    last_s = 0.0
+    width = 0
+
+    def watch(progress: Progress) -> None:
+        nonlocal last_s, width
+        if not changes and progress.elapsed_s - last_s < _LINE_S:
+            return
+        last_s = progress.elapsed_s
+        rate = progress.schedules / max(progress.elapsed_s, 1e-9)
+        line = (
+            f"{progress.elapsed_s:.0f} s  {progress.schedules:,} schedules ({rate:,.0f}/s), "
+            f"{progress.interleavings:,} different  {progress.case}"
+        )
+        if changes:
+            stream.write(f"\r{line[:100]:<{width}}")
+            width = min(len(line), 100)
+        else:
+            stream.write(f"{line}\n")
+        stream.flush()
+
+    try:
+        yield None if quiet else watch
+    finally:
+        if width:
+            stream.write(f"\r{'':<{width}}\r")
+            stream.flush()

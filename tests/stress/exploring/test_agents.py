@@ -1,0 +1,108 @@
+"""Programs and functions of one's own: `stress.explore`, and the fixture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import stress
+from stress.plan import UsageError
+from stress.result import Result, Verdict
+from stress.syscalls import Denied, require
+
+ADD = 'n=$(<count); printf "%s\\n" "$((n + 1))" >count.$$; mv count.$$ count'
+LOCKED_ADD = f"exec 9>lock; flock 9; {ADD}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def needs_scheduling() -> None:
+    try:
+        require()
+    except Denied as denied:
+        pytest.skip(str(denied))
+
+
+def is_two(shared: Path) -> bool:
+    return (shared / "count").read_text().strip() == "2"
+
+
+def add() -> None:
+    number = int(Path("count").read_text())
+    Path(f"count.{os.getpid()}").write_text(str(number + 1))
+    os.rename(f"count.{os.getpid()}", "count")
+
+
+def explored(folder: Path, agents: Any, **options: Any) -> Result:
+    shared = folder / "shared"
+    shared.mkdir(exist_ok=True)
+    (shared / "count").write_text("0")
+    return stress.explore(agents, shared, is_two, runs=folder / "kept", **options)
+
+
+def test_a_lost_update_of_two_scripts_is_found_shrunk_kept_and_replayed(tmp_path: Path) -> None:
+    result = explored(tmp_path, [["bash", "-c", ADD]] * 2, schedules=20)
+    assert result.verdict is Verdict.FAIL
+    assert [str(finding.anomaly) for finding in result.findings] == ["check-failed"]
+    exploration = result.exploration
+    assert exploration is not None
+    assert exploration.found_after <= 10
+    assert "came between" in exploration.critical
+    assert (tmp_path / "shared" / "count").read_text() == "0"  # put back
+    assert sorted(path.name for path in (tmp_path / "shared").iterdir()) == ["count"]
+    tables = []
+    for _ in range(2):
+        again = explored(tmp_path, [["bash", "-c", ADD]] * 2, replay=exploration.file)
+        assert again.verdict is Verdict.FAIL
+        assert again.exploration is not None
+        tables.append(again.exploration.table)
+    assert tables[0] == tables[1]
+
+
+def test_a_replay_of_other_programs_diverges_and_is_unknown(tmp_path: Path) -> None:
+    result = explored(tmp_path, [["bash", "-c", ADD]] * 2, schedules=20)
+    assert result.exploration is not None
+    other = explored(tmp_path, [["bash", "-c", "cat count"]] * 2, replay=result.exploration.file)
+    assert other.verdict is Verdict.UNKNOWN
+    assert "expected" in other.findings[0].message
+
+
+def test_what_is_locked_is_proved(tmp_path: Path) -> None:
+    result = explored(tmp_path, [["bash", "-c", LOCKED_ADD]] * 2, scheduler="dpor", schedules=None)
+    assert result.verdict is Verdict.PASS
+    assert result.exploration is not None
+    assert result.exploration.proved
+    assert "proved" in result.exploration.cases[0][1]
+
+
+def test_functions_are_explored_too(tmp_path: Path) -> None:
+    assert explored(tmp_path, [add, add], schedules=20).verdict is Verdict.FAIL
+
+
+def test_an_exit_status_is_a_finding_unless_it_may_be(tmp_path: Path) -> None:
+    agents = [["bash", "-c", LOCKED_ADD], ["bash", "-c", f"{LOCKED_ADD}; echo no >&2; exit 3"]]
+    result = explored(tmp_path, agents, schedules=1)
+    assert [finding.message for finding in result.findings] == ["agent2 ended with 3: no"]
+    assert explored(tmp_path, agents, schedules=1, may_fail=True).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"scheduler": "luck"}, "is no scheduler"),
+        ({"schedules": None}, "would have no end"),
+        ({"depth": 0}, "--depth"),
+    ],
+)
+def test_what_cannot_be_is_refused(tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        explored(tmp_path, [add, add], **options)
+
+
+def test_the_fixture(explore: Callable[..., Result]) -> None:
+    explore([["bash", "-c", LOCKED_ADD]] * 2, shared={"count": "0"}, check=is_two, schedules=3)
+    with pytest.raises(pytest.fail.Exception, match="check-failed"):
+        explore([add, add], shared={"count": "0"}, check=is_two, schedules=20)

@@ -1,0 +1,142 @@
+"""``stress explore`` and ``stress replay``: scenarios on targets, from the command line to the exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stress.cli._entry import run_command
+from stress.exploring.explore import explore, replay
+from stress.exploring.plan import ExplorePlan
+from stress.result import Verdict
+from stress.schedulers.saved import SavedSchedule
+from stress.syscalls import Denied, require
+from stress.workload import catalog
+
+BROKEN = (
+    # target, scenario, operations of each process, anomaly, schedules within which it must be found
+    ("no-lock", "session_count", 1, "lost-update", 20),
+    ("naive", "session_count", 1, "lost-update", 60),
+    ("naive", "handoff", 1, "torn-read", 60),
+    ("torn-backup", "backups", 2, "bad-backup", 400),
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def needs_scheduling() -> None:
+    catalog.load()
+    try:
+        require()
+    except Denied as denied:
+        pytest.skip(str(denied))
+
+
+@pytest.mark.parametrize(("target", "scenario", "ops", "anomaly", "within"), BROKEN)
+def test_what_is_broken_is_found_and_its_schedule_replays(
+    tmp_path: Path, target: str, scenario: str, ops: int, anomaly: str, within: int
+) -> None:
+    others = tuple({"torn-read", "readable"} - {anomaly}) if anomaly in ("lost-update", "torn-read") else ("readable",)
+    plan = ExplorePlan(
+        scenarios=(scenario,), target=target, languages=("python",), ops=ops, seed=1, schedules=within, allow=others
+    )
+    result = explore(plan, folder=str(tmp_path))
+    assert anomaly in {str(finding.anomaly) for finding in result.findings}
+    assert result.verdict is Verdict.FAIL
+    assert result.exploration is not None
+    saved = SavedSchedule.from_json(Path(result.exploration.file).read_text("utf-8"))
+    histories = []
+    for _ in range(2):
+        execution, again = replay(saved)
+        assert execution.diverged is None
+        assert again.verdict is Verdict.FAIL
+        assert again.history is not None
+        histories.append(again.history.ops.tobytes())
+    assert histories[0] == histories[1]
+
+
+def test_two_updates_of_the_helpers_are_proved(tmp_path: Path) -> None:
+    plan = ExplorePlan(processes=2, languages=("python",), scheduler="dpor", schedules=None, seed=1)
+    result = explore(plan, folder=str(tmp_path))
+    assert result.verdict is Verdict.PASS
+    assert result.exploration is not None
+    assert result.exploration.proved
+
+
+def test_a_bash_worker_is_scheduled_and_recorded(tmp_path: Path) -> None:
+    plan = ExplorePlan(
+        scenarios=("progress_log",), languages=("bash", "python"), processes=2, ops=2, seed=1, schedules=2
+    )
+    result = explore(plan, folder=str(tmp_path))
+    assert result.verdict is Verdict.PASS
+    languages = result.operations["append"]
+    assert languages["bash"]["ok"] == languages["python"]["ok"] == 4
+
+
+def stress(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONHASHSEED"}
+    return subprocess.run(
+        [sys.executable, "-m", "stress", *arguments],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+
+def test_the_command_finds_keeps_and_replays(tmp_path: Path) -> None:
+    done = stress(
+        "explore", "--target", "no-lock", "--languages", "python", "--seed", "1", "--report", "json=report.json",
+        "--save-regression", "lost", folder=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert "came between" in done.stdout
+    assert "Not scheduled:" in done.stdout
+    report = json.loads((tmp_path / "report.json").read_text())
+    file = report["exploration"]["file"]
+    assert report["plan"]["mode"] == "explore"
+    assert (tmp_path / "stress-regressions" / "lost.schedule.json").exists()
+    assert f"stress replay {file}" in done.stdout
+    again = stress("replay", file, "--step", "-q", folder=tmp_path)
+    assert again.returncode == 1, again.stderr
+    saved = json.loads((tmp_path / file).read_text())
+    saved["steps"][4][1] = "unlink what is not there"
+    (tmp_path / "other.schedule.json").write_text(json.dumps(saved))
+    other = stress("replay", "other.schedule.json", folder=tmp_path)
+    assert other.returncode == 3
+    assert "step 5" in other.stdout
+    assert "unlink what is not there" in other.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["explore", "--scheduler", "ddpor"], "dpor"),
+        (["explore", "--processes", "none"], "--processes"),
+        (["explore", "--languages", "perl"], "--languages"),
+        (["explore", "--until", "100%"], "--until"),
+        (["explore", "no_scenario"], "no_scenario"),
+        (["explore", "--target", "no_target"], "no_target"),
+        (["explore", "--allow", "lost-updates"], "lost-update"),
+        (["replay", "nowhere.schedule.json"], "nowhere"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_where_it_is_denied_the_command_says_what_would_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise Denied("seccomp user notification is not available", "docker run --security-opt seccomp=unconfined")
+
+    monkeypatch.setattr("stress.syscalls.supervisor.Supervisor.run", denied)
+    assert run_command(["explore", "--languages", "python", "--schedules", "1"]) == 4
+    assert "--security-opt" in capsys.readouterr().err
+    assert run_command(["doctor"]) in (0, 3)
+    assert "needed for `stress explore`" in capsys.readouterr().out
