@@ -16,7 +16,7 @@ from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
 DISTRIBUTED = (
-    "atomicops", "stress", "scenarios", "tests", "docs", ".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "MANIFEST.in",
+    "atomicops", "atomicops_stress", "stress", "scenarios", "tests", "docs", ".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "MANIFEST.in",
     "README.md", "SECURITY.md", "pyproject.toml",
 )  # fmt: skip
 
