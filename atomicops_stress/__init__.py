@@ -1,7 +1,7 @@
-"""The way in, under a name that is nobody else's: the console script, ``python -m atomicops_stress``, the pytest plugin.
+"""The way in, under a name that is nobody else's: the console script, ``python -m atomicops_stress``, the plugin.
 
-``stress`` and ``scenarios`` are words that other projects have folders for. Nothing here imports them before it has seen
-that they are ours: those that are installed beside this package.
+``stress`` and ``scenarios`` are words that other projects have folders for. Nothing here imports them before it has
+seen that they are ours: those that are installed beside this package.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What others bring: modules and packages that a distribution announces as entry points, and files given with --load.
 
-The groups are in `GROUPS`; whatever the group, a module registers what it has when it is imported (`stress.api.scenario`,
-``checker``, ``target``, ``reporter``, ``nemesis``). Of a package all modules are imported, and its folders ``targets``
-and ``benchmarks`` count. The harness's own scenarios come this way too.
+The groups are in `GROUPS`. Whatever the group, a module registers what it has when it is imported, with
+`stress.api.scenario`, ``checker``, ``target``, ``reporter`` and ``nemesis``. Of a package all modules are imported, and
+its folders ``targets`` and ``benchmarks`` count. The harness's own scenarios come this way too.
 
 An announced package is taken from where its distribution is installed. A project of a user's may have a folder of the
 same name, and the current directory often comes first on the path.
@@ -106,7 +106,7 @@ def owner(path: Path) -> Package | None:
 
 
 def load_file(path: str) -> None:
-    """Import the file of a user's, once, for what it registers; raises `UsageError`, which says what is wrong with it."""
+    """Import the file of a user's, once, for what it registers; raises `UsageError`, which says what is wrong."""
     real = os.path.realpath(path)
     name = f"stress_loaded_{re.sub(r'[^0-9A-Za-z]', '_', real)}"
     if name in sys.modules:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import importlib
+import pkgutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
@@ -10,6 +12,7 @@ from typing import Generic, TypeVar
 __all__ = ["BUILT_IN", "Registry", "UnknownName", "close_names", "registered_by", "registrations"]
 
 T = TypeVar("T")
+_SHOWN_MAX = 32
 
 BUILT_IN = ""
 """Who brought what comes with the harness."""
@@ -23,10 +26,16 @@ class UnknownName(LookupError):
 
 
 def close_names(name: str, there_are: list[str]) -> str:
-    """The rest of a sentence on a name that does not exist: a near one, and all that there are."""
+    """The rest of a sentence on a name that does not exist: a near one, and those that there are, the nearest of
+    many.
+    """
     close = difflib.get_close_matches(name, there_are, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
-    return f"{hint}; there are: {', '.join(sorted(there_are))}"
+    shown = sorted(there_are)
+    if len(shown) > _SHOWN_MAX:
+        shown = sorted(difflib.get_close_matches(name, there_are, n=_SHOWN_MAX, cutoff=0.0))
+        return f"{hint}; among the {len(there_are)} that there are: {', '.join(shown)}"
+    return f"{hint}; there are: {', '.join(shown)}"
 
 
 @contextmanager
@@ -47,13 +56,17 @@ def registrations() -> int:
 class Registry(Generic[T]):
     """Names and what they stand for. ``what`` is the singular used in messages, such as ``scenario``."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, package: str = "") -> None:
+        """``package``: where those that come with the harness are, a module each; they have their names first."""
         self._what = what
+        self._package = package
         self._things: dict[str, T] = {}
         self._origins: dict[str, str] = {}
 
     def add(self, name: str, thing: T) -> T:
         """Register ``thing``; raises ValueError if the name is taken."""
+        if _bringer[-1] != BUILT_IN:
+            self.complete()
         if name in self._things:
             by = f", by {origin}" if (origin := self.origin(name)) else ""
             raise ValueError(f"a {self._what} named {name!r} is registered already{by}")
@@ -61,6 +74,14 @@ class Registry(Generic[T]):
         self._origins[name] = _bringer[-1]
         _count[0] += 1
         return thing
+
+    def complete(self) -> None:
+        """Import, once, what comes with the harness."""
+        package, self._package = self._package, ""
+        if package:
+            with registered_by(BUILT_IN):
+                for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+                    importlib.import_module(f"{package}.{module.name}")
 
     def get(self, name: str) -> T:
         """The thing of that name; raises `UnknownName`, which lists the names there are."""

@@ -20,6 +20,7 @@ import click
 from stress import plugins
 from stress.cli._group import group
 from stress.cli._usage import line_of
+from stress.host.interrupts import interrupts
 from stress.plan import UsageError
 from stress.reporters.stream import PatientStream
 from stress.reporters.words import one_line
@@ -59,7 +60,8 @@ def run_command(argv: list[str]) -> int:
 
 def _do(argv: list[str]) -> int:
     try:
-        returned = group.main(argv, prog_name="stress", standalone_mode=False)
+        with interrupts():
+            returned = group.main(argv, prog_name="stress", standalone_mode=False)
         if isinstance(returned, int):
             return returned
         raise TypeError(f"the command gave {returned!r} for an exit code")
@@ -68,8 +70,8 @@ def _do(argv: list[str]) -> int:
     except click.UsageError as error:
         called = f"stress {argv[0]}" if argv and not argv[0].startswith("-") else "stress"
         return _say(line_of(error, called), EXIT_USAGE)
-    except (click.Abort, KeyboardInterrupt):
-        return _say("interrupted", EXIT_INTERRUPTED)
+    except (click.Abort, KeyboardInterrupt) as error:
+        return _say(str(error.__cause__ or error) or "interrupted", EXIT_INTERRUPTED)
     except SystemExit as error:
         if "_STRESS_COMPLETE" in os.environ:  # click ends shell completion so
             return error.code if isinstance(error.code, int) else EXIT_HARNESS

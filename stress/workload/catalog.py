@@ -30,7 +30,7 @@ def scenario(made: Scenario | Callable[[Size], Scenario]) -> Scenario:
 
 
 def load() -> None:
-    """Load what is announced; raises `UsageError` where there is no scenario then, which says what there was instead."""
+    """Load what is announced; raises `UsageError` where there is no scenario then, which says what was loaded."""
     packages = plugins.load()
     if len(SCENARIOS) == 0:
         loaded = [f"{package.name} was loaded from {package.folder}, and has none" for package in packages]
