@@ -20,7 +20,7 @@ import tomllib
 from stress.cli._start import main
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("atomicops", "stress", "scenarios")
+PACKAGES = ("atomicops", "atomicops_stress", "stress", "scenarios")
 INSTALLED_MB_MAX = 95
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 

@@ -77,7 +77,7 @@ def test_everything_that_is_needed_is_in_the_wheel(site: Path) -> None:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert all(path.startswith(str(site)) for path in done.stdout.split())
-    ours = ("atomicops", "stress", "scenarios")
+    ours = ("atomicops", "atomicops_stress", "stress", "scenarios")
     files = [path for name in ours for path in (ROOT / name).rglob("*") if path.is_file()]
     there = {path.relative_to(ROOT) for path in files if "__pycache__" not in path.parts}
     assert {str(path) for path in there if not (site / path).exists()} == set()
