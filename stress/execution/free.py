@@ -24,6 +24,7 @@ from stress.history.record import WorkerRole
 from stress.history.recorder import Clock
 from stress.history.run_directory import load_history
 from stress.result import Verdict
+from stress.workload.layout import belonging
 from stress.workload.target import Target
 
 __all__ = ["FreeRun"]
@@ -75,6 +76,8 @@ class FreeRun:
             ops=plan.ops,
             op_limit_s=plan.op_limit_s,
             faults=cast.faults,
+            pause_s=cast.pause_s,
+            belongs=belonging(cast.world),
             clean=(place.directory, place.scratch),
             lone_locks=cast.lone_locks,
             python_driver=self.python_driver,

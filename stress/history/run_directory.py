@@ -23,10 +23,10 @@ from pathlib import Path
 
 import numpy as np
 
-from stress.history.events import Ended, Event, GateOpened, Started, Stopped, read_events
+from stress.history.events import Ended, Event, FaultInjected, GateOpened, Started, Stopped, read_events
 from stress.history.history import Columns, FileFacts, FinalFile, History, ProcessFacts
 from stress.history.journal import read_note, read_rows
-from stress.history.record import RECORD, End, Kind, Outcome
+from stress.history.record import RECORD, End, FaultKind, Kind, Outcome
 from stress.history.skipped import Skipped
 
 __all__ = ["load_history", "load_provenance", "save_final", "save_provenance", "save_world"]
@@ -115,7 +115,8 @@ def load_history(run: Path, *, now: int = 0) -> History:
     can't act any more), or ``now``.
     """
     world = json.loads((run / "world.json").read_text("utf-8"))
-    began, ended, processes = _processes(read_events(run), now)
+    events = read_events(run)
+    began, ended, processes = _processes(events, now)
     ops = read_rows(*sorted((run / "journal").glob("p*.ops")))
     if now:
         ops = _as_of(ops, now)
@@ -134,6 +135,7 @@ def load_history(run: Path, *, now: int = 0) -> History:
         final=final,
         backups=backups,
         leftovers=leftovers,
+        pauses=_pauses(events),
         began=began,
         ended=ended,
         limit=world["limit"],
@@ -171,9 +173,9 @@ def _processes(events: Iterable[Event], now: int) -> tuple[int, int, dict[int, P
                 began = event.began
             case Stopped():
                 ended = event.ended
-            case Started(at, process, worker, language, role):
+            case Started(at, process, worker, language, role, within=within):
                 end = End.RUNNING if now else End.DIED
-                processes[process] = ProcessFacts(process, worker, language, role, started=at, end=end)
+                processes[process] = ProcessFacts(process, worker, language, role, at, end=end, within=within)
             case Ended(_, process, end, reaped, status):
                 processes[process] = dataclasses.replace(processes[process], ended=reaped, end=end, status=status)
             case _:
@@ -183,6 +185,17 @@ def _processes(events: Iterable[Event], now: int) -> tuple[int, int, dict[int, P
             number: dataclasses.replace(facts, started=max(facts.started, began)) for number, facts in processes.items()
         }
     return began, ended or now, processes
+
+
+def _pauses(events: Iterable[Event]) -> tuple[tuple[int, int], ...]:
+    pauses: list[tuple[int, int]] = []
+    for event in events:
+        if isinstance(event, FaultInjected) and event.kind is FaultKind.PAUSE:
+            begin, end = event.at, event.at + int(event.lasts_s * 1e9)
+            if pauses and begin <= pauses[-1][1]:
+                begin, end = pauses[-1][0], max(end, pauses.pop()[1])
+            pauses.append((begin, end))
+    return tuple(pauses)
 
 
 def _close_open(ops: Columns, processes: Mapping[int, ProcessFacts], now: int) -> None:
