@@ -18,8 +18,8 @@ import pytest
 import tomllib
 
 from atomicops._cli import _parser
+from atomicops_stress import pytest_plugin
 from docs import generate, witness
-from stress import pytest_plugin
 from stress.cli._group import group
 from stress.engine import check_history
 from tests.pages import Block, blocks, commands, do

@@ -20,7 +20,7 @@ from tests.conftest import run_clean
 from tests.pages import blocks, do
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("atomicops", "stress", "scenarios")
+PACKAGES = ("atomicops", "atomicops_stress", "stress", "scenarios")
 INSTALLED_MB_MAX = 95
 
 USERS_LINES = """\
