@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from stress import plugins
 from stress.anomalies import ANOMALIES
 from stress.checkers import registry
 from stress.checkers.registry import Checker
@@ -89,7 +90,7 @@ def resolve(plan: Plan, size: Size = FULL) -> Cast:
         world=world,
         workers=tuple(workers),
         checkers=checkers | checkers_named(ALWAYS),
-        skipped=tuple(skipped + left_out),
+        skipped=tuple(skipped + left_out + [Skipped(Part.PLUGIN, each.name, each.why) for each in plugins.broken()]),
         faults=_faults(plan, target),
         pause_s=_pause_s(plan, target),
     )
