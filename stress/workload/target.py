@@ -67,7 +67,7 @@ class Target:
     """Anomalies that are known of it, and not judged."""
     """Anomalies that must be found in it: it is broken on purpose."""
     faults: Mapping[str, str] = field(default_factory=dict)
-    """Nemesis options without which they do not show, such as ``{"fill_every": "200ms"}``."""
+    """Nemesis options without which they do not show, such as ``{"fill_every": "200ms", "pause_for": "6s"}``."""
     scenarios: tuple[str, ...] = ()
     """Where they show best; none: ``bridge``."""
     residue: tuple[str, ...] = _RESIDUE
