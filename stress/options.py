@@ -303,11 +303,35 @@ OPTIONS: dict[str, Option] = {
         "pause_every_s", Duration("500ms"), "DURATION", "Stop a random worker for a moment about this often.", "never",
         none=True,
     ),
+    "pause-for": Option(
+        "pause_for_s",
+        Duration("6s"),
+        "DURATION",
+        "How long a pause lasts, of a worker inside a lock if there is one: longer than a lease, such as 6s.",
+        "a moment, of any worker",
+        none=True,
+    ),
     "fill-every": Option(
         "fill_every_s",
         Duration("200ms"),
         "DURATION",
         "Have a random worker's disk full for a moment about this often.",
+        "never",
+        none=True,
+    ),
+    "signal-every": Option(
+        "signal_every_s",
+        Duration("100ms"),
+        "DURATION",
+        "Interrupt a random worker about this often: Ctrl-C, or in Python a handler that does the operation once more.",
+        "never",
+        none=True,
+    ),
+    "clean-every": Option(
+        "clean_every_s",
+        Duration("500ms"),
+        "DURATION",
+        "Remove what is not part of the scenario about this often: lock and temp files.",
         "never",
         none=True,
     ),
@@ -379,8 +403,14 @@ class Options(TypedDict, total=False):
     kill_every_s: float | None
     pause_every: float | str | None
     pause_every_s: float | None
+    pause_for: float | str | None
+    pause_for_s: float | None
     fill_every: float | str | None
     fill_every_s: float | None
+    signal_every: float | str | None
+    signal_every_s: float | None
+    clean_every: float | str | None
+    clean_every_s: float | None
     stop_on_first: bool
     op_limit: float | str
     op_limit_s: float

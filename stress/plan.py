@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -36,7 +36,7 @@ class Plan:
     Raises `UsageError` for values that can't be. Names are looked up when it is run.
     """
 
-    scenarios: tuple[str, ...]
+    scenarios: tuple[str, ...] = ("bridge",)
     target: str = "atomicops"
     """A name or a path; of an object, the name by which it is known in this process."""
     writers: int = 16
@@ -48,15 +48,19 @@ class Plan:
     """None: until ``ops`` are done. With both, whichever comes first."""
     ops: int | None = None
     """Operations, of all workers together."""
-    seed: int = 0
-    """Of what the workers decide to do; the operating system's scheduling has none. A new one for each plan."""
+    seed: int = field(default_factory=lambda: secrets.randbelow(1 << 32))
+    """Of what the workers decide to do; the operating system's scheduling has none."""
     directory: str | None = None
     """Where the files under test are put, in a new directory; None: where temporary files go."""
     runs: str = ".stress"
     """Where run directories are kept."""
     kill_every_s: float | None = None
     pause_every_s: float | None = None
+    pause_for_s: float | None = None
+    """How long a pause lasts, of a worker inside a lock if there is one; None: a moment, and any worker."""
     fill_every_s: float | None = None
+    signal_every_s: float | None = None
+    clean_every_s: float | None = None
     stop_on_first: bool = False
     op_limit_s: float = 30.0
     """An operation that takes longer hangs."""
@@ -86,9 +90,11 @@ class Plan:
             fields["writers"] = sum(count for _, count in fields["mix"])
         if fields.get("ops") is not None:
             fields.setdefault("duration_s", None)
-        fields.setdefault("seed", secrets.randbelow(1 << 32))
         for known in dataclasses.fields(self):
-            object.__setattr__(self, known.name, fields.get(known.name, known.default))
+            if known.name not in fields:
+                made = known.default_factory is not dataclasses.MISSING
+                fields[known.name] = known.default_factory() if made else known.default
+            object.__setattr__(self, known.name, fields[known.name])
         if self.duration_s is None and self.ops is None:
             raise UsageError("--duration", "the run would have no end; give --duration 10s or --ops 100000")
         if self.mix is not None and (total := sum(count for _, count in self.mix)) != self.writers:
