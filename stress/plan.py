@@ -92,8 +92,8 @@ class Plan:
             fields.setdefault("duration_s", None)
         for known in dataclasses.fields(self):
             if known.name not in fields:
-                made = known.default_factory is not dataclasses.MISSING
-                fields[known.name] = known.default_factory() if made else known.default
+                made = known.default_factory
+                fields[known.name] = known.default if made is dataclasses.MISSING else made()
             object.__setattr__(self, known.name, fields[known.name])
         if self.duration_s is None and self.ops is None:
             raise UsageError("--duration", "the run would have no end; give --duration 10s or --ops 100000")
