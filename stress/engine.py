@@ -6,17 +6,12 @@ exits.
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
-import re
-import secrets
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stress.anomalies import NOT_JUDGED
@@ -27,13 +22,13 @@ from stress.execution.final_read import final_by_reader
 from stress.execution.free import FreeRun
 from stress.execution.lock_probe import locks_that_nest, not_nested
 from stress.execution.progress import Phase, Progress
-from stress.execution.runner import Place, RunFailed, Runner, Watch
-from stress.history.events import Event, Interrupted, read_events
-from stress.history.history import History
+from stress.execution.runner import Ended, Place, RunFailed, Runner, Watch
+from stress.history.events import Event, Interrupted
+from stress.history.history import FinalFile, History
 from stress.history.jsonl import HistoryError, read_history
-from stress.history.run_directory import load_history, load_provenance, save_final, save_provenance, save_world
-from stress.history.skipped import Skipped
+from stress.history.run_directory import RunDirectory, prune
 from stress.host import process_tree
+from stress.host.interrupts import Interrupts, interrupts
 from stress.host.provenance import provenance
 from stress.plan import Plan, UsageError
 from stress.registry import UnknownName
@@ -61,26 +56,70 @@ def run(
 
     The plan is one stage: ``check_every_s`` belongs to `stress.campaigns.stages.run`.
 
-    Raises `stress.plan.UsageError` for what the plan asks for and can't be had, and `HarnessError`. SIGINT and
-    SIGTERM, while it runs in the main thread, end the run early: what was done until then is checked, and the result
-    is marked interrupted.
+    Raises `stress.plan.UsageError` for what the plan asks for and can't be had, and `HarnessError`. In the main thread
+    SIGINT, SIGTERM and SIGHUP end the run early: what was done until then is checked, and the result is marked
+    interrupted. Before the workers have begun, and while it is judged, they raise KeyboardInterrupt.
     """
     assert plan.check_every_s is None, "a run in stages goes through `stress.run`"
     process_tree.reap_children()
-    cast = resolve(plan)
-    plan = replace(plan, allow=tuple(dict.fromkeys((*plan.allow, *cast.target.allow))))
-    with _directory(plan) as directory, _run_directory(plan, cast.target) as folder, _scratch(folder) as scratch:
+    with interrupts() as signals, ExitStack() as stack:
+        cast = resolve(plan)
+        plan = replace(plan, allow=tuple(dict.fromkeys((*plan.allow, *cast.target.allow))))
+        with signals.held():
+            folder, release = _make_run_directory(plan, cast.target)
+            stack.callback(_leave, folder, release)
+        ended, left = _carry_out(plan, cast, runner or FreeRun(), watch, folder, signals)
+        if watch is not None:
+            watch(Progress(Phase.CHECKING))
         try:
-            if runner is None:
-                cast = _with_locks_tried(cast, folder, directory)
+            result = _judge(plan, ended, left, folder)
+        except KeyboardInterrupt:
+            again = f"stress check {folder.path}"
+            raise KeyboardInterrupt(f"interrupted before it was judged; `{again}` judges what was done") from None
+    prune(Path(plan.runs), folder, plan.keep)
+    return result
+
+
+@dataclass(frozen=True)
+class _Left:
+    """What is there when all have ended."""
+
+    cast: Cast
+    final: tuple[FinalFile, ...]
+    backups: Mapping[str, tuple[int, str]]
+    leftovers: tuple[str, ...]
+
+
+def _carry_out(
+    plan: Plan,
+    cast: Cast,
+    runner: Runner,
+    watch: Callable[[Progress], None] | None,
+    folder: RunDirectory,
+    signals: Interrupts,
+) -> tuple[Ended, _Left]:
+    """Lay out, run, and look at what is left; the directories that it takes are gone afterwards."""
+    with ExitStack() as stack:
+        with signals.held():
+            directory = _make_directory(plan)
+            stack.callback(_remove, directory, signals)
+        with signals.held():
+            scratch = _make_scratch(folder)
+            stack.callback(_remove, scratch, signals)
+        try:
+            if isinstance(runner, FreeRun):
+                cast = _with_locks_tried(cast, folder.path, directory)
             lay_out(cast.world, directory)
             had_xattrs = xattrs_on(cast.world, directory)
-            limit_ns = int(plan.op_limit_s * 1e9)
-            save_world(
-                folder, cast.world.facts, cast.world.checkers, required_kinds(cast.world), cast.skipped, limit_ns
+            folder.save_world(
+                cast.world.facts,
+                cast.world.checkers,
+                required_kinds(cast.world),
+                cast.skipped,
+                int(plan.op_limit_s * 1e9),
             )
-            save_provenance(folder, provenance(str(directory), cast.target.files))
-            ended = (runner or FreeRun()).run(
+            folder.save_provenance(provenance(str(directory), cast.target.files))
+            ended = runner.run(
                 cast,
                 Place(folder, directory, scratch),
                 Watch(watch, lambda history: judged(run_checkers(history, plan.only), plan.allow)[0]),
@@ -88,31 +127,31 @@ def run(
             final, backups, leftovers = inspect(cast.world, directory, cast.target, had_xattrs)
             if not cast.target.observe:
                 final = final_by_reader(cast.target, directory, cast.world.facts, final, plan.op_limit_s)
-            save_final(folder, final, backups, leftovers)
+            folder.save_final(final, backups, leftovers)
         except RunFailed as error:
             raise HarnessError(str(error)) from error
         except OSError as error:
             raise HarnessError(
-                f"the run could not go on: {error}; the directories are {folder} and {directory}"
+                f"the run could not go on: {error}; the directories are {folder.path} and {directory}"
             ) from error
-        if watch is not None:
-            watch(Progress(Phase.CHECKING))
-        cpu = None
-        if ended.tool_cpu_s:
-            cpu = cpu_of_run(folder, ended.tool_cpu_s, ended.events)
-            (folder / "cpu.json").write_text(json.dumps(cpu.to_plain()), encoding="utf-8")
-        history = ended.history.with_final(final, backups, leftovers)
-        result = _result_of(history, ended.events, cpu, plan.allow, plan.only, interrupted=ended.interrupted)
-        result = replace(
-            result,
-            checkers=cast.world.checkers,
-            skipped=(*cast.skipped, *not_reached(history)),
-            plan=plan.to_json(),
-            run=str(folder),
-            provenance=load_provenance(folder),
-        )
-    _prune(Path(plan.runs), folder, plan.keep)
-    return result
+        return ended, _Left(cast, final, backups, leftovers)
+
+
+def _judge(plan: Plan, ended: Ended, left: _Left, folder: RunDirectory) -> Result:
+    cpu = None
+    if ended.tool_cpu_s:
+        cpu = cpu_of_run(folder.journals, ended.tool_cpu_s, ended.events)
+        folder.save_cpu(cpu.to_plain())
+    history = ended.history.with_final(left.final, left.backups, left.leftovers)
+    result = _result_of(history, ended.events, cpu, plan.allow, plan.only, interrupted=ended.interrupted)
+    return replace(
+        result,
+        checkers=left.cast.world.checkers,
+        skipped=(*left.cast.skipped, *not_reached(history)),
+        plan=plan.to_json(),
+        run=str(folder.path),
+        provenance=folder.provenance(),
+    )
 
 
 def _with_locks_tried(cast: Cast, folder: Path, directory: Path) -> Cast:
@@ -133,28 +172,24 @@ def check(
 
     ``allow``: anomalies that are counted and not judged; ``only``: checkers, none for all. Both besides the plan's.
     """
-    folder = Path(run_directory)
+    folder = RunDirectory(Path(run_directory))
     try:
-        plan = json.loads((folder / "plan.json").read_text("utf-8"))
-        world = json.loads((folder / "world.json").read_text("utf-8"))
-        history = load_history(folder)
-        events = tuple(read_events(folder))
-        shares = folder / "cpu.json"
-        cpu = Cpu.from_plain(json.loads(shares.read_text("utf-8"))) if shares.exists() else None
-    except (OSError, ValueError, KeyError) as error:
+        saved = folder.load()
+        cpu = None if saved.cpu is None else Cpu.from_plain(saved.cpu)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise HarnessError(f"{run_directory!r} is no run directory that can be read: {error}") from error
     if watch is not None:
         watch(Progress(Phase.CHECKING))
-    allow, only = (*plan.get("allow", ()), *allow), (*plan.get("only", ()), *only)
+    allow, only = (*saved.plan.get("allow", ()), *allow), (*saved.plan.get("only", ()), *only)
     known = known_checkers() & frozenset(only or known_checkers())
-    interrupted = any(isinstance(event, Interrupted) for event in events)
+    interrupted = any(isinstance(event, Interrupted) for event in saved.events)
     return replace(
-        _result_of(history, events, cpu, allow, only, interrupted=interrupted),
-        checkers={name: frozenset(checkers) & known for name, checkers in world["checkers"].items()},
-        skipped=(*(Skipped.from_plain(each) for each in world["skipped"]), *not_reached(history)),
-        plan=plan,
-        run=str(folder),
-        provenance=load_provenance(folder),
+        _result_of(saved.history, saved.events, cpu, allow, only, interrupted=interrupted),
+        checkers={name: checkers & known for name, checkers in saved.checkers.items()},
+        skipped=(*saved.skipped, *not_reached(saved.history)),
+        plan=saved.plan,
+        run=run_directory,
+        provenance=saved.provenance,
     )
 
 
@@ -204,10 +239,6 @@ def judged(findings: Sequence[Finding], allow: Sequence[str]) -> tuple[list[Find
     return [finding for finding in findings if finding.anomaly not in allowed], allowed
 
 
-def _meanwhile(plan: Plan, history: History) -> list[Finding]:
-    return judged(run_checkers(history, plan.only), plan.allow)[0]
-
-
 def run_checkers(history: History, only: Sequence[str] = ()) -> list[Finding]:
     """What the checkers find that the history's files name (or of these the ``only`` ones), the worst first.
 
@@ -251,67 +282,41 @@ def checkers_of(history: History) -> dict[str, frozenset[str]]:
     return made
 
 
-# Directories
-
-_RUN_NAME = re.compile(r"\d{8}-\d{6}-.+-[0-9a-f]{6}")
+# Directories: each is made while signals are held, so that there is none that nobody will remove.
 
 
-@contextmanager
-def _run_directory(plan: Plan, target: Target) -> Iterator[Path]:
-    """A new run directory, locked as long as the run goes on."""
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{target.name}-{secrets.token_hex(3)}"
-    folder = Path(plan.runs) / name
+def _make_run_directory(plan: Plan, target: Target) -> tuple[RunDirectory, Callable[[], None]]:
     try:
-        (folder / "journal").mkdir(parents=True)
-        with (folder / "plan.json").open("w", encoding="utf-8") as file:
-            file.write(json.dumps(plan.to_json(), indent=1))
-            file.flush()
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield folder
+        return RunDirectory.make(Path(plan.runs), target.name, plan.to_json())
     except OSError as error:
         raise HarnessError(
-            f"--runs {plan.runs}: no run directory could be kept there: {error.strerror or error}"
+            f"--runs {plan.runs}: no run directory could be made there: {error.strerror or error}"
         ) from error
 
 
-@contextmanager
-def _directory(plan: Plan) -> Iterator[Path]:
-    """A new directory for the shared files, on the file system that is to be tested; removed at the end."""
+def _leave(folder: RunDirectory, release: Callable[[], None]) -> None:
+    """Let go of the run directory; one that no check could say anything of is removed."""
+    release()
+    if not folder.is_readable:
+        folder.remove()
+
+
+def _make_directory(plan: Plan) -> Path:
+    """A new directory for the shared files, on the file system that is to be tested."""
     try:
-        directory = Path(tempfile.mkdtemp(prefix="stress-", dir=plan.directory)).resolve()
+        return Path(tempfile.mkdtemp(prefix="stress-", dir=plan.directory)).resolve()
     except OSError as error:
         where = plan.directory or tempfile.gettempdir()
         raise UsageError("--dir", f"{where!r}: {error.strerror}; give a directory that can be written to") from error
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
 
 
-@contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
+def _make_scratch(folder: RunDirectory) -> Path:
     """A place for what goes between driver and Bash workers: in memory where there is one, not under test."""
     memory = Path("/dev/shm")
-    base = memory if os.access(memory, os.W_OK) else folder
-    scratch = Path(tempfile.mkdtemp(prefix="stress-scratch-", dir=base)).resolve()
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    base = memory if os.access(memory, os.W_OK) else folder.path
+    return Path(tempfile.mkdtemp(prefix="stress-scratch-", dir=base)).resolve()
 
 
-def _prune(runs: Path, newest: Path, keep: int) -> None:
-    """Remove the oldest run directories beyond ``keep``: only what is one by name and by content, and not in use."""
-    found = sorted(path for path in runs.iterdir() if _RUN_NAME.fullmatch(path.name) and path != newest)
-    too_many = len(found) + 1 - keep
-    for path in found:
-        if too_many <= 0:
-            return
-        try:
-            with (path / "plan.json").open(encoding="utf-8") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if "scenarios" in json.load(file) and (path / "journal").is_dir():
-                    shutil.rmtree(path)
-                    too_many -= 1
-        except (OSError, ValueError):
-            continue
+def _remove(directory: Path, signals: Interrupts) -> None:
+    with signals.held():
+        shutil.rmtree(directory, ignore_errors=True)

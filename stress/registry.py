@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 __all__ = ["Registry", "UnknownName", "close_names"]
 
 T = TypeVar("T")
+_SHOWN_MAX = 32
 
 
 class UnknownName(LookupError):
@@ -16,10 +17,16 @@ class UnknownName(LookupError):
 
 
 def close_names(name: str, there_are: list[str]) -> str:
-    """The rest of a sentence on a name that does not exist: a near one, and all that there are."""
+    """The rest of a sentence on a name that does not exist: a near one, and those that there are, the nearest of
+    many.
+    """
     close = difflib.get_close_matches(name, there_are, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
-    return f"{hint}; there are: {', '.join(sorted(there_are))}"
+    shown = sorted(there_are)
+    if len(shown) > _SHOWN_MAX:
+        shown = sorted(difflib.get_close_matches(name, there_are, n=_SHOWN_MAX, cutoff=0.0))
+        return f"{hint}; among the {len(there_are)} that there are: {', '.join(shown)}"
+    return f"{hint}; there are: {', '.join(shown)}"
 
 
 class Registry(Generic[T]):

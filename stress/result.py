@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, TypeAlias
 
@@ -181,6 +181,10 @@ class Result:
     def names(self) -> Naming:
         """What processes, versions and times are called in reports."""
         return Naming(self.began) if self.history is None else self.history.names
+
+    def without_history(self) -> Result:
+        """The same without what it was judged from, which may be hundreds of megabytes: for who keeps many."""
+        return self if self.foreign else replace(self, history=None, events=())
 
     @property
     def foreign(self) -> bool:

@@ -242,14 +242,14 @@ def run_stats(history: History, events: Iterable[Event] = (), cpu: Cpu | None = 
     )
 
 
-def cpu_of_run(run: Path, tool_cpu_s: float, events: Sequence[Event]) -> Cpu:
-    """Where the CPU time of the run in the directory ``run`` went.
+def cpu_of_run(journals: Path, tool_cpu_s: float, events: Sequence[Event]) -> Cpu:
+    """Where the CPU time of the run with these ``journals`` (their folder) went.
 
     ``tool_cpu_s``: of the tool and the supervisor, which drives the Bash workers. In Python workers what is not inside
     an operation is the harness's; what Bash workers and their children spend counts as operations.
     """
     total = harness = before = 0
-    for path in (run / "journal").glob("p*.ops"):
+    for path in journals.glob("p*.ops"):
         with path.open("rb") as file:
             header = read_header(file.fileno())
         if header is not None and header.cpu_ns:

@@ -5,48 +5,18 @@ from __future__ import annotations
 import random
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from stress.campaigns import stages
 from stress.execution.sync_count import count_syncs
+from stress.outcomes import Compared
 from stress.plan import Plan
-from stress.result import Result, Verdict
+from stress.result import Result
 from stress.workload.target import load
 
-__all__ = ["ROUNDS", "Compared", "compare"]
+__all__ = ["ROUNDS", "compare"]
 
 ROUNDS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """One target, over all rounds."""
-
-    target: str
-    verdict: Verdict
-    """The worst of its rounds."""
-    anomalies: dict[str, dict[str, int]]
-    """Checker → anomaly → in how many rounds it was found. A checker that found nothing is not there."""
-    per_s: float
-    """Acknowledged operations a second, the median of the rounds."""
-    write_s: float | None
-    """Half of the writes, updates and appends take no longer, the median of the rounds."""
-    speed: float
-    """``per_s`` as a ratio to the first target's, the median of the ratios within each round."""
-    latency: float | None
-    syncs: int | None
-    """Calls that sync, in one write; None: not known."""
-    results: tuple[Result, ...]
-
-    @property
-    def leftovers(self) -> bool:
-        """Whether temporary files stayed."""
-        return any("leftover-temp" in found for found in self.anomalies.values())
-
-    @property
-    def mode_kept(self) -> bool:
-        """Whether mode, owner and attributes stayed."""
-        return not any("metadata-lost" in found for found in self.anomalies.values())
 
 
 def compare(
@@ -64,7 +34,7 @@ def compare(
             result = stages.run(replace(plans[place], seed=plans[place].seed + number))
             if result.interrupted:
                 raise KeyboardInterrupt
-            results[place].append(result)
+            results[place].append(result.without_history())
     return [_compared(plan, own, results[0]) for plan, own in zip(plans, results, strict=True)]
 
 

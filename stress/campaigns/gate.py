@@ -19,7 +19,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +31,15 @@ from stress.exploring.explore import explore
 from stress.exploring.plan import OPTIONS as EXPLORE_OPTIONS
 from stress.exploring.plan import ExplorePlan
 from stress.files import write_text
+from stress.outcomes import GateResult, Outcome
 from stress.plan import OPTIONS, Plan, UsageError
 from stress.registry import close_names
 from stress.resolve import judging_named, scenarios_named, target_named
-from stress.result import EXIT_INTERRUPTED, Result, Verdict
+from stress.result import Result, Verdict
 from stress.units import parse_duration
 from stress.workload import target
 
-__all__ = ["Campaign", "Config", "GateResult", "Outcome", "canaries_of", "read_config", "run"]
+__all__ = ["Campaign", "Config", "canaries_of", "read_config", "run"]
 
 CANARY_S = 10.0
 """What a canary is given at the most; it ends at the first violation, mostly within two or three seconds."""
@@ -77,45 +78,6 @@ class Config:
     """How many of the targets that are broken on purpose are run each time."""
     regressions: str = regressions.FOLDER
     runs: str = RUNS
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one thing that the gate looked at."""
-
-    kind: str
-    """``campaign``, ``canary`` or ``record``."""
-    name: str
-    verdict: Verdict
-    """Of the gate: PASS where it came out as expected."""
-    said: str
-    """In words: what was expected and what was seen."""
-    seconds: float = 0.0
-    operations: int = 0
-    ratio: float | None = None
-    """Changes a second, as a share of those of a plain loop of writes."""
-    result: Result | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class GateResult:
-    """What the gate comes to; ``kept`` is the directory of the worst run, which no later run prunes."""
-
-    outcomes: tuple[Outcome, ...]
-    seconds: float
-    budget_s: float
-    kept: str = ""
-    interrupted: bool = False
-
-    @property
-    def verdict(self) -> Verdict:
-        """The worst; without anything looked at, unknown."""
-        return max((outcome.verdict for outcome in self.outcomes), default=Verdict.UNKNOWN)
-
-    @property
-    def exit_code(self) -> int:
-        """0 pass, 1 fail, 3 unknown, 130 interrupted before anything failed."""
-        return EXIT_INTERRUPTED if self.interrupted and self.verdict is not Verdict.FAIL else self.verdict.exit_code
 
 
 # What is to be done
@@ -344,7 +306,7 @@ def _judge_campaign(campaign: Campaign, name: str, result: Result, floor_per_s: 
     if result.exploration is not None:
         seconds, done = result.exploration.seconds, result.exploration.schedules
         said = f"{said} ({done:,} schedules{', proved' if result.exploration.proved else ''})"
-    return Outcome("campaign", name, verdict, said, seconds, done, ratio or None, result)
+    return Outcome("campaign", name, verdict, said, seconds, done, ratio or None, result.without_history())
 
 
 def _canary_task(name: str, config: Config, seed: int, past: Mapping[str, tuple[int, int]]) -> _Task:
@@ -359,7 +321,7 @@ def _canary_task(name: str, config: Config, seed: int, past: Mapping[str, tuple[
                 scenarios=where, target=name, duration_s=seconds, seed=seed + attempt, stop_on_first=True,
                 runs=config.runs,
             )  # fmt: skip
-            result = stages.run(plan)
+            result = stages.run(plan).without_history()
             spent += result.stats.duration_s
             operations += result.stats.total
             found = {finding.anomaly for finding in result.findings if finding.verdict is Verdict.FAIL}

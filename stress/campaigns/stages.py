@@ -7,7 +7,6 @@ when it is judged, so nothing that a checker must know crosses from one stage to
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +14,9 @@ from pathlib import Path
 from stress import engine
 from stress.execution.progress import Progress
 from stress.history.record import FaultKind
+from stress.history.run_directory import RunDirectory
 from stress.plan import Plan
+from stress.reporters.json import as_json
 from stress.result import Finding, Result, Verdict
 from stress.stats import Stats
 
@@ -30,19 +31,31 @@ def run(plan: Plan, watch: Callable[[Progress], None] | None = None) -> Result:
     ``watch`` is told of the whole. Raises what `stress.engine.run` raises.
     """
     if plan.check_every_s is None:
-        return engine.run(plan, watch)
+        return _kept(engine.run(plan, watch))
     stages = Stages(plan)
     with ExitStack() as held:
         evidence = 0
         while (stage := stages.next()) is not None:
             result = engine.run(stage, None if watch is None else lambda progress: watch(stages.progress(progress)))
-            stages.add(stage, result)
+            stages.add(stage, _kept(result))
             # A run directory that is locked is in use, and stays. One place is left for the stages still to come.
             if result.verdict is not Verdict.PASS and evidence < plan.keep - 1:
                 evidence += 1
-                file = held.enter_context((Path(result.run) / "plan.json").open(encoding="utf-8"))
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return stages.result()
+                held.enter_context(RunDirectory(Path(result.run)).held())
+    return _kept(stages.result())
+
+
+def _kept(result: Result) -> Result:
+    """``result``, whose report is now in its run directory."""
+    try:
+        if result.run:
+            RunDirectory(Path(result.run)).save_result(as_json(result))
+    except OSError as error:
+        raise engine.HarnessError(
+            f"the result could not be kept in {result.run}: {error.strerror or error}; make room, "
+            f"and `stress check {result.run}` judges what was done"
+        ) from error
+    return result
 
 
 class Stages:

@@ -19,6 +19,7 @@ import click
 
 from stress.cli._group import group
 from stress.cli._usage import line_of
+from stress.host.interrupts import interrupts
 from stress.plan import UsageError
 from stress.reporters.stream import PatientStream
 from stress.reporters.words import one_line
@@ -50,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 def run_command(argv: list[str]) -> int:
     """Do what ``argv`` says; returns the exit code, and says what went wrong in one line on standard error."""
     try:
-        returned = group.main(argv, prog_name="stress", standalone_mode=False)
+        with interrupts():
+            returned = group.main(argv, prog_name="stress", standalone_mode=False)
         if isinstance(returned, int):
             return returned
         raise TypeError(f"the command gave {returned!r} for an exit code")
@@ -59,8 +61,8 @@ def run_command(argv: list[str]) -> int:
     except click.UsageError as error:
         called = f"stress {argv[0]}" if argv and not argv[0].startswith("-") else "stress"
         return _say(line_of(error, called), EXIT_USAGE)
-    except (click.Abort, KeyboardInterrupt):
-        return _say("interrupted", EXIT_INTERRUPTED)
+    except (click.Abort, KeyboardInterrupt) as error:
+        return _say(str(error.__cause__ or error) or "interrupted", EXIT_INTERRUPTED)
     except SystemExit as error:
         if "_STRESS_COMPLETE" in os.environ:  # click ends shell completion so
             return error.code if isinstance(error.code, int) else EXIT_HARNESS

@@ -25,7 +25,6 @@ __all__ = [
     "newest_run",
     "report_option",
     "report_options",
-    "runs_in",
     "save_option",
     "terminal_for",
     "write_all",
@@ -120,26 +119,26 @@ def newest_run(run: str | None, runs: str = ".stress") -> str:
     """``run``; for ``latest`` or none the newest run directory in ``runs``. Raises `UsageError` where there is none."""
     if run is not None and (run != "latest" or Path(run).exists()):
         return run
-    there = runs_in(runs)
+    from stress.history.run_directory import runs_in
+
+    there = runs_in(Path(runs))
     if not there:
         raise UsageError("RUN", f"there is no run in {runs} yet; `stress run` makes one")
-    return str(there[-1])
-
-
-def runs_in(runs: str) -> list[Path]:
-    """The run directories in ``runs``, the oldest first."""
-    return sorted((path.parent for path in Path(runs).glob("*/plan.json")), key=lambda path: path.name)
+    return str(there[-1].path)
 
 
 def check_run(run: str) -> None:
     """See that ``run`` is a run directory; raises `UsageError` with the newest one that is near."""
-    if not run or not Path(run, "plan.json").is_file():
+    from stress.history.run_directory import RunDirectory
+
+    if not run or not RunDirectory(Path(run)).exists:
         raise UsageError("RUN", run, f"is no run directory{_advice(run)}")
 
 
 def _advice(run: str) -> str:
+    from stress.history.run_directory import runs_in
+
     for folder in (Path(run or "."), Path(run or ".").parent, Path(".stress")):
-        runs = sorted(path.parent for path in folder.glob("*/plan.json"))
-        if runs:
-            return f"; the newest in {folder} is {runs[-1]}"
+        if runs := runs_in(folder):
+            return f"; the newest in {folder} is {runs[-1].path}"
     return "; give one that `stress run` has left, such as .stress/20260131-120000-naive-1a2b3c"

@@ -53,20 +53,19 @@ def _anomalies() -> dict[str, str]:
 
 
 def _runs() -> dict[str, str]:
-    import json
+    from pathlib import Path
 
-    from stress.cli._options import runs_in
+    from stress.history.run_directory import runs_in
 
     made = {}
-    for path in reversed(runs_in(".stress")):
+    for run in reversed(runs_in(Path(".stress"))):
         try:
-            plan = json.loads((path / "plan.json").read_text("utf-8"))
+            plan, result = run.plan(), run.result()
             said = f"{', '.join(plan['scenarios'])} with {plan['target']}"
-            result = path / "result.json"
-            message = json.loads(result.read_text("utf-8"))["message"] if result.exists() else "not judged"
+            message = result["message"] if result else "not judged"
         except (OSError, ValueError, KeyError, TypeError) as error:
             said, message = "can't be read", str(error)
-        made[path.name] = f"{said}: {message}"
+        made[run.path.name] = f"{said}: {message}"
     return made
 
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from stress.cli._options import finish, keep_record, report_options, save_option, terminal_for
-from stress.files import write_text
 from stress.plan import OPTIONS, Plan, read_toml
 from stress.reporters.destinations import destinations
-from stress.reporters.json import as_json
-from stress.result import Result
 
 __all__ = ["check_names", "command", "plan_of"]
 
@@ -144,7 +140,6 @@ def command(
     terminal = terminal_for(wanted, quiet=quiet)
     with terminal.view(chosen) as view:
         result = stages.run(chosen, view.watch)
-    _keep(result)
     code = finish(result, wanted, terminal)
     keep_record(result, save_regression)
     return code
@@ -171,17 +166,3 @@ def check_names(plan: Plan) -> None:
     scenarios_named(plan.scenarios)
     target_named(plan.target)
     judging_named(plan.allow, plan.only)
-
-
-def _keep(result: Result) -> None:
-    """Put the report into the run directory."""
-    from stress.engine import HarnessError
-
-    if result.run:
-        try:
-            write_text(str(Path(result.run, "result.json")), as_json(result))
-        except OSError as error:
-            raise HarnessError(
-                f"the result could not be kept in {result.run}: {error.strerror or error}; make room, "
-                f"and `stress check {result.run}` judges what was done"
-            ) from error

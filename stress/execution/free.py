@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType
 
 from stress.execution.cast import Cast
 from stress.execution.drivers import shell
@@ -18,11 +14,12 @@ from stress.execution.launch import Supervised, launch
 from stress.execution.progress import JournalFollower, Progress
 from stress.execution.runner import Ended, Place, RunFailed, Watch
 from stress.execution.supervisor import RunSpec
-from stress.history.events import Interrupted, event_line, read_events
+from stress.history.events import Interrupted
 from stress.history.journal import Journal
 from stress.history.record import WorkerRole
 from stress.history.recorder import Clock
-from stress.history.run_directory import load_history
+from stress.history.run_directory import RunDirectory
+from stress.host.interrupts import interrupts
 from stress.result import Verdict
 from stress.workload.target import Target
 
@@ -33,7 +30,7 @@ _LOOK_S = 0.25
 
 @dataclass(frozen=True)
 class FreeRun:
-    """The runner of ``stress run``. SIGINT and SIGTERM, while it runs in the main thread, end it early and cleanly."""
+    """The runner of ``stress run``. SIGINT, SIGTERM and SIGHUP, in the main thread, end it early and cleanly."""
 
     python_driver: Callable[[Target, Clock], Driver] = PythonDriver
     python_journal: Callable[..., Journal] = Journal
@@ -41,29 +38,29 @@ class FreeRun:
 
     def run(self, cast: Cast, place: Place, watch: Watch) -> Ended:
         """Have the run supervised, and watch; see `stress.execution.runner.Runner`."""
-        follower = JournalFollower(place.run, cast.world.facts)
+        follower = JournalFollower(place.run.journals, cast.world.facts)
         cpu = time.process_time()
         try:
-            with launch(self._spec(cast, place)) as supervised, _interruptible(supervised) as interrupted:
-                _follow(cast, place, watch, supervised, follower)
+            with interrupts() as signals, launch(self._spec(cast, place)) as supervised:
+                with signals.calling(supervised.stop) as signalled:
+                    _follow(cast, place, watch, supervised, follower)
                 failure, cause = supervised.failure(), supervised.interruption()
                 supervisor_cpu_s = supervised.cpu_s()
         finally:
             follower.close()
         if failure:
             raise RunFailed(failure)
-        early = bool(interrupted() or cause)
+        early = bool(signalled or cause)
         if early:
-            with (place.run / "events.jsonl").open("a", encoding="utf-8") as events:
-                events.write(event_line(Interrupted(time.monotonic_ns(), cause)))
+            place.run.add_event(Interrupted(time.monotonic_ns(), cause))
         tool_cpu_s = time.process_time() - cpu + supervisor_cpu_s
-        return Ended(load_history(place.run), tuple(read_events(place.run)), early, tool_cpu_s)
+        return Ended(place.run.history(), tuple(place.run.events()), early, tool_cpu_s)
 
     def _spec(self, cast: Cast, place: Place) -> RunSpec:
         plan = cast.plan
-        source = shell.write_commands(cast.target, place.run)
+        source = shell.write_commands(cast.target, place.run.path)
         return RunSpec(
-            run=place.run.resolve(),
+            run=RunDirectory(place.run.path.resolve()),
             directory=place.directory,
             scratch=place.scratch,
             specs=cast.workers,
@@ -99,7 +96,7 @@ def _follow(cast: Cast, place: Place, watch: Watch, supervised: Supervised, foll
 
 
 def _violated(place: Place, watch: Watch) -> bool:
-    history = load_history(place.run, now=time.monotonic_ns())
+    history = place.run.history(now=time.monotonic_ns())
     return any(finding.verdict is Verdict.FAIL for finding in watch.judge(history))
 
 
@@ -117,23 +114,3 @@ def _progress(cast: Cast, follower: JournalFollower, supervised: Supervised, ela
         writers=sum(spec.part == WorkerRole.WRITER for spec in cast.workers),
         readers=sum(spec.part == WorkerRole.READER for spec in cast.workers),
     )
-
-
-@contextmanager
-def _interruptible(supervised: Supervised) -> Iterator[Callable[[], bool]]:
-    """SIGINT, SIGTERM and SIGHUP stop the run cleanly; what the handlers were comes back after it."""
-    seen: list[int] = []
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        seen.append(number)
-        supervised.stop()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield lambda: bool(seen)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

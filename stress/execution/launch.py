@@ -15,9 +15,11 @@ import multiprocess
 from stress.execution.barrier import StartBarrier
 from stress.execution.progress import Phase
 from stress.execution.supervisor import RunSpec, explain, supervise
-from stress.history.events import EventFollower, FaultInjected, Started, Stopped, read_events
+from stress.history.events import EventFollower, FaultInjected, Started, Stopped
 from stress.history.record import FaultKind
+from stress.history.run_directory import RunDirectory
 from stress.host import process_tree
+from stress.host.interrupts import interrupts
 
 __all__ = ["Supervised", "launch"]
 
@@ -35,7 +37,7 @@ class Supervised:
         self._run_spec = run_spec
         self._barrier = barrier
         self._process = process
-        self._events = EventFollower(run_spec.run)
+        self._events = EventFollower(run_spec.run.path)
         self._kills = 0
 
     def alive(self, wait_s: float) -> bool:
@@ -76,7 +78,7 @@ class Supervised:
 
     def cpu_s(self) -> float:
         """CPU seconds of the supervisor itself, when it has ended."""
-        return sum(event.cpu_s for event in read_events(self._run_spec.run) if isinstance(event, Stopped))
+        return sum(event.cpu_s for event in self._run_spec.run.events() if isinstance(event, Stopped))
 
     def failure(self) -> str:
         """Why the supervisor did not come to its end, in a line; empty if it did."""
@@ -94,7 +96,7 @@ class Supervised:
     @property
     def words(self) -> Path:
         """Where the supervisor's standard error goes."""
-        return self._run_spec.run / "supervisor.err"
+        return self._run_spec.run.supervisor_errors
 
 
 @contextmanager
@@ -106,7 +108,7 @@ def launch(run_spec: RunSpec) -> Iterator[Supervised]:
 
     def body() -> None:
         os.close(writing)
-        err = os.open(run_spec.run / "supervisor.err", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        err = os.open(run_spec.run.supervisor_errors, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         os.dup2(err, 2)
         os.close(err)
         supervise(run_spec, barrier, reading)
@@ -117,7 +119,8 @@ def launch(run_spec: RunSpec) -> Iterator[Supervised]:
     limit = _raise_descriptors(len(run_spec.specs))
     try:
         try:
-            process.start()
+            with interrupts() as signals, signals.held():
+                process.start()
         except OSError as error:
             raise OSError(explain(error, run_spec)) from error
         os.close(reading)
@@ -151,9 +154,9 @@ def _raise_descriptors(workers: int) -> tuple[int, int]:
     return limit
 
 
-def _end_orphans(run: Path) -> None:
+def _end_orphans(run: RunDirectory) -> None:
     """End what is left of a run whose supervisor did not come to its end."""
-    leaders = {event.pid for event in read_events(run) if isinstance(event, Started)}
+    leaders = {event.pid for event in run.events() if isinstance(event, Started)}
     for leader in leaders:
         process_tree.end_remains(leader)
-    process_tree.end_orphans(set(), f"{run}:".encode())
+    process_tree.end_orphans(set(), f"{run.path}:".encode())

@@ -148,7 +148,8 @@ def staying_threads() -> list[str]:
 def quieten() -> None:
     """In a fresh worker: leave the terminal's signals to the tool, and standard streams alone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)

@@ -64,8 +64,8 @@ class Progress:
 class JournalFollower:
     """Reads what has been added to the journals of a run since the last look."""
 
-    def __init__(self, run: Path, files: tuple[FileFacts, ...]) -> None:
-        self._folder = run / "journal"
+    def __init__(self, journals: Path, files: tuple[FileFacts, ...]) -> None:
+        self._folder = journals
         self._torn = np.array(["torn" in facts.checkers for facts in files])
         self._there = np.array(
             ["torn" in facts.checkers and facts.recovery is None and facts.initial >= 0 for facts in files]

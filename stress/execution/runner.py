@@ -11,6 +11,7 @@ from stress.execution.cast import Cast
 from stress.execution.progress import Progress
 from stress.history.events import Event
 from stress.history.history import History
+from stress.history.run_directory import RunDirectory
 from stress.result import Finding
 
 __all__ = ["Ended", "Place", "RunFailed", "Runner", "Watch"]
@@ -24,8 +25,8 @@ class RunFailed(RuntimeError):
 class Place:
     """Where a run takes place."""
 
-    run: Path
-    """The run directory: journals and evidence."""
+    run: RunDirectory
+    """Journals and evidence."""
     directory: Path
     """The directory under test, where the shared files are laid out; the current directory of workers."""
     scratch: Path

@@ -47,6 +47,7 @@ from stress.history.events import (
 from stress.history.journal import FINISHED, READY, Journal, read_header
 from stress.history.record import End, FaultKind, Language, WorkerRole
 from stress.history.recorder import Clock
+from stress.history.run_directory import RunDirectory
 from stress.host import process_tree
 from stress.workload.scenario import Agent
 from stress.workload.target import Target
@@ -67,8 +68,7 @@ _FORK = multiprocess.get_context("fork")
 class RunSpec:
     """One run, as the supervisor is told of it."""
 
-    run: Path
-    """The run directory, which has a folder ``journal``."""
+    run: RunDirectory
     directory: Path
     """The directory under test."""
     scratch: Path
@@ -117,7 +117,7 @@ def supervise(run_spec: RunSpec, barrier: StartBarrier, lifeline: int) -> None:
     process_tree.reap_children()  # a target's module, too, may have changed that
     process_tree.become_subreaper()
     os.chdir(run_spec.directory)
-    with (run_spec.run / "events.jsonl").open("a", encoding="utf-8", buffering=1) as events:
+    with run_spec.run.events_file.open("a", encoding="utf-8", buffering=1) as events:
         supervisor = Supervisor(run_spec, barrier, lifeline, events)
         try:
             supervisor.run()
@@ -188,7 +188,7 @@ class Supervisor:
     def _start(self, spec: WorkerSpec) -> None:
         number = self._next_process
         self._next_process += 1
-        journals = str(self._run_spec.run / "journal")
+        journals = str(self._run_spec.run.journals)
         source = random.Random(f"{self._run_spec.seed} {spec.worker} {number}")
         stream = OperationStream(
             Agent(worker=spec.worker, writers=spec.writers, source=source), spec.roles, spec.budget
@@ -207,7 +207,7 @@ class Supervisor:
         else:
             journal = Journal(journals, number, spec.worker, spec.language, writer=writer)
             assert self._run_spec.bash is not None
-            marked = self._environment | {"STRESS_PROCESS": _mark(self._run_spec.run, number)}
+            marked = self._environment | {"STRESS_PROCESS": _mark(self._run_spec.run.path, number)}
             popen = start_shell(self._run_spec.bash, self._run_spec.directory, scratch, marked)
             driver = ShellDriver(popen, scratch, self._able(spec), exclusive=self._run_spec.target.exclusive)
             loop = PipeLoop(driver, journal, self._stepper(driver, journal, stream, spec))
@@ -240,7 +240,7 @@ class Supervisor:
         self._barrier.leave_to_others()
         words = os.open(f"{scratch}/stderr", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.dup2(words, 2)
-        os.environ["STRESS_PROCESS"] = _mark(self._run_spec.run, number)
+        os.environ["STRESS_PROCESS"] = _mark(self._run_spec.run.path, number)
         try:
             writer = spec.part == "writer"
             journal = self._run_spec.python_journal(journals, number, spec.worker, spec.language, writer=writer)
@@ -260,7 +260,7 @@ class Supervisor:
             return worker.shell.journal.state >= READY
         if worker.fd < 0:
             try:
-                path = self._run_spec.run / "journal" / f"p{worker.process:06}.ops"
+                path = self._run_spec.run.journals / f"p{worker.process:06}.ops"
                 worker.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
                 return False
@@ -345,7 +345,7 @@ class Supervisor:
             worker.handle.join()
             process_tree.end_remains(worker.pid)
         process_tree.end_orphans(
-            {other.pid for other in self._workers.values()}, _mark(self._run_spec.run, worker.process).encode()
+            {other.pid for other in self._workers.values()}, _mark(self._run_spec.run.path, worker.process).encode()
         )
         reaped = time.monotonic_ns()
         code = worker.handle.exitcode if worker.shell is None else worker.handle.returncode
@@ -451,7 +451,7 @@ def explain(error: OSError, run_spec: RunSpec) -> str:
     named = error.filename and Path(os.fsdecode(error.filename)).is_relative_to(run_spec.scratch)
     if named or (error.errno == errno.ENOSPC and os.statvfs(run_spec.scratch).f_bavail < 2):
         return f"{why} in {run_spec.scratch}, through which Bash workers are told what to do: make room there"
-    return f"{why}; the run directory is {run_spec.run}: make room, or --runs"
+    return f"{why}; the run directory is {run_spec.run.path}: make room, or --runs"
 
 
 def _now() -> int:

@@ -3,33 +3,304 @@ run again.
 
 ::
 
-    RUN/plan.json       what was asked for
+    RUN/plan.json       what was asked for; locked as long as the run goes on
         world.json      the shared files before the run, the scenarios, what was left out
         provenance.json when, where and with what it was made
         journal/        pNNNNNN.ops and .notes, two a process (see `stress.history.journal`)
-        events.jsonl    starts, ends, strokes of the nemesis
+        events.jsonl    starts, ends, faults
         final.json      the shared files, backups and leftovers when all had ended; final/ holds their bytes
+        cpu.json        where the CPU time went
         result.json     the report of the first check
+
+`RunDirectory` alone makes, names and removes these files. Each that is not appended to is there whole or not at all.
 """
 
 from __future__ import annotations
 
 import base64
 import dataclasses
+import fcntl
 import functools
 import json
-from collections.abc import Iterable, Mapping
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from stress.history.events import Ended, Event, GateOpened, Started, Stopped, read_events
+from stress.files import write_text
+from stress.history.events import Ended, Event, GateOpened, Started, Stopped, event_line, read_events
 from stress.history.history import Columns, FileFacts, FinalFile, History, ProcessFacts
 from stress.history.journal import read_note, read_rows
 from stress.history.record import RECORD, End, Kind, Outcome
 from stress.history.skipped import Skipped
 
-__all__ = ["load_history", "load_provenance", "save_final", "save_provenance", "save_world"]
+__all__ = ["RunDirectory", "SavedRun", "prune", "runs_in"]
+
+_NAME = re.compile(r"\d{8}-\d{6}-.+-[0-9a-f]{6}")
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """What a run directory holds of a run that is over."""
+
+    plan: Mapping[str, Any]
+    history: History
+    events: tuple[Event, ...]
+    checkers: Mapping[str, frozenset[str]]
+    """Scenario → the checkers that its files name."""
+    skipped: tuple[Skipped, ...]
+    provenance: Mapping[str, str]
+    cpu: Mapping[str, float] | None
+    """See `stress.stats.Cpu`; None where nobody measured it."""
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The run directory at ``path``. Methods that write raise OSError."""
+
+    path: Path
+
+    @classmethod
+    def make(cls, runs: Path, target: str, plan: Mapping[str, object]) -> tuple[RunDirectory, Callable[[], None]]:
+        """A new directory in ``runs`` for a run of that target, locked, and what lets go of the lock.
+
+        ``runs`` is made where it is not there, with a ``.gitignore`` for all that is in it.
+        """
+        if not runs.exists():
+            runs.mkdir(parents=True)
+            write_text(str(runs / ".gitignore"), "*\n")
+        name = re.sub(r"[^\w.:-]", "_", target)[:100]
+        run = cls(runs / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{secrets.token_hex(3)}")
+        run.path.mkdir()
+        # The lock is of the file, not of its name: it is held before anybody can see the plan.
+        new = run.path / ".plan"
+        lock = new.open("x", encoding="utf-8")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock.write(json.dumps(plan, indent=1))
+            lock.flush()
+            run.journals.mkdir()
+            new.rename(run._plan)
+        except BaseException:
+            lock.close()
+            run.remove()
+            raise
+        return run, lock.close
+
+    @property
+    def journals(self) -> Path:
+        """The folder of the journals."""
+        return self.path / "journal"
+
+    @property
+    def events_file(self) -> Path:
+        """Where events are appended, as `stress.history.events` tells."""
+        return self.path / "events.jsonl"
+
+    @property
+    def supervisor_errors(self) -> Path:
+        """The supervisor's standard error."""
+        return self.path / "supervisor.err"
+
+    @property
+    def result_file(self) -> Path:
+        """The report of the first check."""
+        return self.path / "result.json"
+
+    @property
+    def _plan(self) -> Path:
+        return self.path / "plan.json"
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a run directory at that path."""
+        return self._plan.is_file()
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether it holds enough for a check to say anything."""
+        return self.exists and (self.path / "world.json").is_file()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody prunes it in this block. Raises OSError where somebody else holds it."""
+        with self._plan.open(encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+
+    def remove(self) -> None:
+        """Remove all of it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def save_world(
+        self,
+        files: tuple[FileFacts, ...],
+        scenarios: Mapping[str, frozenset[str]],
+        required: tuple[frozenset[Kind], ...],
+        skipped: tuple[Skipped, ...],
+        limit_ns: int,
+    ) -> None:
+        """Write what the checkers need to know of the world, before the run; ``scenarios``: name → checkers."""
+        self._write(
+            "world.json",
+            {
+                "files": [_fields(facts) for facts in files],
+                "scenarios": list(scenarios),
+                "checkers": {name: sorted(checkers) for name, checkers in scenarios.items()},
+                "required": [sorted(kinds) for kinds in required],
+                "skipped": [each.to_plain() for each in skipped],
+                "limit": limit_ns,
+            },
+        )
+
+    def save_provenance(self, known: Mapping[str, str]) -> None:
+        """Write when, where and with what the run is made: see `stress.host.provenance`."""
+        self._write("provenance.json", dict(known))
+
+    def save_final(
+        self, final: tuple[FinalFile, ...], backups: Mapping[str, tuple[int, str]], leftovers: tuple[str, ...]
+    ) -> None:
+        """Write what was there when all had ended."""
+        folder = self.path / "final"
+        folder.mkdir()
+        plain = []
+        for number, file in enumerate(final):
+            fields = _fields(dataclasses.replace(file, content=b"")) | {"content": None}
+            if file.content:
+                fields["content"] = f"final/{number}"
+                (folder / str(number)).write_bytes(file.content)
+            plain.append(fields)
+        self._write("final.json", {"files": plain, "backups": backups, "leftovers": leftovers})
+
+    def save_cpu(self, cpu: Mapping[str, float]) -> None:
+        """Write where the CPU time went."""
+        self._write("cpu.json", dict(cpu))
+
+    def save_result(self, text: str) -> None:
+        """Write the report of the first check."""
+        write_text(str(self.result_file), text)
+
+    def add_event(self, event: Event) -> None:
+        """Append one event."""
+        with self.events_file.open("a", encoding="utf-8") as file:
+            file.write(event_line(event))
+
+    def _write(self, name: str, content: object) -> None:
+        write_text(str(self.path / name), json.dumps(content, indent=1))
+
+    # Reading
+
+    def load(self) -> SavedRun:
+        """What is in it. Raises OSError, ValueError, KeyError or TypeError where it is no run directory, or broken."""
+        world = self._read("world.json")
+        return SavedRun(
+            plan=self.plan(),
+            history=self.history(),
+            events=tuple(self.events()),
+            checkers={name: frozenset(checkers) for name, checkers in world["checkers"].items()},
+            skipped=tuple(Skipped.from_plain(each) for each in world["skipped"]),
+            provenance=self.provenance(),
+            cpu=self._read("cpu.json") if (self.path / "cpu.json").exists() else None,
+        )
+
+    def plan(self) -> dict[str, Any]:
+        """As `stress.plan.Plan.to_json` gave it."""
+        return self._read("plan.json")
+
+    def result(self) -> dict[str, Any]:
+        """The report of the first check; empty where there is none."""
+        return self._read("result.json") if self.result_file.exists() else {}
+
+    def provenance(self) -> dict[str, str]:
+        """What `save_provenance` wrote; nothing for a run of an earlier version."""
+        if not (self.path / "provenance.json").exists():
+            return {}
+        return {str(name): str(value) for name, value in self._read("provenance.json").items()}
+
+    def events(self) -> list[Event]:
+        """All events so far."""
+        return read_events(self.path)
+
+    def history(self, *, now: int = 0) -> History:
+        """The history of a run that is over, or, with ``now`` (ns), of one under way.
+
+        An operation that is still open becomes ``info``; it returns when its process's tree had been reaped (after that
+        it can't act any more), or ``now``.
+        """
+        world = self._read("world.json")
+        began, ended, processes = _processes(self.events(), now)
+        ops = read_rows(*sorted(self.journals.glob("p*.ops")))
+        if now:
+            ops = _as_of(ops, now)
+        _sort(ops)
+        _close_open(ops, processes, now)
+        files = tuple(
+            FileFacts(**{**fields, "checkers": frozenset(fields["checkers"]), "corrupt": _bytes(fields["corrupt"])})
+            for fields in world["files"]
+        )
+        final, backups, leftovers = self._final() if not now else ((), {}, ())
+        return History(
+            ops=ops,
+            files=files,
+            processes=tuple(processes.values()),
+            scenarios=tuple(world["scenarios"]),
+            final=final,
+            backups=backups,
+            leftovers=leftovers,
+            began=began,
+            ended=ended,
+            limit=world["limit"],
+            notes=functools.partial(read_note, self.journals),
+            required=tuple(frozenset(Kind(kind) for kind in kinds) for kinds in world["required"]),
+        )
+
+    def _final(self) -> tuple[tuple[FinalFile, ...], dict[str, tuple[int, str]], tuple[str, ...]]:
+        if not (self.path / "final.json").exists():
+            return (), {}, ()
+        saved = self._read("final.json")
+        final = tuple(
+            FinalFile(
+                **{
+                    **fields,
+                    "content": (self.path / fields["content"]).read_bytes() if fields["content"] else b"",
+                    "xattrs_lost": tuple(fields["xattrs_lost"]),
+                }
+            )
+            for fields in saved["files"]
+        )
+        backups = {path: (version, digest) for path, (version, digest) in saved["backups"].items()}
+        return final, backups, tuple(saved["leftovers"])
+
+    def _read(self, name: str) -> dict[str, Any]:
+        plain = json.loads((self.path / name).read_text("utf-8"))
+        if not isinstance(plain, dict):
+            raise ValueError(f"{self.path / name} holds no names and values")
+        return plain
+
+
+def runs_in(runs: Path) -> list[RunDirectory]:
+    """The run directories in ``runs``, the oldest first."""
+    return [RunDirectory(path.parent) for path in sorted(runs.glob("*/plan.json"), key=lambda path: path.parent.name)]
+
+
+def prune(runs: Path, newest: RunDirectory, keep: int) -> None:
+    """Remove the oldest run directories beyond ``keep``: only what is one by name and by content, and not in use."""
+    found = [run for run in runs_in(runs) if _NAME.fullmatch(run.path.name) and run != newest]
+    too_many = len(found) + 1 - keep
+    for run in found:
+        if too_many <= 0:
+            return
+        with suppress(OSError, ValueError), run.held():
+            if "scenarios" in run.plan() and run.journals.is_dir():
+                run.remove()
+                too_many -= 1
 
 
 def _plain(value: object) -> object:
@@ -48,98 +319,6 @@ def _fields(thing: FileFacts | FinalFile) -> dict[str, object]:
 
 def _bytes(value: Mapping[str, str]) -> bytes:
     return base64.b64decode(value["base64"])
-
-
-def _write(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=1), encoding="utf-8")
-
-
-def save_world(
-    run: Path,
-    files: tuple[FileFacts, ...],
-    scenarios: Mapping[str, frozenset[str]],
-    required: tuple[frozenset[Kind], ...],
-    skipped: tuple[Skipped, ...],
-    limit_ns: int,
-) -> None:
-    """Write what the checkers need to know of the world, before the run; ``scenarios``: name → checkers."""
-    _write(
-        run / "world.json",
-        {
-            "files": [_fields(facts) for facts in files],
-            "scenarios": list(scenarios),
-            "checkers": {name: sorted(checkers) for name, checkers in scenarios.items()},
-            "required": [sorted(kinds) for kinds in required],
-            "skipped": [each.to_plain() for each in skipped],
-            "limit": limit_ns,
-        },
-    )
-
-
-def save_provenance(run: Path, known: Mapping[str, str]) -> None:
-    """Write when, where and with what the run is made: see `stress.host.provenance`."""
-    _write(run / "provenance.json", dict(known))
-
-
-def load_provenance(run: Path) -> dict[str, str]:
-    """What `save_provenance` wrote; nothing for a run of an earlier version. Raises ValueError for what is none."""
-    try:
-        known = json.loads((run / "provenance.json").read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    if not isinstance(known, dict):
-        raise ValueError(f"{run / 'provenance.json'} holds no names and values")
-    return {str(name): str(value) for name, value in known.items()}
-
-
-def save_final(
-    run: Path, final: tuple[FinalFile, ...], backups: Mapping[str, tuple[int, str]], leftovers: tuple[str, ...]
-) -> None:
-    """Write what was there when all had ended."""
-    folder = run / "final"
-    folder.mkdir()
-    plain = []
-    for number, file in enumerate(final):
-        fields = _fields(dataclasses.replace(file, content=b"")) | {"content": None}
-        if file.content:
-            fields["content"] = f"final/{number}"
-            (folder / str(number)).write_bytes(file.content)
-        plain.append(fields)
-    _write(run / "final.json", {"files": plain, "backups": backups, "leftovers": leftovers})
-
-
-def load_history(run: Path, *, now: int = 0) -> History:
-    """The history of a run that is over, or, with ``now`` (ns), of one under way.
-
-    An operation that is still open becomes ``info``; it returns when its process's tree had been reaped (after that it
-    can't act any more), or ``now``.
-    """
-    world = json.loads((run / "world.json").read_text("utf-8"))
-    began, ended, processes = _processes(read_events(run), now)
-    ops = read_rows(*sorted((run / "journal").glob("p*.ops")))
-    if now:
-        ops = _as_of(ops, now)
-    _sort(ops)
-    _close_open(ops, processes, now)
-    files = tuple(
-        FileFacts(**{**fields, "checkers": frozenset(fields["checkers"]), "corrupt": _bytes(fields["corrupt"])})
-        for fields in world["files"]
-    )
-    final, backups, leftovers = _final(run) if not now else ((), {}, ())
-    return History(
-        ops=ops,
-        files=files,
-        processes=tuple(processes.values()),
-        scenarios=tuple(world["scenarios"]),
-        final=final,
-        backups=backups,
-        leftovers=leftovers,
-        began=began,
-        ended=ended,
-        limit=world["limit"],
-        notes=functools.partial(read_note, run / "journal"),
-        required=tuple(frozenset(Kind(kind) for kind in kinds) for kinds in world["required"]),
-    )
 
 
 def _as_of(ops: Columns, now: int) -> Columns:
@@ -194,22 +373,3 @@ def _close_open(ops: Columns, processes: Mapping[int, ProcessFacts], now: int) -
         # Of a process that ended by itself no operation may be open: vacuity looks for those, so they stay as they are.
         if facts is None or facts.end is not End.FINISHED:
             ops["outcome"][row] = Outcome.INFO
-
-
-def _final(run: Path) -> tuple[tuple[FinalFile, ...], dict[str, tuple[int, str]], tuple[str, ...]]:
-    try:
-        saved = json.loads((run / "final.json").read_text("utf-8"))
-    except FileNotFoundError:
-        return (), {}, ()
-    final = tuple(
-        FinalFile(
-            **{
-                **fields,
-                "content": (run / fields["content"]).read_bytes() if fields["content"] else b"",
-                "xattrs_lost": tuple(fields["xattrs_lost"]),
-            }
-        )
-        for fields in saved["files"]
-    )
-    backups = {path: (version, digest) for path, (version, digest) in saved["backups"].items()}
-    return final, backups, tuple(saved["leftovers"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from stress.campaigns.compare import Compared
+from stress.outcomes import Compared
 from stress.reporters.aligned import aligned
 from stress.units import format_latency
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from xml.etree import ElementTree
 
-from stress.campaigns.gate import GateResult, Outcome
+from stress.outcomes import GateResult, Outcome
 from stress.reporters.aligned import aligned
 from stress.reporters.groups import told
 from stress.reporters.json import as_plain

@@ -16,7 +16,7 @@ from stress.checkers.registry import Checker, load
 from stress.history.history import History
 from stress.history.journal import FINISHED, Journal, pack_rows
 from stress.history.record import Language
-from stress.history.run_directory import load_history, save_world
+from stress.history.run_directory import RunDirectory
 
 SIZES = (10_000, 100_000, 1_000_000)
 SIZES_QUICK = (1_000, 10_000)
@@ -118,7 +118,7 @@ def _loaded(setting: Setting, size: int) -> Iterator[Figure]:
     del history
     gc.collect()
     began = time.process_time_ns()
-    loaded = load_history(run)
+    loaded = RunDirectory(run).history()
     took_s = max((time.process_time_ns() - began) / 1e9, 1e-9)
     parts = f"from {histories.CHANGING + histories.READING} journals, in order of time"
     yield Figure(f"loading, {size:,}", size / took_s, "operations/s", f"{parts}; CPU time")
@@ -128,7 +128,7 @@ def _loaded(setting: Setting, size: int) -> Iterator[Figure]:
     gc.collect()
     tracemalloc.start()
     try:
-        load_history(run)
+        RunDirectory(run).history()
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -137,10 +137,10 @@ def _loaded(setting: Setting, size: int) -> Iterator[Figure]:
 
 def save(history: History, run: Path) -> None:
     """A run directory as the workers of a run leave it."""
-    folder = run / "journal"
+    folder = RunDirectory(run).journals
     folder.mkdir(parents=True)
     checkers = dict.fromkeys(history.scenarios, history.files[0].checkers)
-    save_world(run, history.files, checkers, (), (), history.limit)
+    RunDirectory(run).save_world(history.files, checkers, (), (), history.limit)
     for facts in history.processes:
         rows = history.ops[history.ops["process"] == facts.process]
         journal = Journal(str(folder), facts.process, facts.worker, Language.PYTHON, writer=facts.role == "writer")

@@ -22,6 +22,7 @@ from stress.history.history import History
 from stress.history.journal import ROW_BYTES, Header, Journal, read_header, read_rows, row_of
 from stress.history.npz import save_columns
 from stress.history.record import INITIAL, NO_VERSION, Kind, Language, Outcome, version_of
+from stress.history.run_directory import RunDirectory
 from stress.plan import Plan
 from stress.workload.payload import document_of, examine_document
 
@@ -144,7 +145,7 @@ class _Counter(Journal):
 def _headers(run: Path) -> list[Header]:
     """Those of the journals of a run that is over."""
     headers = []
-    for path in sorted((run / "journal").glob("p*.ops")):
+    for path in sorted(RunDirectory(run).journals.glob("p*.ops")):
         with path.open("rb") as file:
             header = read_header(file.fileno())
         assert header is not None, "the run is over"
@@ -173,7 +174,7 @@ def _starting(setting: Setting, workers: int) -> Iterator[Figure]:
     first = min(event.at for event in events if isinstance(event, Started))
     headers = _headers(run)
     woken = [header.woken_ns for header in headers]
-    ops = read_rows(*(run / "journal").glob("p*.ops"))
+    ops = read_rows(*RunDirectory(run).journals.glob("p*.ops"))
     last = int(ops["invoke"][ops["seq"] == 1].max())
     how = f"{workers} Python workers, once"
     yield Figure("until the gate opens", (gate - first) / 1e9, "s", f"from the first one's start, {how}")

@@ -13,7 +13,7 @@ from stress.bench.harness import checking, histories
 from stress.bench.measure import Setting
 from stress.checkers.registry import load
 from stress.cli._entry import run_command
-from stress.history.run_directory import load_history
+from stress.history.run_directory import RunDirectory
 
 LOOK_AT_THE_END = {"leftovers", "metadata"}
 """Checkers that look at no operation."""
@@ -47,6 +47,6 @@ def test_ten_million_operations_are_for_who_asks(tmp_path: Path) -> None:
 def test_what_is_loaded_is_what_was_saved(tmp_path: Path) -> None:
     history = histories.documents(5_000, broken=True)
     checking.save(history, tmp_path)
-    loaded = load_history(tmp_path)
+    loaded = RunDirectory(tmp_path).history()
     assert np.array_equal(loaded.ops, history.ops)
     assert loaded.files == history.files

@@ -15,11 +15,12 @@ import tomllib
 
 from stress.anomalies import ANOMALIES
 from stress.campaigns import gate
-from stress.campaigns.gate import Campaign, Config, GateResult, Outcome, allot, canaries_of, read_config
+from stress.campaigns.gate import Campaign, Config, allot, canaries_of, read_config
 from stress.cli._entry import run_command
 from stress.exploring.plan import ExplorePlan
 from stress.history.record import Kind, Language
 from stress.history.record import Outcome as OperationOutcome
+from stress.outcomes import GateResult, Outcome
 from stress.plan import Plan, UsageError
 from stress.reporters.gate import REPORTS, gate_lines, gate_verdict
 from stress.result import Finding, Result, Verdict

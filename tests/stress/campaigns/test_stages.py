@@ -16,6 +16,7 @@ from stress.campaigns.stages import Stages, run
 from stress.execution.progress import Phase, Progress
 from stress.history.record import FaultKind, Kind, Language, Operation, Outcome
 from stress.plan import Plan
+from stress.reporters.words import verdict_line
 from stress.result import Finding, Result, Verdict
 from stress.stats import KindStats, Stats
 
@@ -24,10 +25,12 @@ import itertools, os, json
 import atomicops
 
 RESIDUE = (".*.lock",)
-STAGE = len(os.listdir("RUNS"))  # loaded anew by each stage, when its run directory is not there yet
+stage = []  # of a worker: how many run directories there are beside its own
 
 def write(path, document):
-    if STAGE == TORN_IN:
+    if not stage:
+        stage.append(len(os.listdir("RUNS")) - 1)
+    if stage[0] == TORN_IN:
         with open(path, "w") as file:
             for part in json.JSONEncoder().iterencode(document):
                 file.write(part)
@@ -52,6 +55,7 @@ def _run(tmp_path: Path, torn_in: int, **fields: Any) -> Result:
     )  # fmt: skip
     result = run(plan)
     assert os.listdir(tmp_path / "files") == []
+    assert json.loads(Path(result.run, "result.json").read_text("utf-8"))["message"] == verdict_line(result)
     return result
 
 

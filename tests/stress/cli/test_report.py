@@ -95,7 +95,8 @@ def test_github_is_told(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
         "renamed over it, is seen whole or not at all."
         "%0AShow it again: stress check one"
     )
-    assert summary.read_text().startswith("Of another step.\n## ❌ FAIL\n")
+    assert summary.read_text().startswith("Of another step.\n")
+    assert "\n## ❌ FAIL\n" in summary.read_text()
 
 
 def test_a_summary_that_can_not_be_written_changes_no_verdict(

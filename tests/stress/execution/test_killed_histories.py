@@ -9,7 +9,7 @@ from pathlib import Path
 from stress import engine
 from stress.history.events import FaultInjected, read_events
 from stress.history.record import FaultKind, Kind, Outcome, format_version
-from stress.history.run_directory import load_history
+from stress.history.run_directory import RunDirectory
 from stress.plan import Plan
 from stress.result import Verdict
 
@@ -72,7 +72,7 @@ def test_what_was_acknowledged_is_there_what_was_open_is_unknown_and_nothing_is_
     }
     assert len(killed) >= KILLS
 
-    ops = load_history(run).ops
+    ops = RunDirectory(run).history().ops
     ops = ops[ops["kind"] != Kind.OBSERVE]  # which is the harness's own, and not in the target's record
     done: dict[int, list[tuple[str, str]]] = defaultdict(list)
     for process, kind, outcome, version in zip(

@@ -13,7 +13,7 @@ import pytest
 from stress.history.journal import FINISHED, Journal, OldJournal, read_header, read_note, read_rows, row_of
 from stress.history.notes import SeenBytes
 from stress.history.record import GARBAGE, NO_VERSION, Kind, Language, Outcome, version_of
-from stress.history.run_directory import load_history, save_world
+from stress.history.run_directory import RunDirectory
 
 
 def _journal(folder: Path, process: int = 3) -> Journal:
@@ -84,7 +84,7 @@ def test_an_operation_that_a_kill_cut_short_stays_open_and_its_parent_is_known(t
 
 def test_a_run_under_way_is_seen_as_it_was_at_one_moment(tmp_path: Path) -> None:
     (tmp_path / "journal").mkdir()
-    save_world(tmp_path, (), {}, (), (), 0)
+    RunDirectory(tmp_path).save_world((), {}, (), (), 0)
     early, late = _journal(tmp_path / "journal"), _journal(tmp_path / "journal", 4)
     early.invoke(row_of(Kind.WRITE, 0, 0), 10)
     early.complete(time.monotonic_ns(), Outcome.OK, 10)
@@ -92,11 +92,11 @@ def test_a_run_under_way_is_seen_as_it_was_at_one_moment(tmp_path: Path) -> None
     now = time.monotonic_ns()
     late.complete(now + 5, Outcome.OK, version_of(3, 2))  # sees what was written after `now`
     early.invoke(row_of(Kind.WRITE, 0, 0), 10)
-    seen = load_history(tmp_path, now=now).ops
+    seen = RunDirectory(tmp_path).history(now=now).ops
     assert seen["seq"].tolist() == [1, 1]
     assert seen["outcome"].tolist() == [Outcome.OK, Outcome.INFO]
     assert seen["return"][1] == now
-    assert len(load_history(tmp_path).ops) == 3
+    assert len(RunDirectory(tmp_path).history().ops) == 3
 
 
 def test_a_limit_on_file_sizes_does_not_stop_the_evidence(tmp_path: Path) -> None:
