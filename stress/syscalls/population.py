@@ -64,7 +64,7 @@ class Population:
     def waiting(self) -> list[Task]:
         """The tasks in a wait with a timeout, by their agent and their place in its tree."""
         waiting = [task for task in self.tasks.values() if task.state is State.WAITING]
-        return sorted(waiting, key=lambda task: (task.agent, task.path))
+        return sorted(waiting, key=lambda task: (task.agent, task.path)) if waiting else waiting
 
     @property
     def agents(self) -> list[Agent]:
