@@ -5,7 +5,7 @@
     def test_the_counter_loses_nothing(torture):
         torture(Store, scenario="session_count", writers=8, duration="3s")
 
-pytest loads it wherever this package is installed, so it imports nothing of the harness until a test asks for it.
+pytest loads `atomicops_stress.pytest_plugin`, which has the fixtures and comes here when a test asks for one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pytest
 if TYPE_CHECKING:
     from stress.result import Result
 
-__all__ = ["Torture", "explore", "torture", "tortured"]
+__all__ = ["Torture", "explorer", "tortured", "torturer"]
 
 WRITERS = 8
 DURATION = "3s"
@@ -48,29 +48,20 @@ class Torture(Protocol):
         """
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options of the plugin."""
-    group = parser.getgroup("stress", "torture of functions that share files")
-    group.addoption("--stress-strict", action="store_true", help="a run that proves nothing fails its test")
-    group.addoption("--stress-seconds", type=float, metavar="SECONDS", help="how long each torture goes on")
-    group.addoption("--stress-writers", type=int, metavar="N", help="how many processes write in each torture")
-
-
-@pytest.fixture
-def torture(request: pytest.FixtureRequest, tmp_path: Path) -> Torture:
-    """A function that tortures a target: see `Torture`."""
+def torturer(request: pytest.FixtureRequest, folder: Path) -> Torture:
+    """The fixture ``torture`` of a test that has ``folder`` for itself."""
 
     def run(target: object = None, *, scenario: str | tuple[str, ...] = "bridge", **options: Any) -> Result:
         __tracebackhide__ = True
-        return _torture(request, tmp_path, target, scenario, options)
+        return _torture(request, folder, target, scenario, options)
 
     return run
 
 
-@pytest.fixture
-def explore(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Result]:
-    """A function that explores programs or functions of yours: `stress.explore`, but that ``shared`` is a directory of
-    the test's own where it is not given (a mapping of names to texts lays out one), and a failure fails the test::
+def explorer(request: pytest.FixtureRequest, folder: Path) -> Callable[..., Result]:
+    """The fixture ``explore`` of a test that has ``folder`` for itself: `stress.explore`, but that ``shared`` is a
+    directory of the test's own where it is not given (a mapping of names to texts lays out one), and a failure fails
+    the test::
 
         def test_two_counters(explore):
             explore([["bash", "add.sh"]] * 2, shared={"count": "0"}, check=lambda d: (d / "count").read_text() == "2")
@@ -80,7 +71,7 @@ def explore(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Res
 
     def run(agents: Any, shared: Any = None, check: Any = None, **options: Any) -> Result:
         __tracebackhide__ = True
-        return _explore(request, tmp_path, agents, shared, check, options)
+        return _explore(request, folder, agents, shared, check, options)
 
     return run
 

@@ -11,12 +11,14 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from stress import plugins
 from stress.anomalies import ANOMALIES
 from stress.checkers import registry
 from stress.checkers.registry import Checker
 from stress.execution.assignment import assign_workers
 from stress.execution.cast import Cast
 from stress.execution.drivers import shell
+from stress.execution.nemesis import FAULTS
 from stress.history.record import Language
 from stress.history.skipped import Part, Skipped
 from stress.plan import Plan, UsageError
@@ -41,6 +43,10 @@ __all__ = [
 
 _PACKAGES = {"flock": "util-linux"}
 """Program → the package that has it, where that is called otherwise (Debian and most others)."""
+
+PAUSES_AT_ONCE = 4
+"""How many workers are paused at a time where it is said how long a pause lasts, and not how often one comes."""
+_PAUSE_FOR = "pause_for"
 
 ALWAYS = frozenset({"vacuity"})
 """The checkers that look at every history, whatever its files name."""
@@ -84,8 +90,9 @@ def resolve(plan: Plan, size: Size = FULL) -> Cast:
         world=world,
         workers=tuple(workers),
         checkers=checkers | checkers_named(ALWAYS),
-        skipped=tuple(skipped + left_out),
+        skipped=tuple(skipped + left_out + [Skipped(Part.PLUGIN, each.name, each.why) for each in plugins.broken()]),
         faults=_faults(plan, target),
+        pause_s=_pause_s(plan, target),
     )
 
 
@@ -136,12 +143,19 @@ def known_checkers() -> frozenset[str]:
 
 
 def _faults(plan: Plan, target: Target) -> dict[str, float]:
-    faults = {
-        name: seconds for name in ("kill", "pause", "fill") if (seconds := getattr(plan, f"{name}_every_s")) is not None
-    }
+    faults = {name: seconds for name in FAULTS if (seconds := getattr(plan, f"{name}_every_s")) is not None}
     for option, text in target.faults.items():
-        faults.setdefault(option.removesuffix("_every"), parse_duration(text))
+        if option != _PAUSE_FOR:
+            faults.setdefault(option.removesuffix("_every"), parse_duration(text))
+    if (pause_s := _pause_s(plan, target)) is not None:
+        faults.setdefault("pause", pause_s / PAUSES_AT_ONCE)
     return faults
+
+
+def _pause_s(plan: Plan, target: Target) -> float | None:
+    if plan.pause_for_s is None and _PAUSE_FOR in target.faults:
+        return parse_duration(target.faults[_PAUSE_FOR])
+    return plan.pause_for_s
 
 
 def abilities(target: Target) -> tuple[dict[Language, frozenset[str]], list[Skipped]]:

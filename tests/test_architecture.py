@@ -3,6 +3,7 @@
 - ``atomicops`` imports the standard library, and nothing of ours: it can be copied into anything.
 - ``stress`` imports neither ``scenarios`` nor ``atomicops``: the witness does not depend on the suspect.
 - ``scenarios`` import `stress.api`, ``atomicops``, the standard library and themselves.
+- ``atomicops_stress`` leads into ``stress``, and has nothing else of ours.
 - Inside ``stress`` each layer imports those below it alone (`LAYERS`), no package has a cycle among its members, and
   what has a leading underscore is imported only from where it lies.
 - Processes are started, and signals sent, in ``stress/execution``, ``stress/syscalls`` and ``stress/host`` only;
@@ -23,7 +24,7 @@ import pytest
 from stress.cli._start import NEEDED
 
 ROOT = Path(__file__).parent.parent
-OURS = ("atomicops", "stress", "scenarios")
+OURS = ("atomicops", "atomicops_stress", "stress", "scenarios")
 THIRD_PARTY = frozenset({"click", "jinja2", "markupsafe", "multiprocess", "numpy", "rich"})
 """What `stress` may use of others; the same as in pyproject.toml."""
 
@@ -42,7 +43,7 @@ WORLD = frozenset(
 NOT_PURE = {"stress/checkers/registry.py", "stress/checkers/__init__.py"}
 
 LAYERS: tuple[dict[str, str], ...] = (
-    {"values": "anomalies files latency plan registry units history.notes history.record", "host": "host"},
+    {"values": "anomalies files latency plan plugins registry units history.notes history.record", "host": "host"},
     {"history": "history outcomes result stats"},
     {"workload": "workload", "syscalls": "syscalls"},
     {"checkers": "checkers", "execution": "execution", "schedulers": "schedulers"},
@@ -91,6 +92,10 @@ def allowed(path: str, name: str) -> str | None:
         if top in sys.stdlib_module_names or top in ("atomicops", "scenarios"):
             return None
         return None if f"{name}.".startswith("stress.api.") else "scenarios import stress.api and atomicops only"
+    if home == "atomicops_stress":
+        mine = top in sys.stdlib_module_names or top in ("atomicops_stress", "pytest")
+        mine = mine or f"{name}.".startswith(("stress.cli.", "stress.pytest_plugin.", "stress.result."))
+        return None if mine or name == "stress" else "the way in imports nothing of ours but where it leads"
     if ONLY_IN.get(top) == path:
         return None
     if top not in sys.stdlib_module_names and top != "stress" and top not in THIRD_PARTY:

@@ -15,7 +15,7 @@ import pytest
 import atomicops
 
 ROOT = Path(__file__).parent.parent
-OURS = ("atomicops", "stress", "scenarios")
+OURS = ("atomicops", "atomicops_stress", "stress", "scenarios")
 LINES_MAX = 500
 """A generous length for a file; seldom should one come near."""
 

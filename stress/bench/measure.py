@@ -16,10 +16,7 @@ from __future__ import annotations
 import functools
 import gc
 import importlib
-import importlib.metadata
-import importlib.util
 import math
-import pkgutil
 import random
 import statistics
 import time
@@ -27,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stress import plugins
 from stress.registry import Registry
 
 __all__ = [
@@ -144,13 +142,9 @@ def load() -> Registry[Benchmark]:
     Modules whose name has a leading underscore are parts of others. Returns the registry.
     """
     importlib.import_module("stress.bench.harness")
-    packages = [entry.load().__name__ for entry in importlib.metadata.entry_points(group="stress.scenarios")]
-    for name in (f"{package}.benchmarks" for package in packages):
-        if importlib.util.find_spec(name) is None:
-            continue
-        for module in pkgutil.iter_modules(importlib.import_module(name).__path__):
-            if not module.name.startswith("_"):
-                importlib.import_module(f"{name}.{module.name}")
+    for package in plugins.load():
+        for _ in package.modules("benchmarks"):
+            pass
     return BENCHMARKS
 
 

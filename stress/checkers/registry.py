@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
-import pkgutil
 from collections.abc import Callable, Iterable
 
-import stress.checkers
+from stress import plugins
 from stress.history.history import History
 from stress.registry import Registry
 from stress.result import Finding
@@ -17,7 +14,7 @@ __all__ = ["CHECKERS", "Checker", "checker", "load"]
 Checker = Callable[[History], Iterable[Finding]]
 """A pure function from a history to what is wrong with it."""
 
-CHECKERS: Registry[Checker] = Registry("checker")
+CHECKERS: Registry[Checker] = Registry("checker", "stress.checkers")
 
 
 def checker(name: str) -> Callable[[Checker], Checker]:
@@ -29,9 +26,8 @@ def checker(name: str) -> Callable[[Checker], Checker]:
     return register
 
 
-@functools.cache
 def load() -> Registry[Checker]:
-    """Import every checker of this package, once, and return the registry."""
-    for module in pkgutil.iter_modules(stress.checkers.__path__):
-        importlib.import_module(f"stress.checkers.{module.name}")
+    """Import every checker of this package and what is announced (`stress.plugins`), once, and return the registry."""
+    CHECKERS.complete()
+    plugins.load()
     return CHECKERS

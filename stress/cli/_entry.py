@@ -17,6 +17,7 @@ from typing import NoReturn, TextIO, cast
 
 import click
 
+from stress import plugins
 from stress.cli._group import group
 from stress.cli._usage import line_of
 from stress.host.interrupts import interrupts
@@ -50,6 +51,14 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def run_command(argv: list[str]) -> int:
     """Do what ``argv`` says; returns the exit code, and says what went wrong in one line on standard error."""
+    try:
+        return _do(argv)
+    finally:
+        for each in plugins.broken():
+            _say(str(each))
+
+
+def _do(argv: list[str]) -> int:
     try:
         with interrupts():
             returned = group.main(argv, prog_name="stress", standalone_mode=False)

@@ -18,7 +18,7 @@ def stays_warm(target: Target) -> bool:
     or a cache that nobody here knows of: its processes are new in each schedule, unless its module has a function
     ``forget`` that makes it as good as new.
     """
-    ships = any(folder in target.path.parents for folder in catalog.load())
+    ships = target.path.parent in catalog.target_folders()
     return isinstance(target.module, ModuleType) and (ships or hasattr(target.module, "forget"))
 
 

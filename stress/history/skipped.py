@@ -16,6 +16,8 @@ class Part(StrEnum):
     WORKERS = "workers"
     """All workers of a language, or some of their operations."""
     CHECKER = "checker"
+    PLUGIN = "plug-in"
+    """Of somebody's, that could not be loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Skipped:
 
     part: Part
     name: str
-    """The scenario's or the checker's name, or the label of the workers' language."""
+    """The scenario's, the checker's or the plug-in's name, or the label of the workers' language."""
     why: str
     """In words, without a capital and a full stop."""
     cure: str = ""

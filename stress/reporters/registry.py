@@ -5,12 +5,9 @@ A reporter is a pure function from a result to the text of its file. Where that 
 
 from __future__ import annotations
 
-import functools
-import importlib
-import pkgutil
 from collections.abc import Callable
 
-import stress.reporters
+from stress import plugins
 from stress.registry import Registry
 from stress.result import Result
 
@@ -19,7 +16,7 @@ __all__ = ["REPORTERS", "Reporter", "load", "reporter"]
 Reporter = Callable[[Result], str]
 """From a result to the text of a file."""
 
-REPORTERS: Registry[Reporter] = Registry("kind of report")
+REPORTERS: Registry[Reporter] = Registry("kind of report", "stress.reporters")
 
 
 def reporter(kind: str) -> Callable[[Reporter], Reporter]:
@@ -31,9 +28,8 @@ def reporter(kind: str) -> Callable[[Reporter], Reporter]:
     return register
 
 
-@functools.cache
 def load() -> Registry[Reporter]:
-    """Import every reporter of this package, once, and return the registry."""
-    for module in pkgutil.iter_modules(stress.reporters.__path__):
-        importlib.import_module(f"stress.reporters.{module.name}")
+    """Import every reporter of this package and what is announced (`stress.plugins`), once, and return the registry."""
+    REPORTERS.complete()
+    plugins.load()
     return REPORTERS

@@ -1,20 +1,17 @@
-"""The registry of scenarios, filled by whatever packages announce themselves under ``stress.scenarios``.
+"""The registry of scenarios, filled by what is announced and loaded: see `stress.plugins`.
 
-The harness imports no scenario by name: a package names itself in its ``pyproject.toml`` as an entry point of that
-group, and its modules call `scenario` when they are imported. Targets that ship with such a package are files in its
-``targets`` folder.
+The harness imports no scenario by name. Targets that ship with a package of scenarios are files in its ``targets``
+folder.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
-import importlib.metadata
-import pkgutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from stress import plugins
+from stress.plan import UsageError
 from stress.registry import Registry
 from stress.workload.scenario import FULL, Scenario, Size
 
@@ -32,19 +29,15 @@ def scenario(made: Scenario | Callable[[Size], Scenario]) -> Scenario:
     return SCENARIOS.add(made.name, made)
 
 
-@functools.cache
-def load() -> tuple[Path, ...]:
-    """Import every announced package and its modules, once; returns the packages' folders."""
-    folders: list[Path] = []
-    for entry in importlib.metadata.entry_points(group="stress.scenarios"):
-        package = entry.load()
-        folders.extend(Path(folder) for folder in package.__path__)
-        for module in pkgutil.iter_modules(package.__path__):
-            if not module.ispkg:
-                importlib.import_module(f"{package.__name__}.{module.name}")
-    return tuple(folders)
+def load() -> None:
+    """Load what is announced; raises `UsageError` where there is no scenario then, which says what was loaded."""
+    packages = plugins.load()
+    if len(SCENARIOS) == 0:
+        loaded = [f"{package.name} was loaded from {package.folder}, and has none" for package in packages]
+        why = "; ".join([*map(str, plugins.broken()), *loaded]) or "no installed distribution announces any"
+        raise UsageError("SCENARIO", f"there is no scenario: {why}; do: pip install --force-reinstall atomicops-stress")
 
 
 def target_folders() -> tuple[Path, ...]:
     """The folders in which targets that ship with scenarios are files."""
-    return tuple(folder / "targets" for folder in load())
+    return tuple(package.folder / "targets" for package in plugins.load())

@@ -15,6 +15,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +23,7 @@ from typing import Any
 
 import tomllib
 
+from stress import plugins
 from stress.registry import close_names
 from stress.workload.catalog import target_folders
 
@@ -65,7 +67,7 @@ class Target:
     """Anomalies that are known of it, and not judged."""
     """Anomalies that must be found in it: it is broken on purpose."""
     faults: Mapping[str, str] = field(default_factory=dict)
-    """Nemesis options without which they do not show, such as ``{"fill_every": "200ms"}``."""
+    """Nemesis options without which they do not show, such as ``{"fill_every": "200ms", "pause_for": "6s"}``."""
     scenarios: tuple[str, ...] = ()
     """Where they show best; none: ``bridge``."""
     residue: tuple[str, ...] = _RESIDUE
@@ -202,10 +204,12 @@ def _from_module(name: str, path: Path) -> Target:
     sys.modules[spec.name] = module
     folder = path.resolve().parent
     # As for a script, its neighbours can be imported; those of the targets that ship with scenarios are other targets.
-    if str(folder) not in sys.path and not {folder, folder.parent} & set(target_folders()):
+    shipped = plugins.owner(folder / path.name)
+    if shipped is None and str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     try:
-        spec.loader.exec_module(module)
+        with nullcontext() if shipped is None else shipped.first():
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         where = _line_in(error, path)
         raise TargetError(

@@ -6,11 +6,13 @@ Operations are done by the process and what it starts; the protocol is told in `
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -110,8 +112,13 @@ def start_shell(source: Path, directory: Path, scratch: Path, environment: dict[
             },
             start_new_session=True,
             restore_signals=False,  # SIGXFSZ stays ignored: a write past the limit is an error, not a death
-            preexec_fn=lambda: die_with_parent(parent),
+            preexec_fn=functools.partial(_become_worker, parent),
         )
+
+
+def _become_worker(parent: int) -> None:
+    die_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the supervisor ignores it; a script may trap it only if it does not
 
 
 class Reply(NamedTuple):
@@ -212,6 +219,10 @@ class ShellDriver:
         operation = "locked_update" if locked else request.kind.label
         self._stdin.write(f"{op.seq} {operation} {request.path}\n".encode())
         self._stdin.flush()
+
+    def has_read(self) -> bool:
+        """Whether the update that was sent has got as far as its change: the filter has said what it started from."""
+        return parent_in(self._said()) != NO_VERSION
 
     def reply(self, op: Numbered, line: str) -> Reply:
         """The worker's answer to ``op``; raises ValueError if it is something else."""
