@@ -102,7 +102,7 @@ def _explore(
     __tracebackhide__ = True
     from stress.engine import HarnessError
     from stress.exploring import agents as exploring
-    from stress.plan import UsageError
+    from stress.options import UsageError
     from stress.reporters.schedule import schedule_lines
     from stress.reporters.words import verdict_line
     from stress.result import Verdict
@@ -196,7 +196,7 @@ def _torture(
         for option, forced in (("duration", "--stress-seconds"), ("writers", "--stress-writers")):
             if (value := request.config.getoption(forced)) is not None:
                 given = {name: known for name, known in given.items() if option_named(name) != option} | {option: value}
-        plan = Plan(scenario, _Given(operations, request.node.name) if target is None else target, **given)
+        plan = Plan(scenario, _Given(operations, request) if target is None else target, **given)
         result = stages.run(plan)
     except (UsageError, TargetError, engine.HarnessError) as error:
         mistake = str(error)
@@ -219,8 +219,8 @@ def _torture(
 
 
 class _Given:
-    """Operations that were given one by one."""
+    """Operations that were given one by one; named after the test."""
 
-    def __init__(self, operations: dict[str, Callable[..., Any]], name: str) -> None:
+    def __init__(self, operations: dict[str, Callable[..., Any]], request: pytest.FixtureRequest) -> None:
         self.__dict__.update(operations)
-        self.__name__ = name
+        self.__module__, self.__name__ = request.module.__name__, request.node.name

@@ -10,7 +10,7 @@ from typing import Any
 
 from stress.anomalies import ANOMALIES
 from stress.history.record import Language
-from stress.plan import UsageError
+from stress.options import UsageError
 from stress.registry import close_names
 from stress.units import parse_duration
 
