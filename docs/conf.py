@@ -4,16 +4,20 @@ Strict: ``sphinx-build -W --keep-going -n -b html docs docs/_build``. A link to 
 there is an error, and so is a page that no navigation leads to.
 """
 
+import re
 from pathlib import Path
 
 import tomllib
 
-_PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text("utf-8"))["project"]
+_ROOT = Path(__file__).parent.parent
+_PROJECT = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+_VERSION = re.search(r'^__version__ = "(.*)"$', (_ROOT / "atomicops" / "__init__.py").read_text("utf-8"), re.M)
+assert _VERSION is not None
 
 project = "atomicops and stress"
 author = _PROJECT["authors"][0]["name"]
 copyright = author
-release = version = _PROJECT["version"]
+release = version = _VERSION[1]
 
 extensions = ["myst_parser"]
 myst_heading_anchors = 3  # the anchors that a forge makes: [text](page.md#a-heading)

@@ -66,7 +66,11 @@ class Plan:
     """Where run directories are kept."""
     kill_every_s: float | None = None
     pause_every_s: float | None = None
+    pause_for_s: float | None = None
+    """How long a pause lasts, of a worker inside a lock if there is one; None: a moment, and any worker."""
     fill_every_s: float | None = None
+    signal_every_s: float | None = None
+    clean_every_s: float | None = None
     stop_on_first: bool = False
     op_limit_s: float = 30.0
     """An operation that takes longer hangs."""
@@ -104,7 +108,10 @@ class Plan:
             ("--duration", self.duration_s),
             ("--kill-every", self.kill_every_s),
             ("--pause-every", self.pause_every_s),
+            ("--pause-for", self.pause_for_s),
             ("--fill-every", self.fill_every_s),
+            ("--signal-every", self.signal_every_s),
+            ("--clean-every", self.clean_every_s),
             ("--op-limit", self.op_limit_s),
             ("--check-every", self.check_every_s),
         ):
@@ -200,7 +207,10 @@ _EXAMPLES = {
     "--duration": "30s",
     "--kill-every": "200ms",
     "--pause-every": "500ms",
+    "--pause-for": "6s",
     "--fill-every": "200ms",
+    "--signal-every": "100ms",
+    "--clean-every": "500ms",
     "--op-limit": "30s",
     "--check-every": "10m",
 }
@@ -351,7 +361,10 @@ OPTIONS: dict[str, Option] = {
     "runs": Option("runs", _read_text, _show_text),
     "kill-every": _duration("kill_every_s"),
     "pause-every": _duration("pause_every_s"),
+    "pause-for": _duration("pause_for_s"),
     "fill-every": _duration("fill_every_s"),
+    "signal-every": _duration("signal_every_s"),
+    "clean-every": _duration("clean_every_s"),
     "stop-on-first": Option("stop_on_first", _read_flag, lambda option, value: [option]),
     "op-limit": _duration("op_limit_s"),
     "check-every": _duration("check_every_s"),

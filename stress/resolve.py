@@ -18,6 +18,7 @@ from stress.checkers.registry import Checker
 from stress.execution.assignment import assign_workers
 from stress.execution.cast import Cast
 from stress.execution.drivers import shell
+from stress.execution.nemesis import FAULTS
 from stress.history.record import Language
 from stress.history.skipped import Part, Skipped
 from stress.plan import Plan, UsageError
@@ -42,6 +43,10 @@ __all__ = [
 
 _PACKAGES = {"flock": "util-linux"}
 """Program → the package that has it, where that is called otherwise (Debian and most others)."""
+
+PAUSES_AT_ONCE = 4
+"""How many workers are paused at a time where it is said how long a pause lasts, and not how often one comes."""
+_PAUSE_FOR = "pause_for"
 
 ALWAYS = frozenset({"vacuity"})
 """The checkers that look at every history, whatever its files name."""
@@ -87,6 +92,7 @@ def resolve(plan: Plan, size: Size = FULL) -> Cast:
         checkers=checkers | checkers_named(ALWAYS),
         skipped=tuple(skipped + left_out + [Skipped(Part.PLUGIN, each.name, each.why) for each in plugins.broken()]),
         faults=_faults(plan, target),
+        pause_s=_pause_s(plan, target),
     )
 
 
@@ -137,12 +143,19 @@ def known_checkers() -> frozenset[str]:
 
 
 def _faults(plan: Plan, target: Target) -> dict[str, float]:
-    faults = {
-        name: seconds for name in ("kill", "pause", "fill") if (seconds := getattr(plan, f"{name}_every_s")) is not None
-    }
+    faults = {name: seconds for name in FAULTS if (seconds := getattr(plan, f"{name}_every_s")) is not None}
     for option, text in target.faults.items():
-        faults.setdefault(option.removesuffix("_every"), parse_duration(text))
+        if option != _PAUSE_FOR:
+            faults.setdefault(option.removesuffix("_every"), parse_duration(text))
+    if (pause_s := _pause_s(plan, target)) is not None:
+        faults.setdefault("pause", pause_s / PAUSES_AT_ONCE)
     return faults
+
+
+def _pause_s(plan: Plan, target: Target) -> float | None:
+    if plan.pause_for_s is None and _PAUSE_FOR in target.faults:
+        return parse_duration(target.faults[_PAUSE_FOR])
+    return plan.pause_for_s
 
 
 def abilities(target: Target) -> tuple[dict[Language, frozenset[str]], list[Skipped]]:
@@ -158,6 +171,8 @@ def abilities(target: Target) -> tuple[dict[Language, frozenset[str]], list[Skip
             pass  # a side that nobody has announced
         elif source is None:
             why = f"the target {target.name} has no {target.path.with_suffix('.bash').name}"
+            if ":" in target.name:  # an object: there is no file that could lie beside it
+                why = "the target is an object of Python's"
             skipped.append(Skipped(Part.WORKERS, Language.BASH.label, why))
         elif shutil.which("bash") is None:
             skipped.append(Skipped(Part.WORKERS, language.label, "bash is missing", "apt-get install bash"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tomllib
 from filelock import FileLock
 from hypothesis import settings
 
@@ -66,27 +69,97 @@ def outside_of_ci(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+def _shared(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that all workers of pytest-xdist share: the first that needs it has it made."""
+    base = factory.getbasetemp()
+    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / name
+    with FileLock(f"{folder}.lock", timeout=300):
+        done = folder / ".made"
+        if not done.exists():
+            make(folder)
+            done.touch()
+    return folder
+
+
+def run_clean(*argv: str, cwd: Path | None = None, code: int = 0) -> str:
+    """What a command says where nothing in the environment is ours; its exit code must be ``code``."""
+    ours = ("PYTHON", "PYTEST", "PIP_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    done = subprocess.run(argv, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == code, f"{' '.join(argv)}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
+    return done.stdout + done.stderr
+
+
 @pytest.fixture(scope="session")
 def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``sources``, a copy of ours, and ``dist``: the source distribution, and the wheel built from it.
+    """A folder with ``sources``, a copy of ours, and ``dist``: the source distribution, and the wheel built from it."""
 
-    All workers of pytest-xdist share it: the first that needs it makes it.
-    """
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "distributions"
-    with FileLock(f"{folder}.lock", timeout=300):
-        if folder.exists():
-            return folder
-        made = folder.with_suffix(".new")
-        (made / "sources").mkdir(parents=True)
+    def make(folder: Path) -> None:
+        (folder / "sources").mkdir(parents=True)
         for name in DISTRIBUTED:
             path = ROOT / name
             if path.is_dir():
-                shutil.copytree(path, made / "sources" / name, ignore=shutil.ignore_patterns("__pycache__", "_build"))
+                shutil.copytree(path, folder / "sources" / name, ignore=shutil.ignore_patterns("__pycache__", "_build"))
             else:
-                shutil.copy(path, made / "sources")
-        argv = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(made / "dist"), str(made / "sources")]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        made.rename(folder)
-    return folder
+                shutil.copy(path, folder / "sources")
+        argv = ("-m", "build", "--no-isolation", "--outdir", str(folder / "dist"), str(folder / "sources"))
+        run_clean(sys.executable, *argv)
+
+    return _shared(tmp_path_factory, "distributions", make)
+
+
+def _environment(folder: Path, distributions: Path) -> None:
+    (wheel,) = (distributions / "dist").glob("*.whl")
+    run_clean(sys.executable, "-m", "venv", "--without-pip", str(folder))
+    pip = ("-m", "pip", "--python", str(folder / "bin" / "python"), "install", "-q", "--no-deps", "--no-index")
+    run_clean(sys.executable, *pip, str(wheel))
+
+
+@pytest.fixture(scope="session")
+def bare(distributions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment that holds our wheel and nothing else; nobody changes it."""
+    return _shared(tmp_path_factory, "bare", lambda folder: _environment(folder, distributions))
+
+
+def _needed(names: list[str]) -> set[str]:
+    """Distributions, and those that they need."""
+    found: set[str] = set()
+    while names:
+        requirement = names.pop()
+        name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+        if name not in found and not re.search(r"extra ==|python_version <|sys_platform ==|Windows", requirement):
+            found.add(name)
+            names += importlib.metadata.requires(name) or []
+    return found
+
+
+@pytest.fixture(scope="session")
+def installed(distributions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment that holds our wheel, what it depends on, and pytest; nobody changes it.
+
+    What it depends on is linked from this environment: no index is asked.
+    """
+
+    def make(folder: Path) -> None:
+        _environment(folder, distributions)
+        (site,) = (folder / "lib").glob("python*/site-packages")
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+        needed = _needed([*project["dependencies"]])
+        (folder / "needed").write_text("\n".join(sorted(needed)))
+        for name in needed | _needed(["pytest"]):
+            for file in importlib.metadata.distribution(name).files or []:
+                source, target = Path(str(file.locate())), site / file
+                if ".." not in file.parts and source.is_file() and not target.exists():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    _link_or_copy(source, target)
+        (folder / "bin" / "pytest").write_text(f'#!/bin/sh\nexec {folder}/bin/python -m pytest "$@"\n')
+        (folder / "bin" / "pytest").chmod(0o755)
+
+    return _shared(tmp_path_factory, "installed", make)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        shutil.copy(source, target)

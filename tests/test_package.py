@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import csv
 import os
 import re
-import shutil
-import subprocess
 import sys
 import tarfile
 import zipfile
@@ -15,14 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import tomllib
 
+from atomicops import __version__
 from stress.cli._start import main
+from tests.conftest import run_clean
+from tests.pages import blocks, do
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("atomicops", "atomicops_stress", "stress", "scenarios")
 INSTALLED_MB_MAX = 95
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
 USERS_LINES = """\
 from pathlib import Path
@@ -55,56 +54,6 @@ def built(distributions: Path) -> Built:
     return Built(distributions / "sources", sdist, wheel)
 
 
-def _run(*argv: str, cwd: Path | None = None, code: int = 0) -> str:
-    """What a command says; its exit code must be ``code``."""
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST", "PIP_"))
-    }
-    done = subprocess.run(argv, cwd=cwd, env=environment, capture_output=True, text=True, timeout=400, check=False)
-    assert done.returncode == code, f"{' '.join(argv)}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
-    return done.stdout + done.stderr
-
-
-def _environment(folder: Path, wheel: Path) -> Path:
-    """A new environment that has a wheel in it and nothing else; its interpreter."""
-    _run(sys.executable, "-m", "venv", "--without-pip", str(folder))
-    python = folder / "bin" / "python"
-    _run(sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-deps", "--no-index", str(wheel))
-    return python
-
-
-def _needed() -> set[str]:
-    """The distributions that ours depends on, and those that they do."""
-    found: set[str] = set()
-    waiting = [*PROJECT["dependencies"]]
-    while waiting:
-        requirement = waiting.pop()
-        name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
-        if name not in found and "extra ==" not in requirement and "python_version <" not in requirement:
-            found.add(name)
-            waiting += importlib.metadata.requires(name) or []
-    return found
-
-
-def _add_needed(python: Path) -> Path:
-    """Put what ours depends on into an environment, from this one: no index is asked. Its folder of packages."""
-    (site,) = (python.parent.parent / "lib").glob("python*/site-packages")
-    for name in _needed():
-        for file in importlib.metadata.distribution(name).files or []:
-            source, target = Path(str(file.locate())), site / file
-            if ".." not in file.parts and source.is_file() and not target.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _link_or_copy(source, target)
-    return site
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system
-        shutil.copy(source, target)
-
-
 def _files(*names: str) -> Iterator[str]:
     for name in names:
         for path in (ROOT / name).rglob("*"):
@@ -113,7 +62,7 @@ def _files(*names: str) -> Iterator[str]:
 
 
 def test_the_index_can_show_both_distributions(built: Built) -> None:
-    said = _run(sys.executable, "-m", "twine", "check", "--strict", str(built.sdist), str(built.wheel))
+    said = run_clean(sys.executable, "-m", "twine", "check", "--strict", str(built.sdist), str(built.wheel))
     assert said.count("PASSED") == 2
 
 
@@ -127,17 +76,17 @@ def test_what_the_metadata_says(built: Built) -> None:
     assert "Author: the atomicops developers" in fields
     assert "Home-page" not in fields
     assert "Project-URL" not in fields
-    assert f"Version: {PROJECT['version']}\n" in fields
+    assert f"Version: {__version__}\n" in fields
 
 
 def test_the_version_is_told_in_one_place() -> None:
-    version = PROJECT["version"]
+    version = __version__
     changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
     releases = re.findall(r"^## \[(\d[^\]]*)\]", changelog, re.M)
     assert releases[0] == version
-    for path in _files(*PACKAGES):
-        if path.endswith((".py", ".sh", ".bash", ".pl")):
-            assert not re.search(rf"""["']{re.escape(version)}["']""", (ROOT / path).read_text("utf-8")), path
+    programs = [path for path in _files(*PACKAGES) if path.endswith((".py", ".sh", ".bash", ".pl"))]
+    saying = [path for path in programs if re.search(rf"""["']{re.escape(version)}["']""", (ROOT / path).read_text())]
+    assert saying == ["atomicops/__init__.py"]
 
 
 def test_the_changelog_has_the_form_of_keep_a_changelog() -> None:
@@ -164,7 +113,7 @@ def test_the_source_distribution_holds_the_tests_and_passes_them(built: Built, t
     # All of them take minutes: ATOMICOPS_TEST_SDIST=whole runs them.
     whole = os.environ.get("ATOMICOPS_TEST_SDIST") == "whole"
     some = () if whole else ("tests/test_architecture.py", "tests/atomicops/test_import.py")
-    _run(
+    run_clean(
         sys.executable,
         "-m",
         "pytest",
@@ -177,31 +126,41 @@ def test_the_source_distribution_holds_the_tests_and_passes_them(built: Built, t
     )
 
 
-def test_the_main_job_from_the_wheel_in_an_empty_environment(built: Built, tmp_path: Path) -> None:
-    python = _environment(tmp_path / "env", built.wheel)
-    site = _add_needed(python)
-    stress = str(python.with_name("stress"))
-    assert _run(stress, "--version").startswith(f"stress {PROJECT['version']} ")
-    (tmp_path / "work").mkdir()
-    said = _run(stress, "run", "--writers", "4", "--duration", "8s", cwd=tmp_path / "work")
+def test_the_main_job_in_an_empty_environment(installed: Path, tmp_path: Path) -> None:
+    stress = str(installed / "bin" / "stress")
+    assert run_clean(stress, "--version").startswith(f"stress {__version__} ")
+    said = run_clean(stress, "run", "--writers", "4", "--duration", "6s", cwd=tmp_path)
     assert "PASS — 4 writers" in said
-    (run,) = (tmp_path / "work" / ".stress").glob("20*")
-    page = _run(stress, "report", str(run), cwd=tmp_path / "work").strip()
-    assert "</html>" in (tmp_path / "work" / page).read_text("utf-8")
-    size = sum(path.stat().st_size for path in site.rglob("*") if path.is_file())
-    assert size < INSTALLED_MB_MAX * 1e6, f"{size / 1e6:.1f} MB"
-    assert not (site / "plotly").exists()
+    page = run_clean(stress, "report", "latest", cwd=tmp_path).strip()
+    assert "</html>" in (tmp_path / page).read_text("utf-8")
 
 
-def test_without_dependencies_the_helpers_work_and_stress_says_what_is_missing(built: Built, tmp_path: Path) -> None:
-    python = _environment(tmp_path / "env", built.wheel)
+def test_the_page_five_minutes_in_an_empty_environment(installed: Path, tmp_path: Path) -> None:
+    for block in blocks((ROOT / "docs" / "five-minutes.md").read_text("utf-8")):
+        do(block, tmp_path, installed / "bin")
+
+
+def test_what_is_installed_is_small(installed: Path) -> None:
+    (site,) = (installed / "lib").glob("python*/site-packages")
+    needed = [re.sub(r"[-_.]+", "_", name).lower() for name in (installed / "needed").read_text().split()]
+    bytes_ = 0
+    for info in site.glob("*.dist-info"):
+        if info.name.partition("-")[0].lower() in [*needed, "atomicops_stress"]:
+            records = (info / "RECORD").read_text("utf-8").splitlines()
+            held = [site / next(csv.reader([record]))[0] for record in records]
+            bytes_ += sum(path.stat().st_size for path in held if path.is_file())
+    assert 20e6 < bytes_ < INSTALLED_MB_MAX * 1e6, f"{bytes_ / 1e6:.1f} MB"
+
+
+def test_without_dependencies_the_helpers_work_and_stress_says_what_is_missing(bare: Path, tmp_path: Path) -> None:
+    python, stress = str(bare / "bin" / "python"), str(bare / "bin" / "stress")
     code = "import atomicops; atomicops.atomic_write_json({'a': 1}, 'x.json'); print(atomicops.read_json('x.json'))"
-    assert "{'a': 1}" in _run(str(python), "-c", code, cwd=tmp_path)
-    assert "usage" in _run(str(python), "-m", "atomicops", "--help").lower()
-    _run(str(python), "-m", "atomicops", "vendor", str(tmp_path / "scripts"))
-    _run("bash", "-c", f'printf "{{}}" | bash "{tmp_path}/scripts/atomic-write.sh" - "{tmp_path}/y.json"')
-    for argv in ([str(python.with_name("stress")), "run"], [str(python), "-m", "stress"]):
-        said = _run(*argv, code=2, cwd=tmp_path)
+    assert "{'a': 1}" in run_clean(python, "-c", code, cwd=tmp_path)
+    assert "usage" in run_clean(python, "-m", "atomicops", "--help").lower()
+    run_clean(python, "-m", "atomicops", "vendor", str(tmp_path / "scripts"))
+    run_clean("bash", "-c", f'printf "{{}}" | bash "{tmp_path}/scripts/atomic-write.sh" - "{tmp_path}/y.json"')
+    for argv in ([stress, "run"], [python, "-m", "stress"]):
+        said = run_clean(*argv, code=2, cwd=tmp_path)
         assert said.count("\n") == 1
         assert said.startswith("stress: not installed, and needed: click, ")
         assert "pip install click " in said
@@ -218,20 +177,23 @@ def test_windows_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys:
 
 
 @pytest.mark.parametrize("way", ["wheel", "editable"])
-def test_types_are_seen(way: str, built: Built, tmp_path: Path) -> None:
-    wheel = built.wheel
+def test_types_are_seen(way: str, built: Built, bare: Path, tmp_path: Path) -> None:
+    python = bare / "bin" / "python"
     if way == "editable":
         code = "import sys, setuptools.build_meta as b; print(b.build_editable(sys.argv[1]))"
-        _run(sys.executable, "-c", code, str(tmp_path), cwd=built.sources)
+        run_clean(sys.executable, "-c", code, str(tmp_path), cwd=built.sources)
         (wheel,) = tmp_path.glob("*.whl")
-    python = _environment(tmp_path / "env", wheel)
+        run_clean(sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env"))
+        python = tmp_path / "env" / "bin" / "python"
+        (site,) = (tmp_path / "env" / "lib").glob("python*/site-packages")
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(site)
     (tmp_path / "mine.py").write_text(USERS_LINES)
     wrong = USERS_LINES.replace("writers=2", "writers='two'").replace("create_backup(path)", "create_backup(5)")
     (tmp_path / "wrong.py").write_text(wrong)
-    cache = tmp_path.parent / "types-cache"
-    said = _run(
-        sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(cache), "--python-executable", str(python),
-        "mine.py", "wrong.py", cwd=tmp_path, code=1,
+    said = run_clean(
+        sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir", os.devnull,
+        "--python-executable", str(python), "mine.py", "wrong.py", cwd=tmp_path, code=1,
     )  # fmt: skip
     errors = re.findall(r"^(\w+)\.py:\d+: error: .*\[(.*)\]$", said, re.M)
     assert errors == [("wrong", "arg-type")] * 2, said

@@ -33,6 +33,10 @@ def _hangs(history: History) -> Iterator[Finding]:
     ops = history.ops
     hung = [facts.process for facts in history.processes if facts.end is End.HUNG]
     took = ops["return"] - ops["invoke"]
+    if history.limit and history.pauses:  # what it or another, for whom it waits, was kept from is no time of its own
+        for row in np.flatnonzero(took > history.limit).tolist():
+            begin, end = int(ops["invoke"][row]), int(ops["return"][row])
+            took[row] -= sum(max(0, min(end, until) - max(begin, since)) for since, until in history.pauses)
     late = took > history.limit if history.limit else np.zeros(len(ops), np.bool_)
     if hung:  # the last operation of each, which is what it hung in
         rows = np.flatnonzero(np.isin(ops["process"], hung))

@@ -93,7 +93,24 @@ def _option(name: str, metavar: str, help_: str, **more: Any) -> Callable[[F], F
 @_option("runs", "DIRECTORY", "Where to keep run directories. [default: .stress]", type=click.Path())
 @_option("kill-every", "DURATION", "SIGKILL a random worker about this often, and start another. [default: never]")
 @_option("pause-every", "DURATION", "Stop a random worker for a moment about this often. [default: never]")
+@_option(
+    "pause-for",
+    "DURATION",
+    "How long a pause lasts, of a worker inside a lock if there is one: longer than a lease, such as 6s. "
+    "[default: a moment, of any worker]",
+)
 @_option("fill-every", "DURATION", "Have a random worker's disk full for a moment about this often. [default: never]")
+@_option(
+    "signal-every",
+    "DURATION",
+    "Interrupt a random worker about this often: Ctrl-C, or in Python a handler that does the operation once more. "
+    "[default: never]",
+)
+@_option(
+    "clean-every",
+    "DURATION",
+    "Remove what is not part of the scenario about this often: lock and temp files. [default: never]",
+)
 @_option("stop-on-first", "", "End the run at the first violation. [default: no]", is_flag=True, default=None)
 @_option("op-limit", "DURATION", "An operation that takes longer than this hangs. [default: 30s]")
 @_option(

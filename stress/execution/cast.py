@@ -30,6 +30,8 @@ class Cast:
     skipped: tuple[Skipped, ...]
     faults: Mapping[str, float]
     """Nemesis → mean seconds between its faults."""
+    pause_s: float | None = None
+    """How long a pause lasts; None: a moment."""
     lone_locks: frozenset[Language] = frozenset()
     """Where the target's ``lock`` can't be entered twice: no update is done inside it."""
 

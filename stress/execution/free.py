@@ -21,6 +21,7 @@ from stress.history.recorder import Clock
 from stress.history.run_directory import RunDirectory
 from stress.host.interrupts import interrupts
 from stress.result import Verdict
+from stress.workload.layout import belonging
 from stress.workload.target import Target
 
 __all__ = ["FreeRun"]
@@ -71,6 +72,8 @@ class FreeRun:
             ops=plan.ops,
             op_limit_s=plan.op_limit_s,
             faults=cast.faults,
+            pause_s=cast.pause_s,
+            belongs=belonging(cast.world),
             clean=(place.directory, place.scratch),
             lone_locks=cast.lone_locks,
             python_driver=self.python_driver,

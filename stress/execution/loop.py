@@ -15,6 +15,7 @@ from stress.execution.drivers.observe import Observation
 from stress.execution.drivers.shell import Lost, ShellDriver
 from stress.execution.step import Stepper, begin, finish, step
 from stress.history.journal import FINISHED, READY, RUNNING, Journal
+from stress.history.record import Kind
 
 __all__ = ["EXIT_JOURNAL", "CpuShare", "PipeLoop", "last_words", "quieten", "staying_threads", "work"]
 
@@ -92,6 +93,11 @@ class PipeLoop:
     def busy(self) -> bool:
         """Whether an operation is under way."""
         return self._op is not None
+
+    def row_with_parent(self) -> int:
+        """The number of the operation under way, if it is an update that has read; 0: it is not."""
+        op = self._op
+        return op.seq if op is not None and op.request.kind is Kind.UPDATE and self.driver.has_read() else 0
 
     def begin(self) -> bool:
         """Start the next operation, or do it, if the driver can by itself; False when there are no more. Raises

@@ -1,10 +1,14 @@
 """The nemesis: what goes wrong from outside while the workers work.
 
-``kill`` SIGKILLs a random worker's whole tree in the middle of what it does; the supervisor reaps it and starts
-another.
-``pause`` stops one for a moment and lets it go on. ``fill`` makes the disk look full to one for a moment: it lowers
-the limit on file sizes (prlimit(2), RLIMIT_FSIZE), so that a write comes up short and the next one fails with EFBIG,
-which needs no privilege.
+- ``kill`` SIGKILLs a random worker's whole tree in the middle of what it does; the supervisor reaps it and starts
+  another.
+- ``pause`` stops one for a moment and lets it go on: a random one for up to half a second or, where it is said how
+  long, one that is inside a lock, as a laptop's lid or a debugger does to who has a lease.
+- ``fill`` makes the disk look full to one for a moment: it lowers the limit on file sizes (prlimit(2), RLIMIT_FSIZE),
+  so that a write comes up short and the next one fails with EFBIG, which needs no privilege.
+- ``signal`` interrupts one: see `stress.execution.interruptions`.
+- ``clean`` removes from the directory what is not part of the scenario, as ``git clean -fd`` and cleaners of temporary
+  files do: lock and temp files.
 """
 
 from __future__ import annotations
@@ -13,21 +17,24 @@ import os
 import random
 import resource
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-__all__ = ["FAULTS", "Fault", "Nemesis"]
+__all__ = ["FAULTS", "Fault", "Nemesis", "clean"]
 
-FAULTS = ("kill", "pause", "fill")
+FAULTS = ("kill", "pause", "fill", "signal", "clean")
 
 _PAUSE_S = (0.02, 0.5)
 _FILL_S = (0.02, 0.2)
 _FILL_BYTES = (64, 8192)
+_AIM_S = 1.0
+"""How long a pause waits for a worker that is inside a lock; then any is paused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What goes wrong for one worker, by the PID of its unreaped leader."""
+    """What goes wrong for one worker, by the PID of its unreaped leader; 0: for the directory."""
 
     kind: str
     """One of `FAULTS`."""
@@ -39,9 +46,11 @@ class Fault:
 class Nemesis:
     """Decides when and whom. Intervals are drawn around the wanted mean, so that they beat with nothing."""
 
-    def __init__(self, every_s: Mapping[str, float], source: random.Random) -> None:
+    def __init__(self, every_s: Mapping[str, float], source: random.Random, pause_s: float | None = None) -> None:
+        """``every_s``: fault → mean seconds between two; ``pause_s``: how long a pause lasts, None: a moment."""
         self._every_s = dict(every_s)
         self._random = source
+        self._pause_s = pause_s
         self._next: dict[str, float] = {}
         self._until: dict[tuple[str, int], float] = {}
         self._counts: dict[str, int] = {}
@@ -55,28 +64,37 @@ class Nemesis:
         """How often it was injected."""
         return self._counts.get(kind, 0)
 
-    def due(self, now: float, pids: Sequence[int]) -> list[Fault]:
+    def due(
+        self, now: float, pids: Sequence[int], stop_inside: Callable[[Sequence[int]], int | None] = lambda pids: None
+    ) -> list[Fault]:
         """The faults whose time has come; lifts those that have lasted long enough. ``pids`` are the workers that
         work.
+
+        ``stop_inside`` stops one of these processes inside a lock, and says which; a pause of a given length waits for
+        it a while.
         """
-        for (kind, pid), until in list(self._until.items()):
+        for (kind, other), until in list(self._until.items()):
             if now >= until:
-                if pid in pids:
-                    _lift(kind, pid)
-                del self._until[kind, pid]
+                if other in pids:
+                    _lift(kind, other)
+                del self._until[kind, other]
         faults: list[Fault] = []
         for kind, at in self._next.items():
             if now < at or not pids:
                 continue
+            pid: int | None = 0 if kind == "clean" else self._random.choice(pids)
+            if kind == "pause" and self._pause_s is not None:
+                free = [each for each in pids if (kind, each) not in self._until and each not in _struck(faults)]
+                inside = stop_inside(free) if free else None
+                if inside is None and now < at + _AIM_S:
+                    continue
+                pid = inside if inside is not None or not free else self._random.choice(free)
             self._next[kind] = now + self._interval(kind)
-            pid = self._random.choice(pids)
-            if not any(fault.pid == pid for fault in faults):
+            if pid is not None and pid not in _struck(faults):
+                faults.append(Fault(kind, pid, self._length_s(kind)))
                 self._counts[kind] = self.count(kind) + 1
-                lasts_s = 0.0
-                if kind != "kill":
-                    lasts_s = self._random.uniform(*(_PAUSE_S if kind == "pause" else _FILL_S))
-                    self._until[kind, pid] = now + lasts_s
-                faults.append(Fault(kind, pid, lasts_s))
+                if faults[-1].lasts_s:
+                    self._until[kind, pid] = now + faults[-1].lasts_s
         return faults
 
     def apply(self, fault: Fault) -> None:
@@ -93,8 +111,17 @@ class Nemesis:
                 _lift(kind, pid)
                 del self._until[kind, other]
 
+    def _length_s(self, kind: str) -> float:
+        if kind == "pause":
+            return self._random.uniform(*_PAUSE_S) if self._pause_s is None else self._pause_s
+        return self._random.uniform(*_FILL_S) if kind == "fill" else 0.0
+
     def _interval(self, kind: str) -> float:
         return self._every_s[kind] * self._random.uniform(0.5, 1.5)
+
+
+def _struck(faults: Sequence[Fault]) -> set[int]:
+    return {fault.pid for fault in faults}
 
 
 def _lift(kind: str, pid: int) -> None:
@@ -110,3 +137,28 @@ def _limit(pid: int, size: int | None) -> None:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard if size is None else size, hard))
     except ProcessLookupError:
         pass  # it has ended, and is not yet reaped
+
+
+def clean(directory: Path, keep: Callable[[str], bool]) -> int:
+    """Remove what is below ``directory`` and not to ``keep`` (by its path relative to it); returns how many files.
+
+    Folders that then hold nothing go too, but for those that lead to what is kept. A link is removed, never followed.
+    """
+    removed = 0
+    for folder, folder_names, base_names in os.walk(directory, topdown=False):
+        relative = Path(os.path.relpath(folder, directory))
+        links = [name for name in folder_names if os.path.islink(os.path.join(folder, name))]
+        for name in (*base_names, *links):
+            if not keep(str(relative / name)):
+                try:
+                    os.unlink(os.path.join(folder, name))
+                    removed += 1
+                except FileNotFoundError:
+                    pass  # a temp file: its owner was faster
+        if folder != str(directory) and not keep(str(relative)):
+            try:
+                os.rmdir(folder)
+                removed += 1
+            except OSError:
+                pass  # there is something in it, or again
+    return removed

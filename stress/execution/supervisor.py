@@ -30,6 +30,7 @@ from stress.execution.barrier import StartBarrier
 from stress.execution.drivers.driver import Driver
 from stress.execution.drivers.python import PythonDriver
 from stress.execution.drivers.shell import ShellDriver, environment, start_shell
+from stress.execution.interruptions import SIGNALS, Interruptible
 from stress.execution.loop import EXIT_JOURNAL, CpuShare, PipeLoop, last_words, quieten, staying_threads, work
 from stress.execution.operations import OperationStream
 from stress.execution.step import Stepper
@@ -44,7 +45,7 @@ from stress.history.events import (
     Swept,
     event_line,
 )
-from stress.history.journal import FINISHED, READY, Journal, read_header
+from stress.history.journal import FINISHED, READY, Journal, read_header, row_with_parent
 from stress.history.record import End, FaultKind, Language, WorkerRole
 from stress.history.recorder import Clock
 from stress.history.run_directory import RunDirectory
@@ -87,6 +88,10 @@ class RunSpec:
     op_limit_s: float
     faults: Mapping[str, float]
     """Nemesis name → mean seconds between its faults."""
+    pause_s: float | None
+    """How long a pause lasts; None: a moment."""
+    belongs: Callable[[str], bool]
+    """Whether what is at a path, relative to ``directory``, is part of the scenario."""
     clean: tuple[Path, ...]
     """Directories made for this run, to be removed if the tool is no more."""
     lone_locks: frozenset[Language] = frozenset()
@@ -106,6 +111,8 @@ class _Worker:
     fd: int = -1
     """Of its journal, to look at its header; -1 until it is there."""
     through: bool = False
+    interrupted: bool = False
+    """The nemesis has sent it a signal."""
 
 
 def supervise(run_spec: RunSpec, barrier: StartBarrier, lifeline: int) -> None:
@@ -147,7 +154,7 @@ class Supervisor:
         self._workers: dict[int, _Worker] = {}
         self._next_process = 1
         self._random = random.Random(f"nemesis {run_spec.seed}")
-        self._nemesis = nemesis.Nemesis(run_spec.faults, self._random)
+        self._nemesis = nemesis.Nemesis(run_spec.faults, self._random, run_spec.pause_s)
         self._environment = environment()
         self._rows_gone = 0
         self._cut_short = False
@@ -190,7 +197,7 @@ class Supervisor:
 
     def _start(self, spec: WorkerSpec) -> None:
         number = self._next_process
-        self._next_process += 1
+        self._next_process += 1 + self._has_handler(spec)  # what its signal handler does is the next one's
         journals = str(self._run_spec.run.journals)
         source = random.Random(f"{self._run_spec.seed} {spec.worker} {number}")
         stream = OperationStream(
@@ -220,6 +227,9 @@ class Supervisor:
         role = WorkerRole.WRITER if writer else WorkerRole.READER
         self.note(Started(_now(), number, spec.worker, spec.language, role, worker.pid))
 
+    def _has_handler(self, spec: WorkerSpec) -> bool:
+        return "signal" in self._run_spec.faults and spec.language is Language.PYTHON
+
     def _able(self, spec: WorkerSpec) -> frozenset[str]:
         """What the worker may ask of the target."""
         return spec.able - {"lock"} if spec.language in self._run_spec.lone_locks else spec.able
@@ -246,7 +256,11 @@ class Supervisor:
         try:
             writer = spec.part == "writer"
             journal = self._run_spec.python_journal(journals, number, spec.worker, spec.language, writer=writer)
-            driver = CpuShare(self._run_spec.python_driver(self._run_spec.target, journal.clock))
+            driver: Driver = self._run_spec.python_driver(self._run_spec.target, journal.clock)
+            if self._has_handler(spec):
+                recorder = Journal(journals, number + 1, spec.worker, spec.language, writer=writer)
+                driver = Interruptible(driver, PythonDriver(self._run_spec.target, recorder.clock), recorder)
+            driver = CpuShare(driver)
             rest = functools.partial(random.Random(number).uniform, 0, 0 if writer else READER_REST_S * self._readers)
             stepper = self._stepper(driver, journal, stream, spec)
             work(stepper, journal, self._barrier, rest)
@@ -279,7 +293,9 @@ class Supervisor:
 
     def _turn(self) -> None:
         """Handle what has come in, and who has gone; waits a little where there is nothing."""
-        idle = [worker for worker in self._workers.values() if worker.through and worker.shell and not worker.shell.busy]
+        idle = [
+            worker for worker in self._workers.values() if worker.through and worker.shell and not worker.shell.busy
+        ]
         for key, _ in self._selector.select(_IDLE_S if idle else _POLL_S):
             if key.fd == self._lifeline:
                 if not os.read(self._lifeline, 1):
@@ -303,7 +319,7 @@ class Supervisor:
         assert shell is not None
         lines = shell.driver.lines()
         if lines is None:
-            self._gone(worker, End.DIED if shell.busy or not self._barrier.stopped else End.FINISHED)
+            self._lost(worker, End.DIED if shell.busy or not self._barrier.stopped else End.FINISHED)
             return
         for line in lines:
             answered = shell.busy
@@ -323,7 +339,13 @@ class Supervisor:
             if self._barrier.stopped or not shell.begin():
                 self._gone(worker, End.FINISHED)
         except BrokenPipeError:
-            self._gone(worker, End.DIED)
+            self._lost(worker, End.DIED)
+
+    def _lost(self, worker: _Worker, end: End) -> None:
+        """A shell worker has ended: of a signal of ours, perhaps, and then another takes its place."""
+        self._gone(worker, End.KILLED if worker.interrupted else end)
+        if worker.interrupted and not self._barrier.stopped:
+            self._start(worker.spec)
 
     def _done(self) -> int:
         rows = 0
@@ -373,6 +395,8 @@ class Supervisor:
             os.close(worker.fd)
         shutil.rmtree(self._run_spec.scratch / f"p{worker.process}", ignore_errors=True)
         self.note(Ended(_now(), worker.process, end, reaped, status))
+        if worker.interrupted and worker.shell is None:
+            self.note(Ended(_now(), worker.process + 1, end, reaped))
 
     def _wind_down(self) -> None:
         """Wait for everybody to finish what they do; who takes longer than an operation may is hung, and killed."""
@@ -411,20 +435,64 @@ class Supervisor:
 
     def _inject(self) -> None:
         for fault in self._nemesis.due(
-            time.monotonic(), [worker.pid for worker in self._workers.values() if worker.through]
+            time.monotonic(), [worker.pid for worker in self._workers.values() if worker.through], self._stop_inside
         ):
+            if fault.kind == "clean":
+                nemesis.clean(self._run_spec.directory, self._run_spec.belongs)
+                self.note(FaultInjected(_now(), FaultKind.CLEAN, 0))
+                continue
             worker = next(worker for worker in self._workers.values() if worker.pid == fault.pid)
             if fault.kind == "kill":
                 self._gone(worker, End.KILLED)
                 self._start(worker.spec)
+            elif fault.kind == "signal":
+                self._interrupt(worker)
             else:
                 self._nemesis.apply(fault)
             self.note(FaultInjected(_now(), FaultKind(fault.kind), worker.process, fault.lasts_s))
 
+    def _stop_inside(self, pids: Sequence[int]) -> int | None:
+        """Stop one of ``pids`` in an update that has read and not yet written, and so has a lock if there is one."""
+        workers = [worker for worker in self._workers.values() if worker.pid in pids]
+        self._random.shuffle(workers)
+        for worker in workers:
+            if (row := self._inside(worker)) and self._stop(worker.pid):
+                if self._inside(worker) == row:
+                    return worker.pid
+                os.killpg(worker.pid, signal.SIGCONT)  # it was faster
+        return None
+
+    @staticmethod
+    def _stop(pid: int) -> bool:
+        os.killpg(pid, signal.SIGSTOP)
+        for _ in range(20):
+            if process_tree.state_of(pid) in ("T", ""):
+                break
+            time.sleep(0.001)
+        return True
+
+    @staticmethod
+    def _inside(worker: _Worker) -> int:
+        if worker.shell is not None:
+            return worker.shell.row_with_parent()
+        return row_with_parent(worker.fd) if worker.fd >= 0 else 0
+
+    def _interrupt(self, worker: _Worker) -> None:
+        """Send a signal into what a worker does; see `stress.execution.interruptions`."""
+        if worker.shell is not None:
+            worker.interrupted = True
+            os.killpg(worker.pid, signal.SIGINT)
+            return
+        if not worker.interrupted:
+            worker.interrupted = True
+            role, spec = WorkerRole(worker.spec.part), worker.spec
+            self.note(Started(_now(), worker.process + 1, spec.worker, spec.language, role, worker.pid, worker.process))
+        os.kill(worker.pid, self._random.choice(SIGNALS))
+
     def _sweep(self) -> None:
         """Where the target can sweep, have it do so after kills, in a process of its own."""
         sweep = self._run_spec.target.call("sweep")
-        if sweep is None or not (self._nemesis.count("kill") or self._cut_short):
+        if sweep is None or not (self._nemesis.count("kill") or self._nemesis.count("signal") or self._cut_short):
             return
         # A file that is reached through a link has its temp files beside what the link leads to.
         paths = {path for given in self._run_spec.files for path in (given, os.path.relpath(os.path.realpath(given)))}

@@ -40,6 +40,8 @@ class Started:
     language: Language
     role: WorkerRole
     pid: int = 0
+    within: int = 0
+    """The process whose signal handler it is; 0: it is one of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ Checkers are pure functions of it: it has no clock, reads no file under test, an
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -74,6 +75,8 @@ class ProcessFacts:
     end: End = End.FINISHED
     status: str = ""
     """For one that died: its exit status and its last words."""
+    within: int = 0
+    """The process whose signal handler it is; 0: it is one of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,8 @@ class History:
     leftovers: tuple[str, ...] = ()
     """Paths under the directory when all had ended (after a sweep, where processes were killed and the target
     has one) that are no shared file, backup or declared residue."""
+    pauses: tuple[tuple[int, int], ...] = ()
+    """When the nemesis kept some process from going on: ns from and to, in order, none of them overlapping."""
     began: int = 0
     """ns, when the gate was opened."""
     ended: int = 0
@@ -122,10 +127,11 @@ class History:
     notes: Callable[[int, int, int], Note | None] = lambda process, at, size: None
     """(process, offset, size) → the note that is there."""
 
-    @property
+    @functools.cached_property
     def names(self) -> Naming:
         """What its processes, versions and times are called."""
-        return self.given or Naming(self.began)
+        handlers = {facts.process: facts.within for facts in self.processes if facts.within}
+        return self.given or Naming(self.began, handlers=handlers)
 
     def note(self, row: int) -> Note | None:
         """What was noted with row ``row``."""
@@ -228,6 +234,7 @@ class History:
         final: Sequence[FinalFile] = (),
         backups: Mapping[str, tuple[int, str]] | None = None,
         leftovers: Sequence[str] = (),
+        pauses: Sequence[tuple[int, int]] = (),
         began: int = 0,
         ended: int = 0,
         limit: int = 0,
@@ -244,6 +251,7 @@ class History:
             final=tuple(final),
             backups=dict(backups or {}),
             leftovers=tuple(leftovers),
+            pauses=tuple(pauses),
             began=began,
             ended=ended,
             limit=limit,

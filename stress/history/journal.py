@@ -48,6 +48,7 @@ __all__ = [
     "read_note",
     "read_rows",
     "row_of",
+    "row_with_parent",
 ]
 
 T = TypeVar("T")
@@ -309,6 +310,16 @@ def read_header(fd: int) -> Header | None:
     # A foreign language's number is that of the process that wrote it; an older journal has no label.
     language = Language.named(label.rstrip(b"\0").decode("ascii")) if label[0] else Language(number)
     return Header(process, worker, language, bool(writer), *numbers)
+
+
+def row_with_parent(fd: int) -> int:
+    """The number of the open row of the journal open as ``fd``, if `Journal.record_parent` was called for it: its
+    update has read and has not returned. 0: there is no such.
+    """
+    header = read_header(fd)
+    rows = 0 if header is None else header.rows
+    found = np.frombuffer(_rows_of(fd, max(0, rows - 1), rows), _ROW)
+    return rows if ((found["return"] == 0) & (found["parent"] != NO_VERSION)).any() else 0
 
 
 def read_rows(*paths: Path) -> Columns:

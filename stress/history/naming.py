@@ -27,6 +27,8 @@ class Naming:
     """Process → what the user calls it."""
     versions: Mapping[int, str] = field(default_factory=dict)
     """Version → the value that the user gave."""
+    handlers: Mapping[int, int] = field(default_factory=dict)
+    """Process that is what a signal handler did → the process whose handler it is."""
     last: int = 0
     """ns, the last time that the user gave: what ends after it has no end."""
 
@@ -38,7 +40,9 @@ class Naming:
         """``p3 (bash)``; in a user's history his name, ``process 3`` where that is a number."""
         name = self.process(op.process)
         if op.language is not Language.UNKNOWN:
-            return f"{name} ({op.language.label})"
+            interrupted = self.handlers.get(op.process)
+            within = f", a signal handler in {self.process(interrupted)}" if interrupted else ""
+            return f"{name} ({op.language.label}{within})"
         return f"process {name}" if name.lstrip("-").isdigit() else name
 
     def version(self, version: int) -> str:

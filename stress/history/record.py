@@ -166,6 +166,9 @@ class FaultKind(StrEnum):
     KILL = "kill"
     PAUSE = "pause"
     FILL = "fill"
+    SIGNAL = "signal"
+    CLEAN = "clean"
+    """To the directory, not to a process."""
 
 
 class Format(StrEnum):

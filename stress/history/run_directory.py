@@ -35,10 +35,10 @@ from typing import Any
 import numpy as np
 
 from stress.files import write_text
-from stress.history.events import Ended, Event, GateOpened, Started, Stopped, event_line, read_events
+from stress.history.events import Ended, Event, FaultInjected, GateOpened, Started, Stopped, event_line, read_events
 from stress.history.history import Columns, FileFacts, FinalFile, History, ProcessFacts
 from stress.history.journal import read_note, read_rows
-from stress.history.record import RECORD, End, Kind, Outcome
+from stress.history.record import RECORD, End, FaultKind, Kind, Outcome
 from stress.history.skipped import Skipped
 
 __all__ = ["RunDirectory", "SavedRun", "prune", "runs_in"]
@@ -235,7 +235,8 @@ class RunDirectory:
         it can't act any more), or ``now``.
         """
         world = self._read("world.json")
-        began, ended, processes = _processes(self.events(), now)
+        events = self.events()
+        began, ended, processes = _processes(events, now)
         ops = read_rows(*sorted(self.journals.glob("p*.ops")))
         if now:
             ops = _as_of(ops, now)
@@ -254,6 +255,7 @@ class RunDirectory:
             final=final,
             backups=backups,
             leftovers=leftovers,
+            pauses=_pauses(events),
             began=began,
             ended=ended,
             limit=world["limit"],
@@ -350,9 +352,9 @@ def _processes(events: Iterable[Event], now: int) -> tuple[int, int, dict[int, P
                 began = event.began
             case Stopped():
                 ended = event.ended
-            case Started(at, process, worker, language, role):
+            case Started(at, process, worker, language, role, within=within):
                 end = End.RUNNING if now else End.DIED
-                processes[process] = ProcessFacts(process, worker, language, role, started=at, end=end)
+                processes[process] = ProcessFacts(process, worker, language, role, at, end=end, within=within)
             case Ended(_, process, end, reaped, status):
                 processes[process] = dataclasses.replace(processes[process], ended=reaped, end=end, status=status)
             case _:
@@ -362,6 +364,17 @@ def _processes(events: Iterable[Event], now: int) -> tuple[int, int, dict[int, P
             number: dataclasses.replace(facts, started=max(facts.started, began)) for number, facts in processes.items()
         }
     return began, ended or now, processes
+
+
+def _pauses(events: Iterable[Event]) -> tuple[tuple[int, int], ...]:
+    pauses: list[tuple[int, int]] = []
+    for event in events:
+        if isinstance(event, FaultInjected) and event.kind is FaultKind.PAUSE:
+            begin, end = event.at, event.at + int(event.lasts_s * 1e9)
+            if pauses and begin <= pauses[-1][1]:
+                begin, end = pauses[-1][0], max(end, pauses.pop()[1])
+            pauses.append((begin, end))
+    return tuple(pauses)
 
 
 def _close_open(ops: Columns, processes: Mapping[int, ProcessFacts], now: int) -> None:

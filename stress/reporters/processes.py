@@ -16,4 +16,5 @@ def process_name(process: int) -> str:
 def about_process(facts: ProcessFacts) -> str:
     """``python writer``, and how it ended where it did not end as it should."""
     ended = f", {facts.end}" if facts.end in (End.KILLED, End.HUNG, End.DIED, End.STAYED) else ""
-    return f"{facts.language.label} {facts.role}{ended}"
+    part = f"signal handler in {process_name(facts.within)}" if facts.within else facts.role
+    return f"{facts.language.label} {part}{ended}"

@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from stress.workload.payload import document_of, examine_bytes, log_record
 from stress.workload.scenario import FULL, Role, Scenario, SharedFile, Size
 from stress.workload.target import Target
 
-__all__ = ["World", "compose", "inspect", "lay_out"]
+__all__ = ["World", "belonging", "compose", "inspect", "lay_out"]
 
 XATTR, XATTR_VALUE = "user.stress", b"kept"
 """Set on every shared file where the file system has extended attributes; helpers must keep it."""
@@ -147,14 +147,31 @@ def _first_bytes(file: SharedFile) -> bytes:
     return json.dumps(document_of(INITIAL, 64, file.shape)).encode("utf-8")
 
 
+def _laid_out(world: World) -> frozenset[str]:
+    links = {str(Path(file.path).parent / file.link) for file in world.files if file.link}
+    beside = {other.path for file in world.files for other in file.beside}
+    return frozenset(links | beside | {file.path for file in world.files})
+
+
+def belonging(world: World) -> Callable[[str], bool]:
+    """Whether what is at a path, relative to the directory, is part of the scenarios: a shared file, what was laid
+    beside one, a backup, or a folder of these. What a recovery leaves beside its file is evidence, and belongs too.
+    """
+    ours = _laid_out(world)
+    folders = {str(folder) for path in ours for folder in Path(path).parents}
+    evidence = {str(Path(file.path).parent) for file in world.files if file.recovery is not None}
+    return lambda path: (
+        path in ours or path in folders or _BACKUP.search(path) is not None or str(Path(path).parent) in evidence
+    )
+
+
 def inspect(
     world: World, directory: Path, target: Target, had_xattrs: frozenset[str]
 ) -> tuple[tuple[FinalFile, ...], dict[str, tuple[int, str]], tuple[str, ...]]:
     """What is there when every process has ended: the shared files, the backups (path → version, SHA-256), the
     leftovers.
     """
-    ours = {"" if not file.link else str(Path(file.path).parent / file.link) for file in world.files}
-    ours |= {file.path for file in world.files} | {other.path for file in world.files for other in file.beside}
+    ours = _laid_out(world)
     backups: dict[str, tuple[int, str]] = {}
     leftovers: list[str] = []
     neighbours: dict[str, list[Path]] = {}

@@ -72,7 +72,7 @@ class Target:
     allow: tuple[str, ...] = ()
     """Anomalies that are known of it, and not judged."""
     faults: Mapping[str, str] = field(default_factory=dict)
-    """Nemesis options without which they do not show, such as ``{"fill_every": "200ms"}``."""
+    """Nemesis options without which they do not show, such as ``{"fill_every": "200ms", "pause_for": "6s"}``."""
     scenarios: tuple[str, ...] = ()
     """Where they show best; none: ``bridge``."""
     residue: tuple[str, ...] = _RESIDUE

@@ -100,7 +100,7 @@ def test_a_target_says_what_must_be_found_in_it(made: Target) -> None:
     assert bool(made.expects) is (made.name != "atomicops")
     assert set(made.expects) <= set(ANOMALIES)
     assert set(made.scenarios) <= set(catalog.SCENARIOS)
-    assert set(made.faults) <= {f"{fault}_every" for fault in FAULTS}
+    assert set(made.faults) <= {"pause_for", *(f"{fault}_every" for fault in FAULTS)}
     assert made.about
     world, skipped = compose(made.scenarios or ["bridge"], made.operations)
     assert world.scenarios

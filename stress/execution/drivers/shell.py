@@ -8,6 +8,7 @@ Operations are done by the process and what it starts. The protocol is told in `
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import json
 import os
@@ -15,6 +16,7 @@ import re
 import select
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -160,8 +162,13 @@ def start_shell(
             },
             start_new_session=True,
             restore_signals=False,  # SIGXFSZ stays ignored: a write past the limit is an error, not a death
-            preexec_fn=lambda: die_with_parent(parent),
+            preexec_fn=functools.partial(_become_worker, parent),
         )
+
+
+def _become_worker(parent: int) -> None:
+    die_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the supervisor ignores it; a script may trap it only if it does not
 
 
 class Reply(NamedTuple):
@@ -277,6 +284,10 @@ class ShellDriver:
         operation = "locked_update" if locked else request.kind.label
         self._stdin.write(f"{op.seq} {operation} {request.path}\n".encode())
         self._stdin.flush()
+
+    def has_read(self) -> bool:
+        """Whether the update that was sent has got as far as its change: the filter has said what it started from."""
+        return parent_in(self._said()) != NO_VERSION
 
     def reply(self, op: Numbered, line: str) -> Reply:
         """The worker's answer to ``op``; raises ValueError if it is something else."""

@@ -157,9 +157,16 @@ def chronicle(
     return [entry for _, entry in sorted(lines, key=lambda line: line[0])], len(faults) - len(shown)
 
 
-_FAULTS = {FaultKind.KILL: "was killed", FaultKind.PAUSE: "was stopped", FaultKind.FILL: "found the disk full"}
+_FAULTS = {
+    FaultKind.KILL: "was killed",
+    FaultKind.PAUSE: "was stopped",
+    FaultKind.FILL: "found the disk full",
+    FaultKind.SIGNAL: "got a signal",
+}
 
 
 def _fault(event: FaultInjected) -> str:
+    if event.kind is FaultKind.CLEAN:
+        return "the directory was cleaned of lock and temp files"
     lasts = f" for {clock(event.lasts_s)}" if event.lasts_s else ""
     return f"{process_name(event.process)} {_FAULTS[event.kind]}{lasts}"

@@ -29,7 +29,13 @@ __all__ = [
 
 WIDTH, HEIGHT = 1000, 100
 _LANGUAGES = ("python", "bash", "command")
-_FAULTS = {"kill": ("✕", "kills"), "pause": ("‖", "pauses"), "fill": ("▦", "full disks")}
+_FAULTS = {
+    "kill": ("✕", "kills"),
+    "pause": ("‖", "pauses"),
+    "fill": ("▦", "full disks"),
+    "signal": ("!", "signals"),
+    "clean": ("○", "cleanings"),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,14 @@ import random
 import resource
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
-from stress.execution.nemesis import Nemesis
+from stress.execution.nemesis import Fault, Nemesis, clean
+from stress.workload import catalog
+from stress.workload.layout import belonging, compose
 
 
 def test_strokes_come_about_as_often_as_asked_and_never_before_an_interval() -> None:
@@ -83,3 +87,55 @@ def test_a_full_disk_is_a_soft_limit_that_is_taken_back() -> None:
     finally:
         child.kill()
         child.wait()
+
+
+def test_a_pause_of_a_given_length_waits_for_who_is_inside_a_lock() -> None:
+    nemesis = Nemesis({"pause": 1.0}, random.Random(1), pause_s=6.0)
+    nemesis.begin(0.0)
+    assert nemesis.due(1.2, [7, 8, 9]) == []
+    assert nemesis.due(1.3, [7, 8, 9], lambda pids: 8) == [Fault("pause", 8, 6.0)]
+    asked: list[int] = []
+
+    def nobody(pids: Sequence[int]) -> int | None:
+        asked.extend(pids)
+        return None
+
+    for step in range(20):
+        assert asked or nemesis.due(1.3 + step * 0.1, [7, 8, 9], nobody) == []
+    assert asked == [7, 9], "who is paused already is not asked for"
+
+
+def test_where_nobody_is_inside_a_lock_for_a_second_any_is_paused() -> None:
+    nemesis = Nemesis({"pause": 1.0}, random.Random(1), pause_s=6.0)
+    nemesis.begin(0.0)
+    (fault,) = nemesis.due(3.0, [7, 8, 9])
+    assert fault.pid in (7, 8, 9)
+    assert fault.lasts_s == 6.0
+
+
+def test_a_cleaner_removes_what_does_not_belong_and_nothing_else(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").touch()
+    directory = tmp_path / "shared"
+    for name in (".claude/state.json", ".claude/state.json.1.bak", "a.lock", ".claude/.tmp.1", "lock/owner"):
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).touch()
+    (directory / "elsewhere").symlink_to(outside)
+    kept = {".claude", ".claude/state.json", ".claude/state.json.1.bak"}
+    assert clean(directory, kept.__contains__) == 5
+    assert {str(path.relative_to(directory)) for path in directory.rglob("*")} == kept
+    assert (outside / "kept").exists()
+
+
+def test_what_belongs_to_a_scenario() -> None:
+    catalog.load()
+    world, _ = compose(["bridge"], frozenset({"write", "read", "update", "append", "backup", "recover"}))
+    belongs = belonging(world)
+    for path in (".claude/handoff-context.json", "state/feature_list.json", "feature_list.json", ".claude", "."):
+        assert belongs(path), path
+    assert belongs(".claude/handoff-context.json.20260131.bak")
+    corrupt = next(file for file in world.files if file.recovery == "restore")
+    assert belongs(f"{corrupt.path}.corrupt.1"), "evidence is not the target's to lose"
+    for path in (".claude/.handoff-context.json.lock", "state/.tmp.1", ".claude/lock"):
+        assert not belongs(path), path
