@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypedDict
 
-from stress.history.kinds import Language
+from stress.history.kinds import is_label
 from stress.registry import close_names
 from stress.units import format_duration, parse_duration
 
@@ -29,7 +29,6 @@ __all__ = [
 
 PROCESSES_MAX = 4096
 DURATION_S_MAX = 366 * 86400.0
-_LANGUAGES = tuple(language.label for language in Language if language)
 
 Mix: TypeAlias = tuple[tuple[str, int], ...]
 """Language → how many writers, such as ``(("bash", 8), ("python", 8))``."""
@@ -173,7 +172,7 @@ class Mixture:
 
     def read(self, option: str, value: Any) -> Mix:
         """See `Value`."""
-        advice = f"is not a mix; give languages ({', '.join(_LANGUAGES)}) and numbers, such as {option} bash=8,python=8"
+        advice = f"is not a mix; give languages that the target has, and numbers, such as {option} bash=8,python=8"
         try:
             if isinstance(value, str):
                 pairs = [(part.partition("=")[0].strip(), part.partition("=")[2]) for part in value.split(",")]
@@ -186,9 +185,8 @@ class Mixture:
             raise
         except (TypeError, ValueError):
             raise UsageError(option, self._shown(value), advice) from None
-        if bad := [language for language, _ in mix if language not in _LANGUAGES]:
-            raise UsageError(option, self._shown(value), f"names {bad[0]!r}{close_names(bad[0], list(_LANGUAGES))}")
-        if len(dict(mix)) < len(mix) or any(count < 0 for _, count in mix):
+        well_named = all(is_label(language) for language, _ in mix) and len(dict(mix)) == len(mix)
+        if not well_named or any(count < 0 for _, count in mix):
             raise UsageError(option, self._shown(value), advice)
         if not 1 <= sum(count for _, count in mix) <= PROCESSES_MAX:
             raise UsageError(option, self._shown(value), f"is no writer at all, or more than {PROCESSES_MAX}")
@@ -260,7 +258,7 @@ OPTIONS: dict[str, Option] = {
         "mix",
         Mixture(),
         "LANGUAGE=N,...",
-        f"Writers of each language: {', '.join(sorted(_LANGUAGES))}.",
+        "Writers of each language: bash, python, command, or the label of a worker of your own.",
         "as evenly as the target allows",
         none=True,
     ),

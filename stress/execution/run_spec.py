@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,8 @@ class RunSpec:
     files: Mapping[str, tuple[int, str]]
     """Path → (index, format)."""
     target: Target
-    bash: Path | None
+    programs: Mapping[Language, Sequence[str]]
+    """What starts a worker of a side that is driven over pipes."""
     seed: int
     duration_ns: int | None
     ops: int | None

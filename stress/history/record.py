@@ -12,13 +12,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stress.history.kinds import End, FaultKind, Format, Kind, Language, Outcome, Recovery, WorkerRole
+from stress.history.kinds import (
+    LANGUAGES_MAX,
+    End,
+    FaultKind,
+    Format,
+    Kind,
+    Language,
+    Outcome,
+    Recovery,
+    WorkerRole,
+    is_label,
+)
 from stress.history.notes import Note
 
 __all__ = [
     "ABSENT",
     "GARBAGE",
     "INITIAL",
+    "LANGUAGES_MAX",
     "NO_VERSION",
     "RECORD",
     "End",
@@ -31,10 +43,10 @@ __all__ = [
     "Recovery",
     "WorkerRole",
     "format_version",
+    "is_label",
     "parse_version",
     "version_of",
 ]
-
 
 # A version is one 64-bit number: process << 32 | sequence. Processes count from 1, so 0 is free for what the
 # file held before the run, and negative numbers for what is no version at all.

@@ -154,7 +154,7 @@ def test_the_table_and_its_typed_form_have_the_same_options() -> None:
         {"duration_s": float("inf")}, {"duration_s": None}, {"kill_every_s": 0.0}, {"op_limit_s": -1.0},
         {"op_limit_s": None, "ops": 0}, {"scenarios": 7}, {"scenarios": "a b"}, {"scenarios": ("a b",)},
         {"scenarios": ("-x",)}, {"scenarios": (7,)}, {"target": ""}, {"directory": ""}, {"runs": "a\0b"},
-        {"mix": (("perl", 16),)}, {"mix": (("bash", 3),), "writers": 4}, {"mix": "bash=0"}, {"nosuch": 1},
+        {"mix": (("p e r l", 16),)}, {"mix": (("bash", 3),), "writers": 4}, {"mix": "bash=0"}, {"nosuch": 1},
         {"target": object()}, {"mix": (("bash", 8), ("bash", 8))},
         {"mix": (("bash", -1), ("python", 17))},
     ],
