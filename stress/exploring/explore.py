@@ -18,12 +18,13 @@ from stress import anomalies
 from stress.engine import HarnessError, checkers_of, run_checkers
 from stress.exploring.case import Case, Stage, cases
 from stress.exploring.plan import ExplorePlan
+from stress.exploring.recorder import Counting
 from stress.exploring.search import Failure, Search, executing, scheduler_of, step
 from stress.files import write_text
 from stress.history.history import History
 from stress.history.record import End, Kind, Language, Operation
 from stress.host.tools import version_of_tool
-from stress.plan import UsageError
+from stress.options import UsageError
 from stress.resolve import abilities, scenarios_named, target_named
 from stress.result import Exploration, Finding, Result, Verdict
 from stress.schedulers.execution import Execution, Run
@@ -33,6 +34,7 @@ from stress.schedulers.table import table
 from stress.stats import run_stats
 from stress.syscalls import Denied, Ran, Supervisor
 from stress.syscalls.calls import Call, Diverged, Scheduler, Step
+from stress.workload.target import BUILT_IN
 
 __all__ = ["Progress", "explore", "replay"]
 
@@ -144,12 +146,15 @@ def replay(saved: SavedSchedule, show: Show | None = None) -> tuple[Execution, R
 def _cases_of(plan: ExplorePlan) -> list[Case]:
     scenarios_named(plan.scenarios)
     target = target_named(plan.target)
-    able, _ = abilities(target)
+    able = {language: can for language, can in abilities(target)[0].items() if language.label in BUILT_IN}
+    if not able:
+        why = f"has workers in {target.language} alone, and those can't be scheduled; `stress run` runs them"
+        raise UsageError("--target", target.name, why)
     for name in plan.languages:
         if name not in {language.label for language in able}:
             offered = ", ".join(sorted(language.label for language in able))
             raise UsageError("--languages", name, f"is no side of the target {target.name}; it has: {offered}")
-    chosen = [tuple(Language[name.upper()] for name in plan.languages)] if plan.languages else _mixes(list(able))
+    chosen = [tuple(map(Language.named, plan.languages))] if plan.languages else _mixes(list(able))
     made = [
         case
         for languages in chosen
@@ -176,7 +181,7 @@ def _start(plan: ExplorePlan, case: Case, stack: ExitStack) -> _Run:
     search = Search(scheduler_of(plan.scheduler, plan.seed, plan.depth), len(case.duties), plan.depth)
 
     def execute(scheduler: Scheduler) -> Ran:
-        return supervisor.run(stage.agents, scheduler)
+        return supervisor.run(stage.agents, Counting(scheduler, stage.steps))
 
     def judge(ran: Ran) -> Failure | None:
         return _judge(one, ran)
