@@ -26,6 +26,7 @@ from stress.history.machine_errors import errno_in
 from stress.history.notes import ErrorNote, SeenBytes
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language, Outcome
 from stress.host.process_tree import die_with_parent
+from stress.host.users import User, become
 from stress.workload.payload import document_of, jq_program, log_record, parent_in
 from stress.workload.target import OPERATIONS, Target, TargetError
 
@@ -95,8 +96,12 @@ def probe(source: Path, environment: dict[str, str]) -> tuple[frozenset[str], di
     return frozenset(defined), {program: frozenset(operations) for program, operations in sorted(needs.items())}
 
 
-def start_shell(source: Path, directory: Path, scratch: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start a worker's process, in a session of its own; it dies with us. ``scratch`` is a folder for it alone."""
+def start_shell(
+    source: Path, directory: Path, scratch: Path, environment: dict[str, str], user: User | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a worker's process, in a session of its own, as ``user``'s if one is given; it dies with us. ``scratch`` is
+    a folder for it alone.
+    """
     parent = os.getpid()
     with (scratch / "stderr").open("wb") as stderr:
         return subprocess.Popen(
@@ -112,12 +117,14 @@ def start_shell(source: Path, directory: Path, scratch: Path, environment: dict[
             },
             start_new_session=True,
             restore_signals=False,  # SIGXFSZ stays ignored: a write past the limit is an error, not a death
-            preexec_fn=functools.partial(_become_worker, parent),
+            preexec_fn=functools.partial(_become_worker, parent, user),
         )
 
 
-def _become_worker(parent: int) -> None:
+def _become_worker(parent: int, user: User | None) -> None:
     die_with_parent(parent)
+    if user is not None:
+        become(user, parent)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # the supervisor ignores it; a script may trap it only if it does not
 
 
