@@ -78,8 +78,9 @@ def create_backup(
 
     Args:
         source_path: the file; its symlinks are followed.
-        backup_suffix: what the name carries, and nothing but a name. By default the time in whole seconds since 1970;
-            where the clock has been set back, that of the newest backup.
+        backup_suffix: what the name carries, and nothing but a name (where it reads as an earlier time than that of the
+            newest backup, ``.0`` is added). By default the time in whole seconds since 1970; where the clock has been
+            set back, that of the newest backup.
         durability: as for :func:`atomic_write_bytes`.
         timeout: seconds to wait for the lock; ``None`` waits for ever.
 
@@ -177,14 +178,16 @@ def keep_evidence(writer: Writer, tail: bytes | None = None) -> bytes:
 def _keep(writer: Writer, fill: Callable[[int], None], model: Target, suffix: bytes | None, end: bytes) -> bytes:
     place = writer.place
     there = copies(place, end)
-    counter = 0
+    newest = seconds, taken = max((copy.made for copy in there if copy.made), default=(0, 0))
     if suffix is None:
-        seconds, taken = max((copy.made for copy in there if copy.made), default=(0, 0))
-        now = int(time.time())
-        suffix = b"%d" % max(now, seconds)
-        counter = taken + 1 if now <= seconds else 0
+        suffix = b"%d" % max(int(time.time()), seconds)
     elif _is_of_another(place, place.name + b"." + suffix + end, end, set(_names(place))):
-        raise ValueError(f"the suffix {os.fsdecode(suffix)!r} would make it the backup of another file that is there")
+        error = ValueError(f"the suffix {os.fsdecode(suffix)!r} would make it the backup of another file that is there")
+        error.__dict__["todo"] = "choose another suffix"
+        raise error
+    counter = taken + 1 if seconds and suffix == b"%d" % seconds else 0
+    if counter == 0 and (_own_name(suffix) or newest) < newest:
+        suffix += b".0"  # or it would read as one of ours that was made earlier
     name = b""
 
     def fill_and_date(fd: int) -> None:
@@ -258,13 +261,14 @@ def copies(place: Place, end: bytes) -> Copies:
 def _is_of_another(place: Place, name: bytes, end: bytes, neighbours: Collection[bytes]) -> bool:
     """Whose a backup is: that of the longest name that fits it and of which there is a file, or a lock file.
 
-    ``x.json.emergency.5.bak`` reads as a backup of ``x.json`` and as one of ``x.json.emergency``.
+    ``x.json.emergency.5.bak`` reads as a backup of ``x.json`` and as one of ``x.json.emergency``, and
+    ``x.json.emergency.bak`` is what people call a copy of the latter that they make by hand.
     """
-    owner, dot, _ = name[: -len(end)].rpartition(b".")
-    while dot and len(owner) > len(place.name):
+    owner = name[: -len(end)]
+    while len(owner) > len(place.name):
         if owner in neighbours or lock_name(owner) in neighbours:
             return True
-        owner, dot, _ = owner.rpartition(b".")
+        owner = owner.rpartition(b".")[0]
     return False
 
 

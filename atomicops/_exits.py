@@ -152,13 +152,13 @@ def catch_signals() -> None:
     for number in _ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, stop)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where it is ignored, nobody learns how a child has ended
 
 
 def keep_standard_descriptors() -> None:
     """Put /dev/null where 0, 1 or 2 are closed: or a lock file would get that number, and what is meant for it."""
-    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+    while os.open(os.devnull, os.O_RDWR) <= 2:
         pass
-    os.close(fd)
 
 
 def end(code: int, signalled: int | None = None) -> NoReturn:

@@ -17,12 +17,13 @@ from _operator import methodcaller
 
 from . import _attributes
 from ._carriers import Carrier, carriers, try_now
-from ._descriptors import Leaving, call_close, open_owned
+from ._descriptors import Leaving, call_close, duplicate, open_owned
 from ._errors import NOT_PERMITTED, LockLost, LockTimeout, fail, failed
 from ._paths import Place, locate, lock_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
     from functools import partial
     from types import FrameType
@@ -30,11 +31,13 @@ if TYPE_CHECKING:
 
     from ._errors import Path
 else:
+    import _signal as signal  # without the enumerations
     from _functools import partial
 
 TIMEOUT_S = 30.0
 _OPEN = os.O_NOFOLLOW | os.O_NONBLOCK  # a FIFO in its place must not make us wait
 _NO_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
+_SIGNALS = range(1, min(32, signal.NSIG))  # those with names
 _VARARGS = 0x04  # of a code object's flags
 _call = methodcaller("__call__")
 # Another user has made the lock file a moment ago, and its reach is still to come.
@@ -44,21 +47,26 @@ _REACH_PAUSE_S, _REACH_TRIES = 0.005, 10
 class Hold(Carrier):
     """A lock that a thread takes, or has.
 
-    Attributes: ``thread`` of the taker; ``is_group`` whether the caller groups steps by it, and in what
-    ``directory``; ``handler`` the frame of the signal handler in which he began to; ``operation`` the one of ours under
-    way in it.
+    Attributes: ``process`` and ``thread`` of the taker; ``is_group`` whether the caller groups steps by it, and what
+    is the ``file``; ``handler`` the frame of the signal handler, and ``task`` the task of asyncio, in which he began
+    to; ``operation`` the one of ours under way in it.
     """
 
-    __slots__ = ("directory", "handler", "is_group", "name", "operation", "status", "thread")
-    directory: tuple[int, int]
+    __slots__ = ("file", "handler", "is_group", "name", "operation", "process", "status", "task", "thread")
     name: bytes
     status: os.stat_result
 
-    def __init__(self, is_group: bool) -> None:
+    def __init__(self, place: Place, is_group: bool) -> None:
         self.is_group = is_group
-        self.directory = (0, 0)
+        self.process = os.getpid()
         self.thread = _local.me
-        self.handler: FrameType | None = _running_handler() if is_group else None
+        self.file: tuple[object, ...] = ()
+        self.handler: FrameType | None = None
+        self.task: object = None
+        if is_group:
+            self.file = _names_of(place)
+            self.handler = _running_handler()
+            self.task = _running_task()
         self.operation: Callable[[], Any] | None = None
         super().__init__()
 
@@ -71,6 +79,17 @@ class Hold(Carrier):
     def unlock_on_close(self) -> None:
         """Closing is not enough where a child, forked without our knowledge, has the same open file description."""
         self.close = partial([].extend, map(_call, (partial(fcntl.flock, self.fd, fcntl.LOCK_UN), self.close)))
+
+    def share(self) -> Hold:
+        """Another hold of the same lock, for a group inside this one: they may end in any order."""
+        assert self.own is not None
+        inner = Hold.__new__(Hold)
+        Carrier.__init__(inner)
+        inner.fd = inner.carry(duplicate, self.own)
+        for name in ("key", *Hold.__slots__):
+            setattr(inner, name, getattr(self, name))
+        self.close = self.own.close  # to unlock would take it from the other
+        return inner
 
     def widen(self, place: Place, target: os.stat_result) -> None:
         """Give a lock file with less than the reach of its target what it lacks, if it is ours to give."""
@@ -90,10 +109,9 @@ class Hold(Carrier):
             there = False
         except OSError as error:
             raise failed(error, place.given, f"looking at the lock {os.fsdecode(self.name)}") from None
-        # In a child made by fork the descriptor is closed.
-        if not (there and self.is_open() and self.thread is _local.me):
-            why = f"the lock {os.fsdecode(self.name)} was removed or replaced meanwhile"
-            raise LockLost(errno.ESTALE, why, place.given)
+        # In a child made by fork the descriptor is closed; but C code can make one that Python does not know of.
+        if not (there and self.is_open() and self.thread is _local.me and self.process == os.getpid()):
+            raise _lost(self.name, place)
 
 
 class _Local(_thread._local):
@@ -114,7 +132,7 @@ def acquire(
     Raises LockTimeout, OSError, and RuntimeError where this thread is in the middle of an operation on the file.
     """
     while True:
-        hold = Hold(is_group)
+        hold = Hold(place, is_group)
         try:
             _open(hold, place, create)
             got = _try(hold, place)
@@ -122,8 +140,6 @@ def acquire(
             hold.key = (status.st_dev, status.st_ino)
             if not st.S_ISREG(status.st_mode):
                 _refuse_kind(hold, place)
-            if is_group:
-                hold.directory = _identity(place.fd)
             if not got or len(carriers) > 1:
                 outer = _held_here(hold, place)
                 if outer is not None:
@@ -164,8 +180,8 @@ class FileLock(Leaving):
         try:
             with locate(self._path, make_parents=True) as place:
                 hold, is_nested = acquire(place, self._timeout, is_group=True)
+                entered = hold.share() if is_nested else hold
                 if not is_nested:
-                    entered = hold
                     hold.unlock_on_close()
             self._entered.append(entered)
             return self
@@ -187,9 +203,10 @@ def file_lock(path: Path, timeout: float | None = TIMEOUT_S) -> FileLock:
             atomic_write_json(state, "state.json")
 
     It excludes other processes, other threads, ``flock(1)`` and the ``filelock`` package on ``.{name}.lock``; the
-    thread that has it may take it again. It is a thread's, not a task's: do not hold it across an ``await``. A child
-    made by ``fork`` inside the block does not have it, and neither has a signal handler that interrupts the block. What
-    the garbage collector runs meanwhile (``__del__``) does: it must not write the file.
+    thread that has it may take it again, and leave the blocks in any order. A child made by ``fork`` inside the block
+    does not have it, nor has a signal handler that interrupts the block, nor another task of asyncio: where a block
+    holds an ``await``, the helpers raise RuntimeError in other tasks. What runs as part of the block does have it: a
+    generator that is suspended in it lends it to its caller, and ``__del__`` methods must not write the file.
     Missing parent directories are made. The lock file stays.
 
     Args:
@@ -263,8 +280,9 @@ def _refuse_kind(hold: Hold, place: Place) -> NoReturn:
 def _held_here(hold: Hold, place: Place) -> Hold | None:
     """The hold that this thread has of the same lock, if the caller groups steps by it.
 
-    Raises LockLost where he does so by a lock file that has been replaced meanwhile.
+    Raises LockLost where he does so by a lock file, or in a directory, that has been replaced meanwhile.
     """
+    outer: Hold | None = None
     for reference in tuple(carriers):
         other = reference()
         if other is None or other.own is None or other is hold:
@@ -275,26 +293,58 @@ def _held_here(hold: Hold, place: Place) -> Hold | None:
         if not isinstance(other, Hold) or other.thread is not hold.thread:
             continue
         if (other.key or _identity(other.own.fileno())) != hold.key:
-            if other.is_group and other.name == hold.name and other.directory == _identity(place.fd):
-                other.prove(place)
+            if other.is_group and any(map(other.file.__contains__, _names_of(place))):
+                raise _lost(hold.name, place)
             continue
         operation = None if other.operation is None else other.operation()
         if not other.is_group or (operation is not None and not operation.place.own.closed):
             why = "this thread is in the middle of another operation on the file, which would overwrite this one"
         elif _running_handler() is not other.handler:
             why = "this signal handler has interrupted steps that `file_lock` groups, which would overwrite this one"
+        elif other.task is not None and other.task is not _running_task():
+            why = "another task has been interrupted in steps that `file_lock` groups, which would overwrite this one"
         else:
-            return other
+            outer = other
+            continue
         raise RuntimeError(f"{os.fsdecode(place.given)}: {why} (unchanged); do it before or after")
-    return None
+    return outer
+
+
+def _names_of(place: Place) -> tuple[object, ...]:
+    """What tells that two names are of the same file, though one of them leads to another lock by now."""
+    try:
+        path: object = os.path.abspath(os.path.join(place.directory, place.name))
+    except OSError:  # the working directory has gone
+        path = object()
+    return (_identity(place.fd), place.name), path
+
+
+def _lost(lock: bytes, place: Place) -> LockLost:
+    why = f"the lock {os.fsdecode(lock)} was removed or replaced meanwhile"
+    return LockLost(errno.ESTALE, why, place.given)
+
+
+def _running_task() -> object:
+    tasks = sys.modules.get("asyncio.tasks")
+    try:
+        return None if tasks is None else tasks.current_task()
+    except RuntimeError:  # no loop runs
+        return None
 
 
 def _running_handler() -> FrameType | None:
-    """The innermost frame of this thread that runs a signal handler: it was given a number and the frame below it."""
+    """The innermost frame of this thread that runs a signal handler.
+
+    It was given a number and the frame below it; or, where it has forgotten these (``del signum, frame``), its code is
+    that of a handler which is installed.
+    """
     frame: FrameType | None = sys._getframe(1)
+    installed = _codes_of_handlers()
     while frame is not None and frame.f_back is not None:
         code, below = frame.f_code, frame.f_back
         rest = bool(code.co_flags & _VARARGS)
+        if code in installed:
+            return frame
         if (code.co_argcount > 1 or rest) and frame.f_globals.get("__package__") != __package__:
             given = frame.f_locals
             values: list[object] = []
@@ -305,6 +355,18 @@ def _running_handler() -> FrameType | None:
                 return frame
         frame = below
     return None
+
+
+def _codes_of_handlers() -> set[object]:
+    codes: set[object] = set()
+    for handler in map(signal.getsignal, _SIGNALS):
+        if handler and handler.__class__ is not int:
+            function: Any = handler
+            while isinstance(function, partial):
+                function = function.func
+            for callable_ in (function, type(function).__call__):  # a function or a method, or else an object
+                codes.add(getattr(callable_, "__code__", None))
+    return codes
 
 
 def _identity(fd: int) -> tuple[int, int]:

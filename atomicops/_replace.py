@@ -157,18 +157,17 @@ class Writer(Leaving):
                 name = temp_name(place.name, short=True)
                 own = open_owned(name, _TEMP, mode, place.fd)
             fd = own.fileno()
-            try:  # for the sweeper: a temp file that somebody has locked is no orphan
-                flock(fd, LOCK_EX | LOCK_NB)
-            except OSError:
-                pass  # nor can the sweeper lock it then
+            _claim(fd)
             mine = os.fstat(fd)
             if source is not None and status is not None:
                 self._keeping(copy_attributes, self.given, fd, mine, source.fileno(), status, names)
             fill(fd)
             if self.durability != NONE:
                 sync_file(fd)
+            else:  # NFS may report a full quota only here, and the descriptor itself closes without a word
+                next(map(os.close, map(os.dup, (fd,))))
             unlock(fd)  # a child by fork may have the same description, and this is going to be the target
-            own.close()  # before the commit: NFS reports a full quota here
+            own.close()
             if not self._is_at(name, mine):
                 raise OSError(errno.ESTALE, "its temp file has been removed or replaced by somebody")
             publish(name, mine)
@@ -229,6 +228,14 @@ class Writer(Leaving):
         except FileNotFoundError:
             return False
         return (found.st_dev, found.st_ino) == (status.st_dev, status.st_ino)
+
+
+def _claim(fd: int) -> None:
+    """Lock a temp file: for the sweeper it is no orphan then."""
+    try:
+        flock(fd, LOCK_EX | LOCK_NB)
+    except OSError:
+        pass  # nor can the sweeper lock it then
 
 
 def _state(status: os.stat_result | None) -> tuple[int, ...]:

@@ -169,7 +169,7 @@ def _torture(
         if (target is None) == (not operations):
             raise UsageError("torture", "give it one target, or the operations by name: torture(write=save, read=load)")
         if not isinstance(target, str):
-            target = adopt(_Given(operations, request.node.name) if target is None else target)
+            target = adopt(_Given(operations, request) if target is None else target)
         given: dict[str, Any] = {"writers": _writers(), "duration": DURATION, "runs": str(folder / "stress")}
         if "mix" in options or "ops" in options:
             given.pop("writers" if "mix" in options else "duration")
@@ -205,11 +205,11 @@ def _torture(
 
 
 class _Given:
-    """Operations that were given one by one."""
+    """Operations that were given one by one; named after the test."""
 
-    def __init__(self, operations: dict[str, Callable[..., Any]], name: str) -> None:
+    def __init__(self, operations: dict[str, Callable[..., Any]], request: pytest.FixtureRequest) -> None:
         self.__dict__.update(operations)
-        self.__name__ = name
+        self.__module__, self.__name__ = request.module.__name__, request.node.name
 
 
 def _writers() -> int:

@@ -182,6 +182,8 @@ def abilities(target: Target) -> tuple[dict[Language, frozenset[str]], list[Skip
         source = shell.write_commands(target, Path(folder))
         if source is None:
             why = f"the target {target.name} has no {target.path.with_suffix('.bash').name}"
+            if ":" in target.name:  # an object: there is no file that could lie beside it
+                why = "the target is an object of Python's"
             skipped.append(Skipped(Part.WORKERS, Language.BASH.label, why))
         elif shutil.which("bash") is None:
             skipped.append(Skipped(Part.WORKERS, language.label, "bash is missing", "apt-get install bash"))

@@ -142,8 +142,7 @@ class Exploration:
     file: str = ""
     """Where that schedule was saved."""
     invisible: str = (
-        "stores to mapped files, io_uring (answered ENOSYS), timeouts inside select, poll and futex, and the order of "
-        "what processes do between file syscalls"
+        "stores to mapped files, io_uring (answered ENOSYS), and the order of what processes do between file syscalls"
     )
     """What was not scheduled."""
 

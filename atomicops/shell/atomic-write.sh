@@ -4,11 +4,9 @@
 
 POSIXLY_CORRECT=1 # so that exported functions hide nothing
 _ao_self=${BASH_SOURCE[0]}
-while [[ -L $_ao_self ]]; do
-  _ao_link=$(command readlink -n -- "$_ao_self" && command printf .) _ao_link=${_ao_link%.}
-  [[ $_ao_link == /* || $_ao_self != */* ]] || _ao_link=${_ao_self%/*}/$_ao_link
-  _ao_self=$_ao_link
-done
+if [[ -L $_ao_self ]]; then # the mark keeps a newline at the end
+  _ao_self=$(command readlink -fn -- "$_ao_self" && command printf .) _ao_self=${_ao_self%.}
+fi
 [[ $_ao_self == */* ]] || _ao_self=./$_ao_self
 if [[ ! -r ${_ao_self%/*}/atomicops.sh ]]; then
   command printf 'atomicops: %s: cannot be read; keep it beside atomic-write.sh\n' "${_ao_self%/*}/atomicops.sh" >&2

@@ -3,7 +3,7 @@
 use strict;
 
 our ($op, $shown, $dir, $name, $lock, $is_json, $sync, $wait, $check, $tmp, $done, $helper);
-our (%held, $trap, $bytes, $by_group);
+our (%held, $trap, $whole, $by_group);
 our (@old, $unsure, $cwd, $WRONLY, $RDWR, $CREAT, $EXCL, $NONBLOCK, $NOFOLLOW);
 our ($FSYNC, $LIST, $GET, $SET, $REMOVE, $COPY_RANGE, $RENAME2, $EXIT);
 our %E;
@@ -214,34 +214,51 @@ sub neighbours { # every name in the directory
     return \@names;
 }
 
-# The file's copies of a kind, the last made first: name, mtime, seconds and counter of a name that we gave.
-# NAME.SUFFIX.bak is not NAME's where a file with a longer name (NAME.SUFFIX or a part of it), or its lock, is there.
+# The file's copies of a kind, the last made first: name, mtime, seconds and counter of a name that we gave. Where the
+# mtimes contradict these, or are all the same, they say nothing (a checkout or a restore), and $told_by_name is true.
+my $told_by_name;
+
 sub copies {
     my ($kind, $names) = @_;
     require Time::HiRes;
-    my %there = map { $_ => 1 } @$names;
     my @found;
     for my $copy (@$names) {
         my ($suffix) = $copy =~ /\A\Q$name\E\.(.+)\.$kind\z/s or next;
-        my $owner = "$name.$suffix";
-        my $another = 0;
-        while (length $owner > length $name) {
-            $another ||= $there{$owner} || $there{"." . stem($owner) . ".lock"};
-            $owner =~ s/\.[^.]*\z//;
-        }
-        next if $another;
+        next if of_another($suffix, $names);
         lstat $copy or is("ENOENT") ? next : fails("looking at $copy");
         next if !-f _;
-        my ($seconds, $counter) = $suffix =~ /\A(\d{10})(?:\.([1-9]\d{0,8}))?\z/a;
-        push @found, [$copy, (Time::HiRes::stat($copy))[9] // fails("looking at $copy"), $seconds // 0, $counter // 0];
+        push @found, [$copy, (Time::HiRes::stat($copy))[9] // fails("looking at $copy"), own_name($suffix)];
     }
-    @found = sort { $b->[1] <=> $a->[1] || $b->[2] <=> $a->[2] || $b->[3] <=> $a->[3] || $b->[0] cmp $a->[0] } @found;
+    my $by_own = sub { $b->[2] <=> $a->[2] || $b->[3] <=> $a->[3] };
+    my $by_time = sub { $b->[1] <=> $a->[1] };
+    @found = sort { $by_time->() || $by_own->() || $b->[0] cmp $a->[0] } @found;
+    my @own = grep { $_->[2] } @found;
+    $told_by_name = @found > 1 && $found[0][1] == $found[-1][1] || "@own" ne join " ", sort $by_own @own;
+    @found = sort { $by_own->() || $by_time->() || $b->[0] cmp $a->[0] } @found if $told_by_name;
     return @found;
+}
+
+# Whether NAME.SUFFIX.bak is not NAME's: a file with a longer name (NAME.SUFFIX or a part of it), or its lock, is there.
+sub of_another {
+    my ($suffix, $names) = @_;
+    my %there = map { $_ => 1 } @$names;
+    for (my $owner = "$name.$suffix"; length $owner > length $name; $owner =~ s/\.[^.]*\z//) {
+        return 1 if $there{$owner} || $there{"." . stem($owner) . ".lock"};
+    }
+    return 0;
+}
+
+sub own_name { # seconds and counter of a suffix that we gave; 0 and 0 of a caller's
+    my ($seconds, $counter) = $_[0] =~ /\A([1-9]\d{9})(?:\.([1-9]\d{0,17}))?\z/a;
+    return ($seconds // 0, $counter // 0);
 }
 
 sub keep_copy { # keep_copy SUFFIX, KIND, FILL: a copy under a free name, later than all there are; returns its name
     my ($suffix, $kind, $fill) = @_;
-    my @before = copies($kind, neighbours());
+    my $names = neighbours();
+    my @before = copies($kind, $names);
+    bail(65, "the suffix '$suffix' would make it the backup of another file that is there (unchanged)",
+        "choose another suffix") if $suffix ne "" && of_another($suffix, $names);
     make_temp($fill);
     if (@before) { # their order is that of their mtimes, whatever the clock says
         for my $step (0.00001, 1, 2, 4) {
@@ -253,14 +270,14 @@ sub keep_copy { # keep_copy SUFFIX, KIND, FILL: a copy under a free name, later 
     }
     close_temp();
     same(stat L, lstat $lock) or look_again("its lock", $lock, stat L);
-    my $counter = 0;
-    if ($suffix eq "") {
-        $suffix = time;
-        for my $copy (@before) {
-            ($suffix, $counter) = ($copy->[2], $copy->[3] + 1)
-                if $copy->[2] > $suffix || $copy->[2] == $suffix && $copy->[3] >= $counter;
-        }
+    my ($newest) = sort { $b->[2] <=> $a->[2] || $b->[3] <=> $a->[3] } @before, ["", 0, 0, 0];
+    if ($suffix eq "") { $suffix = $newest->[2] > time ? $newest->[2] : time }
+    my ($seconds, $counter) = own_name($suffix);
+    if ($seconds && $suffix eq $newest->[2]) { $counter = $newest->[3] + 1 }
+    elsif ($seconds && ($seconds < $newest->[2] || $seconds == $newest->[2] && $counter < $newest->[3])) {
+        ($suffix, $counter) = ("$suffix.0", 0); # or it would read as one of ours that was made earlier
     }
+    else { $counter = 0 }
     my $made;
     for (; ; $counter++) {
         $made = "$name.$suffix." . ($counter ? "$counter." : "") . $kind;
@@ -302,12 +319,13 @@ sub recover_file {
     @files == 1 or usage("atomic_recover", "called with the wrong arguments",
         "atomic_recover FILE [--restore-missing] [--backup]");
     resolve($files[0]) or missing();
-    my $there = lstat $name;
+    my $there = look($name);
     $there || is(qw(ENOENT ENOTDIR)) or fails("looking at it");
     if (!$how{"restore-missing"} && !$there) { # nothing to do, so no lock is left behind
-        my ($good, @said) = newest_valid();
+        my ($good, $by_name, @said) = newest_valid();
         none_valid(@said) if !$good;
-        report("$shown: missing", @said, "  newest valid backup $dir$good: not restored, because it was not asked for");
+        report("$shown: missing", @said, "  newest valid backup $dir$good: not restored, because it was not asked for",
+            @$by_name);
         bail(66, "missing (unchanged)", "restore it with --restore-missing");
     }
     $there = begin(0);
@@ -316,11 +334,11 @@ sub recover_file {
     unsure("it", $why) if $unsure;
     my @safety = $how{backup} ? (\&safety_backup) : ();
     return report("$shown: valid, nothing to do", map { $_->() } @safety) if $there && !$why;
-    my ($good, @said) = newest_valid();
+    my ($good, $by_name, @said) = newest_valid();
     if (!$there) {
         none_valid(@said) if !$good;
         restore($good);
-        return report("$shown: missing", @said, "  restored from $dir$good", map { $_->() } @safety);
+        return report("$shown: missing", @said, "  restored from $dir$good", @$by_name, map { $_->() } @safety);
     }
     my @read = @old;
     @old = sysopen(S, $name, $RDWR | $NOFOLLOW | $NONBLOCK) ? stat S : not_opened($RDWR);
@@ -333,7 +351,8 @@ sub recover_file {
         bail(65, "corrupt, and no valid backup (unchanged)", "write it anew");
     }
     restore($good);
-    return report("$shown: was corrupt ($why)", @said, "  restored from $dir$good", $kept, map { $_->() } @safety);
+    return report("$shown: was corrupt ($why)", @said, "  restored from $dir$good", @$by_name, $kept,
+        map { $_->() } @safety);
 }
 
 sub none_valid {
@@ -357,15 +376,14 @@ sub read_copy {
 sub newest_valid { # the name of the newest valid backup, and what is to be said of newer ones
     my @found = copies("bak", neighbours());
     my @said;
-    my @by_name = @found > 1 && $found[0][1] == $found[-1][1]
-        ? "  the newest by its name, for the backups' modification times say nothing" : ();
+    my @by_name = $told_by_name ? "  the newest by its name, for the backups' modification times say nothing" : ();
     for my $copy (@found) {
         my $why = why_not_json(read_copy($copy->[0]));
-        return $copy->[0], @said, @by_name if !$why;
+        return $copy->[0], \@by_name, @said if !$why;
         unsure("its backup $dir$copy->[0]", $why) if $unsure;
         push @said, "  skipped backup $dir$copy->[0]: corrupt too";
     }
-    return "", @said;
+    return "", [], @said;
 }
 
 sub evidence { # a copy of the corrupt bytes; the one there is, where an earlier run has kept the very same
@@ -386,7 +404,7 @@ sub restore { # the target keeps its attributes; a missing one gets those of the
     my $data = read_copy($good);
     my $missing = !@old;
     if ($missing) {
-        lstat $name and changed();
+        look($name) and changed();
         sysopen S, $good, $NOFOLLOW | $NONBLOCK or fails("opening $good", "make the file readable");
         @old = stat S;
     }
@@ -443,7 +461,7 @@ sub prepare_lock { # makes the lock of a file and prints its path, for the shell
         }
         flock L, 8;
     }
-    @old = lstat $name;
+    @old = look($name);
     is_no_file() if @old && !-f _;
     if (@old) { sysopen S, $name, $NOFOLLOW | $NONBLOCK or @old = () }
     widen_lock($new);

@@ -4,7 +4,7 @@
 use strict;
 
 our ($op, $shown, $dir, $name, $lock, $is_json, $sync, $wait, $check, $tmp, $done, $helper);
-our (%held, $trap, $bytes, $by_group);
+our (%held, $trap, $whole, $by_group);
 our (@old, $unsure, $cwd, $WRONLY, $RDWR, $CREAT, $EXCL, $NONBLOCK, $NOFOLLOW);
 our ($FSYNC, $LIST, $GET, $SET, $REMOVE, $COPY_RANGE, $RENAME2, $EXIT);
 
@@ -84,7 +84,7 @@ sub settings {
 sub shell_options {
     my $option = shift @ARGV;
     if ($option eq "--trap") { $trap = 1 }
-    elsif ($option eq "--bytes") { $bytes = shift @ARGV }
+    elsif ($option eq "--whole") { $whole = 1 }
     else {
         my ($descriptor, $path) = splice @ARGV, 0, 2;
         $held{$path} = $descriptor;
@@ -226,6 +226,11 @@ sub not_opened { # what open(2) refuses, we refuse; an empty list where there is
     return fails("opening it", "make the file " . ($mode == 0 ? "readable" : "writable"));
 }
 
+sub look { # without a warning of Perl's about names that end in a newline
+    local $^W = 0;
+    return lstat $_[0];
+}
+
 sub is_no_file {
     return bail(73, (-d _ ? "is a directory" : "is not a regular file") . " (unchanged)", "name a regular file");
 }
@@ -284,7 +289,7 @@ sub look_again { # the first look may have failed
 sub lost { return bail(75, "$_[0] was removed or replaced meanwhile (unchanged)", "try again") }
 
 sub prove_unchanged { # that the target is what we have read
-    my @now = lstat $name;
+    my @now = look($name);
     @now || is("ENOENT") or fails("looking at it");
     (@old ? same(@old, @now) && $old[7] == $now[7] && $old[9] == $now[9] : !@now) or changed();
     return;
@@ -407,7 +412,7 @@ sub open_lock { # no open that can block; false where it has gone meanwhile
         $failed = 0;
         if (is("ENOENT")) {
             return -1 if !$create;
-            is_no_file() if lstat $name && !-f _; # and no lock is left beside it
+            is_no_file() if look($name) && !-f _; # and no lock is left beside it
             return 1 if sysopen L, $lock, $RDWR | $CREAT | $EXCL | $NOFOLLOW | $NONBLOCK, 0666;
             is("EEXIST") ? next : fails_in_directory("the lock $lock");
         }

@@ -4,16 +4,16 @@
 # theirs is called: to compile them all takes longer than to write. So do modules, `strict` and `warnings`: the tests
 # have both.
 #
-#   perl atomicops.pl MACHINE [--held DESCRIPTOR LOCK]... [--trap] [--bytes N] OPERATION ARGUMENT...
+#   perl atomicops.pl MACHINE [--held DESCRIPTOR LOCK]... [--trap] [--whole] OPERATION ARGUMENT...
 #
 # MACHINE: bash's name for it. --held: a lock that the calling shell has, and the descriptor that it has it by ("-": not
-# found). --trap: the call comes from a trap of that shell. --bytes: the length that standard input must have, so that
-# a producer that was killed is not taken for one that has ended.
+# found). --trap: the call comes from a trap of that shell. --whole: standard input ends in a NUL, which is no part of
+# it, so that a producer that was killed is not taken for one that has ended.
 
 our ($op, $shown, $dir, $name, $lock, $is_json); # the operation; the file as given, and resolved; its lock
 our ($sync, $wait, $check) = @ENV{qw(ATOMICOPS_DURABILITY ATOMICOPS_LOCK_TIMEOUT ATOMICOPS_VALIDATE)};
 our ($tmp, $done, $helper) = ("", 0, 0); # the temp file that is there, whether it is published, a child that waits
-our (%held, $trap, $bytes, $by_group); # what the calling shell has
+our (%held, $trap, $whole, $by_group); # what the calling shell has
 our (@old, $unsure, $cwd, $keeper); # the target's status; whether a check could not tell; kept open
 
 # Calls that Perl has no function for go by number: fsync, flistxattr, fgetxattr, fsetxattr, fremovexattr,
@@ -75,7 +75,7 @@ sub content { # all of it before the lock, for its writer may be slow, or want t
     my ($argument) = @_; # and a name for messages
     return "$argument\n" if $argument ne "-";
     my $data = slurp(*STDIN, "reading standard input");
-    !defined $bytes || $bytes == length $data or not_whole();
+    !$whole || $data =~ s/\0\z// or not_whole();
     return $data;
 }
 

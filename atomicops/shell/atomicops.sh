@@ -46,11 +46,9 @@ if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] < 404)); then
 fi
 
 _ao_program=${BASH_SOURCE[0]}
-while [[ -L $_ao_program ]]; do # the mark keeps a newline at the end
-  _ao_link=$(\readlink -n -- "$_ao_program" && \printf .) _ao_link=${_ao_link%.}
-  [[ $_ao_link == /* || $_ao_program != */* ]] || _ao_link=${_ao_program%/*}/$_ao_link
-  _ao_program=$_ao_link
-done
+if [[ -L $_ao_program ]]; then # the mark keeps a newline at the end
+  _ao_program=$(\readlink -fn -- "$_ao_program" && \printf .) _ao_program=${_ao_program%.}
+fi
 [[ $_ao_program == */* ]] || _ao_program=./$_ao_program
 _ao_program=${_ao_program%/*}/atomicops.pl
 [[ $_ao_program == /* ]] || _ao_program=$PWD/$_ao_program
@@ -58,9 +56,9 @@ _ao_now='' _ao_depth=0 # how deep we are in with_locks, and the locks of those, 
 _ao_held=() _ao_options=()
 
 _ao_perl() { # _ao_perl OPERATION ARGUMENT...: becomes atomicops.pl
-  POSIXLY_CORRECT=1
+  [[ -o posix ]] || POSIXLY_CORRECT=1
   \unset -f hash printf true
-  \set +euxk
+  \set -h +euxk
   # Perl would find its own program where standard input is missing. Reading from this fails.
   \true 2>/dev/null 3<&0 || \exec 0>/dev/null
   [[ ${FUNCNAME[*]} != *_ao_locked* ]] || _ao_pass_locks
@@ -72,7 +70,7 @@ _ao_perl() { # _ao_perl OPERATION ARGUMENT...: becomes atomicops.pl
     \exit 69
   fi
   \unset PERL5OPT PERL5LIB PERLLIB PERL5DB PERL_UNICODE PERLIO PERL_SIGNALS PERL_HASH_SEED_DEBUG
-  \export LC_ALL=C
+  [[ ${LC_ALL@a} == *r* ]] || \export LC_ALL=C
   \exec perl "$_ao_program" "${BASH_VERSINFO[5]}" "${_ao_options[@]}" "$@"
 }
 
@@ -179,32 +177,26 @@ _ao_count_locks() { # sets _ao_depth: what is in _ao_held beyond that is of call
 # --- in subshells, which these end ------------------------------------------------------------------------------------
 
 _ao_leave() {
-  POSIXLY_CORRECT=1
+  [[ -o posix ]] || POSIXLY_CORRECT=1
   \exit "$1"
 }
 
 _ao_release() { # _ao_release STATUS COMMAND
-  POSIXLY_CORRECT=1
+  [[ -o posix ]] || POSIXLY_CORRECT=1
   \unset -f type
   [[ $(\type -t -- "$2") == file ]] || (_ao_perl release 239)
   \exit "$1"
 }
 
 _ao_send() { # _ao_send TEXT OPERATION ARGUMENT...: not as an argument, for those have a limit, and all users see them
-  _ao_print "$1" | (_ao_receive "$@") # in a subshell also where the caller has set lastpipe
+  _ao_print "$1" | (_ao_perl --whole "${@:2}") # in a subshell also where the caller has set lastpipe
 }
 
 _ao_print() {
-  POSIXLY_CORRECT=1
+  [[ -o posix ]] || POSIXLY_CORRECT=1
   \unset -f printf
   \set +exk
-  \printf '%s\n' "$1" 2>/dev/null
-}
-
-_ao_receive() {
-  LC_ALL=C # to count bytes
-  _ao_options=(--bytes "$((${#1} + 1))")
-  _ao_perl "${@:2}"
+  \printf '%s\n\0' "$1" 2>/dev/null
 }
 
 # The copies that bash keeps of the locks' descriptors are closed on exec, and so are copies of these, except those with

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from mmap import PAGESIZE, mmap
 from pathlib import Path
 
 from stress.execution.drivers import shell
@@ -20,6 +21,7 @@ from stress.execution.step import number as numbered
 from stress.execution.step import step
 from stress.exploring.answers import Answers
 from stress.exploring.recorder import Memory, Row, Stamps, kept_rows
+from stress.exploring.warm import Remembered, stays_warm
 from stress.history.history import History, ProcessFacts
 from stress.history.notes import BackupNote, data_of
 from stress.history.record import ABSENT, INITIAL, NO_VERSION, End, Kind, Language, Outcome, WorkerRole, version_of
@@ -38,6 +40,7 @@ SIZE_MAX = 200
 _WORKER = Path(__file__).with_name("worker.bash")
 _FREE_WORKER = Path(shell.__file__).with_name("worker.bash")
 _MISSING = 66
+_ROWS_BYTES = 1 << 20
 _CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.BACKUP, Kind.RECOVER)
 
 
@@ -147,16 +150,17 @@ class Stage:
     def __init__(self, case: Case, shared: Path, scratch: Path) -> None:
         self._case, self._shared, self._scratch = case, shared, scratch
         self._files = {facts.path: (index, facts.form.value) for index, facts in enumerate(case.world.facts)}
-        self._memories = [os.memfd_create("rows") for _ in case.duties]
+        self._memories = [mmap(-1, _ROWS_BYTES) for _ in case.duties]
+        self.steps = mmap(-1, PAGESIZE)
         self._definite: dict[int, frozenset[int]] = {}
         source = shell.write_commands(case.target, scratch)
         self._source = None if source is None else source.resolve()
         self.agents: list[AgentKind] = [self._agent(number, duty) for number, duty in enumerate(case.duties)]
 
     def close(self) -> None:
-        """Let go of the files in memory."""
-        for descriptor in self._memories:
-            os.close(descriptor)
+        """Let go of the memory."""
+        for memory in (*self._memories, self.steps):
+            memory.close()
 
     def lay_out(self) -> None:
         """Put the shared files back to how they are at the start."""
@@ -194,8 +198,9 @@ class Stage:
     def _agent(self, number: int, duty: Duty) -> AgentKind:
         if duty.language is Language.PYTHON:
             function = partial(self._do, self._memories[number], number + 1, duty)
-            forget = getattr(self._case.target.module, "forget", None)
-            return Forked(function) if forget is None else Warm(lambda _: function(), reset=forget)
+            if not stays_warm(self._case.target):
+                return Forked(function)
+            return Warm(lambda _: function(), reset=Remembered(self._case.target.module).put_back)
         assert self._source is not None
         folder = self._scratch / str(number)
         folder.mkdir()
@@ -210,8 +215,8 @@ class Stage:
         argv = ["bash", "--norc", "--noprofile", str(_WORKER), str(self._source), str(folder), str(_FREE_WORKER)]
         return Program(argv, shell.environment() | {"PYTHONHASHSEED": "0"})
 
-    def _do(self, descriptor: int, process: int, duty: Duty) -> None:
-        memory = Memory(descriptor, process, duty.language)
+    def _do(self, rows: mmap, process: int, duty: Duty) -> None:
+        memory = Memory(rows, self.steps, process, duty.language)
         driver = PythonDriver(self._case.target, memory.clock)
         supported = self._case.target.operations
         for request in duty.requests:
@@ -231,7 +236,7 @@ class Stage:
     def _rows(self, number: int, duty: Duty, ran: Ran) -> tuple[list[Row], dict[int, int]]:
         marks = [mark for mark in ran.marks if mark.agent == number]
         if duty.language is Language.PYTHON:
-            return kept_rows(self._memories[number]), {int(mark.text): mark.step for mark in marks}
+            return kept_rows(self._memories[number]), {steps + 1: steps for steps in range(len(ran.trace) + 1)}
         rows: list[Row] = []
         folder = self._scratch / str(number)
         answers = _Files(folder, self._files)

@@ -18,6 +18,7 @@ from stress import anomalies
 from stress.engine import HarnessError, checkers_of, run_checkers
 from stress.exploring.case import Case, Stage, cases
 from stress.exploring.plan import ExplorePlan
+from stress.exploring.recorder import Counting
 from stress.exploring.search import Failure, Search, executing, scheduler_of, step
 from stress.files import write_text
 from stress.history.history import History
@@ -176,7 +177,7 @@ def _start(plan: ExplorePlan, case: Case, stack: ExitStack) -> _Run:
     search = Search(scheduler_of(plan.scheduler, plan.seed, plan.depth), len(case.duties), plan.depth)
 
     def execute(scheduler: Scheduler) -> Ran:
-        return supervisor.run(stage.agents, scheduler)
+        return supervisor.run(stage.agents, Counting(scheduler, stage.steps))
 
     def judge(ran: Ran) -> Failure | None:
         return _judge(one, ran)

@@ -1,48 +1,67 @@
 """What scheduled processes record: their rows in memory, stamped with steps of the schedule.
 
-The clock of a worker only counts: each of its stamps is a mark, of which the supervisor knows the step.
+Memory is shared between the supervisor and the processes that it forks, so that neither a stamp nor a row is a syscall.
 """
 
 from __future__ import annotations
 
 import io
-import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from mmap import mmap
 
 from stress.history.notes import Note
 from stress.history.record import NO_VERSION, Kind, Language, Operation, Outcome, version_of
-from stress.syscalls import mark
+from stress.syscalls.calls import Call, Scheduler, Step
 
-__all__ = ["Memory", "Row", "Stamps", "kept_rows"]
+__all__ = ["Counting", "Memory", "Row", "Stamps", "kept_rows"]
 
 STEP_NS = 1_000_000
 """A step of the schedule takes one millisecond, in histories and in what is said of them."""
 
 _CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND)
+_LENGTH_BYTES = 8
 
 Row = Operation
 """An operation whose times are stamps, which `Stamps` turns into times."""
 
 
-class Memory:
-    """The writing side, as `stress.history.journal.Journal`, into a file in memory that the supervisor reads.
+class Counting:
+    """Passes on to a scheduler, and tells the processes how many steps there were.
 
     Args:
-        descriptor: Of that file. Rows are added as they change, so that a process that never ends has them there too.
+        steps: Memory that they share: the number is in its first eight bytes.
     """
 
-    def __init__(self, descriptor: int, process: int, language: Language) -> None:
+    def __init__(self, scheduler: Scheduler, steps: mmap) -> None:
+        self._scheduler, self._steps = scheduler, steps
+        self.begin, self.draw, self.end = scheduler.begin, scheduler.draw, scheduler.end
+        steps[:_LENGTH_BYTES] = bytes(_LENGTH_BYTES)
+
+    def pick(self, enabled: Sequence[Call], trace: Sequence[Step]) -> int:
+        """What the scheduler picks."""
+        picked = self._scheduler.pick(enabled, trace)
+        self._steps[:_LENGTH_BYTES] = (len(trace) + 1).to_bytes(_LENGTH_BYTES, "little")
+        return picked
+
+
+class Memory:
+    """The writing side, as `stress.history.journal.Journal`, into memory that the supervisor reads.
+
+    Args:
+        rows: That memory. Rows are added as they change, so that a process that never ends has them there too.
+        steps: How many steps there were: see `Counting`.
+    """
+
+    def __init__(self, rows: mmap, steps: mmap, process: int, language: Language) -> None:
         self.process, self.rows, self.clock = process, 0, self.now
-        self._descriptor, self._language, self._stamps = descriptor, language, 0
+        self._memory, self._steps, self._language = rows, steps, language
         self._row = Operation(process, Kind.READ)
 
     def now(self) -> int:
-        """The next stamp."""
-        self._stamps += 1
-        mark(str(self._stamps))
-        return self._stamps
+        """The stamp: one more than the steps until now, as 0 means none."""
+        return int.from_bytes(self._steps[:_LENGTH_BYTES], "little") + 1
 
     def invoke(self, row: int, value: int = NO_VERSION, /) -> int:
         """Open a row: see `Journal.invoke`."""
@@ -79,14 +98,17 @@ class Memory:
         self._keep()
 
     def _keep(self) -> None:
-        os.write(self._descriptor, pickle.dumps(self._row))
+        start = _LENGTH_BYTES + int.from_bytes(self._memory[:_LENGTH_BYTES], "little")
+        content = pickle.dumps(self._row)
+        self._memory[start : start + len(content)] = content
+        self._memory[:_LENGTH_BYTES] = (start + len(content) - _LENGTH_BYTES).to_bytes(_LENGTH_BYTES, "little")
 
 
-def kept_rows(descriptor: int) -> list[Row]:
-    """What a `Memory` has kept, the last of each row; the file is empty then."""
-    content = io.BytesIO(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
-    os.ftruncate(descriptor, 0)
-    os.lseek(descriptor, 0, os.SEEK_SET)
+def kept_rows(memory: mmap) -> list[Row]:
+    """What a `Memory` has kept, the last of each row; it is empty then."""
+    length = int.from_bytes(memory[:_LENGTH_BYTES], "little")
+    content = io.BytesIO(memory[_LENGTH_BYTES : _LENGTH_BYTES + length])
+    memory[:_LENGTH_BYTES] = bytes(_LENGTH_BYTES)
     rows: dict[int, Row] = {}
     while True:
         try:

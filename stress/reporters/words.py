@@ -144,10 +144,10 @@ def again(result: Result) -> str | None:
 
 
 def commands(result: Result) -> list[tuple[str, str]]:
-    """What each does, and the command: the two to go on with. None where the run was not kept."""
-    if not result.run:
-        return []
-    return [("See it as a page", f"stress report {shlex.quote(result.run)}"), ("Show it again", str(again(result)))]
+    """What each does, and the command: those to go on with. None where nothing was kept."""
+    page = [("See it as a page", f"stress report {shlex.quote(result.run)}")] if result.run else []
+    command = again(result)
+    return [*page, ("Show it again", command)] if command else page
 
 
 def escape_bytes(data: bytes) -> str:

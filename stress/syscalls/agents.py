@@ -12,7 +12,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NoReturn
 
@@ -72,6 +72,7 @@ class Agent:
         outputs: Descriptors of the files that have its stdout and stderr.
         is_done: Whether it has ended; a warm one, whether it waits for its next operation.
         numbered: How many of its tasks came to a scheduling point.
+        unreaped: Processes that have ended, and have a parent yet that may take in their exit status.
         offer_is_known: Whether nothing has happened to it since it was asked what it can do next.
         status: Exit status of its first process, −n if signal n ended it; None as long as it lives.
     """
@@ -85,6 +86,7 @@ class Agent:
     is_done: bool = False
     numbered: int = 0
     offer_is_known: bool = False
+    unreaped: set[int] = field(default_factory=set)
 
     def output(self) -> tuple[bytes, bytes]:
         """What it wrote to stdout and stderr."""

@@ -101,9 +101,10 @@ def told(row: Watched, args: tuple[int, ...], time_ns: int) -> tuple[int, int, b
 
 def sleeps_until(tid: int, row: Watched, args: tuple[int, ...], now_ns: int) -> int | None:
     """When a sleep ends, in nanoseconds since the execution began; None if it has no end."""
-    if row.name == "poll":
-        return None if args[2] >> 31 else now_ns + args[2] * 1_000_000
-    at = {"nanosleep": 0, "ppoll": 2, "clock_nanosleep": 2}.get(row.name, 4)
+    if row.name in ("poll", "epoll_wait", "epoll_pwait"):
+        milliseconds = args[2 if row.name == "poll" else 3] & 0xFFFFFFFF
+        return None if milliseconds >> 31 else now_ns + milliseconds * 1_000_000
+    at = {"nanosleep": 0, "clock_nanosleep": 2}.get(row.name, row.operands.find("t"))
     if not args[at]:
         return None
     seconds, rest = struct.unpack("<qq", kernel.read(tid, args[at], 16))

@@ -16,6 +16,7 @@ from stress.syscalls.population import Population
 from stress.syscalls.tables import Machine, Watched
 from stress.syscalls.tasks import Process, State, Task
 from stress.syscalls.virtual import Virtual
+from stress.syscalls.waits import Waits, is_wait
 
 _LINGERS_S, _MILLISECOND_NS = 0.2, 1_000_000
 _RANDOM = ("/dev/urandom", "/dev/random")
@@ -48,6 +49,7 @@ class Intake:
         self.virtual = Virtual(machine, self.population.tasks, interrupt)
         self.decoder = Decoder(names, self.virtual.real_pid)
         self.holders = Holders(names)
+        self._waits = Waits(machine)
         self._machine, self._names, self._speaks, self._marked = machine, names, speaks, marked
 
     def proceed(self, task: Task, row: Watched) -> None:
@@ -65,7 +67,7 @@ class Intake:
         """Let a syscall that was notified go on at once, answer it, or park its task."""
         row = task.row
         assert row is not None
-        result, point = None, None
+        result, point, wait = None, None, None
         self._speaks(task)
         try:
             if task.process.dial is None:
@@ -76,7 +78,9 @@ class Intake:
                 task.state, agent.is_done, agent.status = State.IDLE, True, task.args[2] & 0xFF
                 return
             result = self._answer(task, row)
-            if result is None:
+            if result is None and is_wait(row, task.args):
+                wait = self._waits.of(task.tid, task.process.pid, row, task.args, self.virtual.clock.now_ns)
+            elif result is None:
                 point = self._point(task, row)
         except PermissionError as error:
             raise Denied(
@@ -92,8 +96,42 @@ class Intake:
             self.population.answer(task, result)
         elif point is not None:
             task.point, task.call, task.is_free, task.state = point, None, None, State.PARKED
+        elif wait is not None:
+            task.wait, task.state = wait, State.WAITING
         else:
             self.proceed(task, row)
+
+    def release(self) -> bool:
+        """End the first wait for which its event has come, or its time. Whether there was one."""
+        for task in self.population.waiting():
+            wait = task.wait
+            assert wait is not None
+            came = wait.is_over()
+            if not came and wait.until_ns > self.virtual.clock.now_ns:
+                continue
+            self.virtual.set_clock(task.process)
+            result = wait.result if came else wait.give_up(task.tid)
+            if result is None:
+                self.population.proceed(task)
+            else:
+                self.population.answer(task, result)
+            return True
+        return False
+
+    def expire(self, until_ns: int | None = None) -> bool:
+        """Let time pass until the next timer or timeout runs out.
+
+        Returns:
+            Whether there was one, not later than ``until_ns``.
+        """
+        ends = [task.wait.until_ns for task in self.population.waiting() if task.wait is not None]
+        first_ns = min((end for end in ends if until_ns is None or end <= until_ns), default=None)
+        if self.virtual.expire(until_ns if first_ns is None else first_ns):
+            return True
+        if first_ns is None:
+            return False
+        self.virtual.clock.advance_to(first_ns)
+        return self.release()
 
     def _renew(self, task: Task) -> None:
         """A new image has the vDSO's clocks, one thread, and no timers that were created."""
@@ -111,6 +149,7 @@ class Intake:
             self.virtual.clock.now_ns += _MILLISECOND_NS << min(task.lingers, 20)
             task.lingers += 1
             self.virtual.set_clock(task.process)
+            self.release()
 
     def _answer(self, task: Task, row: Watched) -> int | None:
         """The virtual result of a syscall that is none of the shared directory's; None if it has none."""

@@ -29,6 +29,8 @@ _MAP_DENYWRITE = 0x800
 _CONTINUE = 1
 _MESSAGE = struct.Struct("<QIIiIQ6Q")
 _REPLY = struct.Struct("<Qqii")
+FUTEX_COMMAND, FUTEX_WAIT, FUTEX_WAIT_BITSET = 0x7F, 0, 9
+_TIMEOUT_CODE = 6
 _LOCK_COMMANDS = (fcntl.F_GETLK, fcntl.F_SETLK, fcntl.F_SETLKW, 36, 37, 38)  # the last three are of open files
 
 
@@ -47,6 +49,14 @@ def program(machine: Machine) -> bytes:
 
     def unless_equal_skip(value: int, count: int) -> None:
         add(0x15, value, 0, count)
+
+    def if_timeout(at: int) -> None:
+        load(16 + 8 * at)
+        add(0x15, 0, 0, 2)
+        load(20 + 8 * at)
+        add(0x15, 0, 1, 0)
+        give(_NOTIFY)
+        give(_ALLOW)
 
     refuse = _ERRNO | errno.ENOSYS
     load(4)
@@ -81,10 +91,22 @@ def program(machine: Machine) -> bytes:
             add(0x15, os.SEEK_END, 0, 1)
             give(_NOTIFY)
             give(_ALLOW)
-        elif row.verb == "sleep" and "sleep" not in row.name:  # waits for nothing but time
-            unless_equal_skip(number, 4)
-            load(16 + 8 * (1 if row.name.endswith("poll") else 0))
-            add(0x15, 0, 0, 1)
+        elif row.name == "futex":  # a wait with a timeout
+            unless_equal_skip(number, 5 + _TIMEOUT_CODE)
+            load(16 + 8)
+            add(0x54, FUTEX_COMMAND)
+            add(0x15, FUTEX_WAIT, 2, 0)
+            add(0x15, FUTEX_WAIT_BITSET, 1, 0)
+            give(_ALLOW)
+            if_timeout(3)
+        elif "t" in row.operands:
+            unless_equal_skip(number, _TIMEOUT_CODE)
+            if_timeout(row.operands.index("t"))
+        elif row.name in ("poll", "epoll_wait", "epoll_pwait"):  # neither for ever nor not at all
+            unless_equal_skip(number, 5)
+            load(16 + 8 * (2 if row.name == "poll" else 3))
+            add(0x15, 0, 2, 0)
+            add(0x35, 0x80000000, 1, 0)
             give(_NOTIFY)
             give(_ALLOW)
         else:

@@ -61,6 +61,11 @@ class Population:
         """The tasks that are at a scheduling point."""
         return (task for task in self.tasks.values() if task.state is State.PARKED)
 
+    def waiting(self) -> list[Task]:
+        """The tasks in a wait with a timeout, by their agent and their place in its tree."""
+        waiting = [task for task in self.tasks.values() if task.state is State.WAITING]
+        return sorted(waiting, key=lambda task: (task.agent, task.path)) if waiting else waiting
+
     @property
     def agents(self) -> list[Agent]:
         """Those that have processes."""
@@ -106,6 +111,8 @@ class Population:
             self._drop(task)
         agent.reap(wait=True)
         for pid in known - {agent.root}:
+            _reap(pid, wait=True)
+        for pid in agent.unreaped:  # their parents are gone now
             _reap(pid)
         self._poll.unregister(agent.listener)
         del self._agents[agent.listener]
@@ -179,10 +186,10 @@ class Population:
             self._drop(task)
         elif runs is None or task.state is State.EXITING:
             self._await(task)
-        elif task.point is not None:  # a signal was sent to it, and has changed nothing
+        elif task.point is not None or task.wait is not None:  # a signal was sent to it, and has changed nothing
             if listener.is_waiting(task.process.agent.listener, task.id):
                 self._awaited.discard(task)
-                task.state = State.PARKED
+                task.state = State.PARKED if task.wait is None else State.WAITING
                 task.process.agent.offer_is_known = False
         elif runs == task.runs:
             self._awaited.discard(task)
@@ -223,21 +230,23 @@ class Population:
         self.proceed(task)
         for other in [*self.tasks.values()]:
             if other is task or (whole and other.process is task.process):
-                other.state, other.point = State.EXITING, None
+                other.state, other.point, other.wait = State.EXITING, None, None
                 other.process.agent.offer_is_known = False
                 self._await(other)
 
     def disturbed(self, process: Process) -> None:
         """A signal was sent to a process: its tasks may have moved, or died."""
         for task in self.tasks.values():
-            if task.process is process and task.state in (State.PARKED, State.BLOCKED):
+            if task.process is process and task.state in (State.PARKED, State.BLOCKED, State.WAITING):
                 self._await(task)
                 task.state = State.RUNNING
                 process.agent.offer_is_known = False
 
     def _resume(self, task: Task) -> None:
-        task.state, task.point, task.call, task.until_ns = State.RUNNING, None, None, None
+        task.state, task.point, task.call = State.RUNNING, None, None
+        task.until_ns, task.wait = None, None
         task.computed_s, task.lingers, task.runs = None, 0, -1
+        task.process.agent.offer_is_known = False  # it may stand still without a word
         self._awaited.add(task)
         self._resumed = True
 
@@ -256,8 +265,8 @@ class Population:
         if not any(other.process is task.process for other in self.tasks.values()):
             task.process.is_dead = True
             task.process.forget_image()
-            if task.process.path:  # an orphan is ours to reap
-                _reap(task.process.pid)
+            if task.process.path and not _reap(task.process.pid):  # an orphan is ours to reap
+                task.process.agent.unreaped.add(task.process.pid)
         self._ended()
 
     def renew(self, process: Process) -> None:
@@ -296,12 +305,12 @@ class Population:
         return self._add(Task(tid, process, path))
 
 
-def _reap(pid: int) -> None:
-    """Take in the exit status of a process, if it is a child of this one."""
+def _reap(pid: int, wait: bool = False) -> bool:
+    """Take in the exit status of a process that is dead, or is about to be. Whether it is a child of this one."""
     try:
-        os.waitpid(pid, os.WNOHANG)
+        return bool(os.waitpid(pid, 0 if wait else os.WNOHANG)[0])
     except ChildProcessError:
-        pass
+        return False
 
 
 def _kill(pid: int) -> None:

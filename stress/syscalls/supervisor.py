@@ -4,9 +4,8 @@ A scheduler picks an agent, and the agent's first task that can go on does its c
 every task is parked at its next scheduling point, blocked in the kernel, or dead (*settles*), and asks again. So what
 a step does is over before the next one begins.
 
-Not scheduled: stores to mapped files, timeouts inside select, poll and futex, a directory's own size and times, and
-what processes of one agent do to each other at the same time outside the shared directory, such as the order in which
-two background jobs write to one pipe.
+Not scheduled: stores to mapped files, a directory's own size and times, and what processes of one agent do to each
+other at the same time outside the shared directory, such as the order in which two background jobs write to one pipe.
 """
 
 from __future__ import annotations
@@ -118,10 +117,10 @@ class Supervisor:
         try:
             self._begin(kinds, number)
             while ending is None:
-                self._population.settle()
+                self._settle()
                 offers = self._offers() or self._probed()
-                if not offers:
-                    ending = self._pause()
+                if not offers and idle < self._idle_max:
+                    ending, idle = self._pause(), idle + 1
                 elif len(self._trace) >= self._steps_max or idle >= self._idle_max:
                     ending = "cut"
                 else:
@@ -163,7 +162,7 @@ class Supervisor:
             self._agents.append(agent)
             if isinstance(kind, Warm):
                 self._wake(agent, number)
-            self._population.settle()
+            self._settle()
 
     def _start(self, index: int, kind: Kind) -> Agent:
         ours = [file for agent in self._population.agents for file in (agent.listener, *agent.outputs)]
@@ -179,6 +178,7 @@ class Supervisor:
         """Let a warm worker do its next operation, as if it were new."""
         agent.rewind()
         agent.is_done, agent.status, agent.numbered = False, None, 0
+        agent.unreaped.clear()
         task = self._population.tasks[agent.root]
         task.number, task.spawned, task.looks, task.draws = -1, 0, 0, 0
         self._virtual.set_clock(task.process)
@@ -267,9 +267,15 @@ class Supervisor:
         """Nothing can be done: let a timer run out, or wait for what ends by itself. How the execution ended, if so."""
         if all(agent.is_done for agent in self._agents):
             return "done"
-        if self._virtual.expire() or self._population.wake(_LATE_S_MAX):
+        if self._intake.expire() or self._population.wake(_LATE_S_MAX):
             return None
         return "deadlock"
+
+    def _settle(self) -> None:
+        """Until all stand still, and no wait is over."""
+        self._population.settle()
+        while self._intake.release():
+            self._population.settle()
 
     # A step
 
@@ -288,9 +294,9 @@ class Supervisor:
         self._trace.append(Step(len(self._trace), call, result))
         if task.until_ns is not None:
             until_ns = task.until_ns
-            while self._virtual.expire(until_ns):
-                self._population.settle()
-                if task.until_ns != until_ns:  # the timer was for this task
+            while self._intake.expire(until_ns):
+                self._settle()
+                if task.state is not State.PARKED or task.until_ns != until_ns:  # the timer was for this task
                     return
             self._virtual.clock.advance_to(until_ns)
         self._virtual.set_clock(task.process)
@@ -299,7 +305,7 @@ class Supervisor:
             self._population.answer(task, answer)
         else:
             self._intake.proceed(task, row)
-        self._population.settle()
+        self._settle()
         if self._unseen is not None:
             self._look()
         if replaced is None:
@@ -357,10 +363,13 @@ class Supervisor:
 
     def _interrupt(self, process: Process) -> None:
         """A signal was sent to a process: it ends its sleeps, and its waits for locks."""
-        parked = [task for task in self._population.parked() if task.process is process]
+        stopped = [*self._population.parked(), *self._population.waiting()]
+        stopped = [task for task in stopped if task.process is process]
         self._population.disturbed(process)
-        for task in parked:
-            if task.until_ns is not None:
+        for task in stopped:
+            if task.wait is not None and task.wait.result is None:
+                self._population.proceed(task)  # with the call's own signal mask
+            elif task.wait is not None or task.until_ns is not None:
                 self._population.answer(task, -_ERESTARTNOHAND)
             elif task.is_free is False:
                 self._population.answer(task, -_ERESTARTSYS)

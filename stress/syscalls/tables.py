@@ -2,7 +2,7 @@
 
 Numbers are those of ``asm/unistd_64.h`` (x86-64) and ``asm-generic/unistd.h`` (aarch64). One letter an argument:
 ``d`` directory descriptor of the path that follows, ``p`` path, ``f`` descriptor, ``o`` flags of open, ``a`` AT_ flags,
-``.`` anything else.
+``t`` address of a timeout, ``.`` anything else.
 """
 
 from __future__ import annotations
@@ -117,10 +117,14 @@ gettimeofday     96 169  clock
 time            201   -  clock
 nanosleep        35 101  sleep
 clock_nanosleep 230 115  sleep
-select           23   -  sleep
-pselect6        270  72  sleep
+select           23   -  sleep    ....t
+pselect6        270  72  sleep    ....t
 poll              7   -  sleep
-ppoll           271  73  sleep
+ppoll           271  73  sleep    ..t
+epoll_wait      232   -  wait
+epoll_pwait     281  22  wait
+epoll_pwait2    441 441  wait     ...t
+futex           202  98  wait     ...t
 alarm            37   -  timer
 setitimer        38 103  timer
 getitimer        36 102  timer
@@ -155,7 +159,7 @@ class Machine:
 
     Attributes:
         audit: Its AUDIT_ARCH number.
-        seccomp: Number of the syscall ``seccomp``.
+        seccomp, pidfd_getfd: Numbers of the syscalls of these names.
         vdso: The functions of the vDSO that matter, and the machine code that takes the place of each.
         waits: Numbers of the syscalls that wait for a child.
         watched, refused: By number.
@@ -163,6 +167,7 @@ class Machine:
 
     audit: int
     seccomp: int
+    pidfd_getfd: int
     vdso: dict[str, bytes]
     waits: frozenset[int]
     watched: dict[int, Watched]
@@ -222,6 +227,7 @@ def machine(name: str | None = None) -> Machine:
     return Machine(
         audit=_X86_64 if column == 1 else _AARCH64,
         seccomp=317 if column == 1 else 277,
+        pidfd_getfd=438,
         vdso=vdso,
         waits=frozenset((61, 247) if column == 1 else (260, 95)),
         watched=watched,

@@ -12,6 +12,7 @@ from stress.syscalls.calls import Call
 from stress.syscalls.clock import Dial
 from stress.syscalls.decoding import Point
 from stress.syscalls.tables import Watched
+from stress.syscalls.waits import Wait
 
 PID_MAX = 4_194_304
 """The largest that Linux gives: a greater one is virtual, and never reaches a real ``kill``."""
@@ -24,6 +25,7 @@ class State(Enum):
 
     RUNNING = "running"
     BLOCKED = "blocked"  # in the kernel: for a child, a pipe, a futex
+    WAITING = "waiting"  # with a timeout, in virtual time
     PARKED = "parked"  # at a scheduling point
     IDLE = "idle"  # a warm worker between two executions
     EXITING = "exiting"
@@ -84,6 +86,7 @@ class Task:
         id: Of the notification that it waits in.
         point: What it is about to do, if parked.
         until_ns: When its sleep ends, if it sleeps.
+        wait: What it waits for with a timeout.
         is_free: Whether the lock that it waits for can be had; None if that has to be looked at.
         spawning: Flags of its clone whose child has not been seen yet.
         looks: How often it has looked at a clock since it last did anything else.
@@ -104,6 +107,7 @@ class Task:
     point: Point | None = None
     call: Call | None = None
     until_ns: int | None = None
+    wait: Wait | None = None
     is_free: bool | None = None
     spawning: int | None = None
     spawned: int = 0

@@ -44,11 +44,28 @@ class Done:
 
 
 @dataclass(frozen=True)
+class User:
+    """Who runs something, and with what umask."""
+
+    uid: int
+    groups: tuple[int, ...]
+    umask: int
+
+    def prefix(self) -> tuple[str, ...]:
+        """What stands in front of a command that this user starts."""
+        become: tuple[str, ...] = ()
+        if self.uid:
+            groups = f"--groups={','.join(map(str, self.groups))}" if self.groups else "--clear-groups"
+            become = ("setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", groups)
+        return (*become, "sh", "-c", f'umask {self.umask:o}; exec "$@"', "sh")
+
+
+@dataclass(frozen=True)
 class Helpers:
     """Where the helpers are, and how they are started.
 
     Attributes: ``shell`` the folder of ``atomicops.sh``; ``python`` an interpreter, and ``path`` the folder where it
-    finds the package; ``prefix`` a command in front of each (another user, strace); ``env`` variables to set.
+    finds the package; ``prefix`` a command in front of each, as strace; ``env`` variables to set; ``user`` who does it.
     """
 
     shell: Path = PACKAGE / "shell"
@@ -56,6 +73,7 @@ class Helpers:
     path: Path = PACKAGE.parent
     prefix: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    user: User | None = None
 
     def call(
         self,
@@ -83,7 +101,7 @@ class Helpers:
         with tempfile.TemporaryDirectory() as folder:
             io = Path(folder)
             (io / "input").write_bytes(stdin)
-            code = _server().run([operation, *timed, *given], cwd, io)
+            code = _server().run([operation, *timed, *given], cwd, io, user=self.user)
             return Done(code, *(os.fsdecode((io / name).read_bytes()) for name in ("output", "messages")))
 
     def increment(self, language: str, path: str | Path, cwd: Path, timeout_s: float = 30) -> Done:
@@ -100,7 +118,7 @@ class Helpers:
     def run(self, command: Sequence[str], cwd: Path, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> Done:
         """A command, by the user and in the environment of these helpers."""
         done = subprocess.run(
-            [*self.prefix, *command],
+            [*(self.user.prefix() if self.user else ()), *self.prefix, *command],
             cwd=cwd,
             input=stdin,
             capture_output=True,
@@ -120,7 +138,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 _SERVER = """if True:
-    import importlib, json, os, runpy, select, signal, subprocess, sys, time
+    import gc, importlib, json, os, runpy, select, signal, subprocess, sys, time
     sys.path.insert(0, sys.argv[1])
     # The modules that an operation imports on its way: their files are no part of the operation.
     for name in sys.argv[2].split():
@@ -129,6 +147,8 @@ _SERVER = """if True:
         except ImportError:
             pass
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    gc.collect()
+    gc.freeze()  # what is shared with a child stays shared
 
     def child(request, ready):
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -145,10 +165,15 @@ _SERVER = """if True:
             ctypes.CDLL(None).prctl(0x59616D61, -1)  # PR_SET_PTRACER: strace may attach, also as an ordinary user
         except OSError:
             pass
+        if request["user"]:
+            uid, groups = request["user"]
+            os.setgroups(groups)
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
         os.write(ready, b".")
-        os.close(ready)
         if request["strace"]:
             signal.sigwait([signal.SIGUSR1])
+        os.close(ready)  # not earlier: strace may be there by then, or not
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
         os.path.exists("BEGIN")
         sys.argv[:] = ["atomicops", *request["arguments"]]
@@ -189,7 +214,7 @@ _SERVER = """if True:
 _IMPORTED = """if True:
     import sys
     sys.path.insert(0, sys.argv[1])
-    import argparse, hashlib, ctypes, subprocess, json, pkgutil, atomicops
+    import argparse, ctypes, hashlib, json, pkgutil, pwd, shutil, subprocess, atomicops
     names = [f"atomicops.{module.name}" for module in pkgutil.iter_modules(atomicops.__path__)]
     print(*sys.modules, *(name for name in names if not name.endswith("__main__")))
     """
@@ -219,13 +244,16 @@ class PythonServer:
     def close(self) -> None:
         self._process.communicate()
 
-    def run(self, arguments: Sequence[str], cwd: Path, io: Path, strace: Sequence[str] = ()) -> int:
+    def run(
+        self, arguments: Sequence[str], cwd: Path, io: Path, strace: Sequence[str] = (), user: User | None = None
+    ) -> int:
         """The exit code; negative for a signal."""
         request = {
             "arguments": list(arguments),
             "cwd": str(cwd),
             "io": str(io),
-            "umask": _umask(),
+            "umask": user.umask if user else _umask(),
+            "user": [user.uid, user.groups] if user else None,
             "strace": list(strace),
             "limit": LIMIT_S,
         }

@@ -73,7 +73,7 @@ def test_decorated(tmp_path):
 
 def test_sound(torture):
     result = torture(Sound, scenario="handoff", duration="1.5s")
-    assert result.stats.operations > 0
+    assert result.stats.total > 0
 
 @tortured(scenario="handoff", duration="1.5s")
 def test_sound_and_decorated():

@@ -67,7 +67,7 @@ class Bench:
 
         Raises `Broken` where it does not do what it should.
         """
-        scene, run = self._run(operation, process, None, None)
+        scene, run = self.run(operation, process, None, None)
         outcome = scene.outcome(run, process)
         if (outcome.state, outcome.status) != ("new", 0):
             raise Broken(f"{operation.name} by {process}, undisturbed: {outcome} {run.message}")
@@ -84,7 +84,7 @@ class Bench:
 
     def _outcome(self, numbered: tuple[Cell, Step]) -> str:
         cell, step = numbered
-        scene, run = self._run(OPERATIONS[cell.operation], cell.process, step, cell.fault)
+        scene, run = self.run(OPERATIONS[cell.operation], cell.process, step, cell.fault)
         try:
             if not run.injected and not cell.fault.startswith("SIG"):
                 raise Broken("the fault was not injected: the call did not come again")
@@ -94,7 +94,8 @@ class Bench:
         scene.remove()
         return found
 
-    def _run(self, operation: Operation, process: str, step: Step | None, fault: str | None) -> tuple[Scene, Run]:
+    def run(self, operation: Operation, process: str, step: Step | None, fault: str | None) -> tuple[Scene, Run]:
+        """One run, with a fault or without; its folder stays."""
         while True:
             scene = Scene(self._base / str(next(self._numbers)), operation)
             if process != "python":

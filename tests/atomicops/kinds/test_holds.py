@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -101,6 +102,34 @@ def test_the_lock_file_goes_under_a_file_lock(path: Path, away: Callable[[Path],
     assert {name for name in os.listdir(path.parent) if name.endswith("tmp")} == set()
 
 
+@pytest.mark.parametrize("spelling", ["the same", "relative"])
+def test_the_directory_goes_under_a_file_lock(path: Path, spelling: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is made anew, with other files: what was read is not there any more."""
+    monkeypatch.chdir(path.parent)
+    inner = path.parent / "inner"
+    other = inner / "s.json" if spelling == "the same" else Path("inner/s.json")
+    with file_lock(inner / "s.json"):
+        inner.rename("moved")
+        inner.mkdir()
+        other.write_text('{"n": 7}')
+        with pytest.raises(LockLost):
+            atomic_write_json({"n": 1}, other)
+    assert json.loads(other.read_text()) == {"n": 7}
+
+
+def test_blocks_may_end_in_any_order(path: Path) -> None:
+    """The lock is held as long as one of them lasts."""
+    outer, inner = file_lock(path), file_lock(path)
+    outer.__enter__()
+    inner.__enter__()
+    outer.__exit__(None, None, None)
+    assert not is_free(path.with_name(LOCK), 0)
+    update_json(path, lambda document: {"n": document["n"] + 1})
+    inner.__exit__(None, None, None)
+    assert is_free(path.with_name(LOCK), 0)
+    assert json.loads(path.read_text()) == {"n": 1}
+
+
 @pytest.mark.parametrize("away", ["rm -f .s.json.lock", "rm -f .s.json.lock; : >.s.json.lock", "mv .s.json.lock moved"])
 def test_the_lock_file_goes_during_an_update_in_bash(path: Path, away: str) -> None:
     script = f"""
@@ -143,9 +172,9 @@ def test_the_target_is_replaced_by_somebody_without_the_lock(path: Path) -> None
     assert json.loads(path.read_text()) == {"n": 100}
 
 
-def in_child(action: Callable[[], None]) -> int:
+def in_child(action: Callable[[], None], fork: Callable[[], int] = os.fork) -> int:
     """The exit code of a child of fork: 0, or 1 where the action raises OSError or RuntimeError."""
-    child = os.fork()
+    child = fork()
     if not child:
         code = 2
         try:
@@ -165,6 +194,13 @@ def test_a_child_of_fork_inside_the_block_has_no_lock(path: Path) -> None:
     with file_lock(path):
         assert in_child(in_the_block) == 1
         update_json(path, lambda d: {"n": d["n"] + 1})
+    assert json.loads(path.read_text()) == {"n": 1}
+
+
+def test_neither_has_a_child_that_python_does_not_know_of(path: Path) -> None:
+    with file_lock(path):
+        assert in_child(lambda: atomic_write_json({"n": 100}, path, timeout=0), ctypes.CDLL(None).fork) == 1
+        update_json(path, lambda document: {"n": document["n"] + 1})
     assert json.loads(path.read_text()) == {"n": 1}
 
 

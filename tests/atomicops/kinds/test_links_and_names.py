@@ -78,7 +78,7 @@ def test_a_symlink_leads_to_the_file_and_its_lock(tmp_path: Path, language: str)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("length", [96, 143, 180, 181, 200, 240, 255])
+@pytest.mark.parametrize("length", [143, 180, 181, 255])
 def test_a_long_name(tmp_path: Path, language: str, length: int) -> None:
     name = ("é" * length)[: (length - 5) // 2] + "x" * (length - 5 - 2 * ((length - 5) // 2)) + ".json"
     assert len(os.fsencode(name)) == length
@@ -143,7 +143,7 @@ def short_names(tmp_path_factory: pytest.TempPathFactory) -> Helpers:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("length", [96, 120, 137, 143])
+@pytest.mark.parametrize("length", [120, 143])
 def test_a_file_system_of_short_names(tmp_path: Path, short_names: Helpers, language: str, length: int) -> None:
     name = "a" * (length - 5) + ".json"
     (tmp_path / name).write_text('{"n": 1}')

@@ -104,7 +104,6 @@ def test_invalid_for_every_reader(tmp_path: Path, language: str, name: str) -> N
     done = HELPERS.call(language, "write", "-", "d.json", cwd=tmp_path, stdin=data)
     assert (done.code, done.refused, path.read_bytes()) == (65, True, OLD), done
     path.write_bytes(data)
-    assert HELPERS.call(language, "read", "d.json", cwd=tmp_path).code == 65
     (tmp_path / "d.json.1700000000.bak").write_bytes(OLD)
     assert HELPERS.call(language, "recover", "d.json", cwd=tmp_path).code == 0
     assert path.read_bytes() == OLD

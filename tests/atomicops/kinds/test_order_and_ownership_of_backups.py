@@ -51,13 +51,13 @@ SUFFIXES = {
     "a date with its time": ["20261121014301", None],
     "a day": [None, "20261128"],
     "versions and sessions": ["v2.10", "v2.9", "41", "42"],
-    "releases": ["v2.10", "v2.9"],
-    "numbers that fall": ["9", "8", "7"],
     "a number of 18 digits, then ours": ["999999999999999999", None],
     "the same again and again": ["same", "same", "same"],
     "counters by hand": ["x.2", "x.1", "x"],
-    "zeros": ["007", "0", "00"],
     "far in the future, then ours": ["9999999999", None, None],
+    "ten digits that fall, like our own": ["9876543210", "1234567890"],
+    "years, months, days, hours and minutes": ["2611280901", None, "2611280800"],
+    "a counter like our own": ["2611280901.7", "2611280901.3", "2611280901"],
     "blanks and stars": ["a b", "*", "%n$(x)"],
 }
 
@@ -136,6 +136,34 @@ def test_a_checkout_gives_all_the_same_time(tmp_path: Path, language: str) -> No
         os.utime(copy, (1_800_000_000, 1_800_000_000))
     assert restored(language, path) == 4
     assert [json.loads(Path(name).read_text())["made"] for name in list_backups(path)] == [4, 3, 2, 1, 0]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_checkout_gives_times_in_any_order(tmp_path: Path, language: str) -> None:
+    """They contradict the seconds in our own names, so they say nothing either."""
+    path = tmp_path / "x.json"
+    for made, written_s in enumerate((3, 1, 4, 2)):
+        copy = tmp_path / f"x.json.170000000{made}.bak"
+        copy.write_text(json.dumps({"made": made}))
+        os.utime(copy, (1_800_000_000 + written_s, 1_800_000_000 + written_s))
+    path.write_text("{torn")
+    done = HELPERS.call(language, "recover", path.name, cwd=tmp_path)
+    assert json.loads(path.read_text()) == {"made": 3}
+    assert done.out.splitlines()[1:3] == [
+        "  restored from x.json.1700000003.bak",
+        "  the newest by its name, for the backups' modification times say nothing",
+    ]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_name_that_would_make_it_another_files_is_refused(tmp_path: Path, language: str) -> None:
+    for name in ("x.json", "x.json.v2"):
+        (tmp_path / name).write_text("1")
+    for suffix in ("v2", "v2.1"):
+        done = HELPERS.call(language, "backup", "x.json", suffix, cwd=tmp_path)
+        assert (done.code, done.refused) == (65, True), done
+        assert done.err.endswith("; choose another suffix\n")
+    assert not list(tmp_path.glob("*.bak"))
 
 
 OTHERS = ["x.json.emergency", "x.json.a.b", "x.json.1700000000", "x.json.old.json"]

@@ -5,11 +5,14 @@ Steps that the caller has grouped with `file_lock` or ``with_lock`` are another 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -142,6 +145,88 @@ def test_a_writer_in_a_signal_handler_between_two_grouped_steps(
 
     ledger.try_outer(steps)
     ledger.check(path)
+
+
+class Action:
+    """A handler that is an object."""
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        self.action = action
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self.action()
+
+    method = __call__
+
+
+def forgetful(action: Callable[[], None], number: int, frame: FrameType | None) -> None:
+    del number, frame
+    action()
+
+
+def overwriting(action: Callable[[], None], number: int, frame: FrameType | None) -> None:
+    number = 0
+    frame = None
+    action()
+    assert (number, frame) == (0, None)
+
+
+HANDLERS: dict[str, Callable[[Callable[[], None]], Any]] = {
+    "a function that forgets its arguments": lambda action: partial(forgetful, action),
+    "a function that overwrites its arguments": lambda action: partial(overwriting, action),
+    "an object": Action,
+    "a method": lambda action: Action(action).method,
+}
+
+
+@pytest.mark.parametrize("form", HANDLERS.values(), ids=HANDLERS)
+def test_whatever_the_handler_is(path: Path, form: Callable[[Callable[[], None]], Any]) -> None:
+    ledger = Ledger()
+
+    def steps() -> None:
+        with file_lock(path):
+            document = json.loads(path.read_text())
+            signal.raise_signal(signal.SIGUSR1)
+            atomic_write_json({**document, "outer": document["outer"] + 1}, path)
+
+    before = signal.signal(signal.SIGUSR1, form(lambda: ledger.try_inner(lambda: _update(path))))
+    try:
+        ledger.try_outer(steps)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    ledger.check(path)
+
+
+@pytest.mark.parametrize("writer", WRITERS.values(), ids=WRITERS)
+def test_another_task_between_two_grouped_steps(path: Path, writer: Callable[[Path], None]) -> None:
+    """A task has its thread to itself only until it awaits something."""
+    ledger = Ledger()
+
+    async def first() -> None:
+        with file_lock(path):
+            document = json.loads(path.read_text())
+            await asyncio.sleep(0)
+            atomic_write_json({**document, "outer": document["outer"] + 1}, path)
+        ledger.outer += 1
+
+    async def second() -> None:
+        ledger.try_inner(lambda: writer(path))
+
+    async def both() -> None:
+        await asyncio.gather(first(), second())
+
+    asyncio.run(both())
+    ledger.check(path)
+
+
+def test_a_lock_around_all_tasks_is_theirs(path: Path) -> None:
+    async def task() -> None:
+        _update(path)
+
+    with file_lock(path):
+        asyncio.run(task())
+    assert json.loads(path.read_text()) == {"outer": 0, "inner": 1}
 
 
 @pytest.mark.parametrize("in_place", [False, True])

@@ -13,6 +13,8 @@ import pytest
 
 from tests.atomicops.both import LANGUAGES, Done, Helpers
 from tests.atomicops.faults.inject import STRACE, cannot_inject
+from tests.atomicops.faults.scene import Operation
+from tests.atomicops.faults.table import Bench
 
 OLD, NEW = '{"n": 1}\n', '{"n": 2}'
 
@@ -111,7 +113,8 @@ def test_a_file_system_that_does_not_sync_directories(path: Path, language: str,
     helpers = injecting("trace=fsync,fdatasync", f"inject=fsync,fdatasync:error={error}")
     prefix = (*helpers.prefix, "-P", str(path.parent))
     helpers = Helpers(prefix=prefix)
-    for operation, *arguments in (("write", NEW, "app.json"), ("append", "x", "log"), ("backup", "app.json")):
+    operations = (("write", NEW, "app.json"), ("append", "x", "log"), ("backup", "app.json"))
+    for operation, *arguments in operations if error == "EINVAL" else operations[1:2]:
         done = helpers.call(language, operation, *arguments, cwd=path.parent)
         assert (done.code, done.err) == (0, ""), (operation, done)
     assert (path.parent / "log").read_text() == "x\n"
@@ -165,3 +168,24 @@ def test_the_message_names_what_is_wrong(
     done = Helpers().call(language, *arguments, cwd=path.parent)
     assert (done.code, done.refused) == (code, True), done
     assert word in message(done)
+
+
+NOT_SYNCED = Operation(
+    "write, not synced",
+    ("write", "--durability", "none", "-", "x.json"),
+    ("eval", "ATOMICOPS_DURABILITY=none atomic_write - x.json"),
+    syncs=(),
+)
+QUOTA = {"EDQUOT": "free some of your quota and try again", "EIO": "check the disk and try again"}
+
+
+@pytest.mark.parametrize("process", ["python", "perl"])
+@pytest.mark.parametrize("error", QUOTA)
+def test_what_is_not_synced_may_fail_when_it_is_closed(tmp_path: Path, process: str, error: str) -> None:
+    """As NFS tells that a quota is full."""
+    if (why := cannot_inject()) is not None:
+        pytest.skip(why)
+    with Bench(tmp_path, width=1) as bench:
+        (step,) = (step for step in bench.learn(NOT_SYNCED, process) if (step.name, step.nth) == ("close temp", 1))
+        scene, run = bench.run(NOT_SYNCED, process, step, error)
+        assert str(scene.outcome(run, process)) == f"old 74 | {QUOTA[error]}"

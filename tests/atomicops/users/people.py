@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 
-from tests.atomicops.both import Helpers
+from tests.atomicops.both import Helpers, User
 
 SHARED = 53000
 """A group that Alice and Bob are in, and Carol is not."""
@@ -23,14 +22,6 @@ class Person:
     name: str
     uid: int
     groups: tuple[int, ...] = ()
-
-    def prefix(self, umask: int = 0o022) -> tuple[str, ...]:
-        """What stands in front of a command that this user starts."""
-        become: tuple[str, ...] = ()
-        if self.uid:
-            groups = f"--groups={','.join(map(str, self.groups))}" if self.groups else "--clear-groups"
-            become = ("setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", groups)
-        return (*become, "sh", "-c", f'umask {umask:o}; exec "$@"', "sh")
 
     @contextmanager
     def effective(self) -> Iterator[None]:
@@ -91,25 +82,14 @@ def public_folder() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def readable_python(path: Path) -> str | None:
-    """An interpreter that an ordinary user can start, and that finds the package in ``path``."""
-    for python in (sys.executable, "/usr/bin/python3", shutil.which("python3", path="/usr/local/bin:/bin") or ""):
-        command = [*CAROL.prefix(), python, "-c", "import atomicops._cli, sys; assert sys.version_info >= (3, 10)"]
-        env = {**os.environ, "PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1"}
-        if python and subprocess.run(command, env=env, cwd="/", capture_output=True, check=False).returncode == 0:
-            return python
-    return None
-
-
 @dataclass(frozen=True)
 class Installed:
     """The helpers, vendored where every user can read them."""
 
     folder: Path
-    python: str
 
     def of(self, person: Person, umask: int = 0o022) -> Helpers:
-        return Helpers(shell=self.folder, path=self.folder, python=self.python, prefix=person.prefix(umask))
+        return Helpers(shell=self.folder, user=User(person.uid, person.groups, umask))
 
 
 def acl(path: Path, *entries: str) -> bool:

@@ -75,7 +75,7 @@ def test_a_new_file_of_a_shared_folder(installed: Installed, place: Path, langua
     assert done.code == 0 or "new.json" in done.err
 
 
-@pytest.mark.parametrize("mode", [0o600, 0o400, 0o000, 0o644, 0o666], ids=oct)
+@pytest.mark.parametrize("mode", [0o600, 0o000, 0o644], ids=oct)
 @pytest.mark.parametrize("owner", [ROOT, BOB, ALICE], ids=lambda person: person.name)
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_lock_that_somebody_made(installed: Installed, place: Path, language: str, owner: Person, mode: int) -> None:

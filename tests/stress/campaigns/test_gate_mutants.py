@@ -24,34 +24,24 @@ MUTANTS = {
     ),
     "rename before the content is written": (
         "_replace.py",
-        "        name = self.make_temp(fill, like)\n        try:\n            self._rename(name)\n",
-        "        name = self.make_temp(lambda fd: None, like)\n        try:\n            self._rename(name)\n"
+        "            self.with_temp(fill, target, self._rename)\n",
+        "            self.with_temp(lambda fd: None, target, self._rename)\n"
         "            fd = os.open(self.place.name, os.O_WRONLY, dir_fd=self.place.fd)\n"
         "            fill(fd)\n            os.close(fd)\n",
     ),
-    "no lock in Python": (
-        "_lock.py",
-        '    """Get the lock, or raise LockTimeout."""\n',
-        '    """Get the lock, or raise LockTimeout."""\n    return\n',
-    ),
-    "no lock in Bash": (
-        "shell/atomicops.sh",
-        "    flock L, 6 or wait_for_lock();\n",
-        "",
-    ),
-    "the lock file is unlinked on release": (
-        "_lock.py",
-        "            pass  # closing it will do\n        finally:\n",
-        "            pass  # closing it will do\n        finally:\n"
-        '            lock = os.readlink(f"/proc/self/fd/{fd}")\n'
-        "            if os.path.exists(lock):\n                os.unlink(lock)\n",
+    "no lock in Python": ("_lock.py", "            got = _try(hold, place)\n", "            got = True\n"),
+    "no lock in Bash": ("shell/atomicops.pl", "(flock(L, 6) || lock_busy()) ? stat L", "1 ? stat L"),
+    "the lock is given back before the rename": (
+        "_replace.py",
+        "        self.hold.prove(place)\n",
+        "        self.hold.prove(place)\n        unlock(self.hold.fd)\n",
     ),
     "an update reads before it has the lock": (
         "_json.py",
-        "    with Writer(path, durability, timeout, make_parents=default is not _MISSING) as writer:\n"
-        "        content = read_bytes(writer.place)\n",
+        "    with Writer(path, durability, timeout, make_parents=not is_needed, must_exist=is_needed) as writer:\n"
+        "        content = writer.read()\n",
         "    import pathlib\n    early = pathlib.Path(path).read_bytes()\n"
-        "    with Writer(path, durability, timeout, make_parents=default is not _MISSING) as writer:\n"
+        "    with Writer(path, durability, timeout, make_parents=not is_needed, must_exist=is_needed) as writer:\n"
         "        content = early\n",
     ),
     "append to whatever has the name, without the lock": (
@@ -62,23 +52,23 @@ MUTANTS = {
     ),
     "a record is appended twice": (
         "_append.py",
-        "    write_all(fd, data)\n\n\ndef _open",
-        "    write_all(fd, data)\n    write_all(fd, data)\n\n\ndef _open",
+        "    write_all(fd, data)\n\n\ndef _check",
+        "    write_all(fd, data)\n    write_all(fd, data)\n\n\ndef _check",
     ),
     "the mode is lost": (
         "_replace.py",
-        "                    _attributes.copy(place, fd, status, model)\n",
-        "                    os.fchmod(fd, 0o600)\n",
+        "self._keeping(copy_attributes, self.given, fd, mine, source.fileno(), status, names)\n",
+        "os.fchmod(fd, 0o600)\n",
     ),
     "temporary files stay after a failure": (
         "_replace.py",
-        "        if not name:\n            return\n        try:\n            os.unlink",
-        "        return\n        try:\n            os.unlink",
+        "                    os.unlink(name, dir_fd=place.fd)\n",
+        "                    pass\n",
     ),
     "recovery takes the oldest backup": (
         "_recover.py",
-        "    for copy in copies(writer.place, BACKUP_END):\n",
-        "    for copy in reversed(copies(writer.place, BACKUP_END)):\n",
+        "    for copy in there:\n",
+        "    for copy in reversed(there):\n",
     ),
     "recovery does not keep the corrupt bytes": (
         "_recover.py",
@@ -87,8 +77,8 @@ MUTANTS = {
     ),
     "a read stops after 4 KiB": (
         "_replace.py",
-        "    data = os.read(fd, size_hint + 1)\n",
-        "    return os.read(fd, 4096)\n    data = os.read(fd, size_hint + 1)\n",
+        "    data = os.read(fd, size + 1)\n",
+        "    return os.read(fd, 4096)\n    data = os.read(fd, size + 1)\n",
     ),
 }
 SMOKE = ("an update reads before it has the lock", "recovery takes the oldest backup")

@@ -13,7 +13,7 @@ from stress.syscalls.tables import machine
 
 ALLOW, NOTIFY, ENOSYS = 0x7FFF0000, 0x7FC00000, 0x00050000 | 38
 ARCHITECTURES = ("x86_64", "aarch64")
-OF_INTEREST_IF = ("lseek", "select", "pselect6", "poll", "ppoll")
+OF_INTEREST_IF = ("lseek", "epoll_wait", "epoll_pwait", "epoll_pwait2", "futex")
 """With other arguments."""
 
 
@@ -25,6 +25,8 @@ def verdict(code: bytes, arch: int, number: int, *args: int) -> int:
         at += 1
         if operation == 0x20:
             (accumulator,) = struct.unpack_from("<I", data, value)
+        elif operation == 0x54:
+            accumulator &= value
         elif operation == 0x06:
             return int(value)
         else:
@@ -59,9 +61,16 @@ def test_arguments_decide_where_most_calls_are_of_no_interest(name: str) -> None
     assert of("mmap", 0, 4096, 1, 0x802, 3) == ALLOW  # as the loader of programs maps them
     assert of("lseek", 3, 0, 2) == NOTIFY
     assert of("lseek", 3, 0, 0) == ALLOW
-    assert of("pselect6", 0) == NOTIFY
-    assert of("ppoll", 0, 0) == NOTIFY
+    assert of("pselect6", 0, 0, 0, 0, 0x7FFC) == NOTIFY
+    assert of("pselect6", 1) == ALLOW  # for ever
+    assert of("ppoll", 0, 1, 0x1_0000_0000) == NOTIFY
     assert of("ppoll", 0, 1) == ALLOW
+    assert of("epoll_pwait", 3, 0, 1, 1) == NOTIFY
+    assert of("epoll_pwait", 3, 0, 1, 0) == of("epoll_pwait", 3, 0, 1, 0xFFFFFFFF) == ALLOW
+    for wait in (0, 9, 0x80, 0x89, 0x189):
+        assert of("futex", 0, wait, 2, 0x7FFC) == of("futex", 0, wait, 2, 1 << 32) == NOTIFY
+        assert of("futex", 0, wait, 2) == ALLOW
+    assert of("futex", 0, 0x81, 1, 0x7FFC) == ALLOW  # wakes
     for command in (fcntl.F_SETLK, fcntl.F_SETLKW, fcntl.F_GETLK, 36, 37, 38, NEXT):
         assert of("fcntl", 3, command) == NOTIFY
     assert of("fcntl", 3, fcntl.F_GETFD) == ALLOW
