@@ -4,15 +4,14 @@ while the run goes on, and for each of two users who share it.
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Iterable, Iterator
 
 from stress.anomalies import METADATA_LOST
 from stress.checkers._words import counted, did, finding
 from stress.checkers.registry import checker
 from stress.history.history import FileFacts, FinalFile, History
-from stress.history.notes import ErrorNote, Note, words_of
+from stress.history.machine_errors import REFUSALS
+from stress.history.notes import ErrorNote, words_of
 from stress.history.record import ABSENT, Kind, Outcome
 from stress.result import Finding
 
@@ -45,8 +44,8 @@ def _lost_for_moments(history: History, index: int, facts: FileFacts) -> Iterato
     said = [_was(facts, each.mode, each.owner, each.group) for each in seen]
     count = sum(each.count for each in seen)
     message = (
-        f"In the end the file is what it was, but at {history.names.moment(seen[0].at)} {said[0]}: whoever comes in such "
-        f"a moment is shut out, or sees what they should not. It was seen so {counted(count, 'time')}."
+        f"In the end the file is what it was, but at {history.names.moment(seen[0].at)} {said[0]}: whoever comes in "
+        f"such a moment is shut out, or sees what they should not. It was seen so {counted(count, 'time')}."
     )
     detail = tuple(("also", other) for other in dict.fromkeys(said[1:4]) if other != said[0])
     yield finding(history, "metadata", METADATA_LOST, facts, message, during[:4].tolist(), detail, count)
@@ -63,7 +62,8 @@ def _refused(history: History, index: int, facts: FileFacts) -> Iterator[Finding
     ops = history.ops
     rows = history.rows(index)
     failed = rows[(ops["outcome"][rows] != Outcome.OK) & (ops["note_at"][rows] >= 0)].tolist()
-    refused = [row for row in failed if _is_refusal(history.note(row))]
+    notes = ((row, history.note(row)) for row in failed)
+    refused = [row for row, note in notes if isinstance(note, ErrorNote) and note.errno in REFUSALS]
     if refused:
         op = history.operation(refused[0])
         message = (
@@ -71,13 +71,6 @@ def _refused(history: History, index: int, facts: FileFacts) -> Iterator[Finding
             f"users of the group might read and write the file (mode {facts.mode:04o})."
         )
         yield finding(history, "metadata", METADATA_LOST, facts, message, refused[:4], (), len(refused))
-
-
-def _is_refusal(note: Note | None) -> bool:
-    refusals = (errno.EACCES, errno.EPERM)
-    return isinstance(note, ErrorNote) and (
-        note.errno in refusals or any(os.strerror(number) in note.text for number in refusals)
-    )
 
 
 def _lost(facts: FileFacts, final: FinalFile) -> list[str]:

@@ -38,16 +38,18 @@ def become(user: User, parent: int) -> None:
     die_with_parent(parent)
 
 
-def why_not() -> str:
-    """Why workers can't be `COLLEAGUES` here; empty if they can. Tried in a child, as containers may forbid it."""
+def why_not(directory: str = "/") -> str:
+    """Why workers can't be `COLLEAGUES` in ``directory``; empty if they can. Tried in a child, as containers may forbid
+    it.
+    """
     if os.geteuid():
         return "it needs two users, and so root"
     parent, child = os.getpid(), os.fork()
     if not child:
         try:
-            for user in COLLEAGUES[:1]:
-                become(user, parent)
+            become(COLLEAGUES[0], parent)
         except OSError:
             os._exit(1)
-        os._exit(0)
-    return "it needs two users, and this container has no others" if os.waitpid(child, 0)[1] else ""
+        os._exit(0 if os.access(directory, os.X_OK) else 2)
+    why = ("", "this container has no other users", f"other users can't reach {directory}")
+    return why[os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])]
