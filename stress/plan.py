@@ -15,7 +15,7 @@ from typing import Any
 
 import tomllib
 
-from stress.history.record import Language
+from stress.history.record import is_label
 from stress.registry import close_names
 from stress.units import format_duration, parse_duration
 
@@ -26,8 +26,6 @@ DEFAULT_DURATION_S = 10.0
 PROCESSES_MAX = 4096
 KEPT_RUNS = 20
 DURATION_S_MAX = 366 * 86400.0
-
-_LANGUAGES = tuple(language.label for language in Language if language)
 
 
 class UsageError(ValueError):
@@ -282,7 +280,7 @@ def _read_flag(option: str, value: Any) -> bool:
     return value
 
 
-_MIX_ADVICE = f"is not a mix; give languages ({', '.join(_LANGUAGES)}) and numbers, such as --mix bash=8,python=8"
+_MIX_ADVICE = "is not a mix; give languages that the target has, and numbers, such as --mix bash=8,python=8"
 
 
 def _read_mix(option: str, value: Any) -> tuple[tuple[str, int], ...]:
@@ -296,9 +294,9 @@ def _read_mix(option: str, value: Any) -> tuple[tuple[str, int], ...]:
         mix = tuple((language, _count(count)) for language, count in pairs)
     except (TypeError, ValueError):
         raise UsageError(option, _mix_text(value), _MIX_ADVICE) from None
-    if bad := [language for language, _ in mix if language not in _LANGUAGES]:
-        raise UsageError(option, _mix_text(value), f"names {bad[0]!r}{close_names(bad[0], list(_LANGUAGES))}")
-    if len({language for language, _ in mix}) < len(mix) or any(count < 0 for _, count in mix):
+    if not all(is_label(language) for language, _ in mix) or any(count < 0 for _, count in mix):
+        raise UsageError(option, _mix_text(value), _MIX_ADVICE)
+    if len({language for language, _ in mix}) < len(mix):
         raise UsageError(option, _mix_text(value), _MIX_ADVICE)
     return mix
 

@@ -22,6 +22,7 @@ from atomicops_stress import pytest_plugin
 from docs import generate, witness
 from stress.cli._group import group
 from stress.engine import check_history
+from stress.syscalls import Denied, probe
 from tests.pages import Block, blocks, commands, do
 
 ROOT = Path(__file__).parent.parent
@@ -43,10 +44,19 @@ ELSEWHERE = ("five-minutes.md",)
 """Pages that tests/test_package.py goes through, with what is installed from the wheel."""
 
 
+SCHEDULES = ("exploring.md", "explore-two-scripts.md")
+"""Pages that need a kernel, and a container, in which syscalls can be scheduled."""
+
+
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if page.name not in ELSEWHERE], ids=lambda page: str(page.relative_to(ROOT))
 )
 def test_what_it_tells_one_to_type_works(page: Path, tmp_path: Path) -> None:
+    if page.name in SCHEDULES:
+        try:
+            probe.require()
+        except Denied as denied:
+            pytest.skip(str(denied))
     for block in blocks(page.read_text("utf-8")):
         do(block, tmp_path)
 

@@ -60,7 +60,6 @@ class FreeRun:
 
     def _spec(self, cast: Cast, place: Place) -> RunSpec:
         plan = cast.plan
-        source = shell.write_commands(cast.target, place.run.path)
         return RunSpec(
             run=RunDirectory(place.run.path.resolve()),
             directory=place.directory,
@@ -68,7 +67,7 @@ class FreeRun:
             specs=cast.workers,
             files=cast.files,
             target=cast.target,
-            bash=None if source is None else source.resolve(),
+            programs=shell.programs(cast.target, place.run.path),
             seed=plan.seed,
             duration_ns=None if plan.duration_s is None else int(plan.duration_s * 1e9),
             ops=plan.ops,

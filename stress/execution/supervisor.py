@@ -65,6 +65,8 @@ often than a few do, and leave the processor to the writers.
 STAY_S = 3.0
 """How long a process may stay when its operations are over, for a thread that the target has started."""
 _POLL_S = 0.02
+_IDLE_S = 0.001
+"""How long to listen where a worker could go on."""
 _FORK = multiprocess.get_context("fork")
 
 
@@ -81,7 +83,8 @@ class RunSpec:
     files: Mapping[str, tuple[int, str]]
     """Path → (index, form)."""
     target: Target
-    bash: Path | None
+    programs: Mapping[Language, Sequence[str]]
+    """What starts a worker of a side that is driven over pipes."""
     seed: int
     duration_ns: int | None
     ops: int | None
@@ -245,9 +248,9 @@ class Supervisor:
             worker = _Worker(spec, number, handle.pid, handle, None)
         else:
             journal = Journal(journals, number, spec.worker, spec.language, writer=writer)
-            assert self._run_spec.bash is not None
             marked = self._environment | {"STRESS_PROCESS": _mark(self._run_spec.run.path, number)}
-            popen = start_shell(self._run_spec.bash, self._run_spec.directory, scratch, marked, user)
+            program = self._run_spec.programs[spec.language]
+            popen = start_shell(program, self._run_spec.directory, scratch, marked, user)
             driver = ShellDriver(popen, scratch, self._able(spec), exclusive=self._run_spec.target.exclusive)
             loop = PipeLoop(driver, journal, self._stepper(driver, journal, stream, spec))
             worker = _Worker(spec, number, popen.pid, popen, loop)
@@ -337,7 +340,10 @@ class Supervisor:
 
     def _turn(self) -> None:
         """Handle what has come in, and who has gone; waits a little where there is nothing."""
-        for key, _ in self._selector.select(_POLL_S):
+        idle = [
+            worker for worker in self._workers.values() if worker.through and worker.shell and not worker.shell.busy
+        ]
+        for key, _ in self._selector.select(_IDLE_S if idle else _POLL_S):
             if key.fd == self._lifeline:
                 if not os.read(self._lifeline, 1):
                     self.orphaned = True
@@ -346,6 +352,9 @@ class Supervisor:
                     raise SystemExit(0)
             elif key.data.process in self._workers:
                 self._hear(key.data)
+        for worker in idle:
+            if worker.shell is not None and worker.process in self._workers:
+                self._next(worker, worker.shell)
         for worker in list(self._workers.values()):
             if not worker.through and self._barrier.began and self._ready(worker):
                 self._let_through(worker)
@@ -370,12 +379,12 @@ class Supervisor:
                 self._next(worker, shell)
 
     def _next(self, worker: _Worker, shell: PipeLoop) -> None:
-        """Give a shell worker its next operation, or let it end."""
+        """Give a shell worker its next operation, or let it end. One that the driver does by itself is over then: the
+        next comes with the next turn, as others are waiting.
+        """
         try:
-            while not shell.busy:
-                if self._barrier.stopped or not shell.begin():
-                    self._gone(worker, End.FINISHED)
-                    return
+            if self._barrier.stopped or not shell.begin():
+                self._gone(worker, End.FINISHED)
         except BrokenPipeError:
             self._lost(worker, End.DIED)
 

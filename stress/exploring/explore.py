@@ -34,6 +34,7 @@ from stress.schedulers.table import table
 from stress.stats import run_stats
 from stress.syscalls import Denied, Ran, Supervisor
 from stress.syscalls.calls import Call, Diverged, Scheduler, Step
+from stress.workload.target import BUILT_IN
 
 __all__ = ["Progress", "explore", "replay"]
 
@@ -145,12 +146,15 @@ def replay(saved: SavedSchedule, show: Show | None = None) -> tuple[Execution, R
 def _cases_of(plan: ExplorePlan) -> list[Case]:
     scenarios_named(plan.scenarios)
     target = target_named(plan.target)
-    able, _ = abilities(target)
+    able = {language: can for language, can in abilities(target)[0].items() if language.label in BUILT_IN}
+    if not able:
+        why = f"has workers in {target.language} alone, and those can't be scheduled; `stress run` runs them"
+        raise UsageError("--target", target.name, why)
     for name in plan.languages:
         if name not in {language.label for language in able}:
             offered = ", ".join(sorted(language.label for language in able))
             raise UsageError("--languages", name, f"is no side of the target {target.name}; it has: {offered}")
-    chosen = [tuple(Language[name.upper()] for name in plan.languages)] if plan.languages else _mixes(list(able))
+    chosen = [tuple(map(Language.named, plan.languages))] if plan.languages else _mixes(list(able))
     made = [
         case
         for languages in chosen

@@ -8,8 +8,10 @@ the operation was invoked and its process never came back to say how it ended.
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,6 +21,7 @@ __all__ = [
     "ABSENT",
     "GARBAGE",
     "INITIAL",
+    "LANGUAGES_MAX",
     "NO_VERSION",
     "RECORD",
     "End",
@@ -31,6 +34,7 @@ __all__ = [
     "Recovery",
     "WorkerRole",
     "format_version",
+    "is_label",
     "parse_version",
     "version_of",
 ]
@@ -73,20 +77,64 @@ class Outcome(IntEnum):
         return self.name.lower()
 
 
-class Language(IntEnum):
-    """What a worker is written in. ``COMMAND`` is a command line for each operation; ``UNKNOWN``, without a label, is
-    what did an operation of a history from elsewhere.
+LANGUAGES_MAX = 16
+"""How many languages there can be in one process."""
+
+
+def is_label(text: str) -> bool:
+    """Whether a language may be called that: at most 16 letters, digits and ``+#._-``, a letter first."""
+    return re.fullmatch(r"[A-Za-z][A-Za-z0-9+#._-]{0,15}", text) is not None
+
+
+class Language(int):
+    """What a worker is written in: a small number in the columns, and a label for people.
+
+    Three are built in, and `UNKNOWN`, without a label, which is what did an operation of a history from elsewhere.
+    ``COMMAND`` is a command line for each operation. A foreign worker's label is its author's: it gets a number of this
+    process's own when it is first named, and its journals hold the label.
     """
 
-    UNKNOWN = 0
-    PYTHON = 1
-    BASH = 2
-    COMMAND = 3
+    UNKNOWN: ClassVar[Language]
+    PYTHON: ClassVar[Language]
+    BASH: ClassVar[Language]
+    COMMAND: ClassVar[Language]
+    label: str
+    """The name used in reports and in ``--mix``."""
+    _known: ClassVar[list[Language]] = []
 
-    @property
-    def label(self) -> str:
-        """The name used in reports and in ``--mix``."""
-        return self.name.lower() if self else ""
+    def __new__(cls, number: int) -> Language:
+        """The language of that number; raises ValueError where there is none."""
+        if not 0 <= number < len(cls._known):
+            raise ValueError(f"{number} is no language")
+        return cls._known[number]
+
+    @classmethod
+    def named(cls, label: str) -> Language:
+        """The language of that label, a new one if need be; raises ValueError for what can't be a label."""
+        for language in cls._known:
+            if language.label == label:
+                return language
+        if cls._known and not is_label(label):
+            raise ValueError(f"{label!r} is no label of a language")
+        if len(cls._known) == LANGUAGES_MAX:
+            raise ValueError(f"{label!r} would be language number {LANGUAGES_MAX}, and there is room for less")
+        language = super().__new__(cls, len(cls._known))
+        language.label = label
+        cls._known.append(language)
+        return language
+
+    @classmethod
+    def all(cls) -> tuple[Language, ...]:
+        """Those that have been named in this process, by their numbers."""
+        return tuple(cls._known)
+
+    def __repr__(self) -> str:
+        return f"<Language {self.label or 'unknown'}>"
+
+
+Language.UNKNOWN, Language.PYTHON, Language.BASH, Language.COMMAND = map(
+    Language.named, ("", "python", "bash", "command")
+)
 
 
 class WorkerRole(StrEnum):

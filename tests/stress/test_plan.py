@@ -122,7 +122,7 @@ def test_what_is_typed_wins_over_the_file_and_what_the_file_implies(tmp_path: Pa
         {"duration_s": float("inf")}, {"duration_s": None}, {"kill_every_s": 0.0}, {"op_limit_s": -1.0},
         {"op_limit_s": None, "ops": 0}, {"scenarios": ()}, {"scenarios": "bridge"}, {"scenarios": ("a b",)},
         {"scenarios": ("-x",)}, {"scenarios": (7,)}, {"target": ""}, {"directory": ""}, {"runs": "a\0b"},
-        {"mix": (("perl", 16),)}, {"mix": (("bash", 3),)}, {"mix": (("bash", 8), ("bash", 8))},
+        {"mix": (("p e r l", 16),)}, {"mix": (("bash", 3),)}, {"mix": (("bash", 8), ("bash", 8))},
         {"mix": (("bash", -1), ("python", 17))},
     ],
 )  # fmt: skip
