@@ -196,8 +196,11 @@ class Supervisor:
         scratch.mkdir()
         user = self._user(spec)
         if user is not None:
-            os.chown(scratch, user.uid, user.gid)
             scratch.parent.chmod(0o711)
+            for path in (scratch / "out", scratch / "err"):  # the driver empties them, the worker writes them
+                path.touch()
+            for path in (scratch, *scratch.iterdir()):
+                os.chown(path, user.uid, user.gid)
         if spec.language is Language.PYTHON:
             handle = _FORK.Process(
                 target=self._be_python_worker,
