@@ -6,6 +6,7 @@ Everything that decides what a run does is in its plan; what is shown and where 
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import secrets
 from collections.abc import Callable, Mapping
@@ -80,6 +81,10 @@ class Plan:
     """Anomalies that are counted, and not judged."""
     only: tuple[str, ...] = ()
     """Checkers; none: all that the scenarios name."""
+    nemesis: tuple[tuple[str, float], ...] = ()
+    """Nemeses of others, and the mean seconds between two of their faults, such as ``(("touch", 0.2),)``."""
+    load: tuple[str, ...] = ()
+    """Python files that are loaded first, for what they register; absolute paths."""
     keep: int = KEPT_RUNS
     """Run directories that are kept in ``runs``; the oldest go, but not those in which a stage has found something."""
 
@@ -124,9 +129,10 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """As plain values, for a plan.json and for reports."""
         made = dataclasses.asdict(self)
-        for name in ("scenarios", "allow", "only"):
+        for name in ("scenarios", "allow", "only", "load"):
             made[name] = list(made[name])
         made["mix"] = None if self.mix is None else dict(self.mix)
+        made["nemesis"] = dict(self.nemesis)
         return made
 
     @classmethod
@@ -136,9 +142,11 @@ class Plan:
         if unknown := sorted(fields.keys() - {known.name for known in dataclasses.fields(cls)}):
             raise UsageError("plan", unknown[0], "is no field of a plan")
         try:
-            for name in ("scenarios", "allow", "only"):
+            for name in ("scenarios", "allow", "only", "load"):
                 if name in fields:
                     fields[name] = tuple(fields[name])
+            if "nemesis" in fields:
+                fields["nemesis"] = tuple(fields["nemesis"].items())
             if fields.get("mix") is not None:
                 fields["mix"] = tuple((language, count) for language, count in fields["mix"].items())
             return cls(**fields)
@@ -213,8 +221,9 @@ _EXAMPLES = {
     "--clean-every": "500ms",
     "--op-limit": "30s",
     "--check-every": "10m",
+    "--nemesis": "touch=200ms",
 }
-_NAMES = {"--allow": "metadata-lost,leftover-temp", "--only": "torn,updates"}
+_NAMES = {"--load": "mine.py", "--allow": "metadata-lost,leftover-temp", "--only": "torn,updates"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +341,22 @@ def _show_text(option: str, value: object) -> list[str]:
     return [f"{option}={text}"] if text.startswith("-") else [option, text]
 
 
+def _read_nemesis(option: str, value: Any) -> tuple[tuple[str, float], ...]:
+    pairs = value if isinstance(value, Mapping) else dict(part.partition("=")[::2] for part in str(value).split(","))
+    for name, every in pairs.items():
+        if not name or not every:
+            raise UsageError(option, str(value), "is not NAME=DURATION, such as --nemesis touch=200ms")
+    return tuple((name.strip(), _read_duration(option, every)) for name, every in pairs.items())
+
+
+def _show_nemesis(option: str, nemesis: tuple[tuple[str, float], ...]) -> list[str]:
+    return [option, ",".join(f"{name}={format_duration(seconds)}" for name, seconds in nemesis)]
+
+
+def _read_files(option: str, value: Any) -> tuple[str, ...]:
+    return tuple(os.path.abspath(path) for path in _read_names(option, value))
+
+
 def _names_option(name: str) -> Option:
     return Option(name, _read_names, lambda option, names: [option, ",".join(names)])
 
@@ -370,6 +395,8 @@ OPTIONS: dict[str, Option] = {
     "check-every": _duration("check_every_s"),
     "allow": _names_option("allow"),
     "only": _names_option("only"),
+    "nemesis": Option("nemesis", _read_nemesis, _show_nemesis),
+    "load": Option("load", _read_files, lambda option, files: [option, ",".join(files)]),
     "keep": _whole_option("keep", 2, 1 << 20, "a number of run directories", "--keep 20"),
 }
 """Option name, without its dashes → `Option`. The options of ``stress run`` that belong to a plan."""

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import click
 
-from stress.cli._options import check_run, finish, keep_record, newest_run, report_options, save_option, terminal_for
+from stress.cli._options import (
+    check_run,
+    finish,
+    keep_record,
+    load_option,
+    newest_run,
+    report_options,
+    save_option,
+    terminal_for,
+)
 from stress.history.history import History
 from stress.plan import OPTIONS, UsageError
 from stress.reporters.destinations import destinations
@@ -38,6 +47,7 @@ Exit codes are those of the run: 0 pass, 1 violation, 3 unknown; 4 if it can't b
 @click.option("--allow", metavar="ANOMALY,...", help="Do not judge these anomalies. [default: the run's]")
 @click.option("--only", metavar="CHECKER,...", help="Have these checkers look alone. [default: the run's]")
 @click.option("--export", metavar="FILE.npz", type=click.Path(), help="Write the history as columns. [default: no]")
+@load_option
 def command(
     run: str | None,
     report: tuple[str, ...],

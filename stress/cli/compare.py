@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from stress.cli._options import load_option
 from stress.files import write_text
 from stress.plan import UsageError
 from stress.reporters.destinations import destinations
@@ -44,6 +45,7 @@ ROUNDS_MAX = 1000
 @click.option("--seed", metavar="N", help="Seed of what the workers decide to do. [default: a new one]")
 @click.option("--kill-every", metavar="DURATION", help="SIGKILL a random worker about this often. [default: never]")
 @click.option("--report", multiple=True, metavar="json=FILE", help="Write all figures to a file. [default: none]")
+@load_option
 def command(
     targets: tuple[str, ...], scenario: tuple[str, ...], rounds: str, report: tuple[str, ...], **given: Any
 ) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from stress.cli._options import check_run, newest_run, report_option, write_all
+from stress.cli._options import check_run, load_option, newest_run, report_option, write_all
 from stress.reporters.destinations import STDOUT, destinations
 
 __all__ = ["command"]
@@ -27,6 +27,7 @@ can't be read or a report can't be written. `stress check` gives the verdict's.
 @click.command("report", epilog=_EPILOG, short_help="Write reports of a run that is over.")
 @click.argument("run", metavar="[RUN]", required=False, type=click.Path())
 @report_option
+@load_option
 def command(run: str | None, report: tuple[str, ...]) -> int:
     """Write reports of a run that is over, without running anything, and print where they are.
 

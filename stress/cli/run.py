@@ -111,6 +111,13 @@ def _option(name: str, metavar: str, help_: str, **more: Any) -> Callable[[F], F
     "DURATION",
     "Remove what is not part of the scenario about this often: lock and temp files. [default: never]",
 )
+@_option("nemesis", "NAME=DURATION,...", "Have others' nemeses strike about this often. [default: none]")
+@_option(
+    "load",
+    "FILE.py,...",
+    "Load Python files first, for the scenarios, targets, checkers, … that they register. [default: none]",
+    type=click.Path(),
+)
 @_option("stop-on-first", "", "End the run at the first violation. [default: no]", is_flag=True, default=None)
 @_option("op-limit", "DURATION", "An operation that takes longer than this hangs. [default: 30s]")
 @_option(
@@ -178,8 +185,9 @@ def plan_of(scenarios: tuple[str, ...], given: dict[str, Any], file: str | None 
 
 def check_names(plan: Plan) -> None:
     """See that the scenarios and the target are there, before anything else is looked at."""
-    from stress.resolve import judging_named, scenarios_named, target_named
+    from stress.resolve import judging_named, loaded, scenarios_named, target_named
 
+    loaded(plan.load)
     scenarios_named(plan.scenarios)
     target_named(plan.target)
     judging_named(plan.allow, plan.only)

@@ -92,6 +92,8 @@ class RunSpec:
     """How long a pause lasts; None: a moment."""
     belongs: Callable[[str], bool]
     """Whether what is at a path, relative to ``directory``, is part of the scenario."""
+    nemeses: Mapping[str, nemesis.Inject]
+    """What injects those that are not the harness's own."""
     clean: tuple[Path, ...]
     """Directories made for this run, to be removed if the tool is no more."""
     lone_locks: frozenset[Language] = frozenset()
@@ -447,9 +449,21 @@ class Supervisor:
                 self._start(worker.spec)
             elif fault.kind == "signal":
                 self._interrupt(worker)
+            elif fault.kind in self._run_spec.nemeses:
+                self._strike(fault.kind, worker)
             else:
                 self._nemesis.apply(fault)
-            self.note(FaultInjected(_now(), FaultKind(fault.kind), worker.process, fault.lasts_s))
+            kind = fault.kind if fault.kind in self._run_spec.nemeses else FaultKind(fault.kind)
+            self.note(FaultInjected(_now(), kind, worker.process, fault.lasts_s))
+
+    def _strike(self, name: str, worker: _Worker) -> None:
+        files = tuple(self._run_spec.files)
+        victim = nemesis.Victim(worker.process, worker.pid, self._run_spec.directory, files, self._random)
+        try:
+            self._run_spec.nemeses[name](victim)
+        except Exception as error:
+            why = f"the nemesis {name} failed: {type(error).__name__}: {error}"
+            raise OSError(why) from error
 
     def _stop_inside(self, pids: Sequence[int]) -> int | None:
         """Stop one of ``pids`` in an update that has read and not yet written, and so has a lock if there is one."""
@@ -515,7 +529,9 @@ class Supervisor:
 
 def explain(error: OSError, run_spec: RunSpec) -> str:
     """Why the supervisor could not go on, and what would do, in a line."""
-    why = os.strerror(error.errno) if error.errno else str(error)
+    if error.errno is None:
+        return str(error)
+    why = os.strerror(error.errno)
     workers = len(run_spec.specs)
     if error.errno in (errno.EAGAIN, errno.ENOMEM):
         return f"no process could be started ({why}), of {workers}: give fewer --writers, or raise `ulimit -u`"

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from stress.history.naming import Naming
+from stress.history.record import FaultKind
 from stress.host.provenance import in_a_line
 from stress.plan import Plan
 from stress.reporters.groups import Told, told
@@ -77,7 +78,11 @@ class Terminal:
             self._line("")
         stats = result.stats
         parts = [f"{stats.mean_in_flight:.1f} operations in flight on average"]
-        parts += [counted(count, fault) for fault, count in stats.faults.items() if count]
+        parts += [
+            counted(count, fault) if isinstance(fault, FaultKind) else f"{fault} ×{count}"
+            for fault, count in stats.faults.items()
+            if count
+        ]
         if stats.cpu is not None and stats.cpu.harness_share:
             parts.append(f"the harness itself took {stats.cpu.harness_share:.0%} of the CPU time")
         made = f"{in_a_line(result.provenance)}\n" if result.provenance else ""
