@@ -224,13 +224,8 @@ def faults() -> str:
             [1 for *_, end, _ in those if "left:temp" in end],
         )
         advice = Counter(advice for *_, advice in those if advice).most_common(1)
-        rows.append(
-            (
-                f"`{fault}`",
-                *(f"{len(column):,}" if column else "" for column in columns),
-                advice[0][0] if advice else "",
-            )
-        )
+        counts = (f"{len(column):,}" if column else "" for column in columns)
+        rows.append((f"`{fault}`", *counts, advice[0][0] if advice else ""))
     head = ("fault", "unchanged", "done", "done, and told", "done, maybe not durable", "in part", "temp left", "advice")
     return f"{len(cells):,} faults, 13 operations, both languages.\n\n" + _table(head, rows)
 

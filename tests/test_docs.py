@@ -20,6 +20,7 @@ import tomllib
 from atomicops._cli import _parser
 from atomicops_stress import pytest_plugin
 from docs import generate, witness
+from stress.checkers.registry import load as load_checkers
 from stress.cli._group import group
 from stress.engine import check_history
 from stress.syscalls import Denied, probe
@@ -187,6 +188,11 @@ def test_every_option_that_it_names_is_there(page: Path) -> None:
     text = re.sub(r"^.*(?:apt-get|pip |pytest -m |jq |chromium|sphinx).*$", "", page.read_text("utf-8"), flags=re.M)
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", re.sub(r"<!--.*?-->", "", text)))
     assert named - _options() == set()
+
+
+def test_how_it_judges_tells_of_every_checker() -> None:
+    page = (DOCS / "how-it-judges.md").read_text("utf-8")
+    assert [name for name in load_checkers() if not re.search(rf"^### {name}:|`{name}`", page, re.M)] == []
 
 
 # The README's own promises.

@@ -34,7 +34,7 @@ from stress.files import write_text
 from stress.outcomes import GateResult, Outcome
 from stress.plan import OPTIONS, Plan, UsageError
 from stress.registry import close_names
-from stress.resolve import judging_named, scenarios_named, target_named
+from stress.resolve import judging_named, loaded, scenarios_named, target_named
 from stress.result import Result, Verdict
 from stress.units import parse_duration
 from stress.workload import target
@@ -174,6 +174,7 @@ def _campaign(name: str, table: Mapping[str, Any], runs: str) -> Campaign:
             )
         except UsageError as error:
             raise UsageError(f"{where} {error.option.removeprefix('--')}", error.value, error.advice) from error
+    loaded(getattr(plans[0], "load", ()))
     scenarios_named(plans[0].scenarios, f"{where} scenarios")
     target_named(plans[0].target, f"{where} target")
     if isinstance(plans[0], Plan):
@@ -224,7 +225,11 @@ def run(
     outcomes = [] if only else [_record_outcome(record) for record in regressions.check_records(config.regressions)]
     past = _past(config.runs)
     chosen = [campaign for campaign in config.campaigns if only in (None, campaign.name)]
-    tasks = [_campaign_task(campaign, plan, past, config.runs) for campaign in chosen for plan in campaign.plans]
+    tasks = [
+        _campaign_task(campaign, plan, past, config.runs, config.budget_s)
+        for campaign in chosen
+        for plan in campaign.plans
+    ]
     if only is None:
         day = today if today is not None else datetime.datetime.now(datetime.timezone.utc).date()
         tasks += [_canary_task(name, config, seed, past) for name in canaries_of(config.canaries, seed, day)]
@@ -267,11 +272,12 @@ def _risk(past: Mapping[str, tuple[int, int]], key: str) -> float:
 
 
 def _campaign_task(
-    campaign: Campaign, plan: Plan | ExplorePlan, past: Mapping[str, tuple[int, int]], runs: str
+    campaign: Campaign, plan: Plan | ExplorePlan, past: Mapping[str, tuple[int, int]], runs: str, budget_s: float
 ) -> _Task:
     several = len(campaign.plans) > 1
     name = f"{campaign.name} (seed {plan.seed})" if several else campaign.name
-    wanted = plan.duration_s if plan.duration_s is not None else CANARY_S
+    # How long operations take nobody knows: a campaign in operations may have all that the others leave.
+    wanted = budget_s if plan.duration_s is None else plan.duration_s
 
     def do(seconds: float) -> Outcome:
         if isinstance(plan, ExplorePlan):
@@ -280,7 +286,15 @@ def _campaign_task(
         before = _floor_per_s(plan.directory)
         result = stages.run(replace(plan, duration_s=seconds, stop_on_first=True))
         floor = statistics.median([before, _floor_per_s(plan.directory)])
-        return _judge_campaign(campaign, name, result, floor)
+        outcome = _judge_campaign(campaign, name, result, floor)
+        cut_short = plan.duration_s is None and plan.ops is not None and outcome.operations < plan.ops
+        if cut_short and result.verdict is not Verdict.FAIL and not result.interrupted:
+            said = (
+                f"{outcome.said}; {outcome.operations:,} of {plan.ops:,} operations were done in the {seconds:.0f} s "
+                "that the budget leaves: give more with budget or --budget"
+            )
+            return replace(outcome, verdict=max(outcome.verdict, Verdict.UNKNOWN), said=said)
+        return outcome
 
     return _Task(f"campaign {name}", wanted, _risk(past, f"campaign {name}"), do)
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from stress.cli._options import load_option
-from stress.plan import UsageError
+from stress.options import UsageError
 from stress.registry import Registry, close_names
 
 __all__ = ["command"]

@@ -12,8 +12,8 @@ from stress.execution.drivers.driver import Driver
 from stress.execution.drivers.python import PythonDriver
 from stress.execution.launch import Supervised, launch
 from stress.execution.progress import JournalFollower, Progress
+from stress.execution.run_spec import RunSpec
 from stress.execution.runner import Ended, Place, RunFailed, Watch
-from stress.execution.supervisor import RunSpec
 from stress.history.events import Interrupted
 from stress.history.journal import Journal
 from stress.history.record import WorkerRole

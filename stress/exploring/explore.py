@@ -24,7 +24,7 @@ from stress.files import write_text
 from stress.history.history import History
 from stress.history.record import End, Kind, Language, Operation
 from stress.host.tools import version_of_tool
-from stress.plan import UsageError
+from stress.options import UsageError
 from stress.resolve import abilities, scenarios_named, target_named
 from stress.result import Exploration, Finding, Result, Verdict
 from stress.schedulers.execution import Execution, Run

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stress.anomalies import ANOMALIES
-from stress.history.record import is_label
-from stress.plan import UsageError
+from stress.history.kinds import is_label
+from stress.options import UsageError
 from stress.registry import close_names
 from stress.units import parse_duration
 
