@@ -281,22 +281,29 @@ def _campaign_task(
 
     def do(seconds: float) -> Outcome:
         if isinstance(plan, ExplorePlan):
+            began = time.monotonic()
             result = explore(replace(plan, duration_s=seconds), folder=runs)
-            return _judge_campaign(campaign, name, result, math.inf)
+            outcome = _judge_campaign(campaign, name, result, math.inf)
+            cut_short = plan.duration_s is None and time.monotonic() - began >= seconds
+            return _cut_short(outcome, "schedules", plan.schedules, seconds) if cut_short else outcome
         before = _floor_per_s(plan.directory)
         result = stages.run(replace(plan, duration_s=seconds, stop_on_first=True))
         floor = statistics.median([before, _floor_per_s(plan.directory)])
         outcome = _judge_campaign(campaign, name, result, floor)
         cut_short = plan.duration_s is None and plan.ops is not None and outcome.operations < plan.ops
-        if cut_short and result.verdict is not Verdict.FAIL and not result.interrupted:
-            said = (
-                f"{outcome.said}; {outcome.operations:,} of {plan.ops:,} operations were done in the {seconds:.0f} s "
-                "that the budget leaves: give more with budget or --budget"
-            )
-            return replace(outcome, verdict=max(outcome.verdict, Verdict.UNKNOWN), said=said)
-        return outcome
+        return _cut_short(outcome, "operations", plan.ops, seconds) if cut_short else outcome
 
     return _Task(f"campaign {name}", wanted, _risk(past, f"campaign {name}"), do)
+
+
+def _cut_short(outcome: Outcome, what: str, asked: int | None, seconds: float) -> Outcome:
+    """``outcome`` of a campaign that the budget has ended: without a violation it is unknown."""
+    result = outcome.result
+    if result is None or result.verdict is Verdict.FAIL or result.interrupted:
+        return outcome
+    done = f"{outcome.operations:,}" + ("" if asked is None else f" of {asked:,}")
+    said = f"{outcome.said}; the budget left {seconds:.0f} s for {done} {what}: give more with budget or --budget"
+    return replace(outcome, verdict=max(outcome.verdict, Verdict.UNKNOWN), said=said)
 
 
 def _judge_campaign(campaign: Campaign, name: str, result: Result, floor_per_s: float) -> Outcome:
