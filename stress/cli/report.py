@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from stress.cli._options import check_run, load_option, newest_run, report_option, write_all
-from stress.reporters.destinations import STDOUT, destinations
+from stress.options import UsageError
+from stress.reporters.destinations import STDOUT, Destination, destinations
 
 __all__ = ["command"]
 
@@ -27,8 +29,9 @@ can't be read or a report can't be written. `stress check` gives the verdict's.
 @click.command("report", epilog=_EPILOG, short_help="Write reports of a run that is over.")
 @click.argument("run", metavar="[RUN]", required=False, type=click.Path())
 @report_option
+@click.option("--open", "show", is_flag=True, help="Open the page in a browser. [default: no]")
 @load_option
-def command(run: str | None, report: tuple[str, ...]) -> int:
+def command(run: str | None, report: tuple[str, ...], show: bool) -> int:
     """Write reports of a run that is over, without running anything, and print where they are.
 
     RUN: a run directory, as `stress run` leaves them in .stress (its --runs); latest, or none, is the newest there. Or
@@ -50,4 +53,17 @@ def command(run: str | None, report: tuple[str, ...]) -> int:
     for destination in wanted:
         if destination.path != STDOUT:
             click.echo(destination.path)
+    if show:
+        _open(wanted)
     return 0
+
+
+def _open(wanted: Sequence[Destination]) -> None:
+    import webbrowser
+
+    pages = [each.path for each in wanted if each.kind == "html" and each.path != STDOUT]
+    if not pages:
+        raise UsageError("--open", "there is no page to open; give --report html=FILE too, or no --report")
+    for page in pages:
+        if not webbrowser.open(Path(page).resolve().as_uri()):
+            click.echo(f"stress: no browser could be started for {page}; BROWSER names one", err=True)

@@ -1,6 +1,7 @@
 """What a person sees: the run while it goes on, then each anomaly with its witness, what was done, and the verdict.
 
-In a terminal with colour and a live table; elsewhere (a pipe, ``CI=true``, a dumb terminal) as plain lines.
+In a terminal with colour and a live table; elsewhere (a pipe, ``CI=true``, a dumb terminal) as plain lines, coloured
+where FORCE_COLOR is set. NO_COLOR takes the colours away.
 """
 
 from __future__ import annotations
@@ -36,13 +37,15 @@ class Terminal:
     def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
         stream = stream if stream is not None else sys.stdout
         rich = stream.isatty() and os.environ.get("CI", "").lower() not in ("true", "1", "yes")
+        # FORCE_COLOR is for CI systems whose logs have colours. NO_COLOR is looked at by the console, and wins.
+        coloured = bool(os.environ.get("FORCE_COLOR")) and not os.environ.get("NO_COLOR")
         self._console = Console(
             file=stream,
             highlight=False,
             emoji=False,
             markup=False,
-            force_terminal=rich,
-            color_system="auto" if rich else None,
+            force_terminal=rich or coloured,
+            color_system="auto" if rich else "standard" if coloured else None,
             legacy_windows=False,
         )
         self._fancy = rich and not self._console.is_dumb_terminal
@@ -74,7 +77,7 @@ class Terminal:
     def _show_figures(self, result: Result) -> None:
         rows = rows_of_result(result)
         if rows:
-            self._console.print(table(rows), crop=False)
+            self._console.print(table(rows, self._console.width if self._fancy else None), crop=False)
             self._line("")
         stats = result.stats
         parts = [f"{stats.mean_in_flight:.1f} operations in flight on average"]
