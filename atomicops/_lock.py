@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """One lock for Python, Bash and anything else that calls flock(2): the sidecar file beside the target.
 
 Who has it is never written down: a thread has the lock as long as the object that owns the descriptor lives. There is

@@ -11,10 +11,12 @@ from pathlib import Path
 from stress.execution.assignment import WorkerSpec
 from stress.execution.drivers.driver import Driver
 from stress.execution.drivers.python import PythonDriver
+from stress.execution.metadata_watch import Watched
 from stress.history.journal import Journal
 from stress.history.record import Language
 from stress.history.recorder import Clock
 from stress.history.run_directory import RunDirectory
+from stress.host.users import User
 from stress.workload.target import Target
 
 __all__ = ["RunSpec", "explain"]
@@ -45,6 +47,10 @@ class RunSpec:
     """How long a pause lasts; None: a moment."""
     belongs: Callable[[str], bool]
     """Whether what is at a path, relative to ``directory``, is part of the scenario."""
+    watched: Watched
+    """The files whose metadata is looked at all the time."""
+    users: Sequence[User]
+    """Whom the workers of each language and part belong to in turn; none: to who runs the tool."""
     clean: tuple[Path, ...]
     """Directories made for this run, to be removed if the tool is no more."""
     lone_locks: frozenset[Language] = frozenset()

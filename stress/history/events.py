@@ -21,6 +21,8 @@ __all__ = [
     "FaultInjected",
     "GateOpened",
     "Interrupted",
+    "LeftBehind",
+    "MetadataSeen",
     "Reaped",
     "Started",
     "Stopped",
@@ -94,6 +96,29 @@ class FaultInjected:
 
 
 @dataclass(frozen=True, slots=True)
+class MetadataSeen:
+    """While the workers worked a shared file had another mode, owner or group than before, first at ``at``."""
+
+    at: int
+    file: int
+    mode: int
+    owner: int
+    group: int
+    count: int
+    """How often it was seen so."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftBehind:
+    """Before the target's sweep: a file that is no shared file, backup or declared residue."""
+
+    at: int
+    path: str
+    changed: int
+    """When it was last changed, `CLOCK_MONOTONIC` ns."""
+
+
+@dataclass(frozen=True, slots=True)
 class Swept:
     """The target's sweep was called."""
 
@@ -110,7 +135,9 @@ class Interrupted:
     """In words, where it was not one to the tool itself."""
 
 
-Event: TypeAlias = Started | Ended | GateOpened | Stopped | Reaped | FaultInjected | Swept | Interrupted
+Event: TypeAlias = (
+    Started | Ended | GateOpened | Stopped | Reaped | FaultInjected | MetadataSeen | LeftBehind | Swept | Interrupted
+)
 
 _NAMES: dict[type[Event], str] = {
     Started: "started",
@@ -118,6 +145,8 @@ _NAMES: dict[type[Event], str] = {
     GateOpened: "gate",
     Stopped: "stop",
     Reaped: "reaped",
+    MetadataSeen: "metadata",
+    LeftBehind: "left",
     Swept: "swept",
     Interrupted: "interrupted",
 }
