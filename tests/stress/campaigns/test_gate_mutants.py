@@ -65,7 +65,11 @@ MUTANTS = {
         "                    os.unlink(name, dir_fd=place.fd)\n",
         "                    pass\n",
     ),
-    "recovery takes the oldest backup": ("_recover.py", "    for copy in there:\n", "    for copy in reversed(there):\n"),
+    "recovery takes the oldest backup": (
+        "_recover.py",
+        "    for copy in there:\n",
+        "    for copy in reversed(there):\n",
+    ),
     "recovery does not keep the corrupt bytes": (
         "_recover.py",
         "    return os.fsdecode(writer.place.beside(keep_evidence(writer)))\n",
