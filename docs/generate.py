@@ -195,31 +195,55 @@ def bash() -> str:
     return "```text\n" + "\n".join(head) + "\n```"
 
 
-def faults() -> str:
-    """The fault table, summed up: each outcome, and what comes to it."""
+def _faults() -> list[tuple[str, str, str, str, str]]:
+    """The cells of the fault table: fault, step, state of the file, how it ended, advice."""
     sys.path.insert(0, str(ROOT))
     from tests.atomicops.faults.table import load
 
-    table = load()
-    cells: Counter[tuple[str, str, str]] = Counter()
-    causes: defaultdict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
-    steps: defaultdict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
-    for cell, outcome in table.items():
+    cells = []
+    for cell, outcome in load().items():
         result, _, advice = outcome.partition(" | ")
         state, _, end = result.partition(" ")
-        end = re.sub(r"SIG(TERM|INT|HUP)", "the signal", end)
-        end = end.replace("left:temp", ", a temporary file is left").replace("not-durable", ", not yet durable")
-        key = (state, end.replace(" ,", ","), advice.replace(" . ", " "))
-        cells[key] += 1
-        causes[key][re.sub(r"SIG(TERM|INT|HUP)", "SIGTERM, SIGINT, SIGHUP", cell.fault)] += 1
-        steps[key][cell.step] += 1
+        cells.append((cell.fault, cell.step, state, end, advice.replace("directory . ", "directory ")))
+    return cells
+
+
+def faults() -> str:
+    """The fault table, summed up by fault."""
+    cells = _faults()
     rows = []
-    for key, count in cells.most_common():
-        where = [step for step, _ in steps[key].most_common()]
-        shown = ", ".join(where) if len(where) <= 4 else f"{len(where)} kinds: {', '.join(where[:3])}, …"
-        rows.append((*key, ", ".join(fault for fault, _ in causes[key].most_common()), shown, f"{count:,}"))
-    said = f"{len(table):,} faults: {len({cell.operation for cell in table})} operations, both languages."
-    return f"{said}\n\n" + _table(("file", "ends with", "advice", "fault", "at", "faults"), rows)
+    for fault in dict.fromkeys(cell[0] for cell in cells):
+        those = [cell for cell in cells if cell[0] == fault]
+        told = [end for _, _, state, end, _ in those if state == "new" and "not-durable" in end]
+        columns = (
+            [1 for _, _, state, _, _ in those if state == "old"],
+            [1 for _, _, state, end, _ in those if state == "new" and end == "0"],
+            [1 for _, _, state, end, _ in those if state == "new" and end != "0" and "not-durable" not in end],
+            told,
+            [1 for _, _, state, _, _ in those if state == "part"],
+            [1 for *_, end, _ in those if "left:temp" in end],
+        )
+        advice = Counter(advice for *_, advice in those if advice).most_common(1)
+        counts = (f"{len(column):,}" if column else "" for column in columns)
+        rows.append((f"`{fault}`", *counts, advice[0][0] if advice else ""))
+    head = ("fault", "unchanged", "done", "done, and told", "done, maybe not durable", "in part", "temp left", "advice")
+    return f"{len(cells):,} faults, 13 operations, both languages.\n\n" + _table(head, rows)
+
+
+def fault_advice() -> str:
+    """Where the advice is that of the step, and not that of the error."""
+    cells = [cell for cell in _faults() if cell[4]]
+    usual = {
+        fault: Counter(cell[4] for cell in cells if cell[0] == fault).most_common(1)[0][0]
+        for fault in {cell[0] for cell in cells}
+    }
+    found: defaultdict[str, tuple[Counter[str], Counter[str]]] = defaultdict(lambda: (Counter(), Counter()))
+    for fault, step, _, _, advice in cells:
+        if advice not in usual.values():
+            found[advice][0][step] += 1
+            found[advice][1][fault] += 1
+    rows = [(advice, ", ".join(sorted(steps)), ", ".join(errors)) for advice, (steps, errors) in sorted(found.items())]
+    return _table(("advice", "where it fails", "with"), rows)
 
 
 def fault_reasons() -> str:

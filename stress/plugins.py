@@ -27,7 +27,7 @@ from pathlib import Path
 from types import ModuleType
 
 from stress import registry
-from stress.plan import UsageError
+from stress.options import UsageError
 
 __all__ = ["GROUPS", "TARGETS", "Broken", "Package", "broken", "load", "load_file", "owner"]
 

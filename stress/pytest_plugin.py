@@ -12,26 +12,42 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
+    from stress.options import Options
     from stress.result import Result
 
 __all__ = ["Torture", "explorer", "tortured", "torturer"]
 
-WRITERS = 8
-DURATION = "3s"
+
+if TYPE_CHECKING:
+
+    class TortureOptions(Options, total=False):
+        """The options of a run, and the operations of a target by their names."""
+
+        write: Callable[..., Any]
+        read: Callable[..., Any]
+        update: Callable[..., Any]
+        append: Callable[..., Any]
+        backup: Callable[..., Any]
+        recover: Callable[..., Any]
+        lock: Callable[..., Any]
+        sweep: Callable[..., Any]
 
 
 class Torture(Protocol):
     """The fixture's type."""
 
-    def __call__(self, target: object = None, *, scenario: str | tuple[str, ...] = "bridge", **options: Any) -> Result:
+    def __call__(
+        self, target: object = None, *, scenario: str | Sequence[str] = "bridge", **options: Unpack[TortureOptions]
+    ) -> Result:
         """Run many processes on ``target`` and judge what they did and saw.
 
         Args:
@@ -40,7 +56,9 @@ class Torture(Protocol):
                 None: the operations are given by name instead:
                 ``torture(write=save, read=load, scenario="handoff")``.
             scenario: one name, or several.
-            options: as those of ``stress run``, with underscores: ``writers``, ``duration``, ``kill_every``, ``mix``, …
+            options: those of ``stress run`` and of `stress.Plan`, with underscores (``writers``, ``duration``,
+                ``kill_every``, ``mix``, …), with the same defaults, but that the files and the run directories are in
+                the test's own ``tmp_path``.
 
         Returns:
             The result, where it is a pass. A violation is a failure of the test, with the witness as its message; a run
@@ -51,9 +69,11 @@ class Torture(Protocol):
 def torturer(request: pytest.FixtureRequest, folder: Path) -> Torture:
     """The fixture ``torture`` of a test that has ``folder`` for itself."""
 
-    def run(target: object = None, *, scenario: str | tuple[str, ...] = "bridge", **options: Any) -> Result:
+    def run(
+        target: object = None, *, scenario: str | Sequence[str] = "bridge", **options: Unpack[TortureOptions]
+    ) -> Result:
         __tracebackhide__ = True
-        return _torture(request, folder, target, scenario, options)
+        return _torture(request, folder, target, scenario, dict(options))
 
     return run
 
@@ -82,7 +102,7 @@ def _explore(
     __tracebackhide__ = True
     from stress.engine import HarnessError
     from stress.exploring import agents as exploring
-    from stress.plan import UsageError
+    from stress.options import UsageError
     from stress.reporters.schedule import schedule_lines
     from stress.reporters.words import verdict_line
     from stress.result import Verdict
@@ -98,14 +118,15 @@ def _explore(
     else:
         directory = Path(shared)
     options.setdefault("runs", folder / "stress")
+    result, mistake, denied = None, "", False
     try:
         result = exploring.explore(agents, directory, check, **options)
-    except HarnessError as error:
-        if isinstance(error.__cause__, Denied):
-            pytest.skip(str(error))
-        pytest.fail(str(error), pytrace=False)
-    except UsageError as error:
-        pytest.fail(str(error), pytrace=False)
+    except (UsageError, HarnessError) as error:
+        mistake, denied = str(error), isinstance(error.__cause__, Denied)
+    if denied:
+        pytest.skip(mistake)
+    if result is None:
+        pytest.fail(mistake, pytrace=False)
     assert result.exploration is not None
     found = [f"{finding.anomaly}: {finding.message}" for finding in result.findings]
     again_line = f"Show it again: explore(…, replay={result.exploration.file!r})" if result.exploration.file else ""
@@ -119,7 +140,9 @@ def _explore(
     return result
 
 
-def tortured(*, scenario: str | tuple[str, ...] = "bridge", **options: Any) -> Callable[[Callable[..., object]], Any]:
+def tortured(
+    *, scenario: str | Sequence[str] = "bridge", **options: Unpack[TortureOptions]
+) -> Callable[[Callable[..., object]], Any]:
     """Decorate a test that returns what is to be tortured; the arguments are those of the fixture::
 
     @tortured(scenario="handoff", writers=4)
@@ -150,44 +173,35 @@ def _torture(
     request: pytest.FixtureRequest,
     folder: Path,
     target: object,
-    scenario: str | tuple[str, ...],
+    scenario: str | Sequence[str],
     options: dict[str, Any],
 ) -> Result:
     __tracebackhide__ = True
     from stress import engine
     from stress.campaigns import stages
-    from stress.plan import OPTIONS, Plan, UsageError
-    from stress.registry import close_names
+    from stress.options import UsageError, option_named
+    from stress.plan import Plan
     from stress.reporters.groups import told
     from stress.reporters.witness import told_lines
     from stress.reporters.words import commands, verdict_line
     from stress.result import Verdict
-    from stress.workload.target import OPERATIONS, TargetError, adopt
+    from stress.workload.target import OPERATIONS, TargetError
 
+    result, mistake = None, ""
     try:
         operations = {name: options.pop(name) for name in OPERATIONS if callable(options.get(name))}
         if (target is None) == (not operations):
             raise UsageError("torture", "give it one target, or the operations by name: torture(write=save, read=load)")
-        if not isinstance(target, str):
-            target = adopt(_Given(operations, request) if target is None else target)
-        given: dict[str, Any] = {"writers": _writers(), "duration": DURATION, "runs": str(folder / "stress")}
-        if "mix" in options or "ops" in options:
-            given.pop("writers" if "mix" in options else "duration")
-        for name, value in options.items():
-            option = name.replace("_", "-")
-            if option not in OPTIONS or option == "target":
-                known = [known.replace("-", "_") for known in OPTIONS if known != "target"]
-                raise UsageError("torture", f"has no argument {name!r}{close_names(name, known)}")
-            given[option] = value
-        given.setdefault("dir", str(folder))
+        given: dict[str, Any] = {"dir": folder, "runs": folder / "stress", **options}
         for option, forced in (("duration", "--stress-seconds"), ("writers", "--stress-writers")):
             if (value := request.config.getoption(forced)) is not None:
-                given[option] = value
-        names = (scenario,) if isinstance(scenario, str) else tuple(scenario)
-        plan = Plan.from_options(given | {"target": target}, names)
+                given = {name: known for name, known in given.items() if option_named(name) != option} | {option: value}
+        plan = Plan(scenario, _Given(operations, request) if target is None else target, **given)
         result = stages.run(plan)
     except (UsageError, TargetError, engine.HarnessError) as error:
-        pytest.fail(str(error), pytrace=False)
+        mistake = str(error)
+    if result is None:
+        pytest.fail(mistake, pytrace=False)  # not where it was caught: pytest would tell both
     if result.interrupted:
         raise KeyboardInterrupt
     findings = ["\n".join(told_lines(each, result.names)) for each in told(result.findings)]
@@ -210,8 +224,3 @@ class _Given:
     def __init__(self, operations: dict[str, Callable[..., Any]], request: pytest.FixtureRequest) -> None:
         self.__dict__.update(operations)
         self.__module__, self.__name__ = request.module.__name__, request.node.name
-
-
-def _writers() -> int:
-    # Workers of pytest-xdist have the processors together.
-    return max(4, WRITERS // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))

@@ -22,7 +22,7 @@ from stress.execution.nemesis import FAULTS
 from stress.history.record import Language
 from stress.history.skipped import Part, Skipped
 from stress.plan import Plan, UsageError
-from stress.registry import UnknownName
+from stress.registry import UnknownName, close_names
 from stress.units import parse_duration
 from stress.workload import catalog
 from stress.workload.layout import compose
@@ -73,11 +73,11 @@ def resolve(plan: Plan, size: Size = FULL) -> Cast:
             checkers.update(checkers_named(facts.checkers))
         except UnknownName as error:
             raise UsageError("SCENARIO", facts.scenario, f"names a checker that is not there: {error}") from error
-    mix = None if plan.mix is None else {Language[name.upper()]: count for name, count in plan.mix}
-    for language in mix or {}:
-        if language not in able:
-            offered = ", ".join(sorted(there.label for there in able))
-            raise UsageError("--mix", language.label, f"is no side of the target {target.name}; it has: {offered}")
+    sides = {language.label: language for language in able}
+    for label, _ in plan.mix or ():
+        if label not in sides:
+            raise UsageError("--mix", label, f"is no side of the target {target.name}{close_names(label, list(sides))}")
+    mix = None if plan.mix is None else {sides[label]: count for label, count in plan.mix}
     readers = plan.readers if plan.readers is not None else max(2, plan.writers // 4)
     workers = assign_workers(world, able, writers=plan.writers, readers=readers, mix=mix)
     for language in able:
@@ -162,12 +162,14 @@ def abilities(target: Target) -> tuple[dict[Language, frozenset[str]], list[Skip
     """The operations of each language's side that can be done here, and what can't be."""
     able: dict[Language, frozenset[str]] = {}
     skipped: list[Skipped] = []
-    if target.module is not None:
+    if target.operations:
         able[Language.PYTHON] = target.operations
     language = shell.language_of(target)
     with tempfile.TemporaryDirectory(prefix="stress-probe-") as folder:
         source = shell.write_commands(target, Path(folder))
-        if source is None:
+        if source is None and target.worker:
+            pass  # a side that nobody has announced
+        elif source is None:
             why = f"the target {target.name} has no {target.path.with_suffix('.bash').name}"
             if ":" in target.name:  # an object: there is no file that could lie beside it
                 why = "the target is an object of Python's"
@@ -183,4 +185,12 @@ def abilities(target: Target) -> tuple[dict[Language, frozenset[str]], list[Skip
                     operations -= needing
             if operations:
                 able[language] = operations
+    if target.worker:
+        language = Language.named(target.language)
+        if shutil.which(target.worker[0]) is None:
+            if not able:
+                raise TargetError(f"{str(target.path)!r}: its worker needs {target.worker[0]}, which is not there")
+            skipped.append(Skipped(Part.WORKERS, language.label, f"{target.worker[0]} is missing"))
+        elif operations := shell.ask_worker(target):
+            able[language] = operations
     return able, skipped

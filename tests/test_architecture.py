@@ -43,9 +43,13 @@ WORLD = frozenset(
 NOT_PURE = {"stress/checkers/registry.py", "stress/checkers/__init__.py"}
 
 LAYERS: tuple[dict[str, str], ...] = (
-    {"values": "anomalies files latency plan plugins registry units history.notes history.record", "host": "host"},
+    {
+        "values": "anomalies files latency options plugins registry units history.kinds history.notes history.record",
+        "host": "host",
+    },
     {"history": "history outcomes result stats"},
     {"workload": "workload", "syscalls": "syscalls"},
+    {"plan": "plan"},
     {"checkers": "checkers", "execution": "execution", "schedulers": "schedulers"},
     {"resolve": "resolve", "strategies": "strategies"},
     {"engine": "engine"},

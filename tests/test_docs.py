@@ -20,8 +20,10 @@ import tomllib
 from atomicops._cli import _parser
 from atomicops_stress import pytest_plugin
 from docs import generate, witness
+from stress.checkers.registry import load as load_checkers
 from stress.cli._group import group
 from stress.engine import check_history
+from stress.syscalls import Denied, probe
 from tests.pages import Block, blocks, commands, do
 
 ROOT = Path(__file__).parent.parent
@@ -43,10 +45,19 @@ ELSEWHERE = ("five-minutes.md",)
 """Pages that tests/test_package.py goes through, with what is installed from the wheel."""
 
 
+SCHEDULES = ("exploring.md", "explore-two-scripts.md")
+"""Pages that need a kernel, and a container, in which syscalls can be scheduled."""
+
+
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if page.name not in ELSEWHERE], ids=lambda page: str(page.relative_to(ROOT))
 )
 def test_what_it_tells_one_to_type_works(page: Path, tmp_path: Path) -> None:
+    if page.name in SCHEDULES:
+        try:
+            probe.require()
+        except Denied as denied:
+            pytest.skip(str(denied))
     for block in blocks(page.read_text("utf-8")):
         do(block, tmp_path)
 
@@ -177,6 +188,11 @@ def test_every_option_that_it_names_is_there(page: Path) -> None:
     text = re.sub(r"^.*(?:apt-get|pip |pytest -m |jq |chromium|sphinx).*$", "", page.read_text("utf-8"), flags=re.M)
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", re.sub(r"<!--.*?-->", "", text)))
     assert named - _options() == set()
+
+
+def test_how_it_judges_tells_of_every_checker() -> None:
+    page = (DOCS / "how-it-judges.md").read_text("utf-8")
+    assert [name for name in load_checkers() if not re.search(rf"^### {name}:|`{name}`", page, re.M)] == []
 
 
 # The README's own promises.

@@ -1,7 +1,5 @@
 # The operations beside replacing a file: see atomicops.pl.
 
-use strict;
-
 our ($op, $shown, $dir, $name, $lock, $is_json, $sync, $wait, $check, $tmp, $done, $helper);
 our (%held, $trap, $whole, $by_group);
 our (@old, $unsure, $cwd, $WRONLY, $RDWR, $CREAT, $EXCL, $NONBLOCK, $NOFOLLOW);
@@ -206,12 +204,14 @@ sub version_of {
 
 # --- backups ---------------------------------------------------------------------------------------------------------
 
-sub neighbours { # every name in the directory
+my %there; # what the directory has
+
+sub list_names {
     opendir my $handle, "." or fails("listing its directory", "make the directory " . shown_directory() . " readable");
     $! = 0;
-    my @names = readdir $handle;
+    %there = map { $_ => 1 } readdir $handle;
     fails("listing its directory", "make the directory " . shown_directory() . " readable") if $! != 0;
-    return \@names;
+    return keys %there;
 }
 
 # The file's copies of a kind, the last made first: name, mtime, seconds and counter of a name that we gave. Where the
@@ -219,12 +219,12 @@ sub neighbours { # every name in the directory
 my $told_by_name;
 
 sub copies {
-    my ($kind, $names) = @_;
+    my ($kind) = @_;
     require Time::HiRes;
     my @found;
-    for my $copy (@$names) {
+    for my $copy (list_names()) {
         my ($suffix) = $copy =~ /\A\Q$name\E\.(.+)\.$kind\z/s or next;
-        next if of_another($suffix, $names);
+        next if of_another($suffix);
         lstat $copy or is("ENOENT") ? next : fails("looking at $copy");
         next if !-f _;
         push @found, [$copy, (Time::HiRes::stat($copy))[9] // fails("looking at $copy"), own_name($suffix)];
@@ -240,9 +240,7 @@ sub copies {
 
 # Whether NAME.SUFFIX.bak is not NAME's: a file with a longer name (NAME.SUFFIX or a part of it), or its lock, is there.
 sub of_another {
-    my ($suffix, $names) = @_;
-    my %there = map { $_ => 1 } @$names;
-    for (my $owner = "$name.$suffix"; length $owner > length $name; $owner =~ s/\.[^.]*\z//) {
+    for (my $owner = "$name.$_[0]"; length $owner > length $name; $owner =~ s/\.[^.]*\z//) {
         return 1 if $there{$owner} || $there{"." . stem($owner) . ".lock"};
     }
     return 0;
@@ -255,10 +253,9 @@ sub own_name { # seconds and counter of a suffix that we gave; 0 and 0 of a call
 
 sub keep_copy { # keep_copy SUFFIX, KIND, FILL: a copy under a free name, later than all there are; returns its name
     my ($suffix, $kind, $fill) = @_;
-    my $names = neighbours();
-    my @before = copies($kind, $names);
+    my @before = copies($kind);
     bail(65, "the suffix '$suffix' would make it the backup of another file that is there (unchanged)",
-        "choose another suffix") if $suffix ne "" && of_another($suffix, $names);
+        "choose another suffix") if $suffix ne "" && of_another($suffix);
     make_temp($fill);
     if (@before) { # their order is that of their mtimes, whatever the clock says
         for my $step (0.00001, 1, 2, 4) {
@@ -269,7 +266,7 @@ sub keep_copy { # keep_copy SUFFIX, KIND, FILL: a copy under a free name, later 
         $sync eq "none" || fsync(*T) or fails("syncing");
     }
     close_temp();
-    same(stat L, lstat $lock) or look_again("its lock", $lock, stat L);
+    prove_lock();
     my ($newest) = sort { $b->[2] <=> $a->[2] || $b->[3] <=> $a->[3] } @before, ["", 0, 0, 0];
     if ($suffix eq "") { $suffix = $newest->[2] > time ? $newest->[2] : time }
     my ($seconds, $counter) = own_name($suffix);
@@ -374,7 +371,7 @@ sub read_copy {
 }
 
 sub newest_valid { # the name of the newest valid backup, and what is to be said of newer ones
-    my @found = copies("bak", neighbours());
+    my @found = copies("bak");
     my @said;
     my @by_name = $told_by_name ? "  the newest by its name, for the backups' modification times say nothing" : ();
     for my $copy (@found) {
@@ -388,7 +385,7 @@ sub newest_valid { # the name of the newest valid backup, and what is to be said
 
 sub evidence { # a copy of the corrupt bytes; the one there is, where an earlier run has kept the very same
     my ($data) = @_;
-    for my $copy (copies("corrupt", neighbours())) {
+    for my $copy (copies("corrupt")) {
         return $copy->[0] if -s $copy->[0] == length $data && read_copy($copy->[0]) eq $data;
     }
     return keep_copy("", "corrupt", sub { put($data) });
@@ -421,7 +418,7 @@ sub sweep {
     bail(66, "no such directory", "check the name") if !-d _;
     chdir $path or fails("the directory $path", "make the directory " . shown_directory() . " readable");
     my $prefix = $path eq "." ? "" : $path =~ m{/\z} ? $path : "$path/";
-    for my $temp (sort @{neighbours()}) {
+    for my $temp (sort(list_names())) {
         my ($stem) = $temp =~ /\A\.(.{1,180})\.[0-9a-f]{32}\.atomicops-tmp\z/s or next;
         lstat $temp or is("ENOENT") ? next : fails_in_directory("deleting $temp");
         next if !-f _;

@@ -1,8 +1,6 @@
 # What replacing a file seldom needs: see atomicops.pl. Errors and their messages, a lock that has to be made or waited
 # for, owners, ACLs and attributes that differ, closed descriptors, other machines.
 
-use strict;
-
 our ($op, $shown, $dir, $name, $lock, $is_json, $sync, $wait, $check, $tmp, $done, $helper);
 our (%held, $trap, $whole, $by_group);
 our (@old, $unsure, $cwd, $WRONLY, $RDWR, $CREAT, $EXCL, $NONBLOCK, $NOFOLLOW);
@@ -78,17 +76,6 @@ sub settings {
     $check =~ /\A(?:yes|no)\z/ or usage("ATOMICOPS_VALIDATE=$check", "not a choice", "use yes or no");
     $wait =~ /\A(?:\d{1,9}(?:\.\d*)?|\.\d+|)\z/
         or usage("ATOMICOPS_LOCK_TIMEOUT=$wait", "not a number of seconds", "use one like 30 or 0.5, or none");
-    return;
-}
-
-sub shell_options {
-    my $option = shift @ARGV;
-    if ($option eq "--trap") { $trap = 1 }
-    elsif ($option eq "--whole") { $whole = 1 }
-    else {
-        my ($descriptor, $path) = splice @ARGV, 0, 2;
-        $held{$path} = $descriptor;
-    }
     return;
 }
 

@@ -205,11 +205,13 @@ sub close_temp { # here NFS reports a full quota; a copy of the descriptor keeps
     return @temp;
 }
 
+sub prove_lock { same(stat L, lstat $lock) or look_again("its lock", $lock, stat L) }
+
 sub replace { # replace FILL, READ: with READ, only what has been read is replaced
     my ($fill, $read) = @_;
     make_temp($fill);
     my @temp = close_temp();
-    same(stat L, lstat $lock) or look_again("its lock", $lock, stat L);
+    prove_lock();
     prove_unchanged() if $read;
     $done = 1; # a signal after the rename comes too late
     rename $tmp, $name or not_renamed(@temp);
@@ -236,7 +238,11 @@ sub write_file {
 
 sysopen my $null, "/dev/null", 0;
 guard_standard_descriptors($null) if !defined fileno $null || fileno $null < 3;
-shell_options() while @ARGV && $ARGV[0] =~ /\A--/;
+while (@ARGV && $ARGV[0] =~ /\A--(\w+)\z/) {
+    shift @ARGV;
+    if ($1 eq "held") { %held = (%held, reverse splice @ARGV, 0, 2) }
+    else { ($1 eq "trap" ? $trap : $whole) = 1 }
+}
 $op = shift @ARGV;
 $SIG{XFSZ} = "IGNORE"; # at a file size limit the write fails, and says so
 for my $signal (qw(INT TERM HUP QUIT ALRM USR1 USR2 PIPE XCPU)) {

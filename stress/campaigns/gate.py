@@ -224,7 +224,11 @@ def run(
     outcomes = [] if only else [_record_outcome(record) for record in regressions.check_records(config.regressions)]
     past = _past(config.runs)
     chosen = [campaign for campaign in config.campaigns if only in (None, campaign.name)]
-    tasks = [_campaign_task(campaign, plan, past, config.runs) for campaign in chosen for plan in campaign.plans]
+    tasks = [
+        _campaign_task(campaign, plan, past, config.runs, config.budget_s)
+        for campaign in chosen
+        for plan in campaign.plans
+    ]
     if only is None:
         day = today if today is not None else datetime.datetime.now(datetime.timezone.utc).date()
         tasks += [_canary_task(name, config, seed, past) for name in canaries_of(config.canaries, seed, day)]
@@ -267,22 +271,38 @@ def _risk(past: Mapping[str, tuple[int, int]], key: str) -> float:
 
 
 def _campaign_task(
-    campaign: Campaign, plan: Plan | ExplorePlan, past: Mapping[str, tuple[int, int]], runs: str
+    campaign: Campaign, plan: Plan | ExplorePlan, past: Mapping[str, tuple[int, int]], runs: str, budget_s: float
 ) -> _Task:
     several = len(campaign.plans) > 1
     name = f"{campaign.name} (seed {plan.seed})" if several else campaign.name
-    wanted = plan.duration_s if plan.duration_s is not None else CANARY_S
+    # How long operations take nobody knows: a campaign in operations may have all that the others leave.
+    wanted = budget_s if plan.duration_s is None else plan.duration_s
 
     def do(seconds: float) -> Outcome:
         if isinstance(plan, ExplorePlan):
+            began = time.monotonic()
             result = explore(replace(plan, duration_s=seconds), folder=runs)
-            return _judge_campaign(campaign, name, result, math.inf)
+            outcome = _judge_campaign(campaign, name, result, math.inf)
+            cut_short = plan.duration_s is None and time.monotonic() - began >= seconds
+            return _cut_short(outcome, "schedules", plan.schedules, seconds) if cut_short else outcome
         before = _floor_per_s(plan.directory)
         result = stages.run(replace(plan, duration_s=seconds, stop_on_first=True))
         floor = statistics.median([before, _floor_per_s(plan.directory)])
-        return _judge_campaign(campaign, name, result, floor)
+        outcome = _judge_campaign(campaign, name, result, floor)
+        cut_short = plan.duration_s is None and plan.ops is not None and outcome.operations < plan.ops
+        return _cut_short(outcome, "operations", plan.ops, seconds) if cut_short else outcome
 
     return _Task(f"campaign {name}", wanted, _risk(past, f"campaign {name}"), do)
+
+
+def _cut_short(outcome: Outcome, what: str, asked: int | None, seconds: float) -> Outcome:
+    """``outcome`` of a campaign that the budget has ended: without a violation it is unknown."""
+    result = outcome.result
+    if result is None or result.verdict is Verdict.FAIL or result.interrupted:
+        return outcome
+    done = f"{outcome.operations:,}" + ("" if asked is None else f" of {asked:,}")
+    said = f"{outcome.said}; the budget left {seconds:.0f} s for {done} {what}: give more with budget or --budget"
+    return replace(outcome, verdict=max(outcome.verdict, Verdict.UNKNOWN), said=said)
 
 
 def _judge_campaign(campaign: Campaign, name: str, result: Result, floor_per_s: float) -> Outcome:

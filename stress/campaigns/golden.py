@@ -123,7 +123,7 @@ def _at(ms: float) -> int:
 
 def _by(text: str) -> tuple[int, Language]:
     process, language = text.split()
-    return int(process[1:]), Language[language.upper()]
+    return int(process[1:]), Language.named(language)
 
 
 def _log(plain: Mapping[str, Any]) -> bytes:

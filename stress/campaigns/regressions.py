@@ -24,7 +24,7 @@ from stress.files import write_text
 from stress.history.history import FileFacts, FinalFile, History
 from stress.history.notes import BackupNote
 from stress.history.record import Operation
-from stress.plan import UsageError
+from stress.options import UsageError
 from stress.resolve import target_named
 from stress.result import Finding, Result, Verdict
 from stress.schedulers.saved import SUFFIX, SavedSchedule

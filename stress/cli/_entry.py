@@ -21,7 +21,7 @@ from stress import plugins
 from stress.cli._group import group
 from stress.cli._usage import line_of
 from stress.host.interrupts import interrupts
-from stress.plan import UsageError
+from stress.options import UsageError
 from stress.reporters.stream import PatientStream
 from stress.reporters.words import one_line
 from stress.result import EXIT_HARNESS, EXIT_INTERRUPTED, EXIT_USAGE

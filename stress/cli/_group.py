@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from stress.plan import UsageError
+from stress.options import UsageError
 from stress.registry import close_names
 from stress.result import EXIT_USAGE
 

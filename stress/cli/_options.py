@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from stress.cli._github import tell_github
-from stress.plan import UsageError
+from stress.options import OPTIONS, Flag, UsageError
 from stress.reporters.destinations import STDOUT, Destination, write_report
 from stress.reporters.terminal import Terminal
 from stress.result import Result
@@ -23,6 +23,7 @@ __all__ = [
     "finish",
     "keep_record",
     "newest_run",
+    "plan_options",
     "report_option",
     "report_options",
     "save_option",
@@ -34,6 +35,35 @@ _KINDS = ("html", "json", "junit", "markdown", "trace")
 """Of reports: said in the help, which must not import them all."""
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def plan_options(names: Sequence[str] = tuple(OPTIONS), **defaults: str) -> Callable[[F], F]:
+    """Add the options of a run of these names, as `stress.options` has them, each with its name for a parameter; values
+    stay as they are typed, and None is what was not given. ``defaults``: what the help says where it is not a plan's.
+    """
+
+    def add(function: F) -> F:
+        for name in reversed(names):
+            option = OPTIONS[name]
+            about = f"{option.about} [default: {defaults.get(name, option.default)}]"
+            more: dict[str, Any] = {"is_flag": True, "default": None} if isinstance(option.value, Flag) else {}
+            if option.metavar == "DIRECTORY":
+                more["type"] = click.Path()
+            if name == "target":
+                more["shell_complete"] = _complete_target
+            function = click.option(f"--{name}", metavar=option.metavar, help=about, **more)(function)
+        return function
+
+    return add
+
+
+def _complete_target(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    from click.shell_completion import CompletionItem
+
+    from stress.workload import target
+
+    names = [name for name in target.names() if name.startswith(incomplete)]
+    return names or [CompletionItem(incomplete, type="file")]
 
 
 def report_option(function: F) -> F:

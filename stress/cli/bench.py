@@ -20,7 +20,7 @@ import click
 from stress.bench import measure
 from stress.files import write_text
 from stress.host.machine import file_system
-from stress.plan import UsageError
+from stress.options import UsageError
 from stress.registry import close_names
 from stress.reporters.bench import BenchTerminal, as_json
 from stress.reporters.destinations import Destination, destinations

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from stress.cli._options import plan_options
 from stress.files import write_text
-from stress.plan import UsageError
+from stress.options import OPTIONS, UsageError
 from stress.reporters.destinations import destinations
 
 __all__ = ["command"]
@@ -29,20 +30,15 @@ harness, 130 interrupted.
 """
 
 ROUNDS_MAX = 1000
+DURATION, WRITERS = "3s", "8"
+_OPTIONS = tuple(name for name in OPTIONS if name not in ("target", "stop-on-first", "check-every", "keep"))
 
 
 @click.command("compare", epilog=_EPILOG, short_help="Run several targets side by side.")
 @click.argument("targets", nargs=-1, metavar="TARGET TARGET...", type=click.UNPROCESSED)
 @click.option("--scenario", multiple=True, metavar="NAME", help="Which scenario; can be given again. [default: bridge]")
 @click.option("--rounds", metavar="N", default="3", help="How often each is run. [default: 3]")
-@click.option("--duration", metavar="DURATION", default="3s", help="How long each run takes. [default: 3s]")
-@click.option("--writers", metavar="N", default="8", help="Writing processes. [default: 8]")
-@click.option("--mix", metavar="LANGUAGE=N,...", help="Writers of each language. [default: all that every target has]")
-@click.option(
-    "--dir", metavar="DIRECTORY", type=click.Path(), help="Where to put the files. [default: temporary files]"
-)
-@click.option("--seed", metavar="N", help="Seed of what the workers decide to do. [default: a new one]")
-@click.option("--kill-every", metavar="DURATION", help="SIGKILL a random worker about this often. [default: never]")
+@plan_options(_OPTIONS, duration=f"{DURATION}; with --ops, no limit", writers=WRITERS, mix="what every target has")
 @click.option("--report", multiple=True, metavar="json=FILE", help="Write all figures to a file. [default: none]")
 def command(
     targets: tuple[str, ...], scenario: tuple[str, ...], rounds: str, report: tuple[str, ...], **given: Any
@@ -57,9 +53,10 @@ def command(
         raise UsageError("TARGET", " ".join(targets), "is not enough to compare; give two or more")
     if not rounds.isdigit() or not 1 <= int(rounds) <= ROUNDS_MAX:
         raise UsageError("--rounds", rounds, f"is no number of rounds; give 1 to {ROUNDS_MAX}, such as --rounds 3")
-    if given.get("mix") is not None:
-        given["writers"] = None
-    else:
+    if given["duration"] is None and given["ops"] is None:
+        given["duration"] = DURATION
+    if given["mix"] is None:
+        given["writers"] = given["writers"] or WRITERS
         given["mix"] = _common_mix(targets, given)
     wanted = destinations(report, ["json"])
     plans = [plan_of(scenario, given | {"target": target}) for target in targets]

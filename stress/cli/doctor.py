@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import click
 
 from stress.host import machine
-from stress.plan import UsageError
+from stress.options import UsageError
 from stress.result import Verdict
 
 __all__ = ["command"]

@@ -9,7 +9,7 @@ import click
 
 from stress.cli._github import append_summary
 from stress.files import write_text
-from stress.plan import UsageError
+from stress.options import UsageError
 from stress.reporters.destinations import destinations
 
 __all__ = ["command"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import click
 
-from stress.plan import UsageError
+from stress.options import UsageError
 from stress.registry import close_names
 
 __all__ = ["command"]

@@ -11,7 +11,7 @@ import click
 
 from stress.cli._options import finish, report_options
 from stress.cli.explore import fix_hashes
-from stress.plan import UsageError
+from stress.options import UsageError
 from stress.reporters.destinations import destinations
 from stress.reporters.terminal import Terminal
 from stress.result import Verdict

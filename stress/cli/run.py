@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from stress.cli._options import finish, keep_record, report_options, save_option, terminal_for
+from stress.cli._options import finish, keep_record, plan_options, report_options, save_option, terminal_for
 from stress.plan import OPTIONS, Plan, read_toml
 from stress.reporters.destinations import destinations
 
 __all__ = ["check_names", "command", "plan_of"]
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _EPILOG = """\b
 Examples:
@@ -50,85 +47,15 @@ def _complete_scenario(ctx: click.Context, param: click.Parameter, incomplete: s
     return [name for name in catalog.SCENARIOS if name.startswith(incomplete)]
 
 
-def _complete_target(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-    from click.shell_completion import CompletionItem
-
-    from stress.workload import target
-
-    names = [name for name in target.names() if name.startswith(incomplete)]
-    return names or [CompletionItem(incomplete, type="file")]
-
-
-def _option(name: str, metavar: str, help_: str, **more: Any) -> Callable[[F], F]:
-    # Values stay as they are typed: `stress.plan` reads them, and says what is wrong with them.
-    return click.option(f"--{name}", metavar=metavar, help=help_, **more)
-
-
 @click.command("run", epilog=_EPILOG, short_help="Run many processes on shared files, and judge.")
 @click.argument(
     "scenarios", nargs=-1, metavar="[SCENARIO]...", type=click.UNPROCESSED, shell_complete=_complete_scenario
 )
-@_option(
-    "target",
-    "NAME|FILE",
-    "What to test: a name from `stress list targets`, or your own .py or .toml file. [default: atomicops]",
-    shell_complete=_complete_target,
-)
-@_option("writers", "N", "Writing processes. [default: 16]")
-@_option("readers", "N", "Reading processes. [default: a quarter of the writers, at least 2]")
-@_option(
-    "mix",
-    "LANGUAGE=N,...",
-    "Writers of each language: bash, python, command. [default: as evenly as the target allows]",
-)
-@_option("duration", "DURATION", "How long the workers work. [default: 10s, or no limit with --ops]")
-@_option("ops", "N", "Stop after that many operations of all workers together. [default: no limit]")
-@_option("seed", "N", "Seed of what the workers decide to do. [default: a new one for each run]")
-@_option(
-    "dir",
-    "DIRECTORY",
-    "Where to put the files under test: the file system that is tested. [default: where temporary files go]",
-    type=click.Path(),
-)
-@_option("runs", "DIRECTORY", "Where to keep run directories. [default: .stress]", type=click.Path())
-@_option("kill-every", "DURATION", "SIGKILL a random worker about this often, and start another. [default: never]")
-@_option("pause-every", "DURATION", "Stop a random worker for a moment about this often. [default: never]")
-@_option(
-    "pause-for",
-    "DURATION",
-    "How long a pause lasts, of a worker inside a lock if there is one: longer than a lease, such as 6s. "
-    "[default: a moment, of any worker]",
-)
-@_option("fill-every", "DURATION", "Have a random worker's disk full for a moment about this often. [default: never]")
-@_option(
-    "signal-every",
-    "DURATION",
-    "Interrupt a random worker about this often: Ctrl-C, or in Python a handler that does the operation once more. "
-    "[default: never]",
-)
-@_option(
-    "clean-every",
-    "DURATION",
-    "Remove what is not part of the scenario about this often: lock and temp files. [default: never]",
-)
-@_option("stop-on-first", "", "End the run at the first violation. [default: no]", is_flag=True, default=None)
-@_option("op-limit", "DURATION", "An operation that takes longer than this hangs. [default: 30s]")
-@_option(
-    "check-every",
-    "DURATION",
-    "Judge in stages of that length, each with fresh files, and go on: for hours and days. [default: at the end]",
-)
-@_option(
-    "allow", "ANOMALY,...", "Count these anomalies, and do not judge them; the verdict repeats it. [default: none]"
-)
-@_option("only", "CHECKER,...", "Have these checkers look alone. [default: those that the scenarios name]")
-@_option(
-    "keep", "N", "Run directories to keep; the oldest go, not those in which this run found something. [default: 20]"
-)
-@_option(
-    "plan",
-    "FILE",
-    "Take options from a TOML file; keys are their names, and scenarios. Options given here win. [default: none]",
+@plan_options()
+@click.option(
+    "--plan",
+    metavar="FILE",
+    help="Take options from a TOML file; keys are their names, and scenarios. Options given here win. [default: none]",
     type=click.Path(),
 )
 @report_options

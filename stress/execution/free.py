@@ -12,8 +12,8 @@ from stress.execution.drivers.driver import Driver
 from stress.execution.drivers.python import PythonDriver
 from stress.execution.launch import Supervised, launch
 from stress.execution.progress import JournalFollower, Progress
+from stress.execution.run_spec import RunSpec
 from stress.execution.runner import Ended, Place, RunFailed, Watch
-from stress.execution.supervisor import RunSpec
 from stress.history.events import Interrupted
 from stress.history.journal import Journal
 from stress.history.record import WorkerRole
@@ -59,7 +59,6 @@ class FreeRun:
 
     def _spec(self, cast: Cast, place: Place) -> RunSpec:
         plan = cast.plan
-        source = shell.write_commands(cast.target, place.run.path)
         return RunSpec(
             run=RunDirectory(place.run.path.resolve()),
             directory=place.directory,
@@ -67,7 +66,7 @@ class FreeRun:
             specs=cast.workers,
             files=cast.files,
             target=cast.target,
-            bash=None if source is None else source.resolve(),
+            programs=shell.programs(cast.target, place.run.path),
             seed=plan.seed,
             duration_ns=None if plan.duration_s is None else int(plan.duration_s * 1e9),
             ops=plan.ops,

@@ -14,7 +14,8 @@ import multiprocess
 
 from stress.execution.barrier import StartBarrier
 from stress.execution.progress import Phase
-from stress.execution.supervisor import RunSpec, explain, supervise
+from stress.execution.run_spec import RunSpec, explain
+from stress.execution.supervisor import supervise
 from stress.history.events import EventFollower, FaultInjected, Started, Stopped
 from stress.history.record import FaultKind
 from stress.history.run_directory import RunDirectory

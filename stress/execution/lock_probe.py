@@ -46,6 +46,8 @@ def locks_that_nest(
                 nesting.add(language)  # nobody will ask for it
             elif language is Language.PYTHON:
                 nesting |= {language} if python_lock_nests(target, Path(made)) else set()
+            elif language not in (Language.BASH, Language.COMMAND):
+                nesting.add(language)  # a foreign worker does a locked update as it likes, in one operation
             elif source is not None and bash_lock_nests(source, Path(made)):
                 nesting.add(language)
     return frozenset(nesting)

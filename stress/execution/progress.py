@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from stress.anomalies import LOCK_OVERLAP, LOST_UPDATE, MISSING_READ, TORN_READ, Anomaly
 from stress.history.history import Columns, FileFacts
 from stress.history.journal import read_more_rows
-from stress.history.record import ABSENT, GARBAGE, Kind, Language, Outcome
+from stress.history.record import ABSENT, GARBAGE, LANGUAGES_MAX, Kind, Language, Outcome
 from stress.latency import BUCKETS, buckets_of
 from stress.stats import KindStats
 
 __all__ = ["JournalFollower", "Phase", "Progress"]
 
-_KINDS, _LANGUAGES = max(Kind) + 1, max(Language) + 1
+_KINDS, _LANGUAGES = max(Kind) + 1, LANGUAGES_MAX
 
 
 class Phase(StrEnum):

@@ -17,7 +17,7 @@ import selectors
 import shutil
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -33,6 +33,7 @@ from stress.execution.drivers.shell import ShellDriver, environment, start_shell
 from stress.execution.interruptions import SIGNALS, Interruptible
 from stress.execution.loop import EXIT_JOURNAL, CpuShare, PipeLoop, last_words, quieten, staying_threads, work
 from stress.execution.operations import OperationStream
+from stress.execution.run_spec import RunSpec, explain
 from stress.execution.step import Stepper
 from stress.history.events import (
     Ended,
@@ -47,13 +48,10 @@ from stress.history.events import (
 )
 from stress.history.journal import FINISHED, READY, Journal, read_header, row_with_parent
 from stress.history.record import End, FaultKind, Language, WorkerRole
-from stress.history.recorder import Clock
-from stress.history.run_directory import RunDirectory
 from stress.host import process_tree
 from stress.workload.scenario import Agent
-from stress.workload.target import Target
 
-__all__ = ["RunSpec", "explain", "supervise"]
+__all__ = ["supervise"]
 
 READER_REST_S = 0.04
 """The longest that a Python reader waits after a burst of reads, for each reader there is: so many of them look no more
@@ -62,40 +60,9 @@ often than a few do, and leave the processor to the writers.
 STAY_S = 3.0
 """How long a process may stay when its operations are over, for a thread that the target has started."""
 _POLL_S = 0.02
+_IDLE_S = 0.001
+"""How long to listen where a worker could go on."""
 _FORK = multiprocess.get_context("fork")
-
-
-@dataclass(frozen=True)
-class RunSpec:
-    """One run, as the supervisor is told of it."""
-
-    run: RunDirectory
-    directory: Path
-    """The directory under test."""
-    scratch: Path
-    """For the pipes' files; not under test."""
-    specs: tuple[WorkerSpec, ...]
-    files: Mapping[str, tuple[int, str]]
-    """Path → (index, form)."""
-    target: Target
-    bash: Path | None
-    seed: int
-    duration_ns: int | None
-    ops: int | None
-    op_limit_s: float
-    faults: Mapping[str, float]
-    """Nemesis name → mean seconds between its faults."""
-    pause_s: float | None
-    """How long a pause lasts; None: a moment."""
-    belongs: Callable[[str], bool]
-    """Whether what is at a path, relative to ``directory``, is part of the scenario."""
-    clean: tuple[Path, ...]
-    """Directories made for this run, to be removed if the tool is no more."""
-    lone_locks: frozenset[Language] = frozenset()
-    """Where the target's ``lock`` can't be entered twice: no update is done inside it."""
-    python_driver: Callable[[Target, Clock], Driver] = PythonDriver
-    python_journal: Callable[..., Journal] = Journal
-    """What Python workers drive and record with: a benchmark has its own."""
 
 
 @dataclass
@@ -213,9 +180,8 @@ class Supervisor:
             worker = _Worker(spec, number, handle.pid, handle, None)
         else:
             journal = Journal(journals, number, spec.worker, spec.language, writer=writer)
-            assert self._run_spec.bash is not None
             marked = self._environment | {"STRESS_PROCESS": _mark(self._run_spec.run.path, number)}
-            popen = start_shell(self._run_spec.bash, self._run_spec.directory, scratch, marked)
+            popen = start_shell(self._run_spec.programs[spec.language], self._run_spec.directory, scratch, marked)
             driver = ShellDriver(popen, scratch, self._able(spec), exclusive=self._run_spec.target.exclusive)
             loop = PipeLoop(driver, journal, self._stepper(driver, journal, stream, spec))
             worker = _Worker(spec, number, popen.pid, popen, loop)
@@ -291,7 +257,10 @@ class Supervisor:
 
     def _turn(self) -> None:
         """Handle what has come in, and who has gone; waits a little where there is nothing."""
-        for key, _ in self._selector.select(_POLL_S):
+        idle = [
+            worker for worker in self._workers.values() if worker.through and worker.shell and not worker.shell.busy
+        ]
+        for key, _ in self._selector.select(_IDLE_S if idle else _POLL_S):
             if key.fd == self._lifeline:
                 if not os.read(self._lifeline, 1):
                     self.orphaned = True
@@ -300,6 +269,9 @@ class Supervisor:
                     raise SystemExit(0)
             elif key.data.process in self._workers:
                 self._hear(key.data)
+        for worker in idle:
+            if worker.shell is not None and worker.process in self._workers:
+                self._next(worker, worker.shell)
         for worker in list(self._workers.values()):
             if not worker.through and self._barrier.began and self._ready(worker):
                 self._let_through(worker)
@@ -324,12 +296,12 @@ class Supervisor:
                 self._next(worker, shell)
 
     def _next(self, worker: _Worker, shell: PipeLoop) -> None:
-        """Give a shell worker its next operation, or let it end."""
+        """Give a shell worker its next operation, or let it end. One that the driver does by itself is over then: the
+        next comes with the next turn, as others are waiting.
+        """
         try:
-            while not shell.busy:
-                if self._barrier.stopped or not shell.begin():
-                    self._gone(worker, End.FINISHED)
-                    return
+            if self._barrier.stopped or not shell.begin():
+                self._gone(worker, End.FINISHED)
         except BrokenPipeError:
             self._lost(worker, End.DIED)
 
@@ -503,21 +475,6 @@ class Supervisor:
             handle.kill()
             handle.join()
         self.note(Swept(_now(), handle.exitcode))
-
-
-def explain(error: OSError, run_spec: RunSpec) -> str:
-    """Why the supervisor could not go on, and what would do, in a line."""
-    why = os.strerror(error.errno) if error.errno else str(error)
-    workers = len(run_spec.specs)
-    if error.errno in (errno.EAGAIN, errno.ENOMEM):
-        return f"no process could be started ({why}), of {workers}: give fewer --writers, or raise `ulimit -u`"
-    if error.errno in (errno.EMFILE, errno.ENFILE):
-        return f"no file could be opened ({why}) for {workers} workers: give fewer --writers, or raise `ulimit -n`"
-    # A write(2) does not say of which file it was.
-    named = error.filename and Path(os.fsdecode(error.filename)).is_relative_to(run_spec.scratch)
-    if named or (error.errno == errno.ENOSPC and os.statvfs(run_spec.scratch).f_bavail < 2):
-        return f"{why} in {run_spec.scratch}, through which Bash workers are told what to do: make room there"
-    return f"{why}; the run directory is {run_spec.run.path}: make room, or --runs"
 
 
 def _now() -> int:

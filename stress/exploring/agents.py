@@ -29,7 +29,7 @@ from stress.exploring.plan import ExplorePlan
 from stress.exploring.search import Failure, Search, executing, scheduler_of, step
 from stress.files import write_text
 from stress.history.history import History
-from stress.plan import UsageError
+from stress.options import UsageError
 from stress.result import Exploration, Finding, Result, Verdict
 from stress.schedulers.execution import Execution, Tally
 from stress.schedulers.saved import SUFFIX, SavedSchedule

@@ -26,7 +26,7 @@ from stress.files import write_text
 from stress.history.history import FileFacts, History
 from stress.history.record import Kind, Operation
 from stress.host.tools import version_of_tool
-from stress.plan import UsageError
+from stress.options import UsageError
 from stress.result import Exploration, Finding, Result, Verdict
 from stress.schedulers.execution import Execution, Tally
 from stress.schedulers.guarantee import missed_after, pct_probability

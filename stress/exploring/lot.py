@@ -23,12 +23,13 @@ from stress.exploring.recorder import Counting
 from stress.exploring.search import Failure, Found, Search, executing, scheduler_of, step
 from stress.history.history import History
 from stress.history.record import End, Language, Operation
-from stress.plan import UsageError
+from stress.options import UsageError
 from stress.resolve import abilities, scenarios_named, target_named
 from stress.result import Finding, Verdict
 from stress.schedulers.execution import Run, Tally
 from stress.syscalls import Ran, Supervisor
 from stress.syscalls.calls import Scheduler
+from stress.workload.target import BUILT_IN
 
 __all__ = [
     "ANOMALIES",
@@ -185,12 +186,15 @@ def cases_of(plan: ExplorePlan, round: int = 0) -> list[Case]:
     """Each scenario of the plan, in each mix of languages. Raises `UsageError`."""
     scenarios_named(plan.scenarios)
     target = target_named(plan.target)
-    able, _ = abilities(target)
+    able = {language: can for language, can in abilities(target)[0].items() if language.label in BUILT_IN}
+    if not able:
+        why = f"has workers in {target.language} alone, and those can't be scheduled; `stress run` runs them"
+        raise UsageError("--target", target.name, why)
     for name in plan.languages:
         if name not in {language.label for language in able}:
             offered = ", ".join(sorted(language.label for language in able))
             raise UsageError("--languages", name, f"is no side of the target {target.name}; it has: {offered}")
-    chosen = [tuple(Language[name.upper()] for name in plan.languages)] if plan.languages else _mixes(list(able))
+    chosen = [tuple(map(Language.named, plan.languages))] if plan.languages else _mixes(list(able))
     made = [
         case
         for languages in chosen

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stress.anomalies import ANOMALIES
-from stress.history.record import Language
-from stress.plan import UsageError
+from stress.history.kinds import is_label
+from stress.options import UsageError
 from stress.registry import close_names
 from stress.units import parse_duration
 
@@ -21,7 +21,6 @@ SEARCHES = ("dpor", "exhaustive")
 """Those that come to an end."""
 DEFAULT_SCHEDULES = 1000
 _PROCESSES_MAX = 16
-_LANGUAGES = tuple(language.label for language in Language)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +74,8 @@ class ExplorePlan:
             advice = f"is no scheduler{close_names(self.scheduler, list(SCHEDULERS))}"
             raise UsageError("--scheduler", self.scheduler, advice)
         for language in self.languages:
-            if language not in _LANGUAGES:
-                raise UsageError("--languages", language, f"is no language{close_names(language, list(_LANGUAGES))}")
+            if not is_label(language):
+                raise UsageError("--languages", language, "is no language; give one that the target has, such as bash")
         for anomaly in self.allow:
             if anomaly not in ANOMALIES:
                 raise UsageError("--allow", anomaly, f"is no anomaly{close_names(anomaly, list(ANOMALIES))}")

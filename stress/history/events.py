@@ -144,7 +144,7 @@ def _event(plain: Mapping[str, object]) -> Event:
         if field in values:
             values[field] = kind(str(values[field]))
     if "language" in values:
-        values["language"] = Language[str(values["language"]).upper()]
+        values["language"] = Language.named(str(values["language"]))
     return _CLASSES[name](**values)  # type: ignore[arg-type]
 
 

@@ -53,7 +53,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-_HEADER = struct.Struct("<8s4i6q")
+_HEADER = struct.Struct("<8s4i6q16s")
 _FAMILY = b"STRESSJ"
 _MAGIC = _FAMILY + b"4"
 _HEADER_SIZE = 4096
@@ -147,6 +147,7 @@ class Journal:
         self.cpu_ns = 0
         self.cpu_harness_ns = 0
         self._identity = (process, worker, language, int(writer))
+        self._label = language.label.encode("ascii")
         self._fd = os.open(self._base + ".ops", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         self._notes_fd = os.open(self._base + ".notes", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         self._notes_size = 0
@@ -176,6 +177,7 @@ class Journal:
             self.cpu_harness_ns,
             self.cpu_before_ns,
             self.woken_ns,
+            self._label,
         )
 
     def invoke(self, row: int, value: int = NO_VERSION, /) -> int:
@@ -304,8 +306,10 @@ def read_header(fd: int) -> Header | None:
             theirs, ours = (magic[len(_FAMILY) : len(_MAGIC)].decode("ascii", "replace") for magic in (page, _MAGIC))
             raise OldJournal(f"its journals are of version {theirs}, and this stress reads version {ours}")
         return None
-    _, process, worker, language, writer, *numbers = _HEADER.unpack(page)
-    return Header(process, worker, Language(language), bool(writer), *numbers)
+    _, process, worker, number, writer, *numbers, label = _HEADER.unpack(page)
+    # A foreign language's number is that of the process that wrote it; an older journal has no label.
+    language = Language.named(label.rstrip(b"\0").decode("ascii")) if label[0] else Language(number)
+    return Header(process, worker, language, bool(writer), *numbers)
 
 
 def row_with_parent(fd: int) -> int:

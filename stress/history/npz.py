@@ -20,6 +20,7 @@ Besides: ``files``, ``scenarios``, ``kinds``, ``outcomes``, ``languages`` (texts
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,9 @@ def save_columns(path: str, history: History) -> None:
             schema=np.int64(SCHEMA),
             files=np.array([facts.path for facts in history.files]),
             scenarios=np.array(history.scenarios),
-            kinds=_labels(Kind),
-            outcomes=_labels(Outcome),
-            languages=_labels(Language),
+            kinds=_labels(tuple(Kind)),
+            outcomes=_labels(tuple(Outcome)),
+            languages=_labels(Language.all()),
             began=np.int64(history.began),
             ended=np.int64(history.ended),
             **columns,
@@ -70,7 +71,9 @@ def load_columns(path: str) -> Columns:
     return ops
 
 
-def _labels(labels: type[Kind] | type[Outcome] | type[Language]) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
+def _labels(
+    labels: Sequence[Kind | Outcome | Language],
+) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
     made = [""] * (max(labels) + 1)
     for label in labels:
         made[label] = label.label

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from stress.files import try_writing, write_text
-from stress.plan import UsageError
+from stress.options import UsageError
 from stress.registry import close_names
 from stress.reporters import registry
 from stress.result import Result

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stress import plugins
-from stress.plan import UsageError
+from stress.options import UsageError
 from stress.registry import Registry
 from stress.workload.scenario import FULL, Scenario, Size
 

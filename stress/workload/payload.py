@@ -26,6 +26,7 @@ __all__ = [
     "common_prefix",
     "document_of",
     "draw_size",
+    "edit_list",
     "examine_bytes",
     "examine_document",
     "jq_program",
@@ -252,6 +253,24 @@ def jq_program(version: int, size: int, edits: Iterable[Edit], *, form: str) -> 
     mark = json.dumps(PARENT_MARK)
     told = f'({header}.version // null) as $parent | ({mark} + "\\($parent);" | stderr | empty)'
     return f"{_JQ_CHECKSUM} {told}, ({' | '.join(parts)})"
+
+
+def edit_list(version: int, size: int, edits: Iterable[Edit], *, form: str) -> str:
+    """`jq_program` for a worker that has no jq: a JSON list of edits, to be done one after the other.
+
+    Each has a ``path`` and one of: ``set``, the value to put there; ``add``, a number to add to what is there (nothing
+    counts as 0); ``copy``, the path of a value to put there (null where there is none). The first is the copy by which
+    the document tells the version that it was made from.
+    """
+    header, end = (("stress",), ("stress_end",)) if form == "object" else ((0, "stress"), (-1, "stress_end"))
+    made = _header(version, NO_VERSION, size, None)
+    done: list[Json] = [{"path": [*header, "parent"], "copy": [*header, "version"]}]
+    done += [{"path": [*header, key], "set": value} for key, value in made.items() if key != "parent"]
+    done += [
+        {"path": list(edit.path), "set": edit.set} if edit.add is None else {"path": list(edit.path), "add": edit.add}
+        for edit in edits
+    ]
+    return json.dumps([*done, {"path": list(end), "set": made["version"]}])
 
 
 _JQ_CHECKSUM = (

@@ -24,6 +24,7 @@ from typing import Any
 import tomllib
 
 from stress import plugins
+from stress.history.record import is_label
 from stress.registry import close_names
 from stress.workload.catalog import target_folders
 
@@ -31,6 +32,9 @@ __all__ = ["OPERATIONS", "DefiniteFailure", "Target", "TargetError", "adopt", "l
 
 OPERATIONS = ("write", "read", "update", "append", "backup", "recover", "lock", "sweep")
 """What a target can do. ``lock`` and ``sweep`` are not operations of a scenario, but help to judge: see `Target`."""
+
+BUILT_IN = ("python", "bash", "command")
+"""Labels of languages that the harness has a side of its own for."""
 
 _RESIDUE = (".*.lock", "*.lock", "*.bak", "*.corrupt")
 
@@ -54,6 +58,7 @@ class Target:
     - ``sweep(directory)``, which removes what killed writers left behind;
     - constants ``ABOUT``, ``EXPECTS``, ``ALLOW``, ``FAULTS``, ``RESIDUE``, ``EXCLUSIVE``, ``OBSERVE``, ``SCENARIOS``:
       see the fields below;
+    - ``WORKER`` and ``LANGUAGE``: a program in any language that does the operations too, as in a TOML file;
     - ``mine.bash`` beside it, with ``target_write PATH CONTENTFILE`` and so on.
 
     Paths are `str`, relative to the current directory; documents are JSON values.
@@ -63,9 +68,9 @@ class Target:
     path: Path
     about: str = ""
     expects: tuple[str, ...] = ()
+    """Anomalies that must be found in it: it is broken on purpose."""
     allow: tuple[str, ...] = ()
     """Anomalies that are known of it, and not judged."""
-    """Anomalies that must be found in it: it is broken on purpose."""
     faults: Mapping[str, str] = field(default_factory=dict)
     """Nemesis options without which they do not show, such as ``{"fill_every": "200ms", "pause_for": "6s"}``."""
     scenarios: tuple[str, ...] = ()
@@ -84,6 +89,10 @@ class Target:
     """The file of Bash functions, where there is one."""
     commands: Mapping[str, str] = field(default_factory=dict)
     """Operation → command line, from a TOML file."""
+    worker: tuple[str, ...] = ()
+    """The program that speaks the line protocol, with its arguments; none: there is no such side."""
+    language: str = ""
+    """What its worker is written in, for reports and ``--mix``."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -233,8 +242,9 @@ def _of(thing: Any, name: str, path: Path, bash: Path | None, called: str) -> Ta
         observe=bool(getattr(thing, "OBSERVE", True)),
         module=thing,
         bash=bash,
+        **_worker(getattr(thing, "WORKER", None), getattr(thing, "LANGUAGE", None), called, path.parent),
     )
-    if not target.operations:
+    if not target.operations and not target.worker:
         raise TargetError(
             f"{called!r} defines none of the operations {', '.join(OPERATIONS[:6])}; see `stress run --help`"
         )
@@ -271,7 +281,7 @@ def _from_toml(path: Path) -> Target:
         content = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TargetError(f"{str(path)!r} is not TOML: {_one_line(error)}") from error
-    known = {*OPERATIONS, "about", "residue", "definite_failures"} - {"lock"}
+    known = {*OPERATIONS, "about", "residue", "definite_failures", "worker", "language", "allow"} - {"lock"}
     for key, value in content.items():
         if key not in known:
             raise TargetError(f"{str(path)!r} has an unknown key {key!r}; there are: {', '.join(sorted(known))}")
@@ -280,8 +290,12 @@ def _from_toml(path: Path) -> Target:
                 f'{str(path)!r}: {key} must be a command line in quotes, such as {key} = "mytool {{path}}"'
             )
     commands = {key: value for key, value in content.items() if key in OPERATIONS}
-    if not commands:
-        raise TargetError(f"{str(path)!r} has no command; give one for any of {', '.join(OPERATIONS[:6])}")
+    worker = _worker(content.get("worker"), content.get("language"), str(path), path.resolve().parent)
+    if bool(commands) == bool(worker):
+        both = "a command and a worker" if worker else "no command"
+        raise TargetError(
+            f"{str(path)!r} has {both}; give one for any of {', '.join(OPERATIONS[:6])}, or a worker that does them all"
+        )
     for operation, command in commands.items():
         if "{path}" not in command:
             raise TargetError(
@@ -294,16 +308,40 @@ def _from_toml(path: Path) -> Target:
     codes = content.get("definite_failures", [])
     if not isinstance(codes, list) or not all(isinstance(code, int) and 0 < code < 256 for code in codes):
         raise TargetError(f"{str(path)!r}: definite_failures must be a list of exit codes from 1 to 255")
-    residue = content.get("residue", [])
-    if not isinstance(residue, list) or not all(isinstance(pattern, str) for pattern in residue):
-        raise TargetError(f"{str(path)!r}: residue must be a list of file name patterns")
+    for key, of in (("residue", "file name patterns"), ("allow", "anomalies")):
+        texts = content.setdefault(key, [])
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise TargetError(f"{str(path)!r}: {key} must be a list of {of}")
     return Target(
         name=path.stem,
         path=path.resolve(),
         about=_one_line(content.get("about", "")),
-        residue=(*_RESIDUE, *residue),
-        commands={**commands, "definite_failures": " ".join(map(str, codes))},
+        allow=tuple(content["allow"]),
+        residue=(*_RESIDUE, *content["residue"]),
+        commands={**commands, "definite_failures": " ".join(map(str, codes))} if commands else {},
+        **worker,
     )
+
+
+def _worker(argv: object, label: object, called: str, folder: Path) -> dict[str, Any]:
+    """The fields of `Target` that say how a foreign worker is started; none where there is no worker."""
+    if argv is None:
+        if label is not None:
+            raise TargetError(f"{called!r} has a language and no worker; give what starts it")
+        return {}
+    if not isinstance(argv, (list, tuple)) or not argv or not all(isinstance(word, str) and word for word in argv):
+        raise TargetError(f'{called!r}: worker must be a list of words, such as ["node", "mine.js"]')
+    # Words that are files beside the target are meant so: the worker's own directory is the one under test.
+    found = [str(folder / word) if at or "/" in word else word for at, word in enumerate(argv)]
+    words = [full if os.path.exists(full) else word for full, word in zip(found, argv, strict=True)]
+    name = re.sub(r"[^A-Za-z0-9+#._-]", "", Path(argv[0]).name)[:9]
+    label = label if label is not None else f"{name}-worker" if name in BUILT_IN else name
+    if not isinstance(label, str) or not is_label(label) or label in BUILT_IN:
+        raise TargetError(
+            f"{called!r}: {label!r} is no language of a worker; give at most 16 letters, digits and +#._-, a letter "
+            f'first, and none of {", ".join(BUILT_IN)}, such as language = "node"'
+        )
+    return {"worker": tuple(words), "language": label}
 
 
 def _one_line(what: object) -> str:

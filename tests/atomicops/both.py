@@ -19,6 +19,9 @@ LANGUAGES = ("python", "bash")
 BEGIN = "/operation-begins-here"
 """Whoever asks whether this file is there says that what came before was no part of the operation."""
 
+LONG = bool(os.environ.get("ATOMICOPS_TEST_LONG"))
+"""Whether what takes minutes is tried in full, and not only a part, always the same."""
+
 LIMIT_S = 30
 """No call of these tests takes longer; what does, hangs."""
 

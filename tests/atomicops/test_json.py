@@ -9,11 +9,12 @@ import pickle
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import atomicops
 from atomicops import _json
+from tests.atomicops.both import LONG
 
 CORRUPT = [
     b"", b" \n", b"{", b'{"a": 1', b"{} x", b"NaN",
@@ -205,6 +206,7 @@ documents = st.recursive(
 )
 
 
+@settings(max_examples=1000 if LONG else 50, derandomize=not LONG)
 @given(documents)
 def test_what_is_serialised_comes_back(document: object) -> None:
     content = _json.dumps(document)
@@ -228,6 +230,7 @@ anything = st.recursive(
 )
 
 
+@settings(max_examples=1000 if LONG else 50, derandomize=not LONG)
 @given(anything)
 def test_data_is_refused_with_a_value_error_or_comes_back(data: object) -> None:
     def as_lists(node: object) -> object:

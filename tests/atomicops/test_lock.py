@@ -266,11 +266,11 @@ def test_no_descriptor_reaches_a_started_program(tmp_path: Path) -> None:
         assert not [fd for fd in descriptors() if f"'{fd}'" in seen and os.get_inheritable(fd)]
 
 
-def test_ten_thousand_acquisitions_leave_one_lock_file(tmp_path: Path) -> None:
+def test_a_thousand_acquisitions_leave_one_lock_file(tmp_path: Path) -> None:
     path = tmp_path / "x"
     with atomicops.file_lock(path):
         inode = (tmp_path / ".x.lock").stat().st_ino
-    for _ in range(10_000):
+    for _ in range(1000):
         with atomicops.file_lock(path):
             pass
     assert os.listdir(tmp_path) == [".x.lock"]

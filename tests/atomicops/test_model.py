@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import atomicops
+from tests.atomicops.both import LONG
 
 OK, INVALID, MISSING, CONFLICT = 0, 65, 66, 76
 SHELL = Path(atomicops.__file__).parent / "shell" / "atomicops.sh"
@@ -317,5 +318,7 @@ def current_umask() -> int:
         return 0o777 & ~stat.S_IMODE((Path(folder) / "x").stat().st_mode)
 
 
-Contract.TestCase.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+Contract.TestCase.settings = settings(
+    max_examples=250 if LONG else 10, stateful_step_count=20, deadline=None, derandomize=not LONG
+)
 TestContract = Contract.TestCase

@@ -1,4 +1,4 @@
-"""The shell that calls: nothing in it changes what the helpers do. What it has the lock for: with_lock, and traps."""
+"""The shell that calls: what it has the lock for, with_lock and traps. Its settings: ``kinds/test_the_callers_shell``."""
 
 from __future__ import annotations
 
@@ -38,56 +38,6 @@ atomic_write '{"n":1}' f.json && atomic_append ' ' f.json && atomic_update f.jso
 atomic_backup f.json x >b; grp() { atomic_write '[3]' f.json; (atomic_append ' ' f.json); }; with_lock f.json grp
 atomic_write - g.json <f.json; atomic_recover g.json >r; atomic_sweep .
 """
-HOSTILE = {
-    "lastpipe": "shopt -s lastpipe",
-    "failglob": "shopt -s failglob",
-    "noglob": "set -f; GLOBIGNORE=*",
-    "strict": "set -Eeuo pipefail; trap ': err' ERR; trap ': debug' DEBUG; set -T",
-    "noclobber": "set -C",
-    "keywords": "set -k",
-    "posix": "set -o posix",
-    "exported": "set -a",
-    "separators": "IFS=0123456789/.x",
-    "nocasematch": "shopt -s nocasematch extglob nullglob dotglob",
-    "functions": "for name in printf local hash command builtin type unset exec exit export set read echo cd return;"
-    ' do eval "function $name { :; }"; done',
-    "environment": "export PERL5OPT=-Mnone PERL5LIB=/no PERL_UNICODE=SDA PERLIO=:crlf HOSTTYPE=vax LC_ALL=C.UTF-8",
-}
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_what_the_caller_has_set_changes_nothing(tmp_path: Path, name: str) -> None:
-    done = bash(tmp_path, f'source "$S"\n{HOSTILE[name]}\n{ALL}\n:')
-    assert done.stdout == '{"n":2}\n', done
-    assert (tmp_path / "f.json").read_text() == "[3]\n \n"
-    assert (tmp_path / "g.json").read_text() == "[3]\n \n"
-    assert (tmp_path / "f.json.x.bak").read_text() == '{"n":2}\n'
-    assert done.returncode == 0
-    assert free(tmp_path / ".f.json.lock")
-
-
-def test_aliases_change_nothing(tmp_path: Path) -> None:
-    words = ("exec", "unset", "set", "export", "exit", "hash", "printf", "type", "return", "perl")
-    text = "shopt -s expand_aliases\n" + "\n".join(f"alias {word}='echo alias;'" for word in words)
-    done = bash(tmp_path, f'{text}\nsource "$S"\n{ALL}\n:')
-    assert (done.returncode, done.stdout) == (0, '{"n":2}\n'), done
-
-
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_descriptors(tmp_path: Path, closed: str) -> None:
-    """No file of ours becomes descriptor 0, 1 or 2; what needs the closed one fails, and the rest works."""
-    text = f"""source "$S"; f() {{ atomic_append inner f; }}
-    atomic_write x f {closed} && with_lock f f {closed} && atomic_update --default 1 g . {closed}
-    atomic_backup f y {closed} || [[ $? == 74 ]]
-    """
-    done = bash(tmp_path, text)
-    assert (done.returncode, done.stderr) == (0, "") or "printing" in done.stderr, done
-    assert (tmp_path / "f").read_text() == "x\ninner\n"
-    assert (tmp_path / "f.y.bak").read_text() == "x\ninner\n"
-    assert (tmp_path / "g").read_text() == "1\n"
-    assert [path.name for path in tmp_path.glob(".*.lock") if path.stat().st_size] == []
-    assert bash(tmp_path, 'source "$S"; atomic_write - f <&-').returncode == 74
-    assert (tmp_path / "f").read_text() == "x\ninner\n"
 
 
 def test_content_that_did_not_come_through_whole_is_not_written(tmp_path: Path) -> None:
@@ -119,8 +69,15 @@ def test_a_trap_is_not_part_of_what_it_interrupts(tmp_path: Path) -> None:
     assert (tmp_path / "f").read_text() == "1 and more\ntrap\nlast\n"
 
 
-@pytest.mark.parametrize("how", ["rm .f.lock", "rm .f.lock; : >.f.lock", "mv .f.lock x"])
-@pytest.mark.parametrize("what", ["atomic_append x f", "atomic_write x f", "with_lock f true", "(atomic_backup f)"])
+@pytest.mark.parametrize(
+    ("how", "what"),
+    [
+        ("rm .f.lock", "atomic_append x f"),
+        ("rm .f.lock; : >.f.lock", "atomic_write x f"),
+        ("mv .f.lock x", "with_lock f true"),
+        ("rm .f.lock", "(atomic_backup f)"),
+    ],
+)
 def test_a_lock_that_was_removed_is_not_believed_to_be_held(tmp_path: Path, how: str, what: str) -> None:
     (tmp_path / "f").write_text("old\n")
     done = bash(tmp_path, f'source "$S"; g() {{ {how}; {what}; }}; with_lock f g; echo $?; atomic_append end f')

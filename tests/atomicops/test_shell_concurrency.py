@@ -47,17 +47,17 @@ COUNT = "for ((i = 0; i < $1; i++)); do atomic_update n.json .n+=1 && echo; done
 
 
 def test_every_acknowledged_append_survives_once(tmp_path: Path) -> None:
-    writers = [bash(APPEND, f"w{k}", "12", directory=tmp_path) for k in range(8)]
+    writers = [bash(APPEND, f"w{k}", "8", directory=tmp_path) for k in range(6)]
     said = acknowledged(writers)
-    assert len(said) == 96
+    assert len(said) == 48
     assert sorted((tmp_path / "log").read_text().splitlines()) == sorted(said)
 
 
 def test_every_acknowledged_increment_counts(tmp_path: Path) -> None:
     (tmp_path / "n.json").write_text('{"n": 0}')
-    said = acknowledged([bash(COUNT, "6", directory=tmp_path) for k in range(8)])
-    assert json.loads((tmp_path / "n.json").read_text()) == {"n": 48}
-    assert len(said) == 48
+    said = acknowledged([bash(COUNT, "5", directory=tmp_path) for k in range(6)])
+    assert json.loads((tmp_path / "n.json").read_text()) == {"n": 30}
+    assert len(said) == 30
 
 
 def test_bash_and_python_share_the_lock(tmp_path: Path) -> None:
@@ -73,14 +73,14 @@ def test_bash_and_python_share_the_lock(tmp_path: Path) -> None:
         "    line = f'{sys.argv[1]} {i}'\n"
         "    atomicops.atomic_append_text(line + '\\n', 'log', durability='none')\n    print(line)\n"
     )
-    counters = [python(increment, "40", directory=tmp_path) for _ in range(3)]
-    counters += [bash(COUNT, "8", directory=tmp_path) for _ in range(3)]
-    assert len(acknowledged(counters)) == 144
-    assert json.loads((tmp_path / "n.json").read_text()) == {"n": 144}
-    writers = [python(append, f"p{k}", "40", directory=tmp_path) for k in range(3)]
-    writers += [bash(APPEND, f"b{k}", "10", directory=tmp_path) for k in range(3)]
+    counters = [python(increment, "40", directory=tmp_path) for _ in range(2)]
+    counters += [bash(COUNT, "6", directory=tmp_path) for _ in range(2)]
+    assert len(acknowledged(counters)) == 92
+    assert json.loads((tmp_path / "n.json").read_text()) == {"n": 92}
+    writers = [python(append, f"p{k}", "40", directory=tmp_path) for k in range(2)]
+    writers += [bash(APPEND, f"b{k}", "8", directory=tmp_path) for k in range(2)]
     said = acknowledged(writers)
-    assert len(said) == 150
+    assert len(said) == 96
     assert sorted((tmp_path / "log").read_text().splitlines()) == sorted(said)
 
 
@@ -124,23 +124,3 @@ def test_a_torn_end_of_pythons_append_in_place_is_cut_off(tmp_path: Path) -> Non
     assert os.listxattr(log) == []
     (kept,) = tmp_path.glob("log.*.corrupt")  # in case somebody without the lock wrote it
     assert kept.read_bytes() == b"to"
-
-
-def test_a_writer_has_its_share_beside_many_that_block_in_flock(tmp_path: Path) -> None:
-    """Eight hold the lock for 5 ms, over and over. A fair share is a ninth, and a fifth of that is asked for."""
-    (tmp_path / ".f.lock").touch()
-    loop = (
-        "import fcntl, os, sys, time\n"
-        "lock, count, end = os.open('.f.lock', os.O_RDWR), 0, time.monotonic() + 3\n"
-        "while time.monotonic() < end:\n"
-        "    fcntl.flock(lock, fcntl.LOCK_EX)\n    time.sleep(0.005)\n"
-        "    fcntl.flock(lock, fcntl.LOCK_UN)\n    count += 1\n"
-        "print(count)\n"
-    )
-    others = [python(loop, directory=tmp_path) for _ in range(8)]
-    text = "SECONDS=0; n=0; while ((SECONDS < 3)); do atomic_append x f; n=$((n + 1)); done; echo $n"
-    mine = bash(text, directory=tmp_path)
-    (done,) = map(int, acknowledged([mine]))
-    shares = [int(count) for count in acknowledged(others)]
-    assert done == len((tmp_path / "f").read_text().splitlines())
-    assert done >= sum(shares) / 8 / 5, (done, shares)

@@ -1,4 +1,7 @@
-"""What is JSON for the Bash helpers, against json.loads; and which JSON jq would change."""
+"""What is JSON for the Bash helpers, against json.loads; and which JSON jq would change.
+
+``ATOMICOPS_TEST_LONG=1``: fifty times as many documents.
+"""
 
 import json
 import subprocess
@@ -6,6 +9,8 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from tests.atomicops.both import LONG
 
 PROGRAM = Path(__file__).parents[2] / "atomicops" / "shell" / "atomicops.pl"
 
@@ -79,7 +84,7 @@ def documents(draw: st.DrawFn) -> bytes:
     return document
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250 if LONG else 5, deadline=None, derandomize=not LONG, suppress_health_check=list(HealthCheck))
 @given(st.lists(documents(), min_size=60, max_size=120))
 def test_it_is_what_python_takes(many: list[bytes]) -> None:
     for document, said in zip(many, by_perl(many), strict=True):
@@ -127,7 +132,7 @@ def test_what_jq_would_change() -> None:
     assert by_perl(lost) == ["y"] * len(lost)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=150 if LONG else 3, deadline=None, derandomize=not LONG)
 @given(st.lists(st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.integers(0, 2**70), min_size=100))
 def test_numbers_that_jq_may_have_are_numbers_that_jq_keeps(numbers: list[int | float]) -> None:
     many = [json.dumps(number).encode() for number in numbers]

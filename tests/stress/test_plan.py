@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stress.cli.run import command, plan_of
+from stress.options import Options
 from stress.plan import DURATION_S_MAX, OPTIONS, PROCESSES_MAX, Plan, UsageError
 from stress.units import format_duration
 
@@ -114,15 +116,46 @@ def test_what_is_typed_wins_over_the_file_and_what_the_file_implies(tmp_path: Pa
     )  # fmt: skip
 
 
+class Store:
+    """A target of one's own."""
+
+    def write(self, path: str, document: object) -> None:
+        """Nothing."""
+
+
+def test_the_same_words_do_on_all_three_ways_in() -> None:
+    """In Python as on the command line and in a file: names, units, defaults, and what one implies of another."""
+    argv = "handoff --duration 2s --mix python=3 --kill-every 200ms --dir /tmp --seed 1"
+    toml = {"duration": "2s", "mix": {"python": 3}, "kill-every": 0.2, "dir": "/tmp", "seed": 1}
+    for plan in (
+        Plan("handoff", duration="2s", mix="python=3", kill_every="200ms", dir="/tmp", seed="1"),
+        Plan(scenario=("handoff",), duration=2, mix={"python": 3}, kill_every=0.2, dir=Path("/tmp"), seed=1),
+        Plan(["handoff"], duration_s=2.0, mix=(("python", 3),), kill_every_s=0.2, directory="/tmp", seed=1),
+        Plan.from_options(toml, ["handoff"]),
+    ):
+        assert plan == _parsed(argv.split())
+    assert Plan(ops=5).duration_s is None
+    assert Plan(target=Store, seed=1) == Plan(target=f"{__name__}:Store", seed=1)
+    assert Plan(target=Path("mine.py"), seed=1) == Plan(target="mine.py", seed=1)
+
+
+def test_the_table_and_its_typed_form_have_the_same_options() -> None:
+    """What mypy sees of `Plan` and `torture` is what the command line takes."""
+    names = {name.replace("-", "_") for name in OPTIONS} | {option.field for option in OPTIONS.values()}
+    assert set(Options.__annotations__) == names - {"target"}
+    assert {option.field for option in OPTIONS.values()} == {field.name for field in fields(Plan)} - {"scenarios"}
+
+
 @pytest.mark.parametrize(
     "fields",
     [
-        {"writers": 0}, {"writers": True}, {"writers": "16"}, {"writers": 5000}, {"readers": -1}, {"ops": 0},
-        {"seed": -1}, {"seed": 1 << 64}, {"duration_s": 0.0}, {"duration_s": float("nan")}, {"duration_s": "10s"},
+        {"writers": 0}, {"writers": True}, {"writers": "many"}, {"writers": 5000}, {"readers": -1}, {"ops": 0},
+        {"seed": -1}, {"seed": 1 << 64}, {"duration_s": 0.0}, {"duration_s": float("nan")}, {"duration": "10 parsecs"},
         {"duration_s": float("inf")}, {"duration_s": None}, {"kill_every_s": 0.0}, {"op_limit_s": -1.0},
-        {"op_limit_s": None, "ops": 0}, {"scenarios": ()}, {"scenarios": "bridge"}, {"scenarios": ("a b",)},
+        {"op_limit_s": None, "ops": 0}, {"scenarios": 7}, {"scenarios": "a b"}, {"scenarios": ("a b",)},
         {"scenarios": ("-x",)}, {"scenarios": (7,)}, {"target": ""}, {"directory": ""}, {"runs": "a\0b"},
-        {"mix": (("perl", 16),)}, {"mix": (("bash", 3),)}, {"mix": (("bash", 8), ("bash", 8))},
+        {"mix": (("p e r l", 16),)}, {"mix": (("bash", 3),), "writers": 4}, {"mix": "bash=0"}, {"nosuch": 1},
+        {"target": object()}, {"mix": (("bash", 8), ("bash", 8))},
         {"mix": (("bash", -1), ("python", 17))},
     ],
 )  # fmt: skip
@@ -130,7 +163,7 @@ def test_values_that_can_not_be_are_refused_in_one_line(fields: dict[str, Any]) 
     with pytest.raises(UsageError) as caught:
         Plan(**fields)
     assert "\n" not in str(caught.value)
-    assert str(caught.value).startswith(("--", "SCENARIO"))
+    assert str(caught.value).startswith(("--", "SCENARIO", "nosuch"))
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,27 @@
-"""A simulated CLI agent: a real Bash process (or a command line for each operation), driven over pipes.
+"""A worker that is a process of its own, in Bash or in any other language, driven over pipes.
 
 The driver stamps around the lines that it sends and gets: wider intervals than the worker's own, and sound.
-Operations are done by the process and what it starts; the protocol is told in ``worker.bash``.
+Operations are done by the process and what it starts. The protocol is told in ``docs/protocol.md``, and spoken by
+``worker.bash`` for a target's Bash functions or command lines.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import json
 import os
+import re
 import select
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,14 +30,16 @@ from stress.execution.drivers.observe import Observation, Observer, read_file, s
 from stress.history.machine_errors import errno_in
 from stress.history.notes import ErrorNote, SeenBytes
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language, Outcome
-from stress.host.process_tree import die_with_parent
-from stress.workload.payload import document_of, jq_program, log_record, parent_in
+from stress.host.process_tree import die_with_parent, end_group, end_remains
+from stress.workload.payload import document_of, edit_list, jq_program, log_record, parent_in
 from stress.workload.target import OPERATIONS, Target, TargetError
 
-__all__ = ["Lost", "Reply", "ShellDriver", "probe", "start_shell", "write_commands"]
+__all__ = ["Lost", "Reply", "ShellDriver", "ask_worker", "probe", "programs", "start_shell", "write_commands"]
 
 _HOST = Path(__file__).with_name("worker.bash")
 _MISSING, _NO_DOCUMENT = 66, 65
+_SAID = frozenset({*OPERATIONS, "observe"})
+"""What a worker may say that it can do."""
 
 
 def write_commands(target: Target, folder: Path) -> Path | None:
@@ -95,12 +102,55 @@ def probe(source: Path, environment: dict[str, str]) -> tuple[frozenset[str], di
     return frozenset(defined), {program: frozenset(operations) for program, operations in sorted(needs.items())}
 
 
-def start_shell(source: Path, directory: Path, scratch: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+def programs(target: Target, folder: Path) -> dict[Language, tuple[str, ...]]:
+    """How the workers of each side that is driven over pipes are started; ``folder`` as for `write_commands`."""
+    started: dict[Language, tuple[str, ...]] = {}
+    source = write_commands(target, folder)
+    if source is not None:
+        host = ("bash", "--norc", "--noprofile", str(_HOST))
+        started[language_of(target)] = (*host, str(source.resolve()))
+    if target.worker:
+        started[Language.named(target.language)] = target.worker
+    return started
+
+
+def ask_worker(target: Target, wait_s: float = 20.0) -> frozenset[str]:
+    """The operations that a target's foreign worker says that it can do; it is started once, and ended. Raises
+    `TargetError` where it does not begin as the protocol has it.
+    """
+    called = f"{str(target.path)!r}: the worker {shlex.join(target.worker)!r}"
+    with tempfile.TemporaryDirectory(prefix="stress-worker-") as folder:
+        scratch = Path(folder, "scratch")
+        scratch.mkdir()
+        try:
+            process = start_shell(target.worker, Path(folder), scratch, environment())
+        except OSError as error:
+            raise TargetError(f"{called} could not be started: {error.strerror}") from error
+        driver = ShellDriver(process, scratch, frozenset(), exclusive=False)
+        try:
+            driver.wait_for_hello(wait_s)
+        except Lost as error:
+            said = (read_file(str(scratch / "stderr")) or b"").decode("utf-8", "replace").strip()
+            raise TargetError(f"{called} did not begin as the line protocol has it: {error}; {said[-300:]}") from error
+        finally:
+            driver.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(1.0)  # the end of its input is its end
+            if process.returncode is None:
+                end_group(process.pid, process.wait)
+            else:
+                end_remains(process.pid)
+    return driver.operations
+
+
+def start_shell(
+    argv: Sequence[str], directory: Path, scratch: Path, environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
     """Start a worker's process, in a session of its own; it dies with us. ``scratch`` is a folder for it alone."""
     parent = os.getpid()
     with (scratch / "stderr").open("wb") as stderr:
         return subprocess.Popen(
-            ["bash", "--norc", "--noprofile", str(_HOST), str(source)],
+            argv,
             cwd=directory,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -155,6 +205,9 @@ class ShellDriver:
         self._observer = Observer()
         self._buffer = b""
         self._definite: frozenset[int] = frozenset()
+        self._edits = False
+        self.operations: frozenset[str] = frozenset()
+        """What the worker can do, when it has said so."""
 
     @property
     def fd(self) -> int:
@@ -182,35 +235,47 @@ class ShellDriver:
         if words[:2] != ["hello", "1"]:
             return False
         for word in words[2:]:
-            if word.startswith("definite="):
-                self._definite = frozenset(int(code) for code in word[9:].split(",") if code)
+            name, _, value = word.partition("=")
+            if name == "definite" and re.fullmatch(r"[\d,]*", value):
+                self._definite = frozenset(int(code) for code in value.split(",") if code)
+            elif name == "update" and value in ("edits", "jq"):
+                self._edits = value == "edits"
+            elif word not in _SAID:
+                return False
+        self.operations = frozenset(words[2:]) & _SAID
         return True
 
     def wait_for_hello(self, timeout_s: float) -> None:
         """Wait until the worker is ready; raises `Lost` if it ends, or says something else."""
         line = self._next_line(timeout_s)
         if not self.hello(line):
-            raise Lost(f"the worker began with {line!r}, not with a hello")
+            raise Lost(f"it began with {line!r}, not with `hello 1` and words that there are")
 
     def prepare(self, op: Numbered, record_parent: Callable[[int], None]) -> Callable[[], Any]:
         """Put what does not fit a line where the worker finds it; the call sends the line and waits for the answer."""
         request = op.request
         kind, content = request.kind, ""
-        if not self.sends(op):  # a listing and a read: there is nothing of the target in it
+        if kind is Kind.OBSERVE_BACKUP:  # a listing and a read: there is nothing of the target in it
             return lambda: self._observer.inspect_backup(request.path)
+        if not self.sends(op):
+            return lambda: self._observer.inspect(request.path, op.form, read_file(request.path))
+        for name in ("out", "err"):
+            (self._scratch / name).write_bytes(b"")  # what an operation says is not what the one before said
         if kind is Kind.WRITE:
             content = json.dumps(document_of(op.version, request.size, request.shape))
         elif kind is Kind.APPEND:
             content = log_record(op.version, request.size)
         elif kind is Kind.UPDATE:
-            content = jq_program(op.version, request.size, request.edits, form=op.form)
+            told = edit_list if self._edits else jq_program
+            content = told(op.version, request.size, request.edits, form=op.form)
         if content:
             (self._scratch / "in").write_text(content, encoding="ascii")
         return lambda: self._exchange(op)
 
     def sends(self, op: Numbered) -> bool:
         """Whether ``op`` is the worker's; else the driver does it by itself."""
-        return op.request.kind is not Kind.OBSERVE_BACKUP
+        kind = op.request.kind
+        return kind is not Kind.OBSERVE_BACKUP and (kind is not Kind.OBSERVE or "observe" in self.operations)
 
     def send(self, op: Numbered) -> None:
         """Have the worker do what was prepared; raises BrokenPipeError if it is gone."""

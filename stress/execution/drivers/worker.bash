@@ -1,15 +1,7 @@
 # A simulated CLI agent: a real bash process that is told its operations over a pipe and does them as scripts do.
 #
-# The line protocol, so that a worker can be written in any language:
-#
-#   worker   → harness   hello 1 OPERATION…         once, when it is ready: the operations that it can do
-#   harness  → worker    SEQ OPERATION PATH         one line an operation; PATH is the rest of the line
-#   worker   → harness   SEQ STATUS [FROM TO]       when it is done; FROM and TO, microseconds since the epoch: when the lock was held
-#
-# STATUS: 0 done; 66 there is no such file; 65 (of a read) the reader found no document; a status that `hello` listed as
-# definite=N,N…: certainly nothing changed; anything else: unknown. What does not fit a line is in files that only this worker
-# and its driver use, named in the environment: STRESS_IN (the document, the log record, or the jq program of an update),
-# STRESS_OUT (the bytes that were seen, or a backup's path), STRESS_ERR (messages). End of input: the worker ends.
+# It speaks the line protocol, which is told in docs/protocol.md: `hello 1 OPERATION…`, then for each line SEQ OPERATION PATH
+# a line SEQ STATUS [FROM TO].
 #
 # $1 is the target's file of functions: target_write PATH CONTENTFILE, target_read PATH, target_update PATH FILTERFILE,
 # target_append PATH TEXTFILE, target_backup PATH, target_recover PATH, target_lock PATH COMMAND…, target_sweep DIRECTORY.

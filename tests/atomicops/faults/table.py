@@ -99,7 +99,11 @@ class Bench:
         while True:
             scene = Scene(self._base / str(next(self._numbers)), operation)
             if process != "python":
-                return scene, run_bash(scene.folder, operation.bash, process, step, fault)
+                run = run_bash(scene.folder, operation.bash, process, step, fault)
+                if run.status == 126:  # ETXTBSY: a child of another thread still had the script open to write
+                    scene.remove()
+                    continue
+                return scene, run
             server = self._servers.get()
             try:
                 run = server.operate(scene.folder, operation.python, step, fault)

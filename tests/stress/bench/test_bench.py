@@ -34,6 +34,15 @@ from stress.cli._entry import run_command
 from stress.reporters.bench import BenchTerminal, as_json
 
 
+@pytest.fixture(autouse=True)
+def collected_already() -> Iterator[None]:
+    """Each sample begins with a collection, which takes long where a whole test run's objects are gone through."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 class FakeTime:
     """A clock that only goes on when a contender works; it can make the whole machine slower for a while."""
 

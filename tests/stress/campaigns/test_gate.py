@@ -18,6 +18,7 @@ from stress.campaigns import gate
 from stress.campaigns.gate import Campaign, Config, allot, canaries_of, read_config
 from stress.cli._entry import run_command
 from stress.exploring.plan import ExplorePlan
+from stress.history.history import History
 from stress.history.record import Kind, Language
 from stress.history.record import Outcome as OperationOutcome
 from stress.outcomes import GateResult, Outcome
@@ -170,6 +171,23 @@ def test_what_the_budget_does_not_do_for_is_not_a_pass(tmp_path: Path, runs: Any
     result = gate.run(_config(tmp_path, Campaign("mine", (Plan(),)), canaries=0, budget_s=2.5))
     assert result.exit_code == 3
     assert "budget" in result.outcomes[0].said
+
+
+def test_a_campaign_in_operations_has_what_the_budget_leaves_or_is_no_pass(tmp_path: Path, runs: Any) -> None:
+    done = runs(_as_each_expects)
+    few, many = Plan(ops=_result(Plan()).stats.total), Plan(ops=1_000_000)
+    result = gate.run(_config(tmp_path, Campaign("few", (few,)), Campaign("many", (many,)), canaries=0, budget_s=60.0))
+    assert [outcome.verdict for outcome in result.outcomes] == [Verdict.PASS, Verdict.UNKNOWN]
+    assert "of 1,000,000 operations" in result.outcomes[1].said
+    assert result.exit_code == 3
+    assert (done[1].duration_s or 0) > 50, "and not 10 s"
+
+
+def test_what_was_judged_is_not_held(tmp_path: Path, runs: Any) -> None:
+    """A gate of many campaigns keeps what they came to, and none of their histories."""
+    runs(lambda plan: replace(_result(plan), plan=plan.to_json(), history=History.of([], ())))
+    result = gate.run(_config(tmp_path, Campaign("mine", (Plan(),)), canaries=0))
+    assert [outcome.result is not None and outcome.result.history for outcome in result.outcomes] == [None]
 
 
 def test_a_pace_below_the_floor_fails(tmp_path: Path, runs: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from dataclasses import replace
 
@@ -123,7 +124,11 @@ def _changed(draw: st.DrawFn, content: Content) -> Content:
             return (*content[:at], STRANGER, *content[at:])
 
 
-@settings(max_examples=2500, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
+LONGER = int(os.environ.get("STRESS_EXAMPLES", "1"))
+"""How many times as many examples."""
+
+
+@settings(max_examples=900 * LONGER, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
 @given(logs())
 def test_logs_are_judged_as_by_a_search(case: Case) -> None:
     right = _linearizable(case)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from hypothesis import HealthCheck, event, example, given, settings
@@ -74,17 +75,20 @@ def _agree(case: Register) -> None:
     assert bool(flagged) is not right, (flagged, right)
 
 
+LONGER = int(os.environ.get("STRESS_EXAMPLES", "1"))
+"""How many times as many examples."""
+
 bounded = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
 
 
-@settings(bounded, max_examples=2000)
+@settings(bounded, max_examples=700 * LONGER)
 @given(scattered())
 @example(([], INITIAL, INITIAL))
 def test_scattered_histories_are_judged_as_by_a_search(case: Register) -> None:
     _agree(case)
 
 
-@settings(bounded, max_examples=2000)
+@settings(bounded, max_examples=700 * LONGER)
 @given(nearly_right())
 def test_histories_that_are_nearly_right_are_judged_as_by_a_search(
     case: Register,
@@ -121,14 +125,14 @@ _CHAINS = Register(
 """A chain and a version that each were there before the other was seen last, and no single update is to blame."""
 
 
-@settings(bounded, max_examples=1000)
+@settings(bounded, max_examples=350 * LONGER)
 @given(scattered())
 @example(_CHAINS)
 def test_a_witness_of_scattered_histories_stands_alone(case: Register) -> None:
     _stands_alone(case)
 
 
-@settings(bounded, max_examples=1000)
+@settings(bounded, max_examples=350 * LONGER)
 @given(nearly_right())
 def test_a_witness_of_histories_that_are_nearly_right_stands_alone(case: Register) -> None:
     _stands_alone(case)

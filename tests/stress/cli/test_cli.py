@@ -97,8 +97,6 @@ BAD = [
     (("run", "--seed", "-1"), "--seed", "-1", "such as --seed 7"),
     (("run", "--seed", "abc"), "--seed", "abc", "such as --seed 7"),
     (("run", "--mix", "bash"), "--mix", "bash", "such as --mix bash=8,python=8"),
-    (("run", "--mix", "perl=3"), "--mix", "perl=3", "there are: bash, command, python"),
-    (("run", "--mix", "bsh=3"), "--mix", "bsh=3", "did you mean 'bash'?"),
     (("run", "--mix", "bash=0"), "--mix", "bash=0", "no writer at all"),
     (("run", "--mix", "bash=-3,python=9"), "--mix", "bash=-3,python=9", "such as --mix"),
     (("run", "--mix", "bash=3,python=3", "--writers", "5"), "--mix", "bash=3,python=3", "give one of the two"),
