@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """Small shared files that several processes can replace, append to, update, back up and recover without losing data.
 
 The helpers of the Bash file ``shell/atomicops.sh`` follow the same contract: the same locks, temp files and backups.

@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """``python -m atomicops``: the helpers for any language."""
 
 import sys

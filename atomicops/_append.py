@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """Append text to a file: the whole file replaced or, for logs, in place."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """Owner, mode, ACL and other extended attributes of a file, given to the file that takes its place.
 
 Whoever could read or write the file before still can, and nobody else. Where owner or group cannot be kept (chown(2) is

@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """Backups of a file: made whole, never overwritten, listed newest first."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """Who has descriptors of lock files in this process. A child made by fork closes them: they are not its locks."""
 
 from __future__ import annotations

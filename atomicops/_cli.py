@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """The command line: what each subcommand takes and does. How errors end is in ``_exits``."""
 
 from __future__ import annotations

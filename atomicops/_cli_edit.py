@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """The changes that ``python -m atomicops update`` can make: edits by path, or any command as a filter."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """Copy a file's content inside the kernel: a reflink, else copy_file_range(2), else a loop."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """JSON that the C code of :mod:`json` cannot take: nested deeper than the stack allows, or with endless numbers.
 
 A loop instead of recursion, so that what is valid does not depend on how deep the caller's stack is. Slower by an order

@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """Descriptors that close themselves, and context managers that no signal keeps from being left.
 
 A signal handler that raises (Ctrl-C, an alarm, a test's timeout) gets its turn between two bytecodes: after every call

@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """The errors of the package, and the few helpers that raise them with the path in them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """How the command line ends: one line on standard error, and an exit code of the shared contract."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """Append to a log where it lies: one write at its end, cut back on failure, a torn tail mended by the next append.
 
 What a killed process or a power loss leaves of a write cannot be told from its bytes: a text need not end in a newline.

@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """JSON documents: written, read, and changed under the file's lock."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """One lock for Python, Bash and anything else that calls flock(2): the sidecar file beside the target.
 
 Who has it is never written down: a thread has the lock as long as the object that owns the descriptor lives. There is
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from ._errors import Path
+
+    _File = tuple[tuple[int, int], bytes, bytes, bytes]
 else:
     import _signal as signal  # without the enumerations
     from _functools import partial
@@ -40,6 +43,7 @@ _NO_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 _SIGNALS = range(1, min(32, signal.NSIG))  # those with names
 _VARARGS = 0x04  # of a code object's flags
 _call = methodcaller("__call__")
+_NO_FILE = ((0, 0), b"", b"", b"")
 # Another user has made the lock file a moment ago, and its reach is still to come.
 _REACH_PAUSE_S, _REACH_TRIES = 0.005, 10
 
@@ -60,11 +64,11 @@ class Hold(Carrier):
         self.is_group = is_group
         self.process = os.getpid()
         self.thread = _local.me
-        self.file: tuple[object, ...] = ()
+        self.file: _File = _NO_FILE
         self.handler: FrameType | None = None
         self.task: object = None
         if is_group:
-            self.file = _names_of(place)
+            self.file = _file_of(place)
             self.handler = _running_handler()
             self.task = _running_task()
         self.operation: Callable[[], Any] | None = None
@@ -293,7 +297,7 @@ def _held_here(hold: Hold, place: Place) -> Hold | None:
         if not isinstance(other, Hold) or other.thread is not hold.thread:
             continue
         if (other.key or _identity(other.own.fileno())) != hold.key:
-            if other.is_group and any(map(other.file.__contains__, _names_of(place))):
+            if other.is_group and _same_file(other.file, _file_of(place)):
                 raise _lost(hold.name, place)
             continue
         operation = None if other.operation is None else other.operation()
@@ -310,13 +314,20 @@ def _held_here(hold: Hold, place: Place) -> Hold | None:
     return outer
 
 
-def _names_of(place: Place) -> tuple[object, ...]:
+def _file_of(place: Place) -> _File:
     """What tells that two names are of the same file, though one of them leads to another lock by now."""
     try:
-        path: object = os.path.abspath(os.path.join(place.directory, place.name))
+        base = b"" if place.directory.startswith(b"/") else os.getcwdb()
     except OSError:  # the working directory has gone
-        path = object()
-    return (_identity(place.fd), place.name), path
+        base = b""
+    return _identity(place.fd), base, place.directory, place.name
+
+
+def _same_file(one: _File, other: _File) -> bool:
+    """By the directory's number, or by the path: the directory may have been replaced, too."""
+    if one[0] == other[0]:
+        return one[-1] == other[-1]
+    return os.path.normpath(os.path.join(*one[1:])) == os.path.normpath(os.path.join(*other[1:]))
 
 
 def _lost(lock: bytes, place: Place) -> LockLost:

@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """Missing parent directories: made as ``mkdir -p`` makes them and, where asked, made durable."""
 
 from __future__ import annotations

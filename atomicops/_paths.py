@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """Where a target is: the directory that it is really in, held open, and the names of its companions.
 
 Everything that a helper does to a target happens relative to one directory descriptor, so that a ``chdir`` in another

@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """Give a finished temp file its name, unless the name is taken."""
 
 from __future__ import annotations

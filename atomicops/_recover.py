@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """Put a damaged file right from its newest valid backup, and keep what was damaged."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """Replace a file as a whole: a temp file beside it, made complete and durable, then renamed over it."""
 
 from __future__ import annotations

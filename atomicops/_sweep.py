@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """Remove the temp files that killed writers left behind, and no other."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """Durability: which syncs each level asks for, and how this system does one."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """Put the helpers into a folder of another project, where they work with nothing installed."""
 
 from __future__ import annotations

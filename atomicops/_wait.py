@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """Wait for a lock: in the kernel's queue, with the others, and yet for no longer than the timeout.
 
 flock(2) has no timeout, and a signal to interrupt it is not a library's to take. Who only tries again and again hardly

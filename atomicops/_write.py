@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """Write text or bytes to a file as a whole."""
 
 from __future__ import annotations

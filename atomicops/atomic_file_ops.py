@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 """The helpers under the name that scripts import them by: ``from atomic_file_ops import atomic_write_json``.
 
 It lies beside the package ``atomicops`` in a vendored folder, and needs nothing but that.

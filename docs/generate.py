@@ -7,7 +7,6 @@ written anew by ``pytest -m golden --renew tests/test_docs.py``.
 from __future__ import annotations
 
 import argparse
-import ast
 import inspect
 import re
 import sys
@@ -73,7 +72,7 @@ def markdown(doc: str) -> str:
             text.append("```text\n" + textwrap.dedent("\n".join(lines)) + "\n```")
         elif lines[0].startswith("- "):
             text.append(_inline("\n".join(lines)))
-        else:
+        elif head != "::":
             text.append(_inline(re.sub(r"\s*::$", ":", _joined(lines))))
         code = lines[-1].rstrip().endswith("::") or (code and lines[0].startswith(" "))
     return "\n\n".join(text)
@@ -109,12 +108,13 @@ def _star(signature: inspect.Signature) -> int | None:
 
 
 def _cell(text: str) -> str:
-    return _inline(re.sub(r"\s+", " ", text)).replace("|", "\\|").strip()
+    return _inline(re.sub(r"\s+", " ", text)).strip()
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    escaped = ([cell.replace("|", r"\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
 
 
 # The helpers.
@@ -283,25 +283,18 @@ def _option(option: click.Option, context: click.Context) -> str:
     return names if option.is_flag else f"{names} {option.make_metavar(context)}"
 
 
-def _fields(cls: type) -> Iterator[tuple[str, str, str]]:
-    """The fields of a dataclass: name, type and default as they are written, and the text below."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
-    (body,) = (node.body for node in tree.body if isinstance(node, ast.ClassDef))
-    for node, after in zip(body, [*body[1:], ast.Pass()], strict=True):
-        if isinstance(node, ast.AnnAssign):
-            doc = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else ""
-            default = "" if node.value is None else ast.unparse(node.value)
-            kept = getattr(sys.modules[cls.__module__], default, None) if default.isidentifier() else None
-            default = "a new one" if default.startswith("field(default_factory=lambda") else default
-            written = f"`{ast.unparse(node.target)}: {ast.unparse(node.annotation)}`"
-            yield written, f"`{kept if kept is not None else default}`" if default else "", str(doc)
-
-
 def plan() -> str:
-    """The fields of a plan."""
-    from stress.plan import Plan
+    """What a plan is made of."""
+    from stress import Plan
+    from stress.options import OPTIONS
 
-    return _table(("field", "default", ""), [(_cell(a), _cell(b), _cell(c)) for a, b, c in _fields(Plan)])
+    rows = []
+    for name, option in OPTIONS.items():
+        typed = f"--{name} {option.metavar}".strip()
+        about, default = _cell(option.about), _cell(option.default)
+        rows.append((f"`{name.replace('-', '_')}`", f"`{typed}`", f"`{option.field}`", about, default))
+    table = _table(("argument", "on the command line", "field", "what it is", "default"), rows)
+    return markdown(Plan.__doc__ or "") + "\n\n" + table
 
 
 def target() -> str:

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from stress import plugins
 from stress.anomalies import NOT_JUDGED
 from stress.checkers.vacuity import not_reached
 from stress.execution.cast import Cast
@@ -35,7 +36,7 @@ from stress.registry import UnknownName
 from stress.resolve import ALWAYS, checkers_named, known_checkers, resolve
 from stress.result import Finding, Result, Verdict
 from stress.stats import Cpu, cpu_of_run, run_stats
-from stress.workload.layout import inspect, lay_out, required_kinds, xattrs_on
+from stress.workload.layout import Attributes, inspect, lay_out, required_kinds
 from stress.workload.target import Target
 
 __all__ = ["HarnessError", "Progress", "check", "run", "run_checkers"]
@@ -110,7 +111,7 @@ def _carry_out(
             if isinstance(runner, FreeRun):
                 cast = _with_locks_tried(cast, folder.path, directory)
             lay_out(cast.world, directory)
-            had_xattrs = xattrs_on(cast.world, directory)
+            attributes = Attributes.of(cast.world, directory)
             folder.save_world(
                 cast.world.facts,
                 cast.world.checkers,
@@ -124,7 +125,7 @@ def _carry_out(
                 Place(folder, directory, scratch),
                 Watch(watch, lambda history: judged(run_checkers(history, plan.only), plan.allow)[0]),
             )
-            final, backups, leftovers = inspect(cast.world, directory, cast.target, had_xattrs)
+            final, backups, leftovers = inspect(cast.world, directory, cast.target, attributes)
             if not cast.target.observe:
                 final = final_by_reader(cast.target, directory, cast.world.facts, final, plan.op_limit_s)
             folder.save_final(final, backups, leftovers)
@@ -178,6 +179,8 @@ def check(
         cpu = None if saved.cpu is None else Cpu.from_plain(saved.cpu)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise HarnessError(f"{run_directory!r} is no run directory that can be read: {error}") from error
+    for file in saved.plan.get("load", ()):
+        plugins.load_again(file)
     if watch is not None:
         watch(Progress(Phase.CHECKING))
     allow, only = (*saved.plan.get("allow", ()), *allow), (*saved.plan.get("only", ()), *only)

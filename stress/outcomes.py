@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from stress.result import EXIT_INTERRUPTED, Result, Verdict
+from stress.exits import EXIT_INTERRUPTED
+from stress.result import Result, Verdict
 
 __all__ = ["Compared", "GateResult", "Outcome"]
 

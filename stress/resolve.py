@@ -18,9 +18,10 @@ from stress.checkers.registry import Checker
 from stress.execution.assignment import assign_workers
 from stress.execution.cast import Cast
 from stress.execution.drivers import shell
-from stress.execution.nemesis import FAULTS
+from stress.execution.nemesis import FAULTS, NEMESES, Inject
 from stress.history.record import Language
 from stress.history.skipped import Part, Skipped
+from stress.host.users import why_not
 from stress.plan import Plan, UsageError
 from stress.registry import UnknownName, close_names
 from stress.units import parse_duration
@@ -36,6 +37,8 @@ __all__ = [
     "checkers_named",
     "judging_named",
     "known_checkers",
+    "loaded",
+    "nemeses_named",
     "resolve",
     "scenarios_named",
     "target_named",
@@ -57,6 +60,7 @@ def resolve(plan: Plan, size: Size = FULL) -> Cast:
 
     Raises `UsageError` for what is not there, or can't do what is asked.
     """
+    loaded(plan.load)
     scenarios_named(plan.scenarios)
     target = target_named(plan.target)
     judging_named(plan.allow, plan.only)
@@ -66,7 +70,9 @@ def resolve(plan: Plan, size: Size = FULL) -> Cast:
     except TargetError as error:
         raise UsageError("--target", str(error)) from error
     operations = frozenset().union(*able.values())
-    world, left_out = compose(plan.scenarios, operations, size, observe=target.observe)
+    names, left_out = _without_colleagues(plan.scenarios, plan.directory or tempfile.gettempdir())
+    world, lacking = compose(names, operations, size, observe=target.observe)
+    left_out += lacking
     checkers = {}
     for facts in world.facts:
         try:
@@ -80,7 +86,7 @@ def resolve(plan: Plan, size: Size = FULL) -> Cast:
     mix = None if plan.mix is None else {sides[label]: count for label, count in plan.mix}
     readers = plan.readers if plan.readers is not None else max(2, plan.writers // 4)
     workers = assign_workers(world, able, writers=plan.writers, readers=readers, mix=mix)
-    for language in able:
+    for language in able if world.scenarios else ():
         if not any(spec.language is language for spec in workers) and (mix is None or language in mix):
             why = f"the target's {language.label} side can do none of the duties"
             left_out.append(Skipped(Part.WORKERS, language.label, why))
@@ -91,9 +97,35 @@ def resolve(plan: Plan, size: Size = FULL) -> Cast:
         workers=tuple(workers),
         checkers=checkers | checkers_named(ALWAYS),
         skipped=tuple(skipped + left_out + [Skipped(Part.PLUGIN, each.name, each.why) for each in plugins.broken()]),
-        faults=_faults(plan, target),
+        faults=_faults(plan, target) | dict(plan.nemesis),
+        nemeses=nemeses_named(dict(plan.nemesis)),
         pause_s=_pause_s(plan, target),
     )
+
+
+def loaded(files: Iterable[str]) -> None:
+    """Load files of the user's, for what they register; raises `UsageError` for one that can't be."""
+    for file in files:
+        plugins.load_file(file)
+
+
+def nemeses_named(names: Iterable[str]) -> dict[str, Inject]:
+    """The nemeses of these names; raises `UsageError`, which lists those there are."""
+    plugins.load()
+    try:
+        return {name: NEMESES.get(name) for name in names}
+    except UnknownName as error:
+        raise UsageError("--nemesis", str(error)) from error
+
+
+def _without_colleagues(names: tuple[str, ...], directory: str) -> tuple[tuple[str, ...], list[Skipped]]:
+    """The scenarios that can be had here: for those of two users one has to be root, and they go alone."""
+    theirs = [name for name in names if catalog.SCENARIOS.get(name).colleagues]
+    if theirs and len(names) > 1:
+        raise UsageError("SCENARIO", theirs[0], "is about two users, and goes alone; give it a run of its own")
+    if theirs and (why := why_not(directory)):
+        return (), [Skipped(Part.SCENARIO, theirs[0], why, "run it as root, with a --dir such as /tmp")]
+    return names, []
 
 
 def scenarios_named(names: Iterable[str], option: str = "SCENARIO") -> None:

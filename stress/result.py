@@ -8,6 +8,7 @@ from enum import IntEnum
 from typing import Any, TypeAlias
 
 from stress.anomalies import ANOMALIES, Anomaly
+from stress.exits import EXIT_INTERRUPTED
 from stress.history.events import Event
 from stress.history.history import History
 from stress.history.naming import Naming
@@ -16,9 +17,6 @@ from stress.history.skipped import Skipped
 from stress.stats import Operations, Stats
 
 __all__ = [
-    "EXIT_HARNESS",
-    "EXIT_INTERRUPTED",
-    "EXIT_USAGE",
     "Details",
     "Evidence",
     "Exploration",
@@ -28,10 +26,6 @@ __all__ = [
     "Verdict",
     "witness",
 ]
-
-EXIT_USAGE = 2
-EXIT_HARNESS = 4
-EXIT_INTERRUPTED = 130
 
 
 class Verdict(IntEnum):

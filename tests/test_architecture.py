@@ -44,7 +44,8 @@ NOT_PURE = {"stress/checkers/registry.py", "stress/checkers/__init__.py"}
 
 LAYERS: tuple[dict[str, str], ...] = (
     {
-        "values": "anomalies files latency options plugins registry units history.kinds history.notes history.record",
+        "values": "anomalies exits files latency options plugins registry units "
+        "history.kinds history.notes history.record",
         "host": "host",
     },
     {"history": "history outcomes result stats"},

@@ -189,7 +189,7 @@ def test_types_are_seen(way: str, built: Built, bare: Path, tmp_path: Path) -> N
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(site)
     (tmp_path / "mine.py").write_text(USERS_LINES)
-    wrong = USERS_LINES.replace("writers=2", "writers='two'").replace("create_backup(path)", "create_backup(5)")
+    wrong = USERS_LINES.replace("writers=2", "writers=[2]").replace("create_backup(path)", "create_backup(5)")
     (tmp_path / "wrong.py").write_text(wrong)
     said = run_clean(
         sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir", os.devnull,

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 # Replace a small file that other processes read and write: see atomicops.sh, which must lie beside this.
 # usage: atomic-write.sh [--if-version VERSION] CONTENT|- TARGET
 

@@ -1,3 +1,4 @@
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 # What replacing a file seldom needs: see atomicops.pl. Errors and their messages, a lock that has to be made or waited
 # for, owners, ACLs and attributes that differ, closed descriptors, other machines.
 

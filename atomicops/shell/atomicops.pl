@@ -1,4 +1,5 @@
 #!/usr/bin/env perl
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 # What atomic-write.sh and the functions of atomicops.sh do, in one process. This file replaces a file; what that seldom
 # needs is in atomicops-seldom.pl, the other operations in atomicops-operations.pl. Perl loads them when a function of
 # theirs is called: to compile them all takes longer than to write. So do modules, `strict` and `warnings`: the tests

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 # atomicops.sh: replace, append to, update, back up and recover small files that several processes share.
 #
 #   source atomicops.sh

@@ -11,6 +11,9 @@
     processes    [["p3 bash", role, end, status]]
     backups      path → [version, SHA-256]
     leftovers    [path]
+    unswept      [[path, when it was last changed]]
+    metadata     [[when, file, mode, owner, group, how often it was seen]]
+    pauses       [[from, to]], of the nemesis
     required     [[kind]], for each scenario
     limit_ms     how long an operation may take
 
@@ -29,6 +32,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from stress.history.events import LeftBehind, MetadataSeen
 from stress.history.history import FileFacts, FinalFile, History, ProcessFacts
 from stress.history.notes import LogDelta, data_of, from_plain, to_plain
 from stress.history.record import (
@@ -84,6 +88,9 @@ def read_saved(path: Path, scenario: str = SCENARIO) -> Saved:
         final=[_final(each, facts) for each, facts in zip(plain.get("final", ()), files, strict=False)],
         backups={path: (_version(version), digest) for path, (version, digest) in plain.get("backups", {}).items()},
         leftovers=plain.get("leftovers", ()),
+        unswept=[LeftBehind(_at(_ENDED_MS), path, _at(changed)) for path, changed in plain.get("unswept", ())],
+        metadata_seen=[MetadataSeen(_at(at), *seen) for at, *seen in plain.get("metadata", ())],
+        pauses=[(_at(begin), _at(end)) for begin, end in plain.get("pauses", ())],
         began=_BEGAN,
         ended=_at(_ENDED_MS),
         limit=round(plain.get("limit_ms", 0) * 1e6),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from stress.anomalies import LEFTOVER_TEMP
 from stress.checkers._words import counted, finding
@@ -14,10 +14,16 @@ from stress.result import Finding, Verdict
 
 __all__ = ["leftovers"]
 
+_CLOCK_NS = 30_000_000
+"""A file's time of change is that of the kernel's last tick, and was moved from one clock to another."""
+
 
 @checker("leftovers")
 def leftovers(history: History) -> Iterable[Finding]:
-    """Temp files after clean ends; after kills, those that the target's own sweep did not remove."""
+    """Temp files after clean ends; after kills, those that the target's own sweep did not remove, and those that nobody
+    who was killed can have left.
+    """
+    yield from _swept(history)
     if not history.leftovers:
         return
     watched = [facts for _, facts in history.files_for("leftovers")]
@@ -39,6 +45,33 @@ def leftovers(history: History) -> Iterable[Finding]:
     verdict = Verdict.UNKNOWN if hung and not killed else Verdict.FAIL
     count = len(history.leftovers)
     yield finding(history, "leftovers", LEFTOVER_TEMP, facts, message, (), shown, count, verdict)
+
+
+def _swept(history: History) -> Iterator[Finding]:
+    """What a sweep removed although its maker went on: a file that was last changed while no killed process was in its
+    last operation.
+    """
+    ops = history.ops
+    last: list[tuple[int, int]] = []
+    for process in history.processes:
+        if process.end is not End.FINISHED:
+            own = ops["invoke"][ops["process"] == process.process]
+            last.append((int(own[-1]) if len(own) else process.started, process.ended))
+    left = [
+        each
+        for each in history.unswept
+        if not any(begin - _CLOCK_NS <= each.changed <= end + _CLOCK_NS for begin, end in last)
+    ]
+    watched = [facts for _, facts in history.files_for("leftovers")]
+    if left and watched:
+        facts = min(watched, key=lambda facts: _strangeness(left[0].path, facts.path))
+        message = (
+            f"Left behind by processes that went on, until a sweep removed what killed ones had left: "
+            f"{counted(len(left), 'file')}, such as {left[0].path}, last changed at "
+            f"{history.names.moment(left[0].changed)}."
+        )
+        shown = tuple(("left", each.path) for each in left[:5])
+        yield finding(history, "leftovers", LEFTOVER_TEMP, facts, message, (), shown, len(left))
 
 
 def _strangeness(leftover: str, path: str) -> tuple[bool, bool]:

@@ -20,11 +20,10 @@ import click
 from stress import plugins
 from stress.cli._group import group
 from stress.cli._usage import line_of
+from stress.exits import EXIT_HARNESS, EXIT_INTERRUPTED, EXIT_USAGE
 from stress.host.interrupts import interrupts
 from stress.options import UsageError
 from stress.reporters.stream import PatientStream
-from stress.reporters.words import one_line
-from stress.result import EXIT_HARNESS, EXIT_INTERRUPTED, EXIT_USAGE
 
 __all__ = ["DEBUG_VARIABLE", "main", "run_command"]
 
@@ -81,6 +80,8 @@ def _do(argv: list[str]) -> int:
 
 
 def _say(line: str, code: int = EXIT_HARNESS) -> int:
+    from stress.reporters.words import one_line
+
     with contextlib.suppress(OSError, ValueError):
         print(f"stress: {one_line(line)}", file=sys.stderr, flush=True)
     return code

@@ -14,12 +14,12 @@ from stress.result import Result
 __all__ = ["append_summary", "tell_github"]
 
 
-def tell_github(result: Result) -> None:
+def tell_github(result: Result, *, to_stderr: bool = False) -> None:
     """Do so where ``GITHUB_ACTIONS`` is ``true``."""
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return
     for line in workflow_commands(result):
-        click.echo(line)
+        click.echo(line, err=to_stderr)
     append_summary(lambda: as_markdown(result))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.metadata
 import pkgutil
@@ -10,11 +11,17 @@ from pathlib import Path
 
 import click
 
+from stress.exits import EXIT_USAGE
 from stress.options import UsageError
 from stress.registry import close_names
-from stress.result import EXIT_USAGE
 
 __all__ = ["group"]
+
+
+def _short_help(name: str) -> str:
+    tree = ast.parse(Path(__file__).with_name(f"{name}.py").read_text("utf-8"))
+    keywords = [node for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "short_help"]
+    return str(ast.literal_eval(keywords[0].value))
 
 
 class CommandGroup(click.Group):
@@ -24,6 +31,11 @@ class CommandGroup(click.Group):
         """The names there are; ``run`` comes first."""
         names = [name for _, name, _ in pkgutil.iter_modules([str(Path(__file__).parent)]) if name[0] != "_"]
         return sorted(names, key=lambda name: (name != "run", name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in the help. It is read from the commands' sources: to import them all takes half a second."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _short_help(name)) for name in self.list_commands(ctx)])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, or None."""

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 __all__ = [
     "check_run",
     "finish",
+    "judged_again",
+    "judging_options",
     "keep_record",
+    "load_option",
     "newest_run",
     "plan_options",
     "report_option",
@@ -86,6 +89,50 @@ def report_options(function: F) -> F:
     return report_option(quiet(function))
 
 
+def load_option(function: F) -> F:
+    """Add ``--load``; what it names is loaded as the option is read."""
+
+    def load(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> None:
+        from stress.plugins import load_file
+
+        for path in value if not ctx.resilient_parsing else ():
+            load_file(path)
+
+    return click.option(
+        "--load",
+        multiple=True,
+        metavar="FILE.py",
+        expose_value=False,
+        is_eager=True,
+        callback=load,
+        type=click.Path(),
+        help="Load a Python file first, for the scenarios, targets, checkers, … that it registers. [default: none]",
+    )(function)
+
+
+def judging_options(function: F) -> F:
+    """Add ``--allow`` and ``--only``, as ``allow`` and ``only`` (a text or None), for `judged_again`."""
+    allow = click.option("--allow", metavar="ANOMALY,...", help="Do not judge these anomalies. [default: the run's]")
+    only = click.option("--only", metavar="CHECKER,...", help="Have these checkers look alone. [default: the run's]")
+    return allow(only(function))
+
+
+def judged_again(run: str, allow: str | None, only: str | None) -> Result:
+    """The verdict on a run directory, or on a history in a ``.jsonl`` file. Raises `UsageError` and
+    `stress.engine.HarnessError`.
+    """
+    from stress import engine
+    from stress.resolve import judging_named
+    from stress.workload import catalog
+
+    catalog.load()  # the reports tell what each is judged by
+    judging = {
+        name: OPTIONS[name].read(f"--{name}", value) for name, value in (("allow", allow), ("only", only)) if value
+    }
+    judging_named(judging.get("allow", ()), judging.get("only", ()))
+    return engine.check_history(run, **judging) if run.endswith(".jsonl") else engine.check(run, **judging)
+
+
 def save_option(function: F) -> F:
     """Add ``--save-regression``, as ``save_regression``."""
     return click.option(
@@ -123,7 +170,8 @@ def finish(result: Result, wanted: Sequence[Destination], terminal: Terminal) ->
     """Write the reports, show the result; returns the exit code. Raises `stress.engine.HarnessError`."""
     failed = write_all(result, wanted)
     terminal.show(result, [] if failed else [each.path for each in wanted if each.path != STDOUT])
-    tell_github(result)
+    # Whoever reads a report on standard output reads nothing else there; the runner listens to both.
+    tell_github(result, to_stderr=any(each.path == STDOUT for each in wanted))
     if failed:
         raise failed
     return result.exit_code

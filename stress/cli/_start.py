@@ -10,11 +10,12 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from stress.exits import EXIT_USAGE
+
 __all__ = ["NEEDED", "main"]
 
 NEEDED = ("click", "jinja2", "markupsafe", "multiprocess", "numpy", "rich")
 """Modules of others that the harness imports: the dependencies in pyproject.toml."""
-_EXIT_USAGE = 2  # stress.result has it, which needs what may be missing
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -34,4 +35,4 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def _refuse(line: str) -> NoReturn:
     print(f"stress: {line}", file=sys.stderr)
-    sys.exit(_EXIT_USAGE)
+    sys.exit(EXIT_USAGE)

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import click
 
-from stress.cli._options import check_run, finish, keep_record, newest_run, report_options, save_option, terminal_for
+from stress.cli._options import (
+    check_run,
+    finish,
+    judged_again,
+    judging_options,
+    keep_record,
+    load_option,
+    newest_run,
+    report_options,
+    save_option,
+    terminal_for,
+)
 from stress.history.history import History
-from stress.plan import OPTIONS, UsageError
+from stress.plan import UsageError
 from stress.reporters.destinations import destinations
 
 __all__ = ["command"]
@@ -35,9 +46,9 @@ Exit codes are those of the run: 0 pass, 1 violation, 3 unknown; 4 if it can't b
 @click.argument("run", metavar="[RUN]", required=False, type=click.Path())
 @report_options
 @save_option
-@click.option("--allow", metavar="ANOMALY,...", help="Do not judge these anomalies. [default: the run's]")
-@click.option("--only", metavar="CHECKER,...", help="Have these checkers look alone. [default: the run's]")
+@judging_options
 @click.option("--export", metavar="FILE.npz", type=click.Path(), help="Write the history as columns. [default: no]")
+@load_option
 def command(
     run: str | None,
     report: tuple[str, ...],
@@ -53,26 +64,17 @@ def command(
     a history that you have recorded yourself, a file whose name ends in .jsonl.
     """
     run = newest_run(run)
-    theirs = run.endswith(".jsonl")
-    if not theirs:
+    if not run.endswith(".jsonl"):
         check_run(run)
     if export is not None and not export.endswith(".npz"):
         raise UsageError("--export", export, "is no .npz file; give a name that ends so")
-    from stress import engine
     from stress.campaigns.regressions import check_name
-    from stress.resolve import judging_named
-    from stress.workload import catalog
 
     wanted = destinations(report)
     if save_regression is not None:
         check_name(save_regression)
 
-    catalog.load()  # the reports tell what each is judged by
-    judging = {
-        name: OPTIONS[name].read(f"--{name}", value) for name, value in (("allow", allow), ("only", only)) if value
-    }
-    judging_named(judging.get("allow", ()), judging.get("only", ()))
-    result = engine.check_history(run, **judging) if theirs else engine.check(run, **judging)
+    result = judged_again(run, allow, only)
     if export is not None and result.history is not None:
         _export(export, result.history)
     code = finish(result, wanted, terminal_for(wanted, quiet=quiet))

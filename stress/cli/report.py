@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from stress.cli._options import check_run, newest_run, report_option, write_all
+from stress.cli._options import (
+    check_run,
+    judged_again,
+    judging_options,
+    load_option,
+    newest_run,
+    report_option,
+    write_all,
+)
+from stress.options import UsageError
 from stress.reporters.destinations import STDOUT, destinations
 
 __all__ = ["command"]
@@ -16,6 +26,7 @@ Examples:
   stress report .stress/20260131-120000-naive-1a2b3c
   stress report .stress/20260131-120000-naive-1a2b3c --report trace=trace.json
   stress report .stress/20260131-120000-naive-1a2b3c --report html=page.html,junit=report.xml
+  stress report latest --only torn,updates --allow metadata-lost
   stress report mine.jsonl
 
 \b
@@ -27,7 +38,10 @@ can't be read or a report can't be written. `stress check` gives the verdict's.
 @click.command("report", epilog=_EPILOG, short_help="Write reports of a run that is over.")
 @click.argument("run", metavar="[RUN]", required=False, type=click.Path())
 @report_option
-def command(run: str | None, report: tuple[str, ...]) -> int:
+@click.option("--open", "show", is_flag=True, help="Open the page in a browser. [default: no]")
+@judging_options
+@load_option
+def command(run: str | None, report: tuple[str, ...], show: bool, allow: str | None, only: str | None) -> int:
     """Write reports of a run that is over, without running anything, and print where they are.
 
     RUN: a run directory, as `stress run` leaves them in .stress (its --runs); latest, or none, is the newest there. Or
@@ -39,14 +53,23 @@ def command(run: str | None, report: tuple[str, ...]) -> int:
     if not theirs:
         check_run(run)
     wanted = destinations(report or [f"html={Path(run).with_suffix('.html') if theirs else Path(run, 'report.html')}"])
-    from stress import engine
-    from stress.workload import catalog
-
-    catalog.load()  # the reports tell what each is judged by
-    failed = write_all(engine.check_history(run) if theirs else engine.check(run), wanted)
+    pages = [each.path for each in wanted if each.kind == "html" and each.path != STDOUT]
+    if show and not pages:
+        raise UsageError("--open", "there is no page to open; give --report html=FILE too, or no --report")
+    failed = write_all(judged_again(run, allow, only), wanted)
     if failed:
         raise failed
-    for destination in wanted:
-        if destination.path != STDOUT:
-            click.echo(destination.path)
+    files = [each.path for each in wanted if each.path != STDOUT]
+    for path in files:
+        click.echo(path, err=len(files) < len(wanted))  # a report on standard output is alone there
+    if show:
+        _open(pages)
     return 0
+
+
+def _open(pages: Sequence[str]) -> None:
+    import webbrowser
+
+    for page in pages:
+        if not webbrowser.open(Path(page).resolve().as_uri()):
+            click.echo(f"stress: no browser could be started for {page}; BROWSER names one", err=True)

@@ -20,8 +20,9 @@ from stress.history.record import WorkerRole
 from stress.history.recorder import Clock
 from stress.history.run_directory import RunDirectory
 from stress.host.interrupts import interrupts
+from stress.host.users import COLLEAGUES
 from stress.result import Verdict
-from stress.workload.layout import belonging
+from stress.workload.layout import belonging, watched
 from stress.workload.target import Target
 
 __all__ = ["FreeRun"]
@@ -72,8 +73,11 @@ class FreeRun:
             ops=plan.ops,
             op_limit_s=plan.op_limit_s,
             faults=cast.faults,
+            nemeses=cast.nemeses,
             pause_s=cast.pause_s,
             belongs=belonging(cast.world),
+            watched=watched(cast.world, place.directory),
+            users=COLLEAGUES if cast.world.colleagues else (),
             clean=(place.directory, place.scratch),
             lone_locks=cast.lone_locks,
             python_driver=self.python_driver,

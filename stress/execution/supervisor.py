@@ -32,6 +32,7 @@ from stress.execution.drivers.python import PythonDriver
 from stress.execution.drivers.shell import ShellDriver, environment, start_shell
 from stress.execution.interruptions import SIGNALS, Interruptible
 from stress.execution.loop import EXIT_JOURNAL, CpuShare, PipeLoop, last_words, quieten, staying_threads, work
+from stress.execution.metadata_watch import watch_metadata
 from stress.execution.operations import OperationStream
 from stress.execution.run_spec import RunSpec, explain
 from stress.execution.step import Stepper
@@ -40,6 +41,7 @@ from stress.history.events import (
     Event,
     FaultInjected,
     GateOpened,
+    LeftBehind,
     Reaped,
     Started,
     Stopped,
@@ -49,6 +51,7 @@ from stress.history.events import (
 from stress.history.journal import FINISHED, READY, Journal, read_header, row_with_parent
 from stress.history.record import End, FaultKind, Language, WorkerRole
 from stress.host import process_tree
+from stress.host.users import User, become
 from stress.workload.scenario import Agent
 
 __all__ = ["supervise"]
@@ -134,6 +137,7 @@ class Supervisor:
     def run(self) -> None:
         """Start all, open the barrier, and carry on until everybody has ended."""
         gc.freeze()  # what there is now is not looked through, and so not copied, in each worker
+        metadata = self._watch_metadata()
         for spec in self._run_spec.specs:
             self._start(spec)
         while not self._barrier.stopped and not all(self._ready(worker) for worker in self._workers.values()):
@@ -155,7 +159,27 @@ class Supervisor:
         # Of the workers and all that they started: they have been reaped, every one.
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
         self.note(Reaped(_now(), children.ru_utime + children.ru_stime))
+        if metadata is not None:
+            metadata.join()
         self._sweep()
+
+    def _watch_metadata(self) -> Any:
+        def body() -> None:
+            os.setsid()
+            process_tree.die_with_parent(parent)
+            quieten()
+            self._selector.close()
+            os.close(self._lifeline)
+            self._barrier.leave_to_others()
+            self._barrier.wait()
+            for seen in watch_metadata(self._run_spec.watched, lambda: self._barrier.stopped):
+                self.note(seen)
+
+        parent = os.getpid()
+        process = _FORK.Process(target=body, name="stress-metadata") if self._run_spec.watched else None
+        if process is not None:
+            process.start()
+        return process
 
     # Starting
 
@@ -170,10 +194,17 @@ class Supervisor:
         writer = spec.part == "writer"
         scratch = self._run_spec.scratch / f"p{number}"
         scratch.mkdir()
+        user = self._user(spec)
+        if user is not None:
+            scratch.parent.chmod(0o711)
+            for path in (scratch / "out", scratch / "err"):  # the driver empties them, the worker writes them
+                path.touch()
+            for path in (scratch, *scratch.iterdir()):
+                os.chown(path, user.uid, user.gid)
         if spec.language is Language.PYTHON:
             handle = _FORK.Process(
                 target=self._be_python_worker,
-                args=(spec, number, journals, stream, str(scratch)),
+                args=(spec, number, journals, stream, str(scratch), user),
                 name=f"stress-p{number}",
             )
             handle.start()
@@ -181,7 +212,8 @@ class Supervisor:
         else:
             journal = Journal(journals, number, spec.worker, spec.language, writer=writer)
             marked = self._environment | {"STRESS_PROCESS": _mark(self._run_spec.run.path, number)}
-            popen = start_shell(self._run_spec.programs[spec.language], self._run_spec.directory, scratch, marked)
+            program = self._run_spec.programs[spec.language]
+            popen = start_shell(program, self._run_spec.directory, scratch, marked, user)
             driver = ShellDriver(popen, scratch, self._able(spec), exclusive=self._run_spec.target.exclusive)
             loop = PipeLoop(driver, journal, self._stepper(driver, journal, stream, spec))
             worker = _Worker(spec, number, popen.pid, popen, loop)
@@ -190,6 +222,13 @@ class Supervisor:
         self._workers[number] = worker
         role = WorkerRole.WRITER if writer else WorkerRole.READER
         self.note(Started(_now(), number, spec.worker, spec.language, role, worker.pid))
+
+    def _user(self, spec: WorkerSpec) -> User | None:
+        alike = [
+            other.worker for other in self._run_spec.specs if (other.language, other.part) == (spec.language, spec.part)
+        ]
+        users = self._run_spec.users
+        return users[alike.index(spec.worker) % len(users)] if users else None
 
     def _has_handler(self, spec: WorkerSpec) -> bool:
         return "signal" in self._run_spec.faults and spec.language is Language.PYTHON
@@ -203,11 +242,12 @@ class Supervisor:
         return Stepper(driver, journal, stream, self._run_spec.files, self._able(spec), observed=observed)
 
     def _be_python_worker(
-        self, spec: WorkerSpec, number: int, journals: str, stream: OperationStream, scratch: str
+        self, spec: WorkerSpec, number: int, journals: str, stream: OperationStream, scratch: str, user: User | None
     ) -> None:
         """In the child: shed what is the supervisor's, then work."""
+        parent = os.getppid()
         os.setsid()
-        process_tree.die_with_parent(os.getppid())
+        process_tree.die_with_parent(parent)
         quieten()
         self._selector.close()
         for fd in self._pipes:
@@ -221,12 +261,18 @@ class Supervisor:
             writer = spec.part == "writer"
             journal = self._run_spec.python_journal(journals, number, spec.worker, spec.language, writer=writer)
             driver: Driver = self._run_spec.python_driver(self._run_spec.target, journal.clock)
+            recorder: Journal | None = None
             if self._has_handler(spec):
                 recorder = Journal(journals, number + 1, spec.worker, spec.language, writer=writer)
                 driver = Interruptible(driver, PythonDriver(self._run_spec.target, recorder.clock), recorder)
             driver = CpuShare(driver)
             rest = functools.partial(random.Random(number).uniform, 0, 0 if writer else READER_REST_S * self._readers)
             stepper = self._stepper(driver, journal, stream, spec)
+            if user is not None:
+                for each in (journal, recorder):
+                    if each is not None:
+                        each.open_extras()  # the run directory is not that user's
+                become(user, parent)
             work(stepper, journal, self._barrier, rest)
             if threads := staying_threads():
                 os.write(2, f"{', '.join(threads)}\n".encode())
@@ -411,9 +457,21 @@ class Supervisor:
                 self._start(worker.spec)
             elif fault.kind == "signal":
                 self._interrupt(worker)
+            elif fault.kind in self._run_spec.nemeses:
+                self._strike(fault.kind, worker)
             else:
                 self._nemesis.apply(fault)
-            self.note(FaultInjected(_now(), FaultKind(fault.kind), worker.process, fault.lasts_s))
+            kind = fault.kind if fault.kind in self._run_spec.nemeses else FaultKind(fault.kind)
+            self.note(FaultInjected(_now(), kind, worker.process, fault.lasts_s))
+
+    def _strike(self, name: str, worker: _Worker) -> None:
+        files = tuple(self._run_spec.files)
+        victim = nemesis.Victim(worker.process, worker.pid, self._run_spec.directory, files, self._random)
+        try:
+            self._run_spec.nemeses[name](victim)
+        except Exception as error:
+            why = f"the nemesis {name} failed: {type(error).__name__}: {error}"
+            raise OSError(why) from error
 
     def _stop_inside(self, pids: Sequence[int]) -> int | None:
         """Stop one of ``pids`` in an update that has read and not yet written, and so has a lock if there is one."""
@@ -462,6 +520,8 @@ class Supervisor:
         paths = {path for given in self._run_spec.files for path in (given, os.path.relpath(os.path.realpath(given)))}
         folders = sorted({os.path.dirname(path) or "." for path in paths})
 
+        self._note_what_is_left()
+
         def body() -> None:
             quieten()
             for folder in folders:
@@ -475,6 +535,16 @@ class Supervisor:
             handle.kill()
             handle.join()
         self.note(Swept(_now(), handle.exitcode))
+
+    def _note_what_is_left(self) -> None:
+        """Before the sweep: the temp files of those who were killed, and of others."""
+        target, monotonic_less_wall = self._run_spec.target, time.monotonic_ns() - time.time_ns()
+        for folder, _, names in os.walk("."):
+            for name in names:
+                path = os.path.normpath(os.path.join(folder, name))
+                if not self._run_spec.belongs(path) and not target.is_residue(name):
+                    changed = os.lstat(path).st_ctime_ns + monotonic_less_wall
+                    self.note(LeftBehind(_now(), path, changed))
 
 
 def _now() -> int:

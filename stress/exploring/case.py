@@ -27,7 +27,7 @@ from stress.history.notes import BackupNote, data_of
 from stress.history.record import ABSENT, INITIAL, NO_VERSION, End, Kind, Language, Outcome, WorkerRole, version_of
 from stress.syscalls import Forked, Program, Ran, Warm
 from stress.syscalls import Kind as AgentKind
-from stress.workload.layout import World, compose, inspect, lay_out, required_kinds, xattrs_on
+from stress.workload.layout import Attributes, World, compose, inspect, lay_out, required_kinds
 from stress.workload.payload import document_of, jq_program, log_record
 from stress.workload.scenario import Agent, Answer, Request, Role
 from stress.workload.target import Target
@@ -176,12 +176,12 @@ class Stage:
         """Put the shared files back to how they are at the start."""
         empty(self._shared)
         lay_out(self._case.world, self._shared)
-        self._had_xattrs = xattrs_on(self._case.world, self._shared)
+        self._attributes = Attributes.of(self._case.world, self._shared)
 
     def history(self, ran: Ran) -> History:
         """What an execution that is over did, saw and left."""
         world = self._case.world
-        final, backups, leftovers = inspect(world, self._shared, self._case.target, self._had_xattrs)
+        final, backups, leftovers = inspect(world, self._shared, self._case.target, self._attributes)
         operations = []
         for number, duty in enumerate(self._case.duties):
             rows, steps = self._rows(number, duty, ran)

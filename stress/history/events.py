@@ -21,6 +21,8 @@ __all__ = [
     "FaultInjected",
     "GateOpened",
     "Interrupted",
+    "LeftBehind",
+    "MetadataSeen",
     "Reaped",
     "Started",
     "Stopped",
@@ -88,9 +90,33 @@ class FaultInjected:
     """The nemesis injected a fault into a process."""
 
     at: int
-    kind: FaultKind
+    kind: FaultKind | str
+    """A text is the name of a nemesis of somebody's."""
     process: int
     lasts_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataSeen:
+    """While the workers worked a shared file had another mode, owner or group than before, first at ``at``."""
+
+    at: int
+    file: int
+    mode: int
+    owner: int
+    group: int
+    count: int
+    """How often it was seen so."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftBehind:
+    """Before the target's sweep: a file that is no shared file, backup or declared residue."""
+
+    at: int
+    path: str
+    changed: int
+    """When it was last changed, `CLOCK_MONOTONIC` ns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +136,9 @@ class Interrupted:
     """In words, where it was not one to the tool itself."""
 
 
-Event: TypeAlias = Started | Ended | GateOpened | Stopped | Reaped | FaultInjected | Swept | Interrupted
+Event: TypeAlias = (
+    Started | Ended | GateOpened | Stopped | Reaped | FaultInjected | MetadataSeen | LeftBehind | Swept | Interrupted
+)
 
 _NAMES: dict[type[Event], str] = {
     Started: "started",
@@ -118,16 +146,22 @@ _NAMES: dict[type[Event], str] = {
     GateOpened: "gate",
     Stopped: "stop",
     Reaped: "reaped",
+    MetadataSeen: "metadata",
+    LeftBehind: "left",
     Swept: "swept",
     Interrupted: "interrupted",
 }
+_OTHER = "fault"
 _FAULTS = frozenset(map(str, FaultKind))
 _CLASSES = {name: kind for kind, name in _NAMES.items()}
 
 
 def event_line(event: Event) -> str:
     """The line of ``events.jsonl`` for an event, with its newline."""
-    plain: dict[str, object] = {"event": str(event.kind) if isinstance(event, FaultInjected) else _NAMES[type(event)]}
+    plain: dict[str, object] = {"event": _NAMES.get(type(event))}
+    if isinstance(event, FaultInjected):
+        own = isinstance(event.kind, FaultKind)
+        plain = {"event": str(event.kind)} if own else {"event": _OTHER, "name": event.kind}
     for field in fields(event):
         value = getattr(event, field.name)
         if field.name != "kind":
@@ -140,6 +174,8 @@ def _event(plain: Mapping[str, object]) -> Event:
     name = str(values.pop("event"))
     if name in _FAULTS:
         return FaultInjected(kind=FaultKind(name), **values)  # type: ignore[arg-type]
+    if name == _OTHER:
+        return FaultInjected(kind=str(values.pop("name")), **values)  # type: ignore[arg-type]
     for field, kind in (("role", WorkerRole), ("end", End)):
         if field in values:
             values[field] = kind(str(values[field]))

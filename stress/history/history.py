@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from stress.history.events import LeftBehind, MetadataSeen
 from stress.history.naming import Naming
 from stress.history.notes import Note
 from stress.history.record import (
@@ -45,6 +46,8 @@ class FileFacts:
     """The version it held at the start, or ``ABSENT``."""
     checkers: frozenset[str] = frozenset()
     mode: int = 0o644
+    shared: bool = False
+    """Whether two users of one group work with it, each of whom may own it."""
     link: str | None = None
     """Where it is a symbolic link: what it says."""
     recovery: Recovery | None = None
@@ -112,6 +115,10 @@ class History:
     leftovers: tuple[str, ...] = ()
     """Paths under the directory when all had ended (after a sweep, where processes were killed and the target
     has one) that are no shared file, backup or declared residue."""
+    unswept: tuple[LeftBehind, ...] = ()
+    """What else would have been such, before the sweep."""
+    metadata_seen: tuple[MetadataSeen, ...] = ()
+    """How mode, owner and group of shared files were while the workers worked, where that was otherwise than before."""
     pauses: tuple[tuple[int, int], ...] = ()
     """When the nemesis kept some process from going on: ns from and to, in order, none of them overlapping."""
     began: int = 0
@@ -234,6 +241,8 @@ class History:
         final: Sequence[FinalFile] = (),
         backups: Mapping[str, tuple[int, str]] | None = None,
         leftovers: Sequence[str] = (),
+        unswept: Sequence[LeftBehind] = (),
+        metadata_seen: Sequence[MetadataSeen] = (),
         pauses: Sequence[tuple[int, int]] = (),
         began: int = 0,
         ended: int = 0,
@@ -251,6 +260,8 @@ class History:
             final=tuple(final),
             backups=dict(backups or {}),
             leftovers=tuple(leftovers),
+            unswept=tuple(unswept),
+            metadata_seen=tuple(metadata_seen),
             pauses=tuple(pauses),
             began=began,
             ended=ended,

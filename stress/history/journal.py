@@ -233,6 +233,10 @@ class Journal:
         else:
             _pack_seen(self._map, self._at + _PARENT_AT, parent, value, ret)
 
+    def open_extras(self) -> None:
+        """Make the file of extras now, while that may be done."""
+        self._extra = self._extra or self._grow_extra()
+
     def close(self) -> None:
         """Cut the file to its length and let go of it."""
         self._counted.release()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 
-__all__ = ["MACHINE_ERRORS", "errno_in", "errno_of"]
+__all__ = ["MACHINE_ERRORS", "REFUSALS", "errno_in", "errno_of"]
 
 MACHINE_ERRORS = frozenset(
     {
@@ -18,6 +18,10 @@ MACHINE_ERRORS = frozenset(
         errno.EIO, errno.EROFS,  # a device that fails; Linux then makes the file system read-only
     }
 )  # fmt: skip
+
+
+REFUSALS = frozenset({errno.EACCES, errno.EPERM})
+"""Who asks is not permitted to: no fault of the machine's."""
 
 
 def errno_of(error: BaseException | None) -> int:
@@ -32,5 +36,5 @@ def errno_of(error: BaseException | None) -> int:
 
 
 def errno_in(words: str) -> int:
-    """The first of `MACHINE_ERRORS` whose text, as programs print it (strerror(3)), stands in ``words``; 0 if none."""
-    return next((number for number in sorted(MACHINE_ERRORS) if os.strerror(number) in words), 0)
+    """The first of these errors whose text, as programs print it (strerror(3)), stands in ``words``; 0 if none."""
+    return next((number for number in sorted(MACHINE_ERRORS | REFUSALS) if os.strerror(number) in words), 0)

@@ -35,7 +35,18 @@ from typing import Any
 import numpy as np
 
 from stress.files import write_text
-from stress.history.events import Ended, Event, FaultInjected, GateOpened, Started, Stopped, event_line, read_events
+from stress.history.events import (
+    Ended,
+    Event,
+    FaultInjected,
+    GateOpened,
+    LeftBehind,
+    MetadataSeen,
+    Started,
+    Stopped,
+    event_line,
+    read_events,
+)
 from stress.history.history import Columns, FileFacts, FinalFile, History, ProcessFacts
 from stress.history.journal import read_note, read_rows
 from stress.history.record import RECORD, End, FaultKind, Kind, Outcome
@@ -255,6 +266,8 @@ class RunDirectory:
             final=final,
             backups=backups,
             leftovers=leftovers,
+            unswept=tuple(event for event in events if isinstance(event, LeftBehind)),
+            metadata_seen=tuple(event for event in events if isinstance(event, MetadataSeen)),
             pauses=_pauses(events),
             began=began,
             ended=ended,

@@ -8,19 +8,20 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stress.history.history import FileFacts, FinalFile
 from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Format, Kind, Recovery
 from stress.history.skipped import Part, Skipped
+from stress.host.users import COLLEAGUES
 from stress.workload.catalog import SCENARIOS
 from stress.workload.payload import document_of, examine_bytes, log_record
 from stress.workload.scenario import FULL, Role, Scenario, SharedFile, Size
 from stress.workload.target import Target
 
-__all__ = ["World", "belonging", "compose", "inspect", "lay_out"]
+__all__ = ["Attributes", "World", "belonging", "compose", "inspect", "lay_out", "watched"]
 
 XATTR, XATTR_VALUE = "user.stress", b"kept"
 """Set on every shared file where the file system has extended attributes; helpers must keep it."""
@@ -36,6 +37,11 @@ class World:
     files: tuple[SharedFile, ...]
     facts: tuple[FileFacts, ...]
     """One for each of ``files``."""
+
+    @property
+    def colleagues(self) -> bool:
+        """Whether the workers are two users of one group."""
+        return any(scenario.colleagues for scenario in self.scenarios)
 
     @property
     def checkers(self) -> dict[str, frozenset[str]]:
@@ -83,7 +89,7 @@ def compose(
             checkers = scenario.checkers if file.checkers is None else file.checkers
             if file.path not in files:
                 files[file.path] = file
-                facts[file.path] = _facts(file, scenario.name, checkers)
+                facts[file.path] = _facts(file, scenario, checkers)
             elif replace(files[file.path], checkers=None) != replace(file, checkers=None):
                 raise ValueError(
                     f"scenario {scenario.name} describes {file.path} otherwise than {facts[file.path].scenario}"
@@ -93,7 +99,7 @@ def compose(
     return World(tuple(scenarios), tuple(files.values()), tuple(facts.values())), skipped
 
 
-def _facts(file: SharedFile, scenario: str, checkers: frozenset[str]) -> FileFacts:
+def _facts(file: SharedFile, scenario: Scenario, checkers: frozenset[str]) -> FileFacts:
     if file.absent:
         initial = ABSENT
     elif file.content is None:
@@ -102,11 +108,12 @@ def _facts(file: SharedFile, scenario: str, checkers: frozenset[str]) -> FileFac
         initial = examine_bytes(file.content).version
     return FileFacts(
         path=file.path,
-        scenario=scenario,
+        scenario=scenario.name,
         form=Format(file.form),
         initial=initial,
         checkers=checkers,
         mode=file.mode,
+        shared=scenario.colleagues,
         link=file.link,
         recovery=None if file.recovery is None else Recovery(file.recovery),
         recovered=file.recovered,
@@ -135,6 +142,13 @@ def lay_out(world: World, directory: Path) -> None:
                 os.setxattr(path, XATTR, XATTR_VALUE)
             except OSError:
                 pass  # no extended attributes here; `inspect` then asks for none
+    if world.colleagues:
+        first = COLLEAGUES[0]
+        for folder, _, names in os.walk(directory):
+            os.chown(folder, 0, first.gid)
+            os.chmod(folder, 0o2775)  # what is made in it is the group's
+            for name in names:
+                os.chown(os.path.join(folder, name), first.uid, first.gid, follow_symlinks=False)
 
 
 def _first_bytes(file: SharedFile) -> bytes:
@@ -166,7 +180,7 @@ def belonging(world: World) -> Callable[[str], bool]:
 
 
 def inspect(
-    world: World, directory: Path, target: Target, had_xattrs: frozenset[str]
+    world: World, directory: Path, target: Target, attributes: Attributes
 ) -> tuple[tuple[FinalFile, ...], dict[str, tuple[int, str]], tuple[str, ...]]:
     """What is there when every process has ended: the shared files, the backups (path → version, SHA-256), the
     leftovers.
@@ -186,17 +200,43 @@ def inspect(
             elif relative not in ours and not target.is_residue(base_name):
                 leftovers.append(relative)
     final = tuple(
-        _final(directory, file, facts, neighbours.get(str(Path(file.path).parent), []), file.path in had_xattrs)
+        _final(directory, file, facts, neighbours.get(str(Path(file.path).parent), []), attributes)
         for file, facts in zip(world.files, world.facts, strict=True)
     )
     return final, backups, tuple(sorted(leftovers))
 
 
-def xattrs_on(world: World, directory: Path) -> frozenset[str]:
-    """The files on which the extended attribute could be set."""
-    if not hasattr(os, "getxattr"):
-        return frozenset()
-    return frozenset(file.path for file in world.files if _xattr(directory / file.path) == XATTR_VALUE)
+@dataclass(frozen=True)
+class Attributes:
+    """What the files that are there have besides their bytes, as they were laid out."""
+
+    xattrs: frozenset[str]
+    """The paths of those on which the extended attribute could be set."""
+    owners: Mapping[str, frozenset[tuple[int, int]]]
+    """Path → the users and groups to whom it may belong; a folder may give its group to what is made in it."""
+
+    @classmethod
+    def of(cls, world: World, directory: Path) -> Attributes:
+        """Those of the files in ``directory``."""
+        has_xattrs = hasattr(os, "getxattr")
+        xattrs = [file.path for file in world.files if has_xattrs and _xattr(directory / file.path) == XATTR_VALUE]
+        colleagues = frozenset((user.uid, user.gid) for user in COLLEAGUES)
+        owners = {}
+        for file in world.files:
+            if (directory / file.path).exists():
+                status = (directory / file.path).stat()
+                owners[file.path] = colleagues if world.colleagues else frozenset({(status.st_uid, status.st_gid)})
+        return cls(frozenset(xattrs), owners)
+
+
+def watched(world: World, directory: Path) -> dict[int, tuple[str, int, frozenset[tuple[int, int]]]]:
+    """The files whose metadata is judged: index → path, mode, and the users and groups to whom it may belong."""
+    owners = Attributes.of(world, directory).owners
+    return {
+        index: (facts.path, facts.mode, owners[facts.path])
+        for index, facts in enumerate(world.facts)
+        if "metadata" in facts.checkers and facts.path in owners
+    }
 
 
 def _xattr(path: Path) -> bytes | None:
@@ -206,7 +246,9 @@ def _xattr(path: Path) -> bytes | None:
         return None
 
 
-def _final(directory: Path, file: SharedFile, facts: FileFacts, neighbours: list[Path], had_xattr: bool) -> FinalFile:
+def _final(
+    directory: Path, file: SharedFile, facts: FileFacts, neighbours: list[Path], attributes: Attributes
+) -> FinalFile:
     path = directory / file.path
     kept = not facts.corrupt or any(facts.corrupt == other.read_bytes() for other in neighbours if other.is_file())
     link = str(path.readlink()) if path.is_symlink() else None
@@ -214,6 +256,7 @@ def _final(directory: Path, file: SharedFile, facts: FileFacts, neighbours: list
         return FinalFile(exists=False, version=ABSENT, link=link, evidence_kept=kept)
     content = path.read_bytes()
     status = path.stat()
+    owners = attributes.owners.get(file.path, {(status.st_uid, status.st_gid)})
     seen = examine_bytes(content) if file.form in ("object", "list") else None
     version = NO_VERSION if seen is None else seen.version
     return FinalFile(
@@ -223,8 +266,8 @@ def _final(directory: Path, file: SharedFile, facts: FileFacts, neighbours: list
         content=content if file.form == "log" or version == GARBAGE else b"",
         mode=stat.S_IMODE(status.st_mode),
         link=link,
-        xattrs_lost=(XATTR,) if had_xattr and _xattr(path) != XATTR_VALUE else (),
-        owner_changed=(status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()),
+        xattrs_lost=(XATTR,) if file.path in attributes.xattrs and _xattr(path) != XATTR_VALUE else (),
+        owner_changed=(status.st_uid, status.st_gid) not in owners,
         evidence_kept=kept,
     )
 

@@ -165,6 +165,8 @@ class Scenario:
     checkers: frozenset[str]
     kinds: frozenset[Kind] = frozenset()
     """The kinds of operation without which a run of it has proved nothing."""
+    colleagues: bool = False
+    """Whether its workers are two users of one group (`stress.host.users`): every file is the group's to write."""
     parts: Sequence[str] = ()
     """For a scenario that is several at once: their names; it has no files and roles of its own."""
     make: Callable[[Size], Scenario] | None = field(default=None, compare=False)

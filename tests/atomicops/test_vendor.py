@@ -117,6 +117,14 @@ def test_the_shell_files_may_be_executed_and_are_the_same(project: Path) -> None
     assert not [name for name in os.listdir(project / "scripts") if name.startswith(".") or name.endswith(".new")]
 
 
+def test_each_file_says_whose_it_is_and_under_which_licence(project: Path) -> None:
+    """A copy is licensed by itself, wherever it gets to."""
+    named = [path for path in (project / "scripts").rglob("*") if path.is_file() and path.name != "py.typed"]
+    assert len(named) > 30
+    line = "# Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT"
+    assert [path for path in named if line not in path.read_text().splitlines()[:2]] == []
+
+
 def test_vendoring_again_replaces_and_leaves_the_rest(project: Path) -> None:
     (project / "scripts" / "mine.py").write_text("mine")
     (project / "scripts" / "atomic_file_ops.py").write_text("old")

@@ -80,7 +80,7 @@ def _drive(steps: Steps, files: Files) -> Iterator[Request]:
 
 
 def test_all_there_are_and_the_default_is_made_of_all_others() -> None:
-    assert set(SCENARIOS) == {*NAMES, "bridge"}
+    assert set(SCENARIOS) == {*NAMES, "bridge", "strangers"}, "two users are not everywhere to be had"
     assert tuple(SCENARIOS["bridge"].parts) == NAMES
 
 

@@ -130,7 +130,7 @@ def test_write_then_read(made: Target, there: Path) -> None:
     assert os.path.islink(LIST)
 
 
-@pytest.mark.parametrize("made", _having("write", "mode-lost", "guide"), ids=_name_of)
+@pytest.mark.parametrize("made", _having("write", "mode-lost", "colleague-shut-out", "guide"), ids=_name_of)
 def test_write_keeps_what_the_file_is(made: Target, there: Path) -> None:
     write = made.call("write")
     assert write is not None

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from stress import engine
 from stress.history.skipped import Part
-from stress.plan import Plan
+from stress.host.users import why_not
+from stress.plan import Plan, UsageError
+from stress.resolve import resolve
 from stress.result import Result, Verdict
 from stress.workload import catalog, target
 from stress.workload.target import Target
@@ -34,10 +38,20 @@ def _found(result: Result) -> set[str]:
     return {finding.anomaly for finding in result.findings if finding.verdict is Verdict.FAIL}
 
 
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A folder that other users can reach, which pytest's own is not."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("made", BROKEN, ids=lambda made: made.name)
-def test_a_broken_target_is_caught(made: Target, tmp_path: Path) -> None:
+def test_a_broken_target_is_caught(made: Target, home: Path) -> None:
+    if made.scenarios == ("strangers",) and (why := why_not()):
+        pytest.skip(why)
     for duration_s in TRIES_S if "pause_for" not in made.faults else TRIES_S[1:]:  # a lease has to run out
-        result = _run(tmp_path, made.name, made.scenarios or ("bridge",), duration_s=duration_s, stop_on_first=True)
+        result = _run(home, made.name, made.scenarios or ("bridge",), duration_s=duration_s, stop_on_first=True)
         if _found(result) & set(made.expects):
             finding = next(finding for finding in result.findings if finding.anomaly in made.expects)
             assert result.exit_code == 1
@@ -50,6 +64,25 @@ def test_a_broken_target_is_caught(made: Target, tmp_path: Path) -> None:
 def test_the_guide_loses_updates_and_appends_and_empties_the_file(tmp_path: Path) -> None:
     result = _run(tmp_path, "guide", ("session_count", "progress_log"), duration_s=5.0)
     assert {"lost-update", "lost-append", "torn-read"} <= _found(result)
+
+
+@pytest.mark.skipif(bool(why_not()), reason="needs two users, and so root")
+def test_ours_serves_two_users_of_one_group(home: Path) -> None:
+    result = _run(home, "atomicops", ("strangers",), duration_s=3.0)
+    assert [finding.message for finding in result.findings] == []
+
+
+def test_two_users_are_refused_beside_others_and_left_out_where_they_can_not_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="goes alone"):
+        resolve(Plan(scenarios=("handoff", "strangers")))
+    monkeypatch.setattr("stress.resolve.why_not", lambda directory: "it needs two users, and so root")
+    result = _run(tmp_path, "atomicops", ("strangers",), duration_s=0.2)
+    assert result.verdict is Verdict.UNKNOWN
+    assert [(each.name, each.cure) for each in result.skipped if each.part is Part.SCENARIO] == [
+        ("strangers", "run it as root, with a --dir such as /tmp")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -146,8 +146,10 @@ def test_after_kills_what_lies_beside_a_linked_file_is_swept_too(home: Path) -> 
     littering += """
 _put = _replace
 def _replace(path, text):
+    fd, temp = tempfile.mkstemp(dir=os.path.dirname(os.path.realpath(path)), prefix=".tmp.")
+    os.close(fd)
     _put(path, text)
-    tempfile.mkstemp(dir=os.path.dirname(os.path.realpath(path)), prefix=".tmp.")
+    os.unlink(temp)
 
 def sweep(directory):
     for name in os.listdir(directory):

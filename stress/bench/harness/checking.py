@@ -21,7 +21,7 @@ from stress.history.run_directory import RunDirectory
 SIZES = (10_000, 100_000, 1_000_000)
 SIZES_QUICK = (1_000, 10_000)
 LARGE = 10_000_000
-RUNS, RUNS_LARGE, RUNS_SMALL = 3, 2, 20
+RUNS, RUNS_LARGE = 3, 2
 KINDS: dict[str, tuple[histories.Maker, tuple[str, ...]]] = {
     "documents": (histories.documents, ("register", "updates", "sessions", "torn", "locks", "progress", "vacuity")),
     "logs": (histories.logs, ("appends", "torn")),
@@ -31,20 +31,14 @@ KINDS: dict[str, tuple[histories.Maker, tuple[str, ...]]] = {
 """What histories there are of, how they are made, and who checks them. ``leftovers`` and ``metadata`` look at what was
 there in the end, and at no operation.
 """
-PORCUPINE_S = (1.7, 3.6)
-"""Seconds that porcupine, a general checker of linearizability in Go (github.com/anishathalye/porcupine), took for
-100,000 operations of a register when it was measured for this project: the fastest and the slowest.
-"""
-PORCUPINE_OPERATIONS = 100_000
 
 
 def sheets(setting: Setting) -> Iterator[Sheet]:
-    """Each kind of history at several sizes, correct and broken; then loading, and a general checker beside ours."""
+    """Each kind of history at several sizes, correct and broken; then loading."""
     sizes, runs = (SIZES_QUICK, 1) if setting.quick else (SIZES, RUNS)
     for kind in KINDS:
         yield Sheet(f"checking {kind}", functools.partial(_checked, kind, sizes, runs))
     yield Sheet("loading", functools.partial(_loaded, setting, sizes[-1]))
-    yield Sheet("beside a general checker", _beside)
     if setting.quick:
         return
     for kind in KINDS:
@@ -154,22 +148,3 @@ def save(history: History, run: Path) -> None:
             file.write(packed)
         if extras:
             path.with_suffix(".extra").write_bytes(extras)
-
-
-def _beside() -> Iterator[Figure]:
-    size = PORCUPINE_OPERATIONS
-    history = histories.documents(size, updates=0, files=1)
-    rate = size / _seconds(load().get("register"), history, RUNS_SMALL)
-    yield Figure(
-        f"register, {size:,}",
-        rate,
-        "operations/s",
-        f"writes and reads of one document; fastest of {RUNS_SMALL}, CPU time",
-    )
-    for name, took_s in zip(("fastest", "slowest"), PORCUPINE_S, strict=True):
-        yield Figure(
-            f"in porcupine's rate, its {name}",
-            rate / (size / took_s),
-            "times",
-            f"porcupine took {took_s} s for a register's {size:,} operations, measured for this project elsewhere",
-        )

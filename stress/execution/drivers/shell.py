@@ -31,6 +31,7 @@ from stress.history.machine_errors import errno_in
 from stress.history.notes import ErrorNote, SeenBytes
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language, Outcome
 from stress.host.process_tree import die_with_parent, end_group, end_remains
+from stress.host.users import User, become
 from stress.workload.payload import document_of, edit_list, jq_program, log_record, parent_in
 from stress.workload.target import OPERATIONS, Target, TargetError
 
@@ -144,9 +145,11 @@ def ask_worker(target: Target, wait_s: float = 20.0) -> frozenset[str]:
 
 
 def start_shell(
-    argv: Sequence[str], directory: Path, scratch: Path, environment: dict[str, str]
+    argv: Sequence[str], directory: Path, scratch: Path, environment: dict[str, str], user: User | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a worker's process, in a session of its own; it dies with us. ``scratch`` is a folder for it alone."""
+    """Start a worker's process, in a session of its own, as ``user``'s if one is given; it dies with us. ``scratch`` is
+    a folder for it alone.
+    """
     parent = os.getpid()
     with (scratch / "stderr").open("wb") as stderr:
         return subprocess.Popen(
@@ -162,12 +165,14 @@ def start_shell(
             },
             start_new_session=True,
             restore_signals=False,  # SIGXFSZ stays ignored: a write past the limit is an error, not a death
-            preexec_fn=functools.partial(_become_worker, parent),
+            preexec_fn=functools.partial(_become_worker, parent, user),
         )
 
 
-def _become_worker(parent: int) -> None:
+def _become_worker(parent: int, user: User | None) -> None:
     die_with_parent(parent)
+    if user is not None:
+        become(user, parent)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # the supervisor ignores it; a script may trap it only if it does not
 
 

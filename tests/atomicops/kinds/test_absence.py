@@ -7,10 +7,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from atomicops import atomic_append_text, atomic_write_text, create_backup, recover, update_json
+from atomicops import CommittedNotDurable, atomic_append_text, atomic_write_text, create_backup, recover, update_json
 from tests.atomicops.both import Helpers
 from tests.atomicops.faults.inject import STRACE, cannot_inject
 
@@ -162,3 +163,33 @@ def test_a_cleaner_of_dotfiles_costs_an_error_at_most(tmp_path: Path) -> None:
     finally:
         cleaner.kill()
         cleaner.wait()
+
+
+@pytest.mark.parametrize("durability", ["full", "none"])
+def test_what_is_there_after_the_rename_is_looked_at(
+    path: Path, monkeypatch: pytest.MonkeyPatch, durability: str
+) -> None:
+    """Somebody without the lock puts his file there at once: what was written is gone, and that is told."""
+    rename = os.rename
+
+    def rename_and_be_overtaken(*arguments: Any, **where: Any) -> None:
+        rename(*arguments, **where)
+        path.with_name("foreign").write_text("foreign")
+        path.with_name("foreign").replace(path)
+
+    monkeypatch.setattr(os, "rename", rename_and_be_overtaken)
+    with pytest.raises(CommittedNotDurable, match="another file"):
+        atomic_write_text("{}", path, durability=durability)
+    assert path.read_text() == "foreign"
+
+
+def test_what_is_there_after_the_rename_is_looked_at_in_bash(path: Path) -> None:
+    if (why := cannot_inject()) is not None:
+        pytest.skip(why)
+    delayed = f"{STRACE} -qq -f -o /dev/null -e trace=rename -e inject=rename:delay_exit=150000"
+    other = f'until [ "$(cat {path.name})" = "{{}}" ]; do :; done; echo foreign >foreign; mv foreign {path.name}'
+    script = f'sh -c "$1" & {delayed} bash -c "$2" "$0"; code=$?; wait; exit $code'
+    done = HELPERS.bash(script, other, f'. "$0/atomicops.sh"; atomic_write "{{}}" {path.name}', cwd=path.parent)
+    assert (done.code, done.refused) == (74, True), done
+    assert "another file" in done.err
+    assert path.read_text() == "foreign\n"

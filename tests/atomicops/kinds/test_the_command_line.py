@@ -135,3 +135,34 @@ def test_a_reader_that_stops_reading(tmp_path: Path) -> None:
     script = '"$0" -m atomicops read f | head -n 1'
     done = HELPERS.run(["sh", "-c", script, HELPERS.python], cwd=tmp_path)
     assert (done.out, "Traceback" in done.err) == ("x\n", False), done
+
+
+LOST_BY_JQ = {
+    "a key twice": '{"a": 1, "a": 2}',
+    "a key twice, once in escapes": '{"a": 1, "\\u0061": 2}',
+    "a large number": '{"id": 12345678901234567890}',
+    "many digits": '{"pi": 3.14159265358979323846}',
+    "half a surrogate pair": '{"a": "\\ud800"}',
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("document", LOST_BY_JQ.values(), ids=LOST_BY_JQ)
+def test_jq_loses_nothing_that_it_was_not_asked_to_change(tmp_path: Path, document: str, language: str) -> None:
+    (tmp_path / "f.json").write_text(document)
+    change = ("--", "jq", ".new = 1") if language == "python" else (".new = 1",)
+    done = HELPERS.call(language, "update", "f.json", *change, cwd=tmp_path)
+    assert (done.code, done.refused, (tmp_path / "f.json").read_text()) == (65, True, document), done
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", ["d", "d/", "d/.", "link"])
+@pytest.mark.parametrize("operation", ["write", "append", "backup", "update", "read", "recover"])
+def test_the_name_of_a_directory_leaves_nothing(tmp_path: Path, operation: str, name: str, language: str) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "link").symlink_to("d")
+    change = ("--increment", "n") if language == "python" else (".n += 1",)
+    arguments = {"write": ("x", name), "append": ("x", name), "update": (name, *change)}.get(operation, (name,))
+    done = HELPERS.call(language, operation, *arguments, cwd=tmp_path)
+    assert (done.code, done.refused) == (73, True), done
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["d", "link"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
@@ -9,10 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir, mkdtemp
 
 from tests.atomicops.both import Helpers, User
 
+_PREFIX, _MARK = "atomicops-users-", "made-by-a-test"
 SHARED = 53000
 """A group that Alice and Bob are in, and Carol is not."""
 
@@ -74,12 +77,27 @@ def cannot_be_had() -> str | None:
 @contextmanager
 def public_folder() -> Iterator[Path]:
     """A folder that everybody can reach, gone afterwards."""
-    folder = Path(mkdtemp(prefix="atomicops-users-"))
-    folder.chmod(0o755)
+    folder = Path(mkdtemp(prefix=_PREFIX))
+    inner = folder / "inner"
+    inner.mkdir()
+    inner.chmod(0o755)
     try:
-        yield folder
+        with open(folder / _MARK, "w") as mark:
+            fcntl.flock(mark, fcntl.LOCK_EX)
+            folder.chmod(0o755)
+            yield inner
     finally:
         shutil.rmtree(folder)
+
+
+def sweep_public_folders() -> None:
+    """Remove those of tests that were killed: our own, with a mark that nobody has locked any more."""
+    for mark in Path(gettempdir()).glob(f"{_PREFIX}*/{_MARK}"):
+        if mark.parent.is_symlink() or mark.parent.lstat().st_uid != os.geteuid():
+            continue
+        with contextlib.suppress(BlockingIOError, FileNotFoundError), open(mark) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(mark.parent)
 
 
 @dataclass(frozen=True)

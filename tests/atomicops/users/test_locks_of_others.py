@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from tests.atomicops.both import LANGUAGES
-from tests.atomicops.users.people import ALICE, BOB, CAROL, ROOT, SHARED, Installed, Person
+from tests.atomicops.users.people import (
+    ALICE,
+    BOB,
+    CAROL,
+    ROOT,
+    SHARED,
+    Installed,
+    Person,
+    public_folder,
+    sweep_public_folders,
+)
 
 UMASKS = [0o000, 0o027, 0o077]
 
@@ -159,3 +170,18 @@ def test_what_may_not_be_read(installed: Installed, place: Path, language: str) 
     backup.chmod(0)
     done = installed.of(ALICE).call(language, "recover", path, cwd=place)
     assert "state.json.2.bak" in done.out + done.err, done
+
+
+def test_folders_that_killed_tests_have_left_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not those of others, and not those that are in use."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left, foreign = tmp_path / "atomicops-users-left", tmp_path / "atomicops-users-foreign"
+    for folder in (left, foreign):
+        (folder / "inner").mkdir(parents=True)
+    (left / "made-by-a-test").touch()
+    with public_folder() as used:
+        sweep_public_folders()
+        assert used.is_dir()
+        assert foreign.is_dir()
+        assert not left.exists()
+    assert os.listdir(tmp_path) == [foreign.name]

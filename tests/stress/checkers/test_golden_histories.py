@@ -87,5 +87,7 @@ def test_every_checker_has_something_that_it_catches() -> None:
 
 def test_every_anomaly_has_a_golden_history() -> None:
     shown = {each.split(": ")[1] for name in NAMES for each in golden(name)[1]}
-    # Starvation takes too many operations to be told as data; what is not judged is the engine's to say.
-    assert set(ANOMALIES) - shown == {"starvation", "not-judged"}
+    # Starvation takes too many operations to be told as data; what is not judged is the engine's to say,
+    # and what only an exploration sees is shown in its own tests.
+    exploring = {"deadlock", "livelock", "readable", "agent-failed", "check-failed"}
+    assert set(ANOMALIES) - shown == {"starvation", "not-judged", *exploring}

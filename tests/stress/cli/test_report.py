@@ -110,3 +110,31 @@ def test_a_summary_that_can_not_be_written_changes_no_verdict(
     assert said.err == f"stress: GITHUB_STEP_SUMMARY: '{home}/no/summary.md' could not be written: " + (
         "No such file or directory\n"
     )
+
+
+def test_a_report_on_standard_output_is_alone_there(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    assert run_command(["check", "one", "--report", "json=-"]) == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out)["verdict"] == "fail"
+    assert "::error" in said.err
+    assert run_command(["report", "one", "--report", "json=-,markdown=one.md"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["verdict"] == "fail"
+    assert said.err == "one.md\n"
+
+
+def test_a_report_judges_what_it_is_told_to(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, Any] = {}
+    monkeypatch.setattr(engine, "check", lambda run, **judging: told.update(judging) or result_of(run=run))
+    assert run_command(["report", "one", "--allow", "torn-read", "--only", "updates,torn"]) == 0
+    assert told == {"allow": ("torn-read",), "only": ("updates", "torn")}
+
+
+def test_a_report_refuses_what_is_misspelt(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["report", "one", "--allow", "torn-reed"]) == 2
+    assert "did you mean 'torn-read'" in capsys.readouterr().err
+    assert run_command(["report", "one", "--only", "torm"]) == 2
+    assert "did you mean 'torn'" in capsys.readouterr().err

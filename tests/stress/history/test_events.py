@@ -15,6 +15,8 @@ from stress.history.events import (
     FaultInjected,
     GateOpened,
     Interrupted,
+    LeftBehind,
+    MetadataSeen,
     Reaped,
     Started,
     Stopped,
@@ -31,6 +33,8 @@ EVENTS: list[Event] = [
     Ended(4, 3, End.DIED, 4, "exit status 7: no"),
     Stopped(5, 5, 0.5),
     Reaped(6, 1.5),
+    MetadataSeen(5, 0, 0o600, 0, 50, 3),
+    LeftBehind(6, ".tmp.1", 4),
     Swept(7, None),
     Interrupted(8),
 ]

@@ -13,7 +13,7 @@ import pytest
 from stress.history.record import ABSENT, GARBAGE, INITIAL, Kind, version_of
 from stress.history.skipped import Part, Skipped
 from stress.workload.catalog import SCENARIOS
-from stress.workload.layout import World, compose, inspect, lay_out, xattrs_on
+from stress.workload.layout import Attributes, World, compose, inspect, lay_out
 from stress.workload.payload import document_of
 from stress.workload.scenario import Beside, Role, Scenario, SharedFile
 from stress.workload.target import Target
@@ -76,7 +76,7 @@ def test_a_scenario_that_needs_more_than_there_is_is_left_out_in_words(monkeypat
 
 def test_a_fresh_world_is_as_described(world: World, target: Target, tmp_path: Path) -> None:
     lay_out(world, tmp_path)
-    final, backups, leftovers = inspect(world, tmp_path, target, xattrs_on(world, tmp_path))
+    final, backups, leftovers = inspect(world, tmp_path, target, Attributes.of(world, tmp_path))
     found = dict(zip([file.path for file in FILES], final, strict=True))
     assert found[CONTEXT.path].version == INITIAL
     assert found[CONTEXT.path].mode == 0o640
@@ -92,7 +92,7 @@ def test_a_fresh_world_is_as_described(world: World, target: Target, tmp_path: P
 
 def test_what_was_left_changed_or_lost_is_seen(world: World, target: Target, tmp_path: Path) -> None:
     lay_out(world, tmp_path)
-    had = xattrs_on(world, tmp_path)
+    had = Attributes.of(world, tmp_path)
     content = (tmp_path / CONTEXT.path).read_bytes()
     (tmp_path / "new").write_bytes(content)
     os.replace(tmp_path / "new", tmp_path / CONTEXT.path)
