@@ -349,6 +349,23 @@ def test_a_log_of_ci_and_a_dumb_terminal_get_plain_lines(
     assert verdict_line(GOLDEN_RESULT) in screen.getvalue().splitlines()
 
 
+@pytest.mark.parametrize("never", [False, True], ids=["", "NO_COLOR"])
+def test_a_log_of_ci_has_colours_where_they_are_asked_for(
+    screen: Screen, monkeypatch: pytest.MonkeyPatch, never: bool
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    if never:
+        monkeypatch.setenv("NO_COLOR", "1")
+    terminal = Terminal(stream=screen)
+    with terminal.view(PLAN) as view:
+        assert isinstance(view, LineView)
+        view.watch(progress(1.0))
+    terminal.show(GOLDEN_RESULT)
+    assert ("\x1b[1;31mFAIL" in screen.getvalue()) != never
+    assert "\x1b[?25l" not in screen.getvalue()
+
+
 def test_quiet_is_the_findings_and_the_verdict() -> None:
     assert shown(result_of(), quiet=True) == verdict_line(result_of()) + "\n"
     text = shown(GOLDEN_RESULT, quiet=True, reports=("report.json",))
