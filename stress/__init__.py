@@ -6,14 +6,15 @@ line: ``stress run``. What scenarios, targets and checkers are made of is in `st
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # `typing` takes longer to import than all of this; type checkers go by the name
 if TYPE_CHECKING:
     from stress.campaigns.stages import run
     from stress.engine import HarnessError, Progress, check
     from stress.exploring.agents import explore
     from stress.plan import Plan, UsageError
     from stress.result import Finding, Result, Verdict
+
+    __version__: str
 
 __all__ = [
     "Finding",
@@ -37,7 +38,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     # Imported when first asked for: `stress --version` and shell completion need none of it.
     import importlib
     import importlib.metadata

@@ -60,6 +60,7 @@ The exit codes are those of `stress run`; 4 where the kernel does not let it.
 @click.option("--duration", metavar="DURATION", help="How long at most. [default: no limit]")
 @click.option("--until", metavar="PERCENT", help="Go on until one bug of that depth would be found so probably.")
 @click.option("--seed", metavar="N", help="Seed of the schedulers and of the operations. [default: a new one]")
+@click.option("--jobs", metavar="N", help="Processes that explore, each on a CPU. [default: one for each CPU]")
 @click.option("--dir", metavar="DIRECTORY", help="Where to put the files. [default: in memory]")
 @click.option(
     "--runs", metavar="DIRECTORY", default=".stress", help="Where to keep failing schedules. [default: .stress]"

@@ -53,7 +53,7 @@ def command(file: str, stepwise: bool, report: tuple[str, ...], quiet: bool) -> 
     from stress.exploring import explore as exploring
 
     wanted = destinations(report)
-    for line in saved.differences(exploring.versions(), {}):
+    for line in saved.differences(exploring.versions(), exploring.hashes(map(Path, saved.hashes))):
         click.echo(f"not as it was: {line}", err=True)
     execution, result = exploring.replay(saved, _Stepper(saved.names) if stepwise else None)
     if execution.diverged is not None:

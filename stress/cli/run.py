@@ -105,8 +105,9 @@ def plan_of(scenarios: tuple[str, ...], given: dict[str, Any], file: str | None 
 
 def check_names(plan: Plan) -> None:
     """See that the scenarios and the target are there, before anything else is looked at."""
-    from stress.resolve import judging_named, scenarios_named, target_named
+    from stress.resolve import judging_named, loaded, scenarios_named, target_named
 
+    loaded(plan.load)
     scenarios_named(plan.scenarios)
     target_named(plan.target)
     judging_named(plan.allow, plan.only)
