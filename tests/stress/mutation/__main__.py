@@ -59,8 +59,8 @@ def changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
         other.ops[0] = _SWAPS[type(node.ops[0])]()
         yield f"{ast.unparse(node)} → {ast.unparse(other)}", other
     elif isinstance(node, ast.BoolOp):
-        other = ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
-        yield f"{ast.unparse(node)} → {ast.unparse(other)}", other
+        turned = ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
+        yield f"{ast.unparse(node)} → {ast.unparse(turned)}", turned
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
         yield f"{ast.unparse(node)} → {ast.unparse(node.operand)}", node.operand
     elif isinstance(node, ast.Constant) and type(node.value) is int:
