@@ -206,15 +206,18 @@ def _timeout(parser: argparse.ArgumentParser) -> None:
 def _seconds(text: str) -> float | None:
     if text in ("none", ""):
         return None
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
     if not 0 <= value < 1e9:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds like 30 or 0.5, nor none")
     return value
 
 
 def _count(text: str) -> int:
     if not text.isdecimal():
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
     return int(text)
 
 

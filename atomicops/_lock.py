@@ -270,15 +270,15 @@ def _make(hold: Hold, place: Place) -> bool:
 
 
 def _not_opened(error: OSError, hold: Hold, place: Place) -> OSError:
-    if error.errno == errno.ENXIO:  # a socket
-        _refuse_kind(hold, place)
+    if error.errno in (errno.ENXIO, errno.EISDIR, errno.ELOOP):  # a socket, a directory, a symlink
+        _refuse_kind(hold, place, error.errno)
     lock = "the lock " + os.fsdecode(place.beside(hold.name))
     return failed(error, place.given, f"opening {lock}", f"make {lock} readable and writable")
 
 
-def _refuse_kind(hold: Hold, place: Place) -> NoReturn:
-    lock = "the lock " + os.fsdecode(place.beside(hold.name))
-    fail(errno.EINVAL, f"{lock} is not a regular file", place.given, f"remove {lock}, which is no lock")
+def _refuse_kind(hold: Hold, place: Place, number: int = errno.EINVAL) -> NoReturn:
+    lock = os.fsdecode(place.beside(hold.name))
+    fail(number, f"the lock {lock} is not a regular file", place.given, f"remove {lock}, which is no lock")
 
 
 def _held_here(hold: Hold, place: Place) -> Hold | None:

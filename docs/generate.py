@@ -72,7 +72,7 @@ def markdown(doc: str) -> str:
             text.append("```text\n" + textwrap.dedent("\n".join(lines)) + "\n```")
         elif lines[0].startswith("- "):
             text.append(_inline("\n".join(lines)))
-        else:
+        elif head != "::":
             text.append(_inline(re.sub(r"\s*::$", ":", _joined(lines))))
         code = lines[-1].rstrip().endswith("::") or (code and lines[0].startswith(" "))
     return "\n\n".join(text)

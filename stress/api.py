@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from stress.anomalies import Anomaly, Harm
 from stress.bench.measure import Case, Contender, Figure, LeftOut, Setting, Sheet, benchmark
 from stress.checkers.registry import checker
+from stress.execution.nemesis import Victim, nemesis
 from stress.history.history import FileFacts, FinalFile, History, ProcessFacts
 from stress.history.record import (
     ABSENT,
@@ -18,6 +20,7 @@ from stress.history.record import (
     parse_version,
     version_of,
 )
+from stress.reporters.registry import reporter
 from stress.result import Finding, Result, Verdict, witness
 from stress.workload.catalog import scenario
 from stress.workload.payload import (
@@ -30,7 +33,7 @@ from stress.workload.payload import (
     parse_log,
 )
 from stress.workload.scenario import Agent, Answer, Beside, Request, Role, Scenario, SharedFile, Size, Steps
-from stress.workload.target import DefiniteFailure
+from stress.workload.target import DefiniteFailure, target
 
 __all__ = [
     "ABSENT",
@@ -38,6 +41,7 @@ __all__ = [
     "INITIAL",
     "NO_VERSION",
     "Agent",
+    "Anomaly",
     "Answer",
     "Beside",
     "Case",
@@ -48,6 +52,7 @@ __all__ = [
     "FileFacts",
     "FinalFile",
     "Finding",
+    "Harm",
     "History",
     "Kind",
     "Language",
@@ -65,6 +70,7 @@ __all__ = [
     "Size",
     "Steps",
     "Verdict",
+    "Victim",
     "benchmark",
     "checker",
     "document_of",
@@ -73,9 +79,12 @@ __all__ = [
     "examine_document",
     "format_version",
     "log_record",
+    "nemesis",
     "parse_log",
     "parse_version",
+    "reporter",
     "scenario",
+    "target",
     "version_of",
     "witness",
 ]

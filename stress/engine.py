@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from stress import plugins
 from stress.anomalies import NOT_JUDGED
 from stress.checkers.vacuity import not_reached
 from stress.execution.cast import Cast
@@ -178,6 +179,8 @@ def check(
         cpu = None if saved.cpu is None else Cpu.from_plain(saved.cpu)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise HarnessError(f"{run_directory!r} is no run directory that can be read: {error}") from error
+    for file in saved.plan.get("load", ()):
+        plugins.load_again(file)
     if watch is not None:
         watch(Progress(Phase.CHECKING))
     allow, only = (*saved.plan.get("allow", ()), *allow), (*saved.plan.get("only", ()), *only)

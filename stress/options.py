@@ -152,6 +152,36 @@ class Names:
 
 
 @dataclass(frozen=True, slots=True)
+class Files(Names):
+    """Paths, with commas between them or in a list; they are made absolute."""
+
+    def read(self, option: str, value: object) -> tuple[str, ...]:
+        """See `Value`."""
+        return tuple(os.path.abspath(path) for path in Names.read(self, option, value))
+
+
+@dataclass(frozen=True, slots=True)
+class Nemeses:
+    """Names, each with a duration."""
+
+    def read(self, option: str, value: Any) -> tuple[tuple[str, float], ...]:
+        """See `Value`."""
+        if isinstance(value, str):
+            value = dict(part.partition("=")[::2] for part in value.split(","))
+        try:
+            pairs = [(str(name).strip(), every) for name, every in dict(value).items()]
+        except (TypeError, ValueError):
+            pairs = [("", value)]
+        if not all(name and every for name, every in pairs):
+            raise UsageError(option, str(value), f"is not NAME=DURATION, such as {option} touch=200ms")
+        return tuple((name, Duration("touch=200ms").read(option, every)) for name, every in pairs)
+
+    def show(self, option: str, value: tuple[tuple[str, float], ...]) -> list[str]:
+        """See `Value`."""
+        return [option, ",".join(f"{name}={format_duration(every)}" for name, every in value)]
+
+
+@dataclass(frozen=True, slots=True)
 class Flag:
     """Yes or no."""
 
@@ -359,6 +389,16 @@ OPTIONS: dict[str, Option] = {
         "Have these checkers look alone.",
         "those that the scenarios name",
     ),
+    "nemesis": Option(
+        "nemesis", Nemeses(), "NAME=DURATION,...", "Have others' nemeses strike about this often.", "none"
+    ),
+    "load": Option(
+        "load",
+        Files("mine.py"),
+        "FILE.py,...",
+        "Load Python files first, for the scenarios, targets, checkers, … that they register.",
+        "none",
+    ),
     "keep": Option(
         "keep",
         Whole(2, 1 << 20, "a number of run directories", "20"),
@@ -416,4 +456,6 @@ class Options(TypedDict, total=False):
     check_every_s: float | None
     allow: str | Sequence[str]
     only: str | Sequence[str]
+    nemesis: str | Mapping[str, float | str] | tuple[tuple[str, float], ...]
+    load: str | Sequence[str]
     keep: int | str

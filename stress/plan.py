@@ -70,6 +70,10 @@ class Plan:
     """Anomalies that are counted, and not judged."""
     only: tuple[str, ...] = ()
     """Checkers; none: all that the scenarios name."""
+    nemesis: tuple[tuple[str, float], ...] = ()
+    """Nemeses of others, and the mean seconds between two of their faults, such as ``(("touch", 0.2),)``."""
+    load: tuple[str, ...] = ()
+    """Python files that are loaded first, for what they register; absolute paths."""
     keep: int = 20
     """Run directories that are kept in ``runs``; the oldest go, but not those in which a stage has found something."""
 
@@ -104,9 +108,10 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """As plain values, for a plan.json and for reports."""
         made = dataclasses.asdict(self)
-        for name in ("scenarios", "allow", "only"):
+        for name in ("scenarios", "allow", "only", "load"):
             made[name] = list(made[name])
         made["mix"] = None if self.mix is None else dict(self.mix)
+        made["nemesis"] = dict(self.nemesis)
         return made
 
     @classmethod

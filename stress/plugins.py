@@ -29,7 +29,20 @@ from types import ModuleType
 from stress import registry
 from stress.options import UsageError
 
-__all__ = ["GROUPS", "TARGETS", "Broken", "Package", "broken", "load", "load_file", "owner"]
+__all__ = [
+    "GROUPS",
+    "TARGETS",
+    "Broken",
+    "Package",
+    "broken",
+    "load",
+    "load_again",
+    "load_file",
+    "origin_of",
+    "owner",
+    "reason",
+    "targets",
+]
 
 TARGETS = "stress.targets"
 """The group whose entry points are targets themselves: each is loaded when its name is asked for."""
@@ -93,6 +106,23 @@ def load() -> tuple[Package, ...]:
             except (Exception, SystemExit) as error:
                 _broken.append(Broken(f"{entry.name!r} ({origin})", reason(error)))
     return tuple(packages)
+
+
+@functools.cache
+def targets() -> dict[str, importlib.metadata.EntryPoint]:
+    """Name → entry point of each target that is announced; a name that is announced twice is the first one's."""
+    found: dict[str, importlib.metadata.EntryPoint] = {}
+    for entry in importlib.metadata.entry_points(group=TARGETS):
+        found.setdefault(entry.name, entry)
+    return found
+
+
+def load_again(path: str) -> None:
+    """`load_file` for a run that is over: where it can't be done that is told, and nothing else stops."""
+    try:
+        load_file(path)
+    except UsageError as error:
+        _broken.append(Broken(repr(path), str(error)))
 
 
 def broken() -> tuple[Broken, ...]:

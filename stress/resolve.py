@@ -18,7 +18,7 @@ from stress.checkers.registry import Checker
 from stress.execution.assignment import assign_workers
 from stress.execution.cast import Cast
 from stress.execution.drivers import shell
-from stress.execution.nemesis import FAULTS
+from stress.execution.nemesis import FAULTS, NEMESES, Inject
 from stress.history.record import Language
 from stress.history.skipped import Part, Skipped
 from stress.host.users import why_not
@@ -37,6 +37,8 @@ __all__ = [
     "checkers_named",
     "judging_named",
     "known_checkers",
+    "loaded",
+    "nemeses_named",
     "resolve",
     "scenarios_named",
     "target_named",
@@ -58,6 +60,7 @@ def resolve(plan: Plan, size: Size = FULL) -> Cast:
 
     Raises `UsageError` for what is not there, or can't do what is asked.
     """
+    loaded(plan.load)
     scenarios_named(plan.scenarios)
     target = target_named(plan.target)
     judging_named(plan.allow, plan.only)
@@ -94,9 +97,25 @@ def resolve(plan: Plan, size: Size = FULL) -> Cast:
         workers=tuple(workers),
         checkers=checkers | checkers_named(ALWAYS),
         skipped=tuple(skipped + left_out + [Skipped(Part.PLUGIN, each.name, each.why) for each in plugins.broken()]),
-        faults=_faults(plan, target),
+        faults=_faults(plan, target) | dict(plan.nemesis),
+        nemeses=nemeses_named(dict(plan.nemesis)),
         pause_s=_pause_s(plan, target),
     )
+
+
+def loaded(files: Iterable[str]) -> None:
+    """Load files of the user's, for what they register; raises `UsageError` for one that can't be."""
+    for file in files:
+        plugins.load_file(file)
+
+
+def nemeses_named(names: Iterable[str]) -> dict[str, Inject]:
+    """The nemeses of these names; raises `UsageError`, which lists those there are."""
+    plugins.load()
+    try:
+        return {name: NEMESES.get(name) for name in names}
+    except UnknownName as error:
+        raise UsageError("--nemesis", str(error)) from error
 
 
 def _without_colleagues(names: tuple[str, ...], directory: str) -> tuple[tuple[str, ...], list[Skipped]]:

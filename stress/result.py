@@ -133,6 +133,10 @@ class Exploration:
     """The steps that the failure needs, in a sentence."""
     table: tuple[str, ...] = ()
     """The failing schedule, shrunk: lines of text, a column a process."""
+    names: tuple[str, ...] = ()
+    """Of the processes."""
+    rows: tuple[tuple[int, int, str, bool], ...] = ()
+    """The same schedule: (step from 1, process from 0, file syscall, whether the failure needs it)."""
     file: str = ""
     """Where that schedule was saved."""
     invisible: str = (

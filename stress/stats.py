@@ -127,7 +127,7 @@ class Stats:
     processes: int = 0
     in_flight_s: float = 0.0
     """The durations of all operations, added up."""
-    faults: Mapping[FaultKind, int] = field(default_factory=dict)
+    faults: Mapping[str, int] = field(default_factory=dict)
     """How often the nemesis injected each."""
     cpu: Cpu | None = None
     """Not known of a history from elsewhere."""
@@ -178,7 +178,9 @@ class Stats:
             kinds=kinds,
             processes=self.processes + other.processes,
             in_flight_s=self.in_flight_s + other.in_flight_s,
-            faults={kind: self.faults.get(kind, 0) + other.faults.get(kind, 0) for kind in FaultKind},
+            faults={
+                kind: self.faults.get(kind, 0) + other.faults.get(kind, 0) for kind in {**self.faults, **other.faults}
+            },
             cpu=other.cpu if self.cpu is None else self.cpu if other.cpu is None else self.cpu.merge(other.cpu),
             stages=self.stages + other.stages,
         )
@@ -237,7 +239,7 @@ def run_stats(history: History, events: Iterable[Event] = (), cpu: Cpu | None = 
         kinds=kinds,
         processes=len(history.processes),
         in_flight_s=in_flight / 1e9,
-        faults={kind: faults.count(kind) for kind in FaultKind},
+        faults={kind: faults.count(kind) for kind in dict.fromkeys([*FaultKind, *faults])},
         cpu=cpu,
     )
 

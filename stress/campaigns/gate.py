@@ -34,7 +34,7 @@ from stress.files import write_text
 from stress.outcomes import GateResult, Outcome
 from stress.plan import OPTIONS, Plan, UsageError
 from stress.registry import close_names
-from stress.resolve import judging_named, scenarios_named, target_named
+from stress.resolve import judging_named, loaded, scenarios_named, target_named
 from stress.result import Result, Verdict
 from stress.units import parse_duration
 from stress.workload import target
@@ -174,6 +174,7 @@ def _campaign(name: str, table: Mapping[str, Any], runs: str) -> Campaign:
             )
         except UsageError as error:
             raise UsageError(f"{where} {error.option.removeprefix('--')}", error.value, error.advice) from error
+    loaded(getattr(plans[0], "load", ()))
     scenarios_named(plans[0].scenarios, f"{where} scenarios")
     target_named(plans[0].target, f"{where} target")
     if isinstance(plans[0], Plan):

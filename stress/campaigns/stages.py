@@ -7,6 +7,7 @@ when it is judged, so nothing that a checker must know crosses from one stage to
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -126,7 +127,14 @@ class Stages:
             kinds=kinds,
             kills=progress.kills + self._stats.faults.get(FaultKind.KILL, 0),
             violations=violations,
+            stage=self._count + 1,
+            stages=self._planned(),
         )
+
+    def _planned(self) -> int | None:
+        """How many stages there will be, if operations do not end it before."""
+        every_s, duration_s = self._plan.check_every_s, self._plan.duration_s
+        return None if duration_s is None or every_s is None else math.ceil(round(duration_s / every_s, 6))
 
     def result(self) -> Result:
         """All of them as one: the first of the worst, with the findings of all and the figures of all together."""

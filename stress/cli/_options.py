@@ -24,6 +24,7 @@ __all__ = [
     "judged_again",
     "judging_options",
     "keep_record",
+    "load_option",
     "newest_run",
     "plan_options",
     "report_option",
@@ -86,6 +87,27 @@ def report_options(function: F) -> F:
     """Add ``--report`` and ``--quiet``, as ``report`` (a tuple of texts) and ``quiet``."""
     quiet = click.option("--quiet", "-q", is_flag=True, help="Show the verdict and the findings only. [default: no]")
     return report_option(quiet(function))
+
+
+def load_option(function: F) -> F:
+    """Add ``--load``; what it names is loaded as the option is read."""
+
+    def load(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> None:
+        from stress.plugins import load_file
+
+        for path in value if not ctx.resilient_parsing else ():
+            load_file(path)
+
+    return click.option(
+        "--load",
+        multiple=True,
+        metavar="FILE.py",
+        expose_value=False,
+        is_eager=True,
+        callback=load,
+        type=click.Path(),
+        help="Load a Python file first, for the scenarios, targets, checkers, … that it registers. [default: none]",
+    )(function)
 
 
 def judging_options(function: F) -> F:

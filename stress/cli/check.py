@@ -10,6 +10,7 @@ from stress.cli._options import (
     judged_again,
     judging_options,
     keep_record,
+    load_option,
     newest_run,
     report_options,
     save_option,
@@ -47,6 +48,7 @@ Exit codes are those of the run: 0 pass, 1 violation, 3 unknown; 4 if it can't b
 @save_option
 @judging_options
 @click.option("--export", metavar="FILE.npz", type=click.Path(), help="Write the history as columns. [default: no]")
+@load_option
 def command(
     run: str | None,
     report: tuple[str, ...],

@@ -1,14 +1,17 @@
-"""``stress list``: the scenarios, targets, checkers, anomalies and runs there are."""
+"""``stress list``: what there is: scenarios, targets, checkers, reporters, nemeses, anomalies, runs."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from importlib import metadata
+from typing import Any
 
 import click
 
+from stress.cli._options import load_option
 from stress.options import UsageError
-from stress.registry import close_names
+from stress.registry import Registry, close_names
 
 __all__ = ["command"]
 
@@ -17,7 +20,15 @@ def _scenarios() -> dict[str, str]:
     from stress.workload import catalog
 
     catalog.load()
-    return {name: catalog.SCENARIOS.get(name).about for name in catalog.SCENARIOS}
+    return {
+        name: _from(catalog.SCENARIOS.get(name).about, catalog.SCENARIOS.origin(name)) for name in catalog.SCENARIOS
+    }
+
+
+def _from(about: str, origin: str) -> str:
+    """What is said of a thing, and who brought it, where it does not come with the harness."""
+    ours = metadata.version("atomicops-stress")
+    return about if origin in ("", f"atomicops-stress {ours}") else f"{about} [from {origin}]"
 
 
 def _targets() -> dict[str, str]:
@@ -28,17 +39,36 @@ def _targets() -> dict[str, str]:
         try:
             loaded = target.load(name)
         except target.TargetError as error:
-            made[name] = f"can't be used: {error}"
+            made[name] = _from(f"can't be used: {error}", target.origin(name))
         else:
             shows = f" (must show {', '.join(loaded.expects)})" if loaded.expects else ""
-            made[name] = f"{loaded.about.rstrip('.')}{shows}"
+            made[name] = _from(f"{loaded.about.rstrip('.')}{shows}", target.origin(name))
     return made
 
 
 def _checkers() -> dict[str, str]:
     from stress.checkers import registry
 
-    return {name: _first_line(registry.CHECKERS.get(name)) for name in registry.load()}
+    return _functions(registry.load())
+
+
+def _reporters() -> dict[str, str]:
+    from stress.reporters import registry
+
+    return _functions(registry.load())
+
+
+def _nemeses() -> dict[str, str]:
+    from stress import plugins
+    from stress.execution.nemesis import FAULTS, NEMESES
+
+    plugins.load()
+    own = {fault: f"--{fault}-every: see `stress run --help`" for fault in FAULTS}
+    return own | _functions(NEMESES)
+
+
+def _functions(registry: Registry[Any]) -> dict[str, str]:
+    return {name: _from(_first_line(registry.get(name)), registry.origin(name)) for name in registry}
 
 
 def _first_line(function: Callable[..., object]) -> str:
@@ -73,6 +103,8 @@ _LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "scenarios": _scenarios,
     "targets": _targets,
     "checkers": _checkers,
+    "reporters": _reporters,
+    "nemeses": _nemeses,
     "anomalies": _anomalies,
     "runs": _runs,
 }
@@ -82,12 +114,14 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     return [name for name in _LISTS if name.startswith(incomplete)]
 
 
-@click.command("list", short_help="List scenarios, targets, checkers, anomalies, runs.")
+@click.command("list", short_help="List scenarios, targets, checkers, runs and more.")
 @click.argument("what", required=False, metavar="[WHAT]", type=click.UNPROCESSED, shell_complete=_complete)
+@load_option
 def command(what: str | None) -> int:
     """Show what there is, with a line on each.
 
-    WHAT: scenarios, targets, checkers, anomalies or runs (those in .stress, the newest first); none means all of them.
+    WHAT: scenarios, targets, checkers, reporters, nemeses, anomalies or runs (those in .stress, the newest first); none
+    means all of them. What does not come with the harness is shown with who brought it.
     """
     if what is not None and what not in _LISTS:
         raise UsageError("WHAT", what, f"is nothing that can be listed{close_names(what, list(_LISTS))}")

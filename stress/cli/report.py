@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from stress.cli._options import check_run, judged_again, judging_options, newest_run, report_option, write_all
+from stress.cli._options import (
+    check_run,
+    judged_again,
+    judging_options,
+    load_option,
+    newest_run,
+    report_option,
+    write_all,
+)
+from stress.options import UsageError
 from stress.reporters.destinations import STDOUT, destinations
 
 __all__ = ["command"]
@@ -28,8 +38,10 @@ can't be read or a report can't be written. `stress check` gives the verdict's.
 @click.command("report", epilog=_EPILOG, short_help="Write reports of a run that is over.")
 @click.argument("run", metavar="[RUN]", required=False, type=click.Path())
 @report_option
+@click.option("--open", "show", is_flag=True, help="Open the page in a browser. [default: no]")
 @judging_options
-def command(run: str | None, report: tuple[str, ...], allow: str | None, only: str | None) -> int:
+@load_option
+def command(run: str | None, report: tuple[str, ...], show: bool, allow: str | None, only: str | None) -> int:
     """Write reports of a run that is over, without running anything, and print where they are.
 
     RUN: a run directory, as `stress run` leaves them in .stress (its --runs); latest, or none, is the newest there. Or
@@ -41,10 +53,23 @@ def command(run: str | None, report: tuple[str, ...], allow: str | None, only: s
     if not theirs:
         check_run(run)
     wanted = destinations(report or [f"html={Path(run).with_suffix('.html') if theirs else Path(run, 'report.html')}"])
+    pages = [each.path for each in wanted if each.kind == "html" and each.path != STDOUT]
+    if show and not pages:
+        raise UsageError("--open", "there is no page to open; give --report html=FILE too, or no --report")
     failed = write_all(judged_again(run, allow, only), wanted)
     if failed:
         raise failed
     files = [each.path for each in wanted if each.path != STDOUT]
     for path in files:
         click.echo(path, err=len(files) < len(wanted))  # a report on standard output is alone there
+    if show:
+        _open(pages)
     return 0
+
+
+def _open(pages: Sequence[str]) -> None:
+    import webbrowser
+
+    for page in pages:
+        if not webbrowser.open(Path(page).resolve().as_uri()):
+            click.echo(f"stress: no browser could be started for {page}; BROWSER names one", err=True)

@@ -33,6 +33,7 @@ A target of your own:
   mine.py    a module that defines any of write(path, document), read(path),
              update(path, change), append(path, text), backup(path), recover(path)
   mine.toml  a command line for each, such as  write = "mytool put {path}"
+             or a worker in any language:  worker = ["node", "mine.js"]
 
 \b
 Exit codes: 0 pass, 1 violation, 2 usage, 3 unknown, 4 error of the harness,
@@ -105,8 +106,9 @@ def plan_of(scenarios: tuple[str, ...], given: dict[str, Any], file: str | None 
 
 def check_names(plan: Plan) -> None:
     """See that the scenarios and the target are there, before anything else is looked at."""
-    from stress.resolve import judging_named, scenarios_named, target_named
+    from stress.resolve import judging_named, loaded, scenarios_named, target_named
 
+    loaded(plan.load)
     scenarios_named(plan.scenarios)
     target_named(plan.target)
     judging_named(plan.allow, plan.only)

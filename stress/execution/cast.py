@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stress.execution.assignment import WorkerSpec
+from stress.execution.nemesis import Inject
 from stress.history.history import History
 from stress.history.record import Language
 from stress.history.skipped import Skipped
@@ -32,6 +33,8 @@ class Cast:
     """Nemesis → mean seconds between its faults."""
     pause_s: float | None = None
     """How long a pause lasts; None: a moment."""
+    nemeses: Mapping[str, Inject] = field(default_factory=dict)
+    """Those of others, by name; they are in ``faults`` too."""
     lone_locks: frozenset[Language] = frozenset()
     """Where the target's ``lock`` can't be entered twice: no update is done inside it."""
 

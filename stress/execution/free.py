@@ -73,6 +73,7 @@ class FreeRun:
             ops=plan.ops,
             op_limit_s=plan.op_limit_s,
             faults=cast.faults,
+            nemeses=cast.nemeses,
             pause_s=cast.pause_s,
             belongs=belonging(cast.world),
             watched=watched(cast.world, place.directory),

@@ -21,7 +21,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["FAULTS", "Fault", "Nemesis", "clean"]
+from stress.registry import Registry
+
+__all__ = ["FAULTS", "NEMESES", "Fault", "Inject", "Nemesis", "Victim", "clean", "nemesis"]
 
 FAULTS = ("kill", "pause", "fill", "signal", "clean")
 
@@ -33,11 +35,44 @@ _AIM_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
+class Victim:
+    """The worker that a nemesis of somebody's is to strike, and the world around it."""
+
+    process: int
+    """Its number, as reports have it: ``p7`` is 7."""
+    pid: int
+    """Of the leader of its process group. It has not been reaped, so it is nobody else's."""
+    directory: Path
+    """The directory under test."""
+    files: tuple[str, ...]
+    """The shared files, relative to it."""
+    random: random.Random
+    """To draw from: the run's seed decides what it gives."""
+
+
+Inject = Callable[[Victim], None]
+"""Does the harm, and comes back at once: nobody drives workers, or lifts another fault, until it does."""
+
+NEMESES: Registry[Inject] = Registry("nemesis")
+
+
+def nemesis(name: str) -> Callable[[Inject], Inject]:
+    """Register the decorated function for ``--nemesis NAME=DURATION``; raises ValueError if the name is taken."""
+
+    def register(function: Inject) -> Inject:
+        if name in FAULTS:
+            raise ValueError(f"{name!r} is a fault that the harness has itself")
+        return NEMESES.add(name, function)
+
+    return register
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """What goes wrong for one worker, by the PID of its unreaped leader; 0: for the directory."""
 
     kind: str
-    """One of `FAULTS`."""
+    """One of `FAULTS`, or of `NEMESES`."""
     pid: int
     lasts_s: float = 0.0
     """How long a pause or a fill is to last."""

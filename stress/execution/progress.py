@@ -54,6 +54,10 @@ class Progress:
     """How many of each were seen, of those that can be told before the end."""
     writers: int = 0
     readers: int = 0
+    stage: int = 0
+    """Of a run in stages, the one under way, from 1; 0: it has none."""
+    stages: int | None = None
+    """How many there will be, where that is known."""
 
     @property
     def total(self) -> int:

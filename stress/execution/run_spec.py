@@ -12,6 +12,7 @@ from stress.execution.assignment import WorkerSpec
 from stress.execution.drivers.driver import Driver
 from stress.execution.drivers.python import PythonDriver
 from stress.execution.metadata_watch import Watched
+from stress.execution.nemesis import Inject
 from stress.history.journal import Journal
 from stress.history.record import Language
 from stress.history.recorder import Clock
@@ -47,6 +48,8 @@ class RunSpec:
     """How long a pause lasts; None: a moment."""
     belongs: Callable[[str], bool]
     """Whether what is at a path, relative to ``directory``, is part of the scenario."""
+    nemeses: Mapping[str, Inject]
+    """What injects those that are not the harness's own."""
     watched: Watched
     """The files whose metadata is looked at all the time."""
     users: Sequence[User]
@@ -62,7 +65,9 @@ class RunSpec:
 
 def explain(error: OSError, run_spec: RunSpec) -> str:
     """Why the supervisor could not go on, and what would do, in a line."""
-    why = os.strerror(error.errno) if error.errno else str(error)
+    if error.errno is None:
+        return str(error)
+    why = os.strerror(error.errno)
     workers = len(run_spec.specs)
     if error.errno in (errno.EAGAIN, errno.ENOMEM):
         return f"no process could be started ({why}), of {workers}: give fewer --writers, or raise `ulimit -u`"

@@ -457,9 +457,21 @@ class Supervisor:
                 self._start(worker.spec)
             elif fault.kind == "signal":
                 self._interrupt(worker)
+            elif fault.kind in self._run_spec.nemeses:
+                self._strike(fault.kind, worker)
             else:
                 self._nemesis.apply(fault)
-            self.note(FaultInjected(_now(), FaultKind(fault.kind), worker.process, fault.lasts_s))
+            kind = fault.kind if fault.kind in self._run_spec.nemeses else FaultKind(fault.kind)
+            self.note(FaultInjected(_now(), kind, worker.process, fault.lasts_s))
+
+    def _strike(self, name: str, worker: _Worker) -> None:
+        files = tuple(self._run_spec.files)
+        victim = nemesis.Victim(worker.process, worker.pid, self._run_spec.directory, files, self._random)
+        try:
+            self._run_spec.nemeses[name](victim)
+        except Exception as error:
+            why = f"the nemesis {name} failed: {type(error).__name__}: {error}"
+            raise OSError(why) from error
 
     def _stop_inside(self, pids: Sequence[int]) -> int | None:
         """Stop one of ``pids`` in an update that has read and not yet written, and so has a lock if there is one."""

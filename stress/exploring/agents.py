@@ -23,7 +23,8 @@ from typing import Any, TypeAlias
 from stress import anomalies
 from stress.engine import HarnessError
 from stress.exploring.case import empty
-from stress.exploring.explore import ANOMALIES, Progress, a_cpu, versions
+from stress.exploring.explore import Progress, versions
+from stress.exploring.lot import ANOMALIES, a_cpu
 from stress.exploring.plan import ExplorePlan
 from stress.exploring.search import Failure, Search, executing, scheduler_of, step
 from stress.files import write_text

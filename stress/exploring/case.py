@@ -71,6 +71,16 @@ class Case:
         return f"{self.world.scenarios[0].name} ({', '.join(sorted({duty.language.label for duty in self.duties}))})"
 
     @property
+    def scenario(self) -> str:
+        """Its name."""
+        return self.world.scenarios[0].name
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether a process starts programs, which takes many times as long as a function of Python."""
+        return any(duty.language is not Language.PYTHON for duty in self.duties)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Of the processes."""
         return tuple(f"p{number} {duty}" for number, duty in enumerate(self.duties, 1))

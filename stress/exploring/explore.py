@@ -3,47 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import os
 import secrets
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stress import anomalies
-from stress.engine import HarnessError, checkers_of, run_checkers
-from stress.exploring.case import Case, Stage, cases
-from stress.exploring.plan import ExplorePlan
-from stress.exploring.recorder import Counting
-from stress.exploring.search import Failure, Search, executing, scheduler_of, step
+from stress.engine import HarnessError, checkers_of
+from stress.exploring.case import Case
+from stress.exploring.jobs import reports
+from stress.exploring.lot import Lot, Report, cases_of, directory, lots, report_of, start
+from stress.exploring.plan import SEARCHES, ExplorePlan
+from stress.exploring.search import Failure, explored_words
 from stress.files import write_text
-from stress.history.history import History
-from stress.history.record import End, Kind, Language, Operation
+from stress.history.history import FileFacts, History
+from stress.history.record import Kind, Operation
 from stress.host.tools import version_of_tool
 from stress.options import UsageError
-from stress.resolve import abilities, scenarios_named, target_named
 from stress.result import Exploration, Finding, Result, Verdict
-from stress.schedulers.execution import Execution, Run
+from stress.schedulers.execution import Execution, Tally
+from stress.schedulers.guarantee import missed_after, pct_probability
 from stress.schedulers.replay import Replay
 from stress.schedulers.saved import SUFFIX, SavedSchedule
-from stress.schedulers.table import table
+from stress.schedulers.table import rows, table
 from stress.stats import run_stats
-from stress.syscalls import Denied, Ran, Supervisor
+from stress.syscalls import Denied
 from stress.syscalls.calls import Call, Diverged, Scheduler, Step
-from stress.workload.target import BUILT_IN
 
 __all__ = ["Progress", "explore", "replay"]
-
-ANOMALIES = {"deadlock": anomalies.DEADLOCK, "livelock": anomalies.LIVELOCK, "readable": anomalies.READABLE}
-"""What the engine sees by itself → how it is reported."""
-
-_SAMPLE = 50
-"""Executions of each case whose operations are judged together: whether they say anything at all."""
-_PROCESSES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,43 +55,147 @@ Watch = Callable[[Progress], None]
 Show = Callable[[Call, Sequence[Step]], None]
 
 
-@dataclass
-class _Run:
-    """One case, while it is explored."""
+class Reached:
+    """What the reports of one case come to."""
 
-    case: Case
-    stage: Stage
-    supervisor: Supervisor
-    search: Search
-    run: Run
-    last: dict[str, object]
-    sample: list[Operation] = dataclasses.field(default_factory=list)
-    sampled: int = 0
-    dead: list[str] = dataclasses.field(default_factory=list)
-    history: History | None = None
-    allow: frozenset[str] = frozenset()
+    def __init__(self, plan: ExplorePlan, case: Case) -> None:
+        self.case = case
+        self._plan = plan
+        self._reports: list[Report] = []
+
+    def add(self, report: Report) -> None:
+        """Take in the report of a lot."""
+        self._reports.append(report)
+
+    def keep(self, last: int) -> None:
+        """Forget the lots after ``last``."""
+        self._reports = sorted(
+            (report for report in self._reports if report.lot.number <= last), key=lambda report: report.lot.number
+        )
+
+    @property
+    def first(self) -> Report | None:
+        """The report of the first lot."""
+        return self._reports[0] if self._reports else None
+
+    @property
+    def schedules(self) -> int:
+        """Executions."""
+        return sum(sum(report.tally.endings.values()) for report in self._reports)
+
+    @property
+    def seconds(self) -> float:
+        """That they took, of one CPU."""
+        return math.fsum(report.seconds for report in self._reports)
+
+    @property
+    def proved(self) -> bool:
+        """Whether every interleaving was executed, or one equivalent to it, and none failed."""
+        return bool(self._reports) and all(report.proved for report in self._reports)
+
+    def before(self, number: int) -> Iterator[Report]:
+        """The reports of the lots before that one."""
+        return (report for report in self._reports if report.lot.number < number)
+
+    @property
+    def dead(self) -> Iterator[str]:
+        """How processes ended that should not have."""
+        return (said for report in self._reports for said in report.dead)
+
+    @property
+    def _points(self) -> int:
+        return max((report.points for report in self._reports), default=0)
+
+    @property
+    def missed(self) -> float:
+        """Probability at most that one given bug of the depth was missed."""
+        probability = pct_probability(len(self.case.duties), self._points, self._plan.depth)
+        return missed_after(sum(report.pct_runs for report in self._reports), probability) if probability else 1.0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether as much was reached as is wanted."""
+        return self._plan.until is not None and self.missed <= 1 - self._plan.until
+
+    @property
+    def tally(self) -> Tally:
+        """Of all."""
+        whole = Tally()
+        for report in self._reports:
+            whole.endings += report.tally.endings
+            whole.failed += report.tally.failed
+            whole.interleavings |= {hash((report.lot.round, each)) for each in report.tally.interleavings}
+        return whole
+
+    def words(self) -> str:
+        """What was reached, in words."""
+        if self._plan.scheduler in SEARCHES or not self._reports:
+            return "; ".join(report.words for report in self._reports)
+        runs = None if self._plan.scheduler == "random" else sum(report.pct_runs for report in self._reports)
+        return explored_words(self.tally, runs, len(self.case.duties), self._points, self._plan.depth)
 
 
 def explore(plan: ExplorePlan, watch: Watch | None = None, *, folder: str = ".stress") -> Result:
     """Explore the scenarios of ``plan``, each by itself; ``folder`` is where a failing schedule is saved.
 
-    Stops at the first failing schedule, unless the plan says ``keep_going``.
+    Stops at the first failing schedule, unless the plan says ``keep_going``. With a limit on schedules the result
+    depends on the plan alone, and not on how many jobs share the work.
 
     Raises `UsageError`, and `HarnessError` where the kernel or the container denies what it takes.
     """
+    cases = cases_of(plan)
+    with directory(plan.directory):  # that a file can be made there
+        pass
+    reached = [Reached(plan, case) for case in cases]
+    heard = _Progressing(plan, reached, watch)
+    failing: list[Report] = []
     interrupted = False
-    with ExitStack() as stack:
-        try:
-            runs = [_start(plan, case, stack) for case in _cases_of(plan)]
-            _search(plan, runs, watch)
-        except KeyboardInterrupt:
-            interrupted = True
-            runs = locals().get("runs", [])
-        except Denied as denied:
-            raise HarnessError(
-                f"syscalls can't be scheduled here: {denied}; `stress run` needs nothing of it"
-            ) from denied
-        return _result(plan, runs, folder, interrupted)
+    work = lots(plan, cases, lambda index: reached[index].is_over)
+    jobs = plan.jobs or len(os.sched_getaffinity(0))
+    if plan.scheduler in SEARCHES:
+        jobs = min(jobs, len(cases))
+    try:
+        for report in reports(plan, work, jobs, heard):
+            reached[report.lot.case].add(report)
+            heard.over(report)
+            interrupted = interrupted or report.interrupted
+            if report.found is not None:
+                failing.append(report)
+    except KeyboardInterrupt:
+        interrupted = True
+    except Denied as denied:
+        raise HarnessError(f"syscalls can't be scheduled here: {denied}; `stress run` needs nothing of it") from denied
+    failed = min(failing, key=lambda report: report.lot.number, default=None)
+    for each in reached:
+        each.keep(sys.maxsize if failed is None or plan.keep_going else failed.lot.number)
+    return _result(plan, reached, failed, folder, interrupted)
+
+
+class _Progressing:
+    """Adds up what the lots under way say, and shows it now and then."""
+
+    def __init__(self, plan: ExplorePlan, reached: Sequence[Reached], watch: Watch | None) -> None:
+        self._plan, self._reached, self._watch = plan, reached, watch
+        self._began = self._shown = time.monotonic()
+        self._under_way: dict[Lot, tuple[int, int]] = {}
+        self._done = (0, 0)
+
+    def __call__(self, lot: Lot, schedules: int, different: int) -> bool:
+        """Whether there is time left."""
+        self._under_way[lot] = schedules, different
+        now = time.monotonic()
+        if self._watch is not None and now - self._shown >= 0.25:
+            self._shown = now
+            all_schedules, all_different = map(sum, zip(self._done, *self._under_way.values(), strict=True))
+            one = self._reached[lot.case]
+            self._watch(Progress(now - self._began, all_schedules, all_different, one.case.name, one.words()))
+        return self._plan.duration_s is None or now - self._began < self._plan.duration_s
+
+    def over(self, report: Report) -> None:
+        """A lot is over."""
+        self._under_way.pop(report.lot, None)
+        done = sum(report.tally.endings.values()), len(report.tally.interleavings)
+        self._done = self._done[0] + done[0], self._done[1] + done[1]
 
 
 class Watched:
@@ -120,167 +218,55 @@ def replay(saved: SavedSchedule, show: Show | None = None) -> tuple[Execution, R
     Args:
         show: Called with each call before it is done, and the steps so far.
     """
-    plan = ExplorePlan.from_json(saved.plan)
+    plan, round = ExplorePlan.from_json(saved.plan), int(saved.plan.get("round", 0))
     with ExitStack() as stack:
         try:
-            named = {case.name: case for case in _cases_of(plan)}
+            named = {case.name: case for case in cases_of(plan, round)}
             case = named.get(str(saved.plan.get("case")))
             if case is None:
                 raise UsageError("FILE", f"names the case {saved.plan.get('case')!r}, which there is not (any more)")
-            one = _start(plan, case, stack)
+            one = start(plan, case, stack, round)
             scheduler: Scheduler = saved.replay() if show is None else Watched(saved.replay(), show)
             scheduler.begin()
             execution = one.run(scheduler)
         except Denied as denied:
             raise HarnessError(f"syscalls can't be scheduled here: {denied}") from denied
-        one.search.tally.add(execution)
-        one.search.points = len(execution.trace)
         failure = one.last.get("failure")
         findings: tuple[Finding, ...] = failure.findings if isinstance(failure, Failure) else ()
-        lines = tuple(table(execution.trace, case.names, blocked=execution.blocked, width=100, fold=False))
+        one.search.tally.add(execution)
+        trace, marked, blocked = execution.trace, saved.marked, execution.blocked
+        report = report_of(Lot(0, 0, round, 1), one)
+        reached = Reached(plan, case)
+        reached.add(report)
         verdict = Verdict.UNKNOWN if execution.diverged else max((f.verdict for f in findings), default=Verdict.PASS)
-        result = _made(plan, [one], findings, verdict, one.history, False, critical=saved.critical, lines=lines)
+        result = _made(
+            plan, [reached], findings, verdict, one.history, False, critical=saved.critical,
+            table=tuple(table(trace, case.names, critical=marked, blocked=blocked, width=100, fold=False)),
+            names=case.names, rows=rows(trace, critical=marked, blocked=blocked, fold=False),
+        )  # fmt: skip
         return execution, result
-
-
-def _cases_of(plan: ExplorePlan) -> list[Case]:
-    scenarios_named(plan.scenarios)
-    target = target_named(plan.target)
-    able = {language: can for language, can in abilities(target)[0].items() if language.label in BUILT_IN}
-    if not able:
-        why = f"has workers in {target.language} alone, and those can't be scheduled; `stress run` runs them"
-        raise UsageError("--target", target.name, why)
-    for name in plan.languages:
-        if name not in {language.label for language in able}:
-            offered = ", ".join(sorted(language.label for language in able))
-            raise UsageError("--languages", name, f"is no side of the target {target.name}; it has: {offered}")
-    chosen = [tuple(map(Language.named, plan.languages))] if plan.languages else _mixes(list(able))
-    made = [
-        case
-        for languages in chosen
-        for case in cases(
-            plan.scenarios, target, able, languages, processes=plan.processes, ops=plan.ops, seed=plan.seed
-        )
-    ]
-    if not made:
-        raise UsageError("--target", target.name, f"can do none of the scenarios {', '.join(plan.scenarios)}")
-    return made
-
-
-def _mixes(able: list[Language]) -> list[tuple[Language, ...]]:
-    """Each language by itself, and all in turn."""
-    alone: list[tuple[Language, ...]] = [(language,) for language in able]
-    return [*alone, tuple(able)] if len(able) > 1 else alone
-
-
-def _start(plan: ExplorePlan, case: Case, stack: ExitStack) -> _Run:
-    shared = stack.enter_context(_directory(plan.directory))
-    stage = Stage(case, shared, stack.enter_context(_directory(None)))
-    stack.callback(stage.close)
-    supervisor = stack.enter_context(Supervisor(shared, cpu=a_cpu()))
-    search = Search(scheduler_of(plan.scheduler, plan.seed, plan.depth), len(case.duties), plan.depth)
-
-    def execute(scheduler: Scheduler) -> Ran:
-        return supervisor.run(stage.agents, Counting(scheduler, stage.steps))
-
-    def judge(ran: Ran) -> Failure | None:
-        return _judge(one, ran)
-
-    run, last = executing(stage.lay_out, execute, judge)
-    one = _Run(case, stage, supervisor, search, run, last, allow=frozenset(plan.allow))
-    return one
-
-
-@contextmanager
-def _directory(where: str | None) -> Iterator[Path]:
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    try:
-        made = tempfile.TemporaryDirectory(prefix="stress-", dir=where or memory, ignore_cleanup_errors=True)
-    except OSError as error:
-        raise UsageError("--dir", str(where), f"{error.strerror}; give a directory that can be written to") from error
-    with made as directory:
-        yield Path(directory).resolve()
-
-
-def _judge(one: _Run, ran: Ran) -> Failure | None:
-    """What was wrong with an execution: what the engine saw, and, where it ended, what the checkers say."""
-    scenario = one.case.world.scenarios[0].name
-    findings = []
-    seen_here = [
-        Finding(ANOMALIES[seen.kind], "explore", scenario, "", f"After {seen.step} file syscalls: {seen.text}.")
-        for seen in ran.findings
-        if seen.kind in ANOMALIES
-    ]
-    if ran.ending == "done":
-        history = one.stage.history(ran)
-        one.history = history
-        one.dead += [facts.status for facts in history.processes if facts.end is End.DIED and len(one.dead) < 5]
-        if one.sampled < _SAMPLE:
-            _sample(one, history, len(ran.trace))
-        findings = [found for found in run_checkers(history) if found.verdict is Verdict.FAIL]
-    else:
-        one.dead += [seen.text for seen in ran.findings if seen.kind == "stuck" and len(one.dead) < 5]
-    findings = [found for found in (*findings, *seen_here) if found.anomaly not in one.allow]
-    return Failure(tuple(findings)) if findings else None
-
-
-def _sample(one: _Run, history: History, steps: int) -> None:
-    """Keep the operations, as those of processes and times of their own."""
-    later = one.sampled * (steps + 10_000) * 1_000_000
-    for row in range(len(history.ops)):
-        op = history.operation(row)
-        one.sample.append(
-            dataclasses.replace(
-                op, process=op.process + _PROCESSES * one.sampled, invoke=op.invoke + later, ret=op.ret + later
-            )
-        )
-    one.sampled += 1
-
-
-def _search(plan: ExplorePlan, runs: list[_Run], watch: Watch | None) -> None:
-    """Go on with the case that had the least time, until all are over."""
-    began = shown = time.monotonic()
-    while going := [one for one in runs if not _is_over(plan, one, runs)]:
-        one = min(going, key=lambda one: one.search.seconds)
-        step(one.search, one.run, one.last, one.case.short_names, keep_going=plan.keep_going)
-        if one.search.found is not None and not plan.keep_going:
-            return
-        now = time.monotonic()
-        if plan.duration_s is not None and now - began >= plan.duration_s:
-            return
-        if watch is not None and now - shown >= 0.25:
-            shown = now
-            schedules = sum(one.search.schedules for one in runs)
-            interleavings = sum(len(one.search.tally.interleavings) for one in runs)
-            watch(Progress(now - began, schedules, interleavings, one.case.name, one.search.words()))
-
-
-def _is_over(plan: ExplorePlan, one: _Run, runs: list[_Run]) -> bool:
-    name = one.case.world.scenarios[0].name
-    done = sum(other.search.schedules for other in runs if other.case.world.scenarios[0].name == name)
-    enough = plan.until is not None and one.search.missed <= 1 - plan.until
-    return one.search.over or enough or (plan.schedules is not None and done >= plan.schedules)
 
 
 # What it came to
 
 
-def _result(plan: ExplorePlan, runs: list[_Run], folder: str, interrupted: bool) -> Result:
-    failed = next((one for one in runs if one.search.found is not None), None)
-    doubts = [doubt for one in runs for doubt in _doubts(one)] if failed is None and not interrupted else []
-    if failed is None or failed.search.found is None:
-        verdict = Verdict.UNKNOWN if doubts or not runs else Verdict.PASS
-        return _made(plan, runs, tuple(doubts), verdict, None, interrupted)
-    found, case = failed.search.found, failed.case
+def _result(plan: ExplorePlan, reached: list[Reached], failed: Report | None, folder: str, interrupted: bool) -> Result:
+    if failed is None or failed.found is None:
+        doubts = [] if interrupted else [doubt for one in reached for doubt in _doubts(one)]
+        verdict = Verdict.UNKNOWN if doubts or not reached else Verdict.PASS
+        return _made(plan, reached, tuple(doubts), verdict, None, interrupted)
+    found, case = failed.found, cases_of(plan, failed.lot.round)[failed.lot.case]
     findings = found.failure.findings
     critical = "" if found.critical is None else found.critical.words
     saved = SavedSchedule.of(
         found.execution,
-        plan.to_json() | {"case": case.name},
+        plan.to_json() | {"case": case.name, "round": failed.lot.round},
         names=case.names,
         finding=findings[0].message,
         critical=critical,
+        marked=tuple(() if found.critical is None else found.critical.steps),
         versions=versions(),
+        hashes=hashes(case.target.files),
     )
     path = Path(folder, f"{time.strftime('%Y%m%d-%H%M%S')}-{case.target.name}-{secrets.token_hex(3)}{SUFFIX}")
     try:
@@ -289,34 +275,49 @@ def _result(plan: ExplorePlan, runs: list[_Run], folder: str, interrupted: bool)
     except OSError as error:
         raise HarnessError(f"the schedule could not be kept as {path}: {error.strerror or error}") from error
     marked = () if found.critical is None else found.critical.steps
-    lines = table(found.execution.trace, case.names, critical=marked, blocked=found.execution.blocked, width=100)
+    trace, blocked = found.execution.trace, found.execution.blocked
+    before = sum(sum(report.tally.endings.values()) for one in reached for report in one.before(failed.lot.number))
     return _made(
-        plan, runs, findings, Verdict.FAIL, failed.history, interrupted,
-        critical=critical, lines=tuple(lines), file=str(path), after=found.after,
+        plan, reached, findings, Verdict.FAIL, _history(plan, failed.lot, found.execution), interrupted,
+        critical=critical, table=tuple(table(trace, case.names, critical=marked, blocked=blocked, width=100)),
+        names=case.names, rows=rows(trace, critical=marked, blocked=blocked), file=str(path),
+        found_after=before + found.after,
     )  # fmt: skip
+
+
+def _history(plan: ExplorePlan, lot: Lot, execution: Execution) -> History | None:
+    """What the operations of a failing schedule did, which may have failed in another process: it is executed again."""
+    with ExitStack() as stack:
+        one = start(plan, cases_of(plan, lot.round)[lot.case], stack, lot.round)
+        scheduler = Replay(execution.decisions, draws=execution.draws)
+        scheduler.begin()
+        one.run(scheduler)
+        return one.history
 
 
 def _made(
     plan: ExplorePlan,
-    runs: list[_Run],
+    reached: list[Reached],
     findings: tuple[Finding, ...],
     verdict: Verdict,
     history: History | None,
     interrupted: bool,
-    *,
-    critical: str = "",
-    lines: tuple[str, ...] = (),
-    file: str = "",
-    after: int = 0,
+    **schedule: Any,
 ) -> Result:
-    operations = [op for one in runs for op in one.sample]
-    facts = tuple(facts for one in runs for facts in one.case.world.facts)
-    whole = History.of(operations, facts, scenarios=[one.case.world.scenarios[0].name for one in runs])
+    operations: list[Operation] = []
+    facts: list[FileFacts] = []
     checkers: dict[str, frozenset[str]] = {}
-    for one in runs:
+    for index, one in enumerate(reached):
+        first = one.first
+        operations += [
+            dataclasses.replace(op, file=op.file + len(facts), scenario=index)
+            for op in (() if first is None else first.sample)
+        ]
+        facts += one.case.world.facts
         for name, names in checkers_of(History.of([], one.case.world.facts)).items():
             checkers[name] = checkers.get(name, frozenset()) | names
-    readers = sum(duty.part == "reader" for duty in runs[0].case.duties) if runs else 0
+    whole = History.of(operations, tuple(facts), scenarios=[one.case.scenario for one in reached])
+    readers = sum(duty.part == "reader" for duty in reached[0].case.duties) if reached else 0
     return Result(
         verdict=verdict,
         findings=findings,
@@ -327,42 +328,42 @@ def _made(
         began=1,
         history=history,
         exploration=Exploration(
-            schedules=sum(one.search.schedules for one in runs),
-            interleavings=sum(len(one.search.tally.interleavings) for one in runs),
-            seconds=math.fsum(one.search.seconds for one in runs),
-            cases=tuple((one.case.name, one.search.words()) for one in runs if one.search.schedules),
-            proved=bool(runs) and all(one.search.proved for one in runs),
-            failing=sum(one.search.tally.failed for one in runs),
-            found_after=after,
-            critical=critical,
-            table=lines,
-            file=file,
+            schedules=sum(one.schedules for one in reached),
+            interleavings=sum(len(one.tally.interleavings) for one in reached),
+            seconds=math.fsum(one.seconds for one in reached),
+            cases=tuple((one.case.name, one.words()) for one in reached if one.schedules),
+            proved=bool(reached) and all(one.proved for one in reached),
+            failing=sum(one.tally.failed for one in reached),
+            **schedule,
         ),
     )
 
 
-def _doubts(one: _Run) -> Iterator[Finding]:
+def _doubts(one: Reached) -> Iterator[Finding]:
     """Why the executions of a case say nothing, all of them together."""
-    scenario = one.case.world.scenarios[0].name
+    first = one.first
 
     def doubt(anomaly: anomalies.Anomaly, message: str) -> Finding:
-        return Finding(anomaly, "vacuity", scenario, "", f"{one.case.name}: {message}", verdict=Verdict.UNKNOWN)
+        return Finding(
+            anomaly, "vacuity", one.case.scenario, "", f"{one.case.name}: {message}", verdict=Verdict.UNKNOWN
+        )
 
-    if one.dead:
-        yield doubt(anomalies.WORKER_DIED, f"a process ended by itself: {one.dead[0]}.")
-    if not one.sampled:
+    for dead in one.dead:
+        yield doubt(anomalies.WORKER_DIED, f"a process ended by itself: {dead}.")
+        break
+    if first is None or not first.sampled:
         yield doubt(anomalies.TOO_FEW_OPERATIONS, "no execution came to its end: nothing was tested.")
         return
     kinds = frozenset(request.kind for duty in one.case.duties for request in duty.requests)
-    done = {op.kind for op in one.sample if op.outcome.label == "ok"}
+    done = {op.kind for op in first.sample if op.outcome.label == "ok"}
     for kind in sorted(kinds - done):
-        note = next((op.note for op in one.sample if op.kind is kind), None)
+        note = next((op.note for op in first.sample if op.kind is kind), None)
         yield doubt(anomalies.TOO_FEW_OPERATIONS, f"no {Kind(kind).label} succeeded ({note or 'no reason was given'}).")
-    if len(one.case.duties) > 1 and not _overlap(one.sample):
+    if len(one.case.duties) > 1 and not _overlap(first.sample):
         yield doubt(anomalies.NO_OVERLAP, "no operation overlapped another: nothing about concurrency was shown.")
 
 
-def _overlap(operations: list[Operation]) -> bool:
+def _overlap(operations: Sequence[Operation]) -> bool:
     ordered = sorted(operations, key=lambda op: op.invoke)
     until = 0
     for op in ordered:
@@ -372,12 +373,6 @@ def _overlap(operations: list[Operation]) -> bool:
     return False
 
 
-def a_cpu() -> int:
-    """The CPU for a supervisor of this process: not the same for all."""
-    cpus = sorted(os.sched_getaffinity(0))
-    return cpus[os.getpid() % len(cpus)]
-
-
 def versions() -> dict[str, str]:
     """Of what has a say in which syscalls are made."""
     made = {"python": sys.version.split()[0], "hash seed": os.environ.get("PYTHONHASHSEED", "random")}
@@ -385,6 +380,11 @@ def versions() -> dict[str, str]:
         if version := version_of_tool(tool):
             made[tool] = version
     return made
+
+
+def hashes(files: Iterable[Path]) -> dict[str, str]:
+    """File → SHA-256 of its content, of those that are there."""
+    return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()}
 
 
 def diverged(error: Diverged) -> str:

@@ -17,6 +17,8 @@ from stress.units import parse_duration
 __all__ = ["OPTIONS", "SCHEDULERS", "ExplorePlan"]
 
 SCHEDULERS = ("mix", "random", "pct", "dpor", "exhaustive")
+SEARCHES = ("dpor", "exhaustive")
+"""Those that come to an end."""
 DEFAULT_SCHEDULES = 1000
 _PROCESSES_MAX = 16
 
@@ -37,6 +39,7 @@ class ExplorePlan:
         duration_s: Seconds for all of it; None for no limit.
         until: Probability, 0 to 1, with which one given bug of that depth must have been found; None: no such end.
         seed: Of the schedulers, and of what the processes do.
+        jobs: Processes that explore, each on a CPU; 0: one for each CPU there is.
         directory: Where the files are; None: in memory.
         keep_going: Whether to count failing schedules, and not to stop at the first.
         allow: Anomalies that are not to be judged.
@@ -53,6 +56,7 @@ class ExplorePlan:
     duration_s: float | None = None
     until: float | None = None
     seed: int = field(default_factory=lambda: secrets.randbelow(1 << 32))
+    jobs: int = 0
     directory: str | None = None
     keep_going: bool = False
     allow: tuple[str, ...] = ()
@@ -63,6 +67,7 @@ class ExplorePlan:
         _whole("--ops", self.ops, 1, 100, "a number of operations of each process", "2")
         _whole("--depth", self.depth, 0 if self.scheduler == "exhaustive" else 1, 20, "a depth", "3")
         _whole("--seed", self.seed, 0, (1 << 64) - 1, "a seed", "7")
+        _whole("--jobs", self.jobs, 0, 256, "a number of jobs", "2")
         if self.schedules is not None:
             _whole("--schedules", self.schedules, 1, 1 << 40, "a number of schedules", "1000")
         if self.scheduler not in SCHEDULERS:
@@ -91,7 +96,7 @@ class ExplorePlan:
                 raise UsageError(f"--{option}", str(value), f"is no option{close_names(option, list(OPTIONS))}")
             name, read = OPTIONS[option]
             fields[name] = read(f"--{option}", value)
-        searches = fields.get("scheduler") in ("dpor", "exhaustive")
+        searches = fields.get("scheduler") in SEARCHES
         if "schedules" not in fields and ("duration_s" in fields or "until" in fields or searches):
             fields["schedules"] = None
         if fields.get("scheduler") == "exhaustive":
@@ -169,6 +174,7 @@ OPTIONS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "duration": ("duration_s", _read_duration),
     "until": ("until", _read_share),
     "seed": ("seed", _read_whole),
+    "jobs": ("jobs", _read_whole),
     "dir": ("directory", _read_text),
     "allow": ("allow", _read_names),
     "keep_going": ("keep_going", lambda option, value: bool(value)),

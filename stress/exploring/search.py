@@ -20,7 +20,7 @@ from stress.schedulers.shrink import shrink
 from stress.syscalls.calls import Abandoned, Call, Diverged, Scheduler, Step
 from stress.syscalls.ran import Ran
 
-__all__ = ["Failure", "Found", "Search", "executing", "scheduler_of", "step"]
+__all__ = ["Failure", "Found", "Search", "executing", "explored_words", "scheduler_of", "step"]
 
 _SHRINK_RUNS = 150
 _CRITICAL_RUNS = 40
@@ -81,7 +81,6 @@ class Search:
     found: Found | None = None
     seconds: float = 0.0
     points: int = 0
-    pct_runs: int = 0
     over: bool = False
 
     @property
@@ -101,10 +100,10 @@ class Search:
         return exhausted and self.tally.complete
 
     @property
-    def missed(self) -> float:
-        """Probability at most that one given bug of the depth was missed; 1 where nothing is known."""
+    def counted(self) -> int:
+        """Executions that count for PCT's guarantee."""
         pct = _pct(self.scheduler)
-        return 1.0 if pct is None else pct.missed
+        return 0 if pct is None else pct.counted
 
     def words(self) -> str:
         """What was reached, in words."""
@@ -122,13 +121,19 @@ class Search:
                 f"every schedule with at most {scheduler.covered} preemptions" if scheduler.covered >= 0 else "a part"
             )
             return f"explored, not proved: {covered} ({self.schedules:,} schedules, up to {self.points} file syscalls)"
-        said = f"explored, not proved: {self.schedules:,} schedules, {len(self.tally.interleavings):,} different"
-        if self.tally.endings[Ending.CUT]:
-            said += f", {self.tally.endings[Ending.CUT]:,} cut short"
-        if self.tally.endings[Ending.DIVERGED]:
-            said += f", {self.tally.endings[Ending.DIVERGED]:,} diverged"
-        pct = _pct(scheduler)
-        return said if pct is None else f"{said}; {guarantee(self.pct_runs, self.processes, self.points, self.depth)}"
+        pct_runs = None if _pct(scheduler) is None else self.counted
+        return explored_words(self.tally, pct_runs, self.processes, self.points, self.depth)
+
+
+def explored_words(tally: Tally, pct_runs: int | None, processes: int, points: int, depth: int) -> str:
+    """What a search without an end has reached, in words; ``pct_runs``: see `guarantee`."""
+    schedules = sum(tally.endings.values())
+    said = f"explored, not proved: {schedules:,} schedules, {len(tally.interleavings):,} different"
+    if tally.endings[Ending.CUT]:
+        said += f", {tally.endings[Ending.CUT]:,} cut short"
+    if tally.endings[Ending.DIVERGED]:
+        said += f", {tally.endings[Ending.DIVERGED]:,} diverged"
+    return said if pct_runs is None else f"{said}; {guarantee(pct_runs, processes, points, depth)}"
 
 
 def scheduler_of(name: str, seed: int, depth: int) -> Scheduler:
@@ -204,7 +209,6 @@ def step(search: Search, run: Run, last: dict[str, object], names: Sequence[str]
         execution = run(search.scheduler)
         search.tally.add(execution)
         search.points = max(search.points, len(execution.trace))
-        search.pct_runs += isinstance(getattr(search.scheduler, "current", search.scheduler), Pct)
         if execution.ending is Ending.DIVERGED:
             search.over = isinstance(search.scheduler, (Dpor, Exhaustive))
         if execution.failed and search.found is None:

@@ -90,7 +90,8 @@ class FaultInjected:
     """The nemesis injected a fault into a process."""
 
     at: int
-    kind: FaultKind
+    kind: FaultKind | str
+    """A text is the name of a nemesis of somebody's."""
     process: int
     lasts_s: float = 0.0
 
@@ -150,13 +151,17 @@ _NAMES: dict[type[Event], str] = {
     Swept: "swept",
     Interrupted: "interrupted",
 }
+_OTHER = "fault"
 _FAULTS = frozenset(map(str, FaultKind))
 _CLASSES = {name: kind for kind, name in _NAMES.items()}
 
 
 def event_line(event: Event) -> str:
     """The line of ``events.jsonl`` for an event, with its newline."""
-    plain: dict[str, object] = {"event": str(event.kind) if isinstance(event, FaultInjected) else _NAMES[type(event)]}
+    plain: dict[str, object] = {"event": _NAMES.get(type(event))}
+    if isinstance(event, FaultInjected):
+        own = isinstance(event.kind, FaultKind)
+        plain = {"event": str(event.kind)} if own else {"event": _OTHER, "name": event.kind}
     for field in fields(event):
         value = getattr(event, field.name)
         if field.name != "kind":
@@ -169,6 +174,8 @@ def _event(plain: Mapping[str, object]) -> Event:
     name = str(values.pop("event"))
     if name in _FAULTS:
         return FaultInjected(kind=FaultKind(name), **values)  # type: ignore[arg-type]
+    if name == _OTHER:
+        return FaultInjected(kind=str(values.pop("name")), **values)  # type: ignore[arg-type]
     for field, kind in (("role", WorkerRole), ("end", End)):
         if field in values:
             values[field] = kind(str(values[field]))

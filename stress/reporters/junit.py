@@ -1,17 +1,20 @@
 """``--report junit=FILE``: one test case for each scenario and checker, for CI systems that read JUnit's XML.
 
-A violation is a failure, a doubt an error, and what was left out is skipped.
+A violation is a failure, a doubt an error, and what was left out is skipped. The time of a case is how long its
+scenario was run; scenarios are run side by side, and so the suite takes no longer than the longest. The properties are
+the plan, where and on what it was run, and the command that shows it again.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from xml.etree import ElementTree
 
 from stress.reporters.groups import in_order, told
 from stress.reporters.registry import reporter
 from stress.reporters.witness import told_lines
-from stress.reporters.words import one_line, verdict_line
+from stress.reporters.words import commands, one_line, verdict_line
 from stress.result import Finding, Result, Verdict
 
 __all__ = ["as_junit"]
@@ -29,15 +32,20 @@ def as_junit(result: Result) -> str:
         name=f"stress {_safe(target)}",
         time=f"{result.stats.duration_s:.3f}",
     )
-    if result.provenance:
-        properties = ElementTree.SubElement(suite, "properties")
-        for name, value in result.provenance.items():
-            ElementTree.SubElement(properties, "property", name=_safe(name), value=_safe(value))
+    if when := re.match(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)", result.provenance.get("date", "")):
+        suite.set("timestamp", f"{when[1]}T{when[2]}")
+    if host := result.provenance.get("host"):
+        suite.set("hostname", _safe(host))
+    properties = ElementTree.SubElement(suite, "properties")
+    for name, value in _properties(result).items():
+        ElementTree.SubElement(properties, "property", name=_safe(name), value=_safe(value))
+    lasted_s = _lasted_s(result)
     failures = errors = 0
     for (scenario, checker), findings in cases.items():
         case = ElementTree.SubElement(
-            suite, "testcase", classname=_safe(f"stress.{target}.{scenario}"), name=_safe(checker), time="0"
-        )
+            suite, "testcase", classname=_safe(f"stress.{target}.{scenario}"), name=_safe(checker),
+            time=f"{lasted_s.get(scenario, result.stats.duration_s):.3f}",
+        )  # fmt: skip
         # One element a case: what CI systems take. A failure outranks an error; all findings are in the text.
         groups = told(findings)
         if not groups:
@@ -63,6 +71,27 @@ def as_junit(result: Result) -> str:
     suites.append(suite)
     ElementTree.indent(suites)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(suites, encoding="unicode") + "\n"
+
+
+def _properties(result: Result) -> dict[str, str]:
+    made = dict(result.provenance)
+    for name, value in result.plan.items():
+        if value not in (None, [], {}, ()):
+            made[f"plan.{name}"] = value if isinstance(value, str) else json.dumps(value)
+    made |= {does.lower(): command for does, command in commands(result)}
+    return made
+
+
+def _lasted_s(result: Result) -> dict[str, float]:
+    """Scenario → seconds from its first operation to the end of its last."""
+    history = result.history
+    if history is None:
+        return {}
+    made = {}
+    for index, scenario in enumerate(history.scenarios):
+        ops = history.ops[history.ops["scenario"] == index]
+        made[scenario] = float(ops["return"].max() - ops["invoke"].min()) / 1e9 if len(ops) else 0.0
+    return made
 
 
 def _cases(result: Result) -> dict[tuple[str, str], list[Finding]]:

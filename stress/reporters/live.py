@@ -81,16 +81,20 @@ class LiveView:
             self._live.start()
         # While the checkers work there are no new figures: the last ones stay.
         self._last = progress if progress.kinds or self._last is None else self._last
-        self._live.update(frame(self._plan, self._last, progress.phase, self._console.width), refresh=True)
+        size = self._console.size
+        self._live.update(frame(self._plan, self._last, progress.phase, size.width, size.height), refresh=True)
 
 
 class LineView:
-    """A line when it starts, one every ``every_s`` seconds, and one when the checkers begin."""
+    """A line when it starts, one every ``every_s`` seconds, and one when the checkers begin: of a run in stages one for
+    each stage, and no other.
+    """
 
     def __init__(self, write: Callable[[str], None], plan: Plan, every_s: float = 10.0) -> None:
         self._write, self._plan, self._every_s = write, plan, every_s
         self._next_s = every_s
         self._phase: Phase | None = None
+        self._last = Progress(Phase.STARTING)
 
     def __enter__(self) -> View:
         """Begin."""
@@ -103,9 +107,11 @@ class LineView:
         """Write a line, if it is time for one."""
         if not self._phase:
             self._write(headline(self._plan, progress))
+        if progress.phase is not Phase.CHECKING:
+            self._last = progress
         if progress.phase is Phase.CHECKING is not self._phase:
-            self._write("checking what was done")
-        elif progress.elapsed_s >= self._next_s and progress.phase is Phase.RUNNING:
+            self._write(f"{progress_line(self._last)}; checking it" if progress.stage else "checking what was done")
+        elif progress.stage == 0 and progress.elapsed_s >= self._next_s and progress.phase is Phase.RUNNING:
             self._next_s = progress.elapsed_s + self._every_s
             self._write(progress_line(progress))
         self._phase = progress.phase
@@ -131,10 +137,24 @@ def _until(plan: Plan) -> str:
 def progress_line(progress: Progress) -> str:
     """How far it has come, on one line."""
     rate = sum(progress.per_s.values())
+    stage = ""
+    if progress.stage:
+        stage = f"stage {progress.stage}{f' of {progress.stages}' if progress.stages else ''}: "
     return (
-        f"{progress.elapsed_s:.1f} s: {counted(progress.total, 'operation')}, {format_rate(rate)}/s, "
+        f"{stage}{progress.elapsed_s:.1f} s{_left(progress)}: "
+        f"{counted(progress.total, 'operation')}, {format_rate(rate)}/s, "
         f"{progress.mean_in_flight:.1f} in flight, {counted(progress.kills, 'kill')}, {_violations(progress)}"
     )
+
+
+def _left(progress: Progress) -> str:
+    """How much there is to do yet, where that is known."""
+    left = []
+    if progress.duration_s is not None:
+        left.append(f"{format_duration(round(max(0.0, progress.duration_s - progress.elapsed_s), 1))} left")
+    if progress.ops is not None:
+        left.append(f"{max(0, progress.ops - progress.total):,} operations left")
+    return f", {' or '.join(left)}" if left else ""
 
 
 def _violations(progress: Progress) -> str:
@@ -143,20 +163,35 @@ def _violations(progress: Progress) -> str:
     return f"{found or 'no violation seen so far'}; most kinds are judged at the end"
 
 
-def frame(plan: Plan, progress: Progress, phase: Phase, width: int) -> RenderableType:
-    """One picture of the live view."""
+_ROOMY = 4
+"""Lines above which a blank one is no waste."""
+
+
+def frame(plan: Plan, progress: Progress, phase: Phase, width: int, height: int | None = None) -> RenderableType:
+    """One picture of the live view, in so many columns and lines (None: as many as are needed).
+
+    A low terminal loses the last rows of the table, then the hint, then what is in flight; a narrow one columns of the
+    table (`stress.reporters.table`), and the ends of lines, with an ellipsis.
+    """
     one_line: dict[str, Any] = {"overflow": "ellipsis", "no_wrap": True}
     flight = f"{progress.mean_in_flight:.1f} operations in flight on average · {counted(progress.kills, 'kill')}"
-    # What matters most is on top: a table that is longer than the screen is cut off below.
     parts: list[RenderableType] = [
         Text(headline(plan, progress), style="bold", **one_line),
         _bar(progress, phase, width),
-        Text(flight, **one_line),
         Text(_violations(progress), style="bold red" if progress.violations else "green", **one_line),
+    ]
+    lines = [
+        Text(flight, **one_line),
         Text("Ctrl-C ends it early, with a report", style="dim", **one_line),
     ]
+    free = None if height is None else height - len(parts)
+    parts += lines if free is None else lines[: max(0, free - 1)]
     if rows := rows_of_progress(progress):
-        parts += [Text(), table(rows)]
+        free = None if height is None else height - len(parts)
+        if free is None or free > _ROOMY:
+            parts.append(Text())
+            free = None if free is None else free - 1
+        parts.append(table(rows, width, free))
     return Group(*parts)
 
 
@@ -173,7 +208,8 @@ def _bar(progress: Progress, phase: Phase, width: int) -> RenderableType:
     }.get(phase)
     if words is None:
         of = f" of {progress.duration_s:.1f}" if progress.duration_s else ""
-        words = f"{progress.elapsed_s:.1f}{of} s" + (
+        stage = f"stage {progress.stage}, " if progress.stage else ""
+        words = f"{stage}{progress.elapsed_s:.1f}{of} s" + (
             f", {progress.total:,} of {progress.ops:,}" if progress.ops else ""
         )
     line = Table.grid(padding=(0, 1))

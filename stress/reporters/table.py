@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich import box
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -62,30 +63,69 @@ def _rows(kinds: Mapping[tuple[Kind, Language], KindStats], per_s: Mapping[tuple
     ]
 
 
-def table(rows: Iterable[Row]) -> Table:
-    """Made to fit 80 columns."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
-    made.add_column("operation", no_wrap=True)
-    rows = list(rows)
-    if told := any(row.language for row in rows):
-        made.add_column("by", no_wrap=True)
-    for name in ("done", "per s", "p50", "p99", "failed", "unknown"):
-        made.add_column(name, justify="right", no_wrap=True)
-    before = ""
-    for row in rows:
-        made.add_row(
-            "" if row.kind == before else NAMES.get(row.kind, row.kind),
-            *([row.language] if told else []),
-            f"{row.total:,}",
-            format_rate(row.per_s),
-            "" if row.p50_s is None else format_latency(row.p50_s),
-            "" if row.p99_s is None else format_latency(row.p99_s),
-            _count(row.failed, "yellow"),
-            _count(row.unknown, "yellow"),
+_LEFT_OUT = ("p50", "p99", "per s", "unknown", "failed")
+"""The columns that a narrow terminal does without, the first first."""
+_BETWEEN = 3
+"""Cells between two columns."""
+
+
+def table(rows: Sequence[Row], width: int | None = None, height: int | None = None) -> RenderableType:
+    """The rows, in a terminal of ``width`` columns, of which ``height`` lines are free; None: as much as is needed.
+
+    What does not fit is left out and named below: columns in the order of `_LEFT_OUT`, and the last rows.
+    """
+    columns = {"operation": [NAMES.get(row.kind, row.kind) for row in rows]}
+    if any(row.language for row in rows):
+        columns["by"] = [row.language for row in rows]
+    columns |= {
+        "done": [f"{row.total:,}" for row in rows],
+        "per s": [format_rate(row.per_s) for row in rows],
+        "p50": ["" if row.p50_s is None else format_latency(row.p50_s) for row in rows],
+        "p99": ["" if row.p99_s is None else format_latency(row.p99_s) for row in rows],
+        "failed": [f"{row.failed:,}" for row in rows],
+        "unknown": [f"{row.unknown:,}" for row in rows],
+    }
+    gone = []
+    for name in _LEFT_OUT:
+        if width is not None and _width(columns) > width:
+            del columns[name]
+            gone.append(name)
+    shown = len(rows)
+    if height is not None and shown + _HEAD > height - bool(gone):
+        shown = max(0, height - _HEAD - 1 - bool(gone))
+    parts: list[RenderableType] = [_drawn(columns, shown)] if shown else []
+    if shown < len(rows):
+        parts.append(
+            Text(f"{len(rows) - shown} more rows: the terminal is low", style="dim", no_wrap=True, overflow="ellipsis")
         )
-        before = row.kind
+    if gone and shown:
+        parts.append(Text(f"not shown: {', '.join(gone)}", style="dim", no_wrap=True, overflow="ellipsis"))
+    return Group(*parts)
+
+
+_HEAD = 2
+"""Lines of the table's head."""
+
+
+def _width(columns: Mapping[str, Sequence[str]]) -> int:
+    return sum(max(map(len, (name, *cells))) for name, cells in columns.items()) + _BETWEEN * (len(columns) - 1)
+
+
+def _drawn(columns: Mapping[str, Sequence[str]], count: int) -> Table:
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
+    for name in columns:
+        made.add_column(name, justify="left" if name in ("operation", "by") else "right", no_wrap=True)
+    before = ""
+    for cells in list(zip(*columns.values(), strict=True))[:count]:
+        kind = "" if cells[0] == before else cells[0]
+        rest = [
+            _count(cell) if name in ("failed", "unknown") else cell
+            for name, cell in zip(list(columns)[1:], cells[1:], strict=True)
+        ]
+        made.add_row(kind, *rest)
+        before = cells[0]
     return made
 
 
-def _count(count: int, style: str) -> Text:
-    return Text(f"{count:,}", style=style if count else "dim")
+def _count(count: str) -> Text:
+    return Text(count, style="dim" if count == "0" else "yellow")

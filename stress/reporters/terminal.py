@@ -1,6 +1,7 @@
 """What a person sees: the run while it goes on, then each anomaly with its witness, what was done, and the verdict.
 
-In a terminal with colour and a live table; elsewhere (a pipe, ``CI=true``, a dumb terminal) as plain lines.
+In a terminal with colour and a live table; elsewhere (a pipe, ``CI=true``, a dumb terminal) as plain lines, coloured
+where FORCE_COLOR is set. NO_COLOR takes the colours away.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from stress.history.naming import Naming
+from stress.history.record import FaultKind
 from stress.host.provenance import in_a_line
 from stress.plan import Plan
 from stress.reporters.groups import Told, told
@@ -35,13 +37,15 @@ class Terminal:
     def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
         stream = stream if stream is not None else sys.stdout
         rich = stream.isatty() and os.environ.get("CI", "").lower() not in ("true", "1", "yes")
+        # FORCE_COLOR is for CI systems whose logs have colours. NO_COLOR is looked at by the console, and wins.
+        coloured = bool(os.environ.get("FORCE_COLOR")) and not os.environ.get("NO_COLOR")
         self._console = Console(
             file=stream,
             highlight=False,
             emoji=False,
             markup=False,
-            force_terminal=rich,
-            color_system="auto" if rich else None,
+            force_terminal=rich or coloured,
+            color_system="auto" if rich else "standard" if coloured else None,
             legacy_windows=False,
         )
         self._fancy = rich and not self._console.is_dumb_terminal
@@ -73,11 +77,15 @@ class Terminal:
     def _show_figures(self, result: Result) -> None:
         rows = rows_of_result(result)
         if rows:
-            self._console.print(table(rows), crop=False)
+            self._console.print(table(rows, self._console.width if self._fancy else None), crop=False)
             self._line("")
         stats = result.stats
         parts = [f"{stats.mean_in_flight:.1f} operations in flight on average"]
-        parts += [counted(count, fault) for fault, count in stats.faults.items() if count]
+        parts += [
+            counted(count, fault) if isinstance(fault, FaultKind) else f"{fault} ×{count}"
+            for fault, count in stats.faults.items()
+            if count
+        ]
         if stats.cpu is not None and stats.cpu.harness_share:
             parts.append(f"the harness itself took {stats.cpu.harness_share:.0%} of the CPU time")
         made = f"{in_a_line(result.provenance)}\n" if result.provenance else ""

@@ -88,5 +88,9 @@ class Pct:
 
         Only executions whose change points were spread over the longest length count.
         """
-        runs = sum(length == self.points for length in self._lengths)
-        return missed_after(runs, pct_probability(len(self.agents), self.points, self.depth))
+        return missed_after(self.counted, pct_probability(len(self.agents), self.points, self.depth))
+
+    @property
+    def counted(self) -> int:
+        """Executions that count for the guarantee."""
+        return sum(length == self.points for length in self._lengths)

@@ -15,6 +15,7 @@ __all__ = ["SUFFIX", "SavedSchedule", "ScheduleError"]
 SUFFIX = ".schedule.json"
 _FORMAT = "stress-schedule"
 _VERSION = 1
+_COUNTS = "a list of numbers from 0"
 
 
 class ScheduleError(ValueError):
@@ -32,6 +33,7 @@ class SavedSchedule:
         names: Of the agents, for people.
         finding: What went wrong, in a sentence.
         critical: The steps that it needs, in a sentence; empty where none were found.
+        marked: Indices of those steps.
         versions: Interpreters and tools → their versions.
         hashes: Files that were executed → SHA-256 of their content, in hex.
     """
@@ -42,6 +44,7 @@ class SavedSchedule:
     names: tuple[str, ...] = ()
     finding: str = ""
     critical: str = ""
+    marked: tuple[int, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     hashes: Mapping[str, str] = field(default_factory=dict)
 
@@ -74,8 +77,8 @@ class SavedSchedule:
         """The text of the file: a line a step."""
         head: dict[str, Any] = {
             "format": _FORMAT, "version": _VERSION, "finding": self.finding, "critical": self.critical,
-            "plan": self.plan, "names": self.names, "versions": self.versions, "hashes": self.hashes,
-            "draws": self.draws,
+            "marked": self.marked, "plan": self.plan, "names": self.names, "versions": self.versions,
+            "hashes": self.hashes, "draws": self.draws,
         }  # fmt: skip
         lines = [f" {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}" for name, value in head.items()]
         steps = ",\n".join(f"  {json.dumps(step, ensure_ascii=False)}" for step in self.steps)
@@ -99,10 +102,11 @@ class SavedSchedule:
         return cls(
             plan=take("plan", "an object", lambda value: isinstance(value, dict)),
             steps=tuple((agent, text) for agent, text in take("steps", "a list of [agent, call]", _are_steps)),
-            draws=tuple(take("draws", "a list of numbers from 0", lambda value: _all_are(value, _is_count))),
+            draws=tuple(take("draws", _COUNTS, _are_counts)),
             names=tuple(take("names", "a list of strings", lambda value: _all_are(value, _is_text))),
             finding=take("finding", "a string", _is_text),
             critical=take("critical", "a string", _is_text),
+            marked=tuple(take("marked", _COUNTS, _are_counts)) if "marked" in data else (),
             versions=take("versions", "an object of strings", _is_table),
             hashes=take("hashes", "an object of strings", _is_table),
         )
@@ -130,6 +134,10 @@ def _is_count(value: object) -> bool:
 
 def _all_are(value: object, fits: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str) and all(map(fits, value))
+
+
+def _are_counts(value: object) -> bool:
+    return _all_are(value, _is_count)
 
 
 def _is_table(value: object) -> bool:

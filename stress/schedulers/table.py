@@ -10,7 +10,7 @@ from stress.schedulers.causality import Causality
 from stress.schedulers.effects import conflict
 from stress.syscalls.calls import Call, Step
 
-__all__ = ["table"]
+__all__ = ["rows", "table"]
 
 _NUMBER = 5
 _GAP = 2
@@ -36,20 +36,33 @@ def table(
         width: In characters.
         fold: Whether steps that no other agent could notice, three or more of one agent in a row, become one line.
     """
+    said = rows(trace, critical=critical, blocked=blocked, fold=fold)
     agents = sorted({call.agent for call in [*(step.call for step in trace), *blocked]} | set(range(len(names))))
     headings = [names[agent] if agent < len(names) else f"agent {agent + 1}" for agent in agents]
     column = max(_COLUMN_MIN, (width - _NUMBER - _GAP * len(agents)) // max(1, len(agents)))
     lines = _row(" " * _NUMBER, headings, column) + _row(" " * _NUMBER, ["─" * column] * len(agents), column)
+    for number, agent, text, marked in said:
+        start = str(number) if number <= len(trace) else ""
+        cells = ["" if agent != other else text for other in agents]
+        lines += _row(f"{start:>{_NUMBER - 1}}{'►' if marked else ' '}", cells, column)
+    return lines
+
+
+def rows(
+    trace: Sequence[Step], *, critical: Collection[int] = (), blocked: Sequence[Call] = (), fold: bool = True
+) -> tuple[tuple[int, int, str, bool], ...]:
+    """The schedule as (step from 1, agent, what it does, whether it is critical); arguments as of `table`.
+
+    Calls that wait for ever come last, with numbers after the last step's.
+    """
+    made = []
     for steps in _folded(trace, critical, blocked) if fold else [[step] for step in trace]:
         first = steps[0]
         text = _said(first) if len(steps) == 1 else f"… {len(steps)} calls that no other sees"
-        mark = "►" if first.index in critical else " "
-        cells = ["" if agent != first.call.agent else text for agent in agents]
-        lines += _row(f"{first.index + 1:>{_NUMBER - 1}}{mark}", cells, column)
-    for number, call in enumerate(blocked, len(trace)):
-        cells = ["" if agent != call.agent else f"{call.text}: waits for ever" for agent in agents]
-        lines += _row(" " * (_NUMBER - 1) + ("►" if number in critical else " "), cells, column)
-    return lines
+        made.append((first.index + 1, first.call.agent, text, first.index in critical))
+    for index, call in enumerate(blocked, len(trace)):
+        made.append((index + 1, call.agent, f"{call.text}: waits for ever", index in critical))
+    return tuple(made)
 
 
 def _row(number: str, cells: Sequence[str], column: int) -> list[str]:

@@ -12,6 +12,10 @@ class Denied(Exception):
     """
 
     def __init__(self, what: str, cure: str) -> None:
-        super().__init__(f"{what}: {cure}")
+        super().__init__(what, cure)
         self.what = what
         self.cure = cure
+
+    def __str__(self) -> str:
+        """Both, in one line."""
+        return f"{self.what}: {self.cure}"

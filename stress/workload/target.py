@@ -19,16 +19,31 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import tomllib
 
 from stress import plugins
 from stress.history.record import is_label
-from stress.registry import close_names
+from stress.registry import Registry, close_names
 from stress.workload.catalog import target_folders
 
-__all__ = ["OPERATIONS", "DefiniteFailure", "Target", "TargetError", "adopt", "libraries", "load", "names"]
+__all__ = [
+    "OPERATIONS",
+    "TARGETS",
+    "DefiniteFailure",
+    "Target",
+    "TargetError",
+    "adopt",
+    "libraries",
+    "load",
+    "names",
+    "origin",
+    "shipped",
+    "target",
+]
+
+T = TypeVar("T")
 
 OPERATIONS = ("write", "read", "update", "append", "backup", "recover", "lock", "sweep")
 """What a target can do. ``lock`` and ``sweep`` are not operations of a scenario, but help to judge: see `Target`."""
@@ -129,6 +144,19 @@ class Target:
 
 
 def names() -> list[str]:
+    """The names of the targets that ship with scenarios, that somebody announces, and that are registered."""
+    return sorted({*shipped(), *TARGETS, *plugins.targets()})
+
+
+def origin(name: str) -> str:
+    """Who brought the target of that name; empty: it comes with the harness."""
+    if name in TARGETS:
+        return TARGETS.origin(name)
+    announced = plugins.targets()
+    return plugins.origin_of(announced[name]) if name in announced else ""
+
+
+def shipped() -> list[str]:
     """The names of the targets that ship with scenarios."""
     return sorted(path.stem.replace("_", "-") for folder in target_folders() for path in folder.glob("[!_]*.py"))
 
@@ -136,6 +164,21 @@ def names() -> list[str]:
 def libraries() -> list[str]:
     """The names of other people's libraries that are there as targets; each needs its package."""
     return sorted(path.stem for folder in target_folders() for path in (folder / "libraries").glob("[!_]*.py"))
+
+
+TARGETS: Registry[object] = Registry("target")
+
+
+def target(name: str) -> Callable[[T], T]:
+    """Register the decorated class, object or module, which has the operations of a target as attributes, for
+    ``--target NAME``; raises ValueError if that is taken.
+    """
+
+    def register(thing: T) -> T:
+        TARGETS.add(name, thing)
+        return thing
+
+    return register
 
 
 _adopted: dict[str, Target] = {}
@@ -162,6 +205,9 @@ def load(name: str) -> Target:
     raises `TargetError`.
     """
     if name in _adopted:
+        return _adopted[name]
+    if name in TARGETS:
+        _adopted[name] = _from_object(name, TARGETS.get(name))
         return _adopted[name]
     key = os.path.realpath(name) if os.path.isfile(name) else name
     if key not in _loaded or _loaded[key][0] != _stamp(_loaded[key][1].path):
@@ -192,6 +238,14 @@ def _load(name: str) -> Target:
         if path.suffix != ".py":
             raise TargetError(f"{name!r} is neither a Python module (.py) nor a file of commands (.toml)")
         return _from_module(path.stem, path)
+    if name in (announced := plugins.targets()):
+        try:
+            return _from_object(name, announced[name].load())
+        except TargetError:
+            raise
+        except (Exception, SystemExit) as error:
+            where = f"of {plugins.origin_of(announced[name])}"
+            raise TargetError(f"{name!r} {where} could not be loaded: {plugins.reason(error)}") from error
     if ":" in name:
         return _from_object(name, _imported(name))
     for folder in target_folders():

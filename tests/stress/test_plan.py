@@ -43,6 +43,8 @@ def plans(draw: st.DrawFn) -> Plan:
         fill_every_s=draw(st.none() | _DURATIONS),
         stop_on_first=draw(st.booleans()),
         op_limit_s=draw(_DURATIONS),
+        nemesis=tuple(draw(st.dictionaries(st.sampled_from(["touch", "move"]), _DURATIONS)).items()),
+        load=tuple(draw(st.lists(st.sampled_from(["/a.py", "/b c/d.py"]), max_size=2, unique=True))),
     )
 
 
@@ -78,14 +80,14 @@ def _toml(plan: Plan) -> str:
         if value is not None:
             if spec.field.endswith("_s"):
                 value = format_duration(value)
-            value = list(value) if spec.field in ("allow", "only") else value
+            value = list(value) if spec.field in ("allow", "only", "load") else value
             lines.append(f"{option} = {_toml_value(value)}")
     return "\n".join(lines) + "\n"
 
 
 def _toml_value(value: Any) -> str:
     if isinstance(value, tuple):
-        return "{" + ", ".join(f"{language} = {count}" for language, count in value) + "}"
+        return "{" + ", ".join(f"{name} = {number!r}" for name, number in value) + "}"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -169,4 +169,5 @@ def _fault(event: FaultInjected) -> str:
     if event.kind is FaultKind.CLEAN:
         return "the directory was cleaned of lock and temp files"
     lasts = f" for {clock(event.lasts_s)}" if event.lasts_s else ""
-    return f"{process_name(event.process)} {_FAULTS[event.kind]}{lasts}"
+    does = _FAULTS[event.kind] if isinstance(event.kind, FaultKind) else f"was struck by {event.kind}"
+    return f"{process_name(event.process)} {does}{lasts}"

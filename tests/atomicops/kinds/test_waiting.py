@@ -75,6 +75,7 @@ def test_a_lock_that_is_no_file(path: Path, language: str, kind: str) -> None:
     for operation, *arguments in (("write", '{"n": 2}', "s.json"), ("backup", "s.json"), ("recover", "s.json")):
         done = HELPERS.call(language, operation, *arguments, cwd=path.parent, timeout_s=1)
         assert (done.code, done.refused) == (73, True), done
+        assert done.err.endswith("; remove .s.json.lock, which is no lock\n")
     assert path.read_text() == '{"n": 1}'
 
 

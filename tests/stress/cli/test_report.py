@@ -39,6 +39,23 @@ def test_report_writes_a_page_into_the_run_and_says_where(home: Path, capsys: py
     assert "p1 saw 50% of it." in (home / "one" / "report.html").read_text()
 
 
+def test_open_shows_the_page_and_says_where_no_browser_is(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown: list[str] = []
+
+    def no_browser(url: str) -> bool:
+        shown.append(url)
+        return False
+
+    monkeypatch.setattr("webbrowser.open", no_browser)
+    assert run_command(["report", "one", "--open"]) == 0
+    assert shown == [(home / "one" / "report.html").as_uri()]
+    said = capsys.readouterr()
+    assert said.out == "one/report.html\n"
+    assert said.err == "stress: no browser could be started for one/report.html; BROWSER names one\n"
+
+
 def test_report_writes_the_kinds_that_are_asked_for(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["report", "one", "--report", "trace=t.json,markdown=r.md", "--report", "json=r.json"]) == 0
     assert capsys.readouterr().out == "t.json\nr.md\nr.json\n"
@@ -51,6 +68,7 @@ def test_report_writes_the_kinds_that_are_asked_for(home: Path, capsys: pytest.C
     ("argv", "says"),
     [
         (["report", "two"], "RUN: 'two' is no run directory; the newest in . is one"),
+        (["report", "one", "--open", "--report", "json=r.json"], "--open: there is no page to open"),
         (["report"], "RUN: there is no run in .stress yet; `stress run` makes one"),
         (["report", "one", "--report", "html=no/r.html"], "--report: 'html=no/r.html' can't be written: No such file"),
         (["report", "one", "--report", "htm=r"], "--report: 'htm=r' can't be made: no kind of report is named 'htm'"),

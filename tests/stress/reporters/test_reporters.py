@@ -349,6 +349,23 @@ def test_a_log_of_ci_and_a_dumb_terminal_get_plain_lines(
     assert verdict_line(GOLDEN_RESULT) in screen.getvalue().splitlines()
 
 
+@pytest.mark.parametrize("never", [False, True], ids=["", "NO_COLOR"])
+def test_a_log_of_ci_has_colours_where_they_are_asked_for(
+    screen: Screen, monkeypatch: pytest.MonkeyPatch, never: bool
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    if never:
+        monkeypatch.setenv("NO_COLOR", "1")
+    terminal = Terminal(stream=screen)
+    with terminal.view(PLAN) as view:
+        assert isinstance(view, LineView)
+        view.watch(progress(1.0))
+    terminal.show(GOLDEN_RESULT)
+    assert ("\x1b[1;31mFAIL" in screen.getvalue()) != never
+    assert "\x1b[?25l" not in screen.getvalue()
+
+
 def test_quiet_is_the_findings_and_the_verdict() -> None:
     assert shown(result_of(), quiet=True) == verdict_line(result_of()) + "\n"
     text = shown(GOLDEN_RESULT, quiet=True, reports=("report.json",))
@@ -472,9 +489,58 @@ def test_elsewhere_there_is_a_line_now_and_then() -> None:
         view.watch(progress(0.0, Phase.CHECKING))
         view.watch(progress(0.0, Phase.CHECKING))
     assert lines[0] == headline(PLAN, progress(0)) == "drill with guide: 16 writers, 4 readers, 10s, seed 7"
-    assert [line.partition(":")[0] for line in lines[1:]] == ["5.0 s", "10.0 s", "checking what was done"]
+    assert [line.partition(":")[0] for line in lines[1:]] == [
+        "5.0 s, 5s left",
+        "10.0 s, 0s left",
+        "checking what was done",
+    ]
     assert lines[1] == progress_line(progress(5.0))
+    assert lines[1].startswith("5.0 s, 5s left: 5,925,927,")
     assert lines[1].endswith("17.3 in flight, 3 kills, torn-read ×7; most kinds are judged at the end")
+
+
+def test_a_run_in_stages_has_a_line_for_each() -> None:
+    lines: list[str] = []
+    view = LineView(lines.append, PLAN, every_s=5.0)
+    for stage in (1, 2):
+        for second in range(1, 11):
+            view.watch(progress(second + 10.0 * (stage - 1), stage=stage, stages=3, duration_s=30.0))
+        view.watch(progress(0.0, Phase.CHECKING, stage=stage, stages=3))
+    assert [re.sub("[0-9,]+ operations, .*/s", "…", line) for line in lines[1:]] == [
+        "stage 1 of 3: 10.0 s, 20s left: …, 17.3 in flight, 3 kills, torn-read ×7; most kinds are judged at the end; "
+        "checking it",
+        "stage 2 of 3: 20.0 s, 10s left: …, 17.3 in flight, 3 kills, torn-read ×7; most kinds are judged at the end; "
+        "checking it",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "columns", "rows", "gone"),
+    [
+        (100, 24, "operation by done per s p50 p99 failed unknown", 12, ""),
+        (80, 24, "operation by done per s p99 failed unknown", 12, "p50"),
+        (60, 20, "operation by done failed unknown", 10, "p50, p99, per s"),
+        (50, 12, "operation by done failed", 2, "p50, p99, per s, unknown"),
+        (40, 12, "operation by done", 2, "p50, p99, per s, unknown, fa…"),
+        (30, 7, "", 0, ""),
+        (30, 4, "", 0, ""),
+    ],
+)
+def test_what_a_small_terminal_does_without_is_said(
+    width: int, height: int, columns: str, rows: int, gone: str
+) -> None:
+    stream = io.StringIO()
+    Console(file=stream, width=width).print(frame(PLAN, progress(9.0), Phase.RUNNING, width, height))
+    lines = stream.getvalue().rstrip("\n").split("\n")
+    assert max(map(cell_len, lines)) <= width
+    assert len(lines) <= height
+    assert "torn-read ×7" in lines[2]
+    head = next((line for line in lines if line.startswith("operation ")), "")
+    assert " ".join(head.split()) == columns
+    assert sum("888,889,011" in line for line in lines) == rows
+    assert any(line.startswith(f"{12 - rows} more rows: the ter") for line in lines) == (rows < 12)
+    assert next((line.rstrip() for line in lines if "not shown" in line), "") == (f"not shown: {gone}" if gone else "")
+    assert any(line.startswith("Ctrl-C") for line in lines) == (height > 4)
 
 
 # Files
@@ -519,6 +585,15 @@ def test_junit_has_a_case_for_each_checker() -> None:
     assert failure.get("type") == "lost-update"
     assert "p3       python    update" in (failure.text or "")
     assert cases["vacuity"].find("error") is not None
+
+
+def test_junit_has_times_and_the_plan() -> None:
+    suite = ElementTree.fromstring(as_junit(GOLDEN_RESULT).encode())[0]
+    properties = {each.get("name"): each.get("value") for each in suite.iter("property")}
+    assert properties["plan.seed"] == "7"
+    assert str(properties["show it again"]).startswith("stress check .stress/")
+    assert properties.keys() >= GOLDEN_RESULT.provenance.keys()
+    assert {float(case.get("time", "")) for case in suite.iter("testcase")} > {0.0}
 
 
 def test_junit_of_a_clean_run_has_cases_too() -> None:

@@ -1,0 +1,150 @@
+"""Several processes share the lots of an exploration, each with a supervisor and a CPU of its own."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+from stress.engine import HarnessError
+from stress.exploring.lot import Lot, Report, explore_lot
+from stress.exploring.plan import ExplorePlan
+from stress.exploring.search import Search
+from stress.syscalls import Denied
+from stress.syscalls.crew import Connection, Member, ready
+
+__all__ = ["Heard", "reports"]
+
+Heard = Callable[[Lot, int, int], bool]
+"""Told how many schedules of a lot were executed, and how many different; whether to go on."""
+
+_TOLD_S = 0.2
+
+
+def reports(plan: ExplorePlan, lots: Iterator[Lot], jobs: int, heard: Heard) -> Iterator[Report]:
+    """Explore ``lots``; their reports, in any order.
+
+    After a failing schedule no later lot is begun, unless the plan says ``keep_going``; earlier ones are finished, so
+    that the first failing schedule is the same however many jobs there are.
+
+    Args:
+        jobs: Processes. One: this one.
+        heard: See `Heard`.
+    """
+    if jobs == 1:
+        yield from _here(plan, lots, heard)
+        return
+    cpus = sorted(os.sched_getaffinity(0))
+    with ExitStack() as stack:
+        crew: list[_Job] = []
+        for number in range(jobs):
+            crew.append(_Job(plan, cpus[number % len(cpus)], crew))
+            stack.callback(crew[-1].close)
+        yield from _there(plan, lots, crew, heard)
+
+
+def _here(plan: ExplorePlan, lots: Iterator[Lot], heard: Heard) -> Iterator[Report]:
+    going = True
+    for lot in lots:
+
+        def go_on(search: Search, lot: Lot = lot) -> bool:
+            nonlocal going
+            going = going and heard(lot, search.schedules, len(search.tally.interleavings))
+            return going
+
+        report = explore_lot(plan, lot, go_on)
+        yield report
+        if not going or report.interrupted or (report.found and not plan.keep_going):
+            return
+
+
+def _there(plan: ExplorePlan, lots: Iterator[Lot], crew: list[_Job], heard: Heard) -> Iterator[Report]:
+    last, interrupted = math.inf, False
+
+    def hire(job: _Job) -> None:
+        lot = None if last < math.inf or interrupted else next(lots, None)
+        if lot is not None:
+            job.give(lot)
+
+    for job in crew:
+        hire(job)
+    while busy := {job.pipe: job for job in crew if job.lot is not None}:
+        try:
+            for job in [busy[pipe] for pipe in ready([*busy])]:
+                message = job.hear()
+                if isinstance(message, BaseException):
+                    raise message
+                if isinstance(message, Report):
+                    if message.found is not None and not plan.keep_going:
+                        last = min(last, message.lot.number)
+                    interrupted = interrupted or message.interrupted
+                    hire(job)
+                    yield message
+                elif job.lot is not None and not heard(job.lot, *message):
+                    last = -1
+        except KeyboardInterrupt:
+            last, interrupted = -1, True
+        for job in busy.values():
+            if job.lot is not None and job.lot.number > last:
+                job.stop()
+    if interrupted:
+        raise KeyboardInterrupt
+
+
+class _Job:
+    """A process that explores one lot after another; ``others`` were started before it."""
+
+    def __init__(self, plan: ExplorePlan, cpu: int, others: Sequence[_Job]) -> None:
+        self._member = Member(partial(_serve, plan, cpu), [other.pipe for other in others])
+        self.pipe: Connection = self._member.pipe
+        self.close = self._member.close
+        self.lot: Lot | None = None
+
+    def give(self, lot: Lot) -> None:
+        """Let it explore a lot."""
+        self.lot = lot
+        self.pipe.send(lot)
+
+    def stop(self) -> None:
+        """Let it end the lot after the schedule that it is at."""
+        self.pipe.send(None)
+
+    def hear(self) -> Any:
+        """What it says: a report, an error, or how many schedules."""
+        try:
+            message = self.pipe.recv()
+        except EOFError:
+            raise HarnessError("a process that explored has ended before its lot; was it killed?") from None
+        if isinstance(message, Report):
+            self.lot = None
+        return message
+
+
+def _serve(plan: ExplorePlan, cpu: int, pipe: Connection) -> None:
+    told = 0.0
+
+    def go_on(search: Search) -> bool:
+        nonlocal told
+        if pipe.poll():
+            return pipe.recv() is not None
+        now = time.monotonic()
+        if now - told >= _TOLD_S:
+            told = now
+            pipe.send((search.schedules, len(search.tally.interleavings)))
+        return True
+
+    while True:
+        try:
+            lot = pipe.recv()
+            if lot is not None:
+                pipe.send(explore_lot(plan, lot, go_on, cpu))
+        except (EOFError, BrokenPipeError):
+            return
+        except (Denied, HarnessError) as error:
+            pipe.send(error)
+        except Exception as error:
+            pipe.send(HarnessError(f"{type(error).__name__}: {error}"))

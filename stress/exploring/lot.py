@@ -1,0 +1,289 @@
+"""A lot: some schedules of one case, with operations of its own, explored by one process at a time.
+
+Which lots there are, and what is in them, depends on the plan alone: not on how many processes share them, or how fast
+they are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from stress import anomalies
+from stress.engine import run_checkers
+from stress.exploring.case import Case, Stage, cases
+from stress.exploring.plan import SEARCHES, ExplorePlan
+from stress.exploring.recorder import Counting
+from stress.exploring.search import Failure, Found, Search, executing, scheduler_of, step
+from stress.history.history import History
+from stress.history.record import End, Language, Operation
+from stress.options import UsageError
+from stress.resolve import abilities, scenarios_named, target_named
+from stress.result import Finding, Verdict
+from stress.schedulers.execution import Run, Tally
+from stress.syscalls import Ran, Supervisor
+from stress.syscalls.calls import Scheduler
+from stress.workload.target import BUILT_IN
+
+__all__ = [
+    "ANOMALIES",
+    "Exploring",
+    "Lot",
+    "Report",
+    "a_cpu",
+    "cases_of",
+    "directory",
+    "explore_lot",
+    "lots",
+    "report_of",
+    "start",
+]
+
+ANOMALIES = {"deadlock": anomalies.DEADLOCK, "livelock": anomalies.LIVELOCK, "readable": anomalies.READABLE}
+"""What the engine sees by itself → how it is reported."""
+
+_SIZE, _SIZE_SLOW = 50, 20
+_SHARE, _SHARE_SLOW = 8, 1
+"""Of the schedules of a scenario: a process of Bash takes ten times as long as one of Python."""
+_SAMPLE = 50
+"""Executions of each case whose operations are judged together: whether they say anything at all."""
+_PROCESSES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """Some schedules of one case.
+
+    Attributes:
+        number: Its place among all lots.
+        case: Index among the cases of the plan.
+        round: Which operations the processes do: each round draws others.
+        schedules: At most; None: until none is left.
+    """
+
+    number: int
+    case: int
+    round: int
+    schedules: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of a lot.
+
+    Attributes:
+        points: File syscalls of the longest execution.
+        pct_runs: Executions that count for PCT's guarantee.
+        proved, words: What a search that comes to an end has reached.
+        sample: Operations of the first executions.
+        sampled: How many executions they are of.
+        dead: How processes ended that should not have.
+        found: The failing schedule.
+    """
+
+    lot: Lot
+    tally: Tally
+    seconds: float
+    points: int
+    pct_runs: int
+    proved: bool
+    words: str
+    sample: tuple[Operation, ...]
+    sampled: int
+    dead: tuple[str, ...]
+    found: Found | None
+    interrupted: bool = False
+
+
+@dataclass
+class Exploring:
+    """One case, while it is explored."""
+
+    case: Case
+    stage: Stage
+    search: Search
+    allow: frozenset[str]
+    run: Run = field(init=False)
+    last: dict[str, object] = field(init=False)
+    sample: list[Operation] = field(default_factory=list)
+    sampled: int = 0
+    dead: list[str] = field(default_factory=list)
+    history: History | None = None
+
+
+def lots(plan: ExplorePlan, all_cases: Sequence[Case], is_over: Callable[[int], bool]) -> Iterator[Lot]:
+    """The lots of a plan, in order; without end where the plan has no limit on schedules.
+
+    Args:
+        is_over: Whether a case, by its index, needs no more of them.
+    """
+    left = [_share(plan, case, all_cases) for case in all_cases]
+    number = count()
+    if plan.scheduler in SEARCHES:
+        for index in range(len(all_cases)):
+            yield Lot(next(number), index, 0, left[index])
+        return
+    for round in count():
+        going = [index for index in range(len(all_cases)) if left[index] != 0 and not is_over(index)]
+        if not going:
+            return
+        for index in going:
+            size = _SIZE_SLOW if all_cases[index].is_slow else _SIZE
+            schedules = size if left[index] is None else min(size, left[index] or 0)
+            left[index] = None if left[index] is None else (left[index] or 0) - schedules
+            yield Lot(next(number), index, round, schedules)
+
+
+def _share(plan: ExplorePlan, case: Case, all_cases: Sequence[Case]) -> int | None:
+    """Schedules of a case: those of its scenario are divided among its cases."""
+    if plan.schedules is None:
+        return None
+    together = [_weight(other) for other in all_cases if other.scenario == case.scenario]
+    return max(1, round(plan.schedules * _weight(case) / sum(together)))
+
+
+def _weight(case: Case) -> int:
+    return _SHARE_SLOW if case.is_slow else _SHARE
+
+
+def explore_lot(plan: ExplorePlan, lot: Lot, go_on: Callable[[Search], bool], cpu: int | None = None) -> Report:
+    """Explore a lot. Stops early where ``go_on``, called after each schedule, says so, or at the first failing one.
+
+    Args:
+        cpu: Where the processes run: see `Supervisor`.
+    """
+    case, interrupted = cases_of(plan, lot.round)[lot.case], False
+    with ExitStack() as stack:
+        one = start(plan, case, stack, lot.round, cpu)
+        search = one.search
+        try:
+            while lot.schedules is None or search.schedules < lot.schedules:
+                if not step(search, one.run, one.last, case.short_names, keep_going=plan.keep_going):
+                    break
+                if not go_on(search):
+                    break
+        except KeyboardInterrupt:
+            interrupted = True
+        return report_of(lot, one, interrupted)
+
+
+def report_of(lot: Lot, one: Exploring, interrupted: bool = False) -> Report:
+    """What became of a lot."""
+    search = one.search
+    return Report(
+        lot, search.tally, search.seconds, search.points, search.counted, search.proved, search.words(),
+        tuple(one.sample), one.sampled, tuple(one.dead), search.found, interrupted,
+    )  # fmt: skip
+
+
+def cases_of(plan: ExplorePlan, round: int = 0) -> list[Case]:
+    """Each scenario of the plan, in each mix of languages. Raises `UsageError`."""
+    scenarios_named(plan.scenarios)
+    target = target_named(plan.target)
+    able = {language: can for language, can in abilities(target)[0].items() if language.label in BUILT_IN}
+    if not able:
+        why = f"has workers in {target.language} alone, and those can't be scheduled; `stress run` runs them"
+        raise UsageError("--target", target.name, why)
+    for name in plan.languages:
+        if name not in {language.label for language in able}:
+            offered = ", ".join(sorted(language.label for language in able))
+            raise UsageError("--languages", name, f"is no side of the target {target.name}; it has: {offered}")
+    chosen = [tuple(map(Language.named, plan.languages))] if plan.languages else _mixes(list(able))
+    made = [
+        case
+        for languages in chosen
+        for case in cases(
+            plan.scenarios, target, able, languages, processes=plan.processes, ops=plan.ops, seed=_seed(plan, round)
+        )
+    ]
+    if not made:
+        raise UsageError("--target", target.name, f"can do none of the scenarios {', '.join(plan.scenarios)}")
+    return made
+
+
+def _mixes(able: list[Language]) -> list[tuple[Language, ...]]:
+    """Each language by itself, and all in turn."""
+    alone: list[tuple[Language, ...]] = [(language,) for language in able]
+    return [*alone, tuple(able)] if len(able) > 1 else alone
+
+
+def _seed(plan: ExplorePlan, round: int) -> int:
+    return plan.seed + (round << 64)
+
+
+def start(plan: ExplorePlan, case: Case, stack: ExitStack, round: int = 0, cpu: int | None = None) -> Exploring:
+    """Get a case ready to be executed; ``stack`` ends it."""
+    shared = stack.enter_context(directory(plan.directory))
+    stage = Stage(case, shared, stack.enter_context(directory(None)))
+    stack.callback(stage.close)
+    supervisor = stack.enter_context(Supervisor(shared, cpu=a_cpu() if cpu is None else cpu))
+    search = Search(scheduler_of(plan.scheduler, _seed(plan, round), plan.depth), len(case.duties), plan.depth)
+
+    def execute(scheduler: Scheduler) -> Ran:
+        return supervisor.run(stage.agents, Counting(scheduler, stage.steps))
+
+    def judge(ran: Ran) -> Failure | None:
+        return _judge(one, ran)
+
+    one = Exploring(case, stage, search, frozenset(plan.allow))
+    one.run, one.last = executing(stage.lay_out, execute, judge)
+    return one
+
+
+@contextmanager
+def directory(where: str | None) -> Iterator[Path]:
+    """A new directory in ``where``, or in memory; removed at the end. Raises `UsageError`."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    try:
+        made = tempfile.TemporaryDirectory(prefix="stress-", dir=where or memory, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise UsageError("--dir", str(where), f"{error.strerror}; give a directory that can be written to") from error
+    with made as path:
+        yield Path(path).resolve()
+
+
+def _judge(one: Exploring, ran: Ran) -> Failure | None:
+    """What was wrong with an execution: what the engine saw, and, where it ended, what the checkers say."""
+    scenario = one.case.scenario
+    findings = []
+    seen_here = [
+        Finding(ANOMALIES[seen.kind], "explore", scenario, "", f"After {seen.step} file syscalls: {seen.text}.")
+        for seen in ran.findings
+        if seen.kind in ANOMALIES
+    ]
+    if ran.ending == "done":
+        history = one.stage.history(ran)
+        one.history = history
+        one.dead += [facts.status for facts in history.processes if facts.end is End.DIED and len(one.dead) < 5]
+        if one.sampled < _SAMPLE:
+            _sample(one, history, len(ran.trace))
+        findings = [found for found in run_checkers(history) if found.verdict is Verdict.FAIL]
+    else:
+        one.dead += [seen.text for seen in ran.findings if seen.kind == "stuck" and len(one.dead) < 5]
+    findings = [found for found in (*findings, *seen_here) if found.anomaly not in one.allow]
+    return Failure(tuple(findings)) if findings else None
+
+
+def _sample(one: Exploring, history: History, steps: int) -> None:
+    """Keep the operations, as those of processes and times of their own."""
+    later = one.sampled * (steps + 10_000) * 1_000_000
+    for row in range(len(history.ops)):
+        op = history.operation(row)
+        one.sample.append(
+            dataclasses.replace(
+                op, process=op.process + _PROCESSES * one.sampled, invoke=op.invoke + later, ret=op.ret + later
+            )
+        )
+    one.sampled += 1
+
+
+def a_cpu() -> int:
+    """The CPU for a supervisor of this process: not the same for all."""
+    cpus = sorted(os.sched_getaffinity(0))
+    return cpus[os.getpid() % len(cpus)]
