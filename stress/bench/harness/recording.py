@@ -25,7 +25,7 @@ from stress.history.history import History
 from stress.history.journal import ROW_BYTES, Header, Journal, read_header, read_rows, row_of
 from stress.history.npz import save_columns
 from stress.history.record import INITIAL, NO_VERSION, Kind, Language, Outcome, version_of
-from stress.history.run_directory import RunDirectory
+from stress.history.run_directory import RunDirectory, runs_in
 from stress.plan import Plan
 from stress.workload.payload import document_of, examine_document
 
@@ -176,7 +176,7 @@ def _starting(setting: Setting, workers: int) -> Iterator[Figure]:
 
     def weigh(progress: Progress) -> None:
         if progress.phase == "running" and not sizes:
-            there = _workers_of(next(runs.iterdir()))
+            there = _workers_of(runs_in(runs)[0].path)
             sizes.extend(map(_own_bytes, there[:: len(there) // 8]))  # a look at all would take the run's time
 
     result = engine.run(plan, weigh)
