@@ -106,6 +106,7 @@ def plain_history(
     final: FinalFile | None,
     backups: Mapping[str, tuple[int, str]],
     leftovers: Sequence[str],
+    metadata_seen: Sequence[MetadataSeen],
     began: int,
 ) -> dict[str, Any]:
     """The plain values of a history of one file, whatever ``file`` its operations say; `read_saved` is the inverse."""
@@ -117,6 +118,10 @@ def plain_history(
         plain["backups"] = {path: [format_version(version), digest] for path, (version, digest) in backups.items()}
     if leftovers:
         plain["leftovers"] = list(leftovers)
+    if metadata_seen:
+        plain["metadata"] = [
+            [(seen.at - began) / 1e6, 0, seen.mode, seen.owner, seen.group, seen.count] for seen in metadata_seen
+        ]
     return plain | {"operations": [_plain_operation(op, began) for op in ordered]}
 
 

@@ -169,6 +169,11 @@ class _Small:
             path: kept for path, kept in history.backups.items() if finding.checker == "backups" and path in named
         }
         self._leftovers = tuple(history.leftovers) if finding.checker == "leftovers" else ()
+        self._metadata_seen = [
+            dataclasses.replace(seen, file=0)
+            for seen in history.metadata_seen
+            if finding.checker == "metadata" and history.files[seen.file].path == facts.path
+        ]
         self._tries = 0
 
     def shrink(self, operations: Sequence[Operation]) -> list[Operation] | None:
@@ -191,7 +196,7 @@ class _Small:
     def plain(self, operations: Sequence[Operation]) -> dict[str, object]:
         return plain_history(
             operations, self._facts, final=self._final, backups=self._backups, leftovers=self._leftovers,
-            began=self._began,
+            metadata_seen=self._metadata_seen, began=self._began,
         )  # fmt: skip
 
     def _found(self, operations: Sequence[Operation]) -> bool:
@@ -203,6 +208,7 @@ class _Small:
             final=[] if self._final is None else [self._final],
             backups=self._backups,
             leftovers=self._leftovers,
+            metadata_seen=self._metadata_seen,
             began=self._began,
         )
         found = registry.CHECKERS.get(self._finding.checker)(history)
