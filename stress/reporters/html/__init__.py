@@ -57,6 +57,8 @@ _SHOWN_BYTES_MAX = 550_000
 """Of the findings that are shown: the first is there in any case, and is bounded by itself."""
 _NAMED_MAX = 150
 _REASONS_MAX = 20
+_ROWS_MAX = 400  # of a schedule
+_CALL_SHOWN = 200  # characters of a file syscall
 _VALUE_SHOWN = 2000  # characters of a value of the plan, of the verdict, of a reason
 
 _PAGE = Path(__file__).parent / "page"
@@ -84,6 +86,7 @@ def as_html(result: Result) -> str:
         commands=commands(result),
         skipped=[str(reason)[:_VALUE_SHOWN] for reason in result.skipped[:_REASONS_MAX]],
         index=index_of(findings, len(shown)),
+        schedule=_schedule(result),
         sections=sections,
         rest=rest_groups[:_NAMED_MAX],
         rest_total=len(rest),
@@ -112,6 +115,17 @@ def as_html(result: Result) -> str:
         script=Markup(script),
         hash=_hash(script),
     )
+
+
+def _schedule(result: Result) -> list[tuple[int, int, str, bool]]:
+    """The rows of a failing schedule that are shown: around those that the failure needs, where there are too many."""
+    rows = () if result.exploration is None else result.exploration.rows
+    first = next((index for index, row in enumerate(rows) if row[3]), 0)
+    start = max(0, min(first - _ROWS_MAX // 4, len(rows) - _ROWS_MAX))
+    return [
+        (number, process, text[:_CALL_SHOWN], critical)
+        for number, process, text, critical in rows[start : start + _ROWS_MAX]
+    ]
 
 
 def _environment() -> Environment:
