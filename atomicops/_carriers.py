@@ -30,8 +30,8 @@ class Carrier:
 
     def carry(self, own: Callable[..., Descriptor], *arguments: Any) -> int:
         """Have, and return, the descriptor that ``own`` opens."""
-        with fork_guard:
-            self.own = descriptor = own(*arguments)
+        # On one line, for between two a trace function may raise, and the guard would stay.
+        with fork_guard: self.own = descriptor = own(*arguments)  # fmt: skip  # noqa: E701
         self.close = descriptor.close
         return descriptor.fileno()
 

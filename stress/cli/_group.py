@@ -70,6 +70,12 @@ Exit codes:
   4 error of the harness, 130 interrupted
 
 \b
+Environment:
+  CI=true            plain lines, one now and then or one a stage, and no live table
+  NO_COLOR           no colours
+  FORCE_COLOR        colours where there is no terminal, such as in a log of CI
+
+\b
 Shell completion:
   bash   eval "$(_STRESS_COMPLETE=bash_source stress)"     in ~/.bashrc
   zsh    eval "$(_STRESS_COMPLETE=zsh_source stress)"      in ~/.zshrc

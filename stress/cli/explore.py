@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from stress.cli._options import finish, report_options, save_option
+from stress.cli._options import finish, load_option, report_options, save_option
 from stress.exploring.plan import DEFAULT_SCHEDULES, SCHEDULERS, ExplorePlan
 from stress.reporters.destinations import destinations
 from stress.reporters.terminal import Terminal
@@ -68,6 +68,7 @@ The exit codes are those of `stress run`; 4 where the kernel does not let it.
 @click.option("--keep-going", is_flag=True, help="Count failing schedules; do not stop at the first. [default: no]")
 @click.option("--allow", metavar="ANOMALY,...", help="What is not to be judged. [default: nothing]")
 @report_options
+@load_option
 @save_option
 def command(
     scenarios: tuple[str, ...],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stress.cli._options import finish, report_options
+from stress.cli._options import finish, load_option, report_options
 from stress.cli.explore import fix_hashes
 from stress.options import UsageError
 from stress.reporters.destinations import destinations
@@ -36,6 +36,7 @@ Exit codes: 1 it fails as before, 0 it does not fail any more, 3 it went another
 @click.argument("file", metavar="FILE", type=click.Path())
 @click.option("--step", "stepwise", is_flag=True, help="Show each file syscall, and wait for Enter. [default: no]")
 @report_options
+@load_option
 def command(file: str, stepwise: bool, report: tuple[str, ...], quiet: bool) -> int:
     """Execute a schedule that `stress explore` has kept: the same file syscalls in the same order.
 

@@ -33,6 +33,7 @@ A target of your own:
   mine.py    a module that defines any of write(path, document), read(path),
              update(path, change), append(path, text), backup(path), recover(path)
   mine.toml  a command line for each, such as  write = "mytool put {path}"
+             or a worker in any language:  worker = ["node", "mine.js"]
 
 \b
 Exit codes: 0 pass, 1 violation, 2 usage, 3 unknown, 4 error of the harness,

@@ -199,11 +199,12 @@ class History:
         pending = ops["return"] > time
         ops["outcome"][pending], ops["return"][pending] = Outcome.INFO, time
         seen = pending & ~np.isin(ops["kind"], (Kind.WRITE, Kind.UPDATE, Kind.APPEND))
-        ops["version"][seen] = NO_VERSION
+        ops["version"][seen] = ops["parent"][seen] = NO_VERSION
+        ops["size"][seen] = -1
         for name, nothing in (("held_from", 0), ("held_to", 0), ("digest", -1), ("note_at", -1), ("note_size", 0)):
             ops[name][pending] = nothing
         ended = min(self.ended, time) if self.ended else 0
-        return replace(self, ops=ops, ended=ended, final=(), backups={}, leftovers=())
+        return replace(self, ops=ops, ended=ended, final=(), backups={}, leftovers=(), unswept=(), metadata_seen=())
 
     def with_final(
         self,

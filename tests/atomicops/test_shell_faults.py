@@ -259,12 +259,12 @@ SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 def test_stopped_at_each_call(tmp_path: Path, command: str, new: bytes) -> None:
     """A signal at every call of Perl: no temp file, the lock free, the file old, and new where the status is 0.
 
-    One of three signals at each fifth; all three at every call with ``ATOMICOPS_TEST_LONG=1``. What they come to at the
+    One of three signals at each eighth; all three at every call with ``ATOMICOPS_TEST_LONG=1``. What they come to at the
     steps that matter is in the fault table.
     """
     seen: list[int] = []
     for call in CALLS:
-        for which in range(1, 1000, 1 if LONG else 5):
+        for which in range(1, 1000, 1 if LONG else 8):
             cases = SIGNALS if LONG else [SIGNALS[len(seen) % 3]]
             if not all(one_stop(tmp_path, call, which, number, command, new, seen) for number in cases):
                 break

@@ -1,6 +1,6 @@
 """What is JSON for the Bash helpers, against json.loads; and which JSON jq would change.
 
-``ATOMICOPS_TEST_LONG=1``: fifty times as many documents.
+``ATOMICOPS_TEST_LONG=1``: eighty times as many documents.
 """
 
 import json
@@ -84,7 +84,7 @@ def documents(draw: st.DrawFn) -> bytes:
     return document
 
 
-@settings(max_examples=250 if LONG else 5, deadline=None, derandomize=not LONG, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250 if LONG else 3, deadline=None, derandomize=not LONG, suppress_health_check=list(HealthCheck))
 @given(st.lists(documents(), min_size=60, max_size=120))
 def test_it_is_what_python_takes(many: list[bytes]) -> None:
     for document, said in zip(many, by_perl(many), strict=True):

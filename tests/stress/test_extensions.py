@@ -94,3 +94,14 @@ def test_a_nemesis_that_fails_ends_the_run_and_is_named(mine: Path) -> None:
     assert "make room" not in said
     said = _stress(mine, *RUN, "--load", "mine.py", "--nemesis", "clumsi=1ms", code=2)
     assert "no nemesis is named 'clumsi' (did you mean 'clumsy'?)" in said
+
+
+def test_what_is_loaded_can_be_explored(mine: Path) -> None:
+    argv = ("explore", "queue", "--load", "mine.py", "--target", "my-store", "--processes", "2", "--schedules", "4")
+    done = subprocess.run(
+        [sys.executable, "-m", "stress", *argv], cwd=mine, capture_output=True, text=True, timeout=100, check=False
+    )
+    if "seccomp" in done.stderr:
+        pytest.skip(done.stderr)
+    assert done.returncode in (0, 3), done.stdout + done.stderr
+    assert "with my-store; queue (python)" in done.stdout

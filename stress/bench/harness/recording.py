@@ -6,23 +6,26 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from stress import engine
 from stress.bench.measure import Figure, Setting, Sheet
+from stress.execution.cast import Cast
 from stress.execution.drivers.driver import Numbered
 from stress.execution.drivers.observe import Observation
 from stress.execution.drivers.python import PythonDriver
 from stress.execution.free import FreeRun
 from stress.execution.progress import Progress
+from stress.execution.runner import Ended, Place, Watch
 from stress.history.events import GateOpened, Started, read_events
 from stress.history.history import History
 from stress.history.journal import ROW_BYTES, Header, Journal, read_header, read_rows, row_of
 from stress.history.npz import save_columns
 from stress.history.record import INITIAL, NO_VERSION, Kind, Language, Outcome, version_of
-from stress.history.run_directory import RunDirectory
+from stress.history.run_directory import RunDirectory, runs_in
 from stress.plan import Plan
 from stress.workload.payload import document_of, examine_document
 
@@ -96,7 +99,7 @@ def _each(call: object, values: list[object] | list[str], times: int) -> float:
 
 def _watching(setting: Setting) -> Iterator[Figure]:
     """Operations per second of 16 Python workers and their readers, watched and not, in turns."""
-    watched, unwatched = FreeRun(), FreeRun(python_driver=_Unexamined, python_journal=_Counter)
+    watched, unwatched = FreeRun(), _Unrecorded(python_driver=_Unexamined, python_journal=_Counter)
     rates: dict[FreeRun, list[float]] = {watched: [], unwatched: []}
     seconds = 0.5 if setting.quick else 2.0
     for turn in range(1 if setting.quick else 7):
@@ -113,6 +116,15 @@ def _watching(setting: Setting) -> Iterator[Figure]:
     yield Figure("recorded and verified", float(np.median(rates[watched])), "operations/s", how)
     yield Figure("neither", float(np.median(rates[unwatched])), "operations/s", "the same in turns")
     yield Figure("of the one by the other", float(np.median(ratios)), "×", "the median of the pairs")
+
+
+class _Unrecorded(FreeRun):
+    """A free run whose journals hold a count and no operations: there is nothing to judge."""
+
+    def run(self, cast: Cast, place: Place, watch: Watch) -> Ended:
+        """See `stress.execution.runner.Runner`."""
+        ended = super().run(cast, place, watch)
+        return replace(ended, history=replace(ended.history, ops=ended.history.ops[:0]))
 
 
 class _Unexamined(PythonDriver):
@@ -164,7 +176,7 @@ def _starting(setting: Setting, workers: int) -> Iterator[Figure]:
 
     def weigh(progress: Progress) -> None:
         if progress.phase == "running" and not sizes:
-            there = _workers_of(next(runs.iterdir()))
+            there = _workers_of(runs_in(runs)[0].path)
             sizes.extend(map(_own_bytes, there[:: len(there) // 8]))  # a look at all would take the run's time
 
     result = engine.run(plan, weigh)

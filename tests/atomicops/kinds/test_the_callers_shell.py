@@ -131,7 +131,7 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("closed", ["<&-", "<&- >&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", ["<&- >&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize("call", CALLS)
 def test_closed_descriptors(tmp_path: Path, call: str, closed: str) -> None:
     """Nothing that the helpers open becomes standard output, or error, by its number."""

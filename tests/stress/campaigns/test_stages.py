@@ -187,5 +187,5 @@ def test_what_is_seen_meanwhile_goes_on_from_stage_to_stage() -> None:
     whole = stages.progress(now)
     assert whole.kinds[WRITES].outcomes == {Outcome.OK: 14, Outcome.INFO: 1}
     assert dataclasses.replace(whole, kinds=now.kinds) == dataclasses.replace(
-        now, elapsed_s=12.0, duration_s=100.0, kills=2, violations={TORN_READ: 4}
+        now, elapsed_s=12.0, duration_s=100.0, kills=2, violations={TORN_READ: 4}, stage=2, stages=10
     )

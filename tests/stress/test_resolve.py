@@ -1,0 +1,104 @@
+"""Resolving: every name of a plan is looked up once, and what is not there is refused with what was probably meant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stress import Plan, UsageError, resolve
+from stress.checkers.registry import CHECKERS
+from stress.history.record import Language
+from stress.history.skipped import Part
+from stress.workload.catalog import SCENARIOS
+from stress.workload.scenario import SMALL, Scenario
+
+TARGET = """
+with open({loads!r}, "a") as file:
+    file.write("x")
+
+def write(path, document): pass
+def read(path): pass
+"""
+
+
+def _target(tmp_path: Path, text: str = TARGET, name: str = "mine.py") -> str:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text.format(loads=str(tmp_path / "loads")))
+    return str(path)
+
+
+def test_a_cast_holds_values_and_the_targets_module_is_executed_once(tmp_path: Path) -> None:
+    plan = Plan("handoff", target=_target(tmp_path), writers=3, readers=1, kill_every="1s")
+    cast = resolve.resolve(plan)
+    assert cast.target.operations == {"write", "read"}
+    assert [spec.part for spec in cast.workers].count("writer") == 3
+    assert {spec.language for spec in cast.workers} == {Language.PYTHON}
+    assert cast.checkers["torn"] is CHECKERS.get("torn")
+    assert "vacuity" in cast.checkers
+    assert cast.faults == {"kill": 1.0}
+    resolve.resolve(plan)
+    assert (tmp_path / "loads").read_text() == "x"
+
+
+def test_two_modules_of_one_file_name_are_two_and_one_that_changed_is_loaded_anew(tmp_path: Path) -> None:
+    one = _target(tmp_path, "ABOUT = 'one'\ndef write(path, document): pass\n", "a/store.py")
+    other = _target(tmp_path, "ABOUT = 'other'\ndef write(path, document): pass\n", "b/store.py")
+    loaded = [resolve.target_named(path) for path in (one, other, one)]
+    assert [target.about for target in loaded] == ["one", "other", "one"]
+    assert loaded[0].module is loaded[2].module is not loaded[1].module
+    _target(tmp_path, "ABOUT = 'changed'\ndef write(path, document): pass\n", "a/store.py")
+    assert resolve.target_named(one).about == "changed"
+
+
+def test_what_the_target_can_not_do_is_left_out_and_said(tmp_path: Path) -> None:
+    cast = resolve.resolve(Plan("bridge", target=_target(tmp_path), writers=2))
+    left_out = {(each.part, each.name) for each in cast.skipped}
+    assert (Part.SCENARIO, "session_count") in left_out, "it needs update"
+    assert (Part.WORKERS, "bash") in left_out
+    assert "handoff" in {scenario.name for scenario in cast.world.scenarios}
+
+
+def test_sizes_are_parameters(tmp_path: Path) -> None:
+    small = resolve.resolve(Plan("bridge", target="atomicops"), SMALL)
+    assert len(small.files) < 30
+
+
+@pytest.mark.parametrize(
+    ("options", "option", "says"),
+    [
+        ({"scenarios": "handof"}, "SCENARIO", "did you mean 'handoff'"),
+        ({"target": "atomicop"}, "--target", "did you mean 'atomicops'"),
+        ({"only": "tron"}, "--only", "did you mean 'torn'"),
+        ({"allow": "torn-reed"}, "--allow", "did you mean 'torn-read'"),
+        ({"mix": "pyhton=2"}, "--mix", "did you mean 'python'"),
+    ],
+)
+def test_a_misspelt_name_is_refused_with_what_was_meant(options: dict[str, Any], option: str, says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve.resolve(Plan(**({"scenarios": "handoff"} | options)))
+    assert caught.value.option == option
+    assert says in str(caught.value)
+
+
+def test_a_scenario_whose_checker_is_not_there_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    real: Callable[..., Scenario] = SCENARIOS.get
+
+    class Misspelt:
+        """``handoff``, with a checker that there is not."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(real("handoff"), name)
+
+        @staticmethod
+        def sized(size: Any) -> Scenario:
+            return replace(real("handoff").sized(size), checkers=frozenset({"torm"}))
+
+    monkeypatch.setattr(SCENARIOS, "get", lambda name: Misspelt())
+    with pytest.raises(UsageError, match="did you mean 'torn'"):
+        resolve.resolve(Plan("handoff", target=_target(tmp_path)))
