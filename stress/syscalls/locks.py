@@ -60,11 +60,14 @@ def is_free(request: Request) -> bool:
     """Whether the lock would be granted now."""
     if request.mode == fcntl.LOCK_UN:
         return True
-    if request.kind == "flock":
-        granted = _try(request)
-        if granted is not None:
-            return granted
-    return not any(_conflicts(request, line) for line in _held(request))
+    try:
+        if request.kind == "flock":
+            granted = _try(request)
+            if granted is not None:
+                return granted
+        return not any(_conflicts(request, line) for line in _held(request))
+    except FileNotFoundError:  # the process is gone, or has closed the descriptor: the kernel says so
+        return True
 
 
 def _try(request: Request) -> bool | None:
