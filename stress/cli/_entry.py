@@ -21,7 +21,7 @@ from stress import plugins
 from stress.cli._group import group
 from stress.cli._usage import line_of
 from stress.exits import EXIT_HARNESS, EXIT_INTERRUPTED, EXIT_USAGE
-from stress.host.interrupts import interrupts
+from stress.host.interrupts import Interrupts, interrupts
 from stress.options import UsageError
 from stress.reporters.stream import PatientStream
 
@@ -58,8 +58,9 @@ def run_command(argv: list[str]) -> int:
 
 
 def _do(argv: list[str]) -> int:
+    signals = Interrupts()
     try:
-        with interrupts():
+        with interrupts() as signals:
             returned = group.main(argv, prog_name="stress", standalone_mode=False)
         if isinstance(returned, int):
             return returned
@@ -76,14 +77,18 @@ def _do(argv: list[str]) -> int:
             return error.code if isinstance(error.code, int) else EXIT_HARNESS
         return _say(_explain(error), EXIT_HARNESS)
     except BaseException as error:
-        return _say(_explain(error), EXIT_HARNESS)
+        return _say("interrupted", EXIT_INTERRUPTED) if signals.raised else _say(_explain(error), EXIT_HARNESS)
 
 
 def _say(line: str, code: int = EXIT_HARNESS) -> int:
-    from stress.reporters.words import one_line
+    try:
+        from stress.reporters.words import one_line
 
+        line = one_line(line)
+    except Exception:  # what it imports may be what went wrong
+        line = " ".join(line.split())
     with contextlib.suppress(OSError, ValueError):
-        print(f"stress: {one_line(line)}", file=sys.stderr, flush=True)
+        print(f"stress: {line}", file=sys.stderr, flush=True)
     return code
 
 

@@ -6,6 +6,7 @@ The helpers, ``atomicops``, need nothing but Python, so ``pip install --no-deps 
 from __future__ import annotations
 
 import importlib.util
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -20,6 +21,8 @@ NEEDED = ("click", "jinja2", "markupsafe", "multiprocess", "numpy", "rich")
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Do what ``argv`` (default: `sys.argv`) says, and exit; see `stress.cli._entry` for the exit codes."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing was made yet: it ends without a traceback
     if sys.platform == "win32":
         _refuse("Windows is not supported, as it has neither flock(2) nor fork(2); use WSL 2, on its own disk")
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]

@@ -86,7 +86,7 @@ class FreeRun:
 
 
 def _follow(cast: Cast, place: Place, watch: Watch, supervised: Supervised, follower: JournalFollower) -> None:
-    next_check = 1.0
+    next_check = _LOOK_S
     while supervised.alive(_LOOK_S):
         elapsed_s = supervised.elapsed_s()
         if watch.progress is not None or cast.plan.stop_on_first:

@@ -20,9 +20,15 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupts:
-    """The signals of a block: see `interrupts`."""
+    """The signals of a block: see `interrupts`.
+
+    Attributes:
+        raised: Whether one has raised KeyboardInterrupt. What comes out of the block then may be something else: an
+            extension module that is interrupted while it is imported breaks in ways of its own.
+    """
 
     def __init__(self) -> None:
+        self.raised = False
         self._pid = os.getpid()
         self._held = 0
         self._waiting = False
@@ -39,6 +45,7 @@ class Interrupts:
         elif self._held:
             self._waiting = True
         else:
+            self.raised = True
             raise KeyboardInterrupt
 
     @contextmanager
@@ -51,6 +58,7 @@ class Interrupts:
             self._held -= 1
         if self._waiting and not self._held:
             self._waiting = False
+            self.raised = True
             raise KeyboardInterrupt
 
     @contextmanager

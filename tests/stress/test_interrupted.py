@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +14,10 @@ from typing import Any
 import pytest
 
 from stress import Plan, engine
+from stress.cli._entry import run_command
 from stress.execution.cast import Cast
 from stress.execution.runner import Ended, Place, Watch
+from stress.exits import EXIT_INTERRUPTED
 from stress.history.history import History
 from stress.history.run_directory import RunDirectory
 from stress.host.interrupts import interrupts
@@ -115,3 +119,25 @@ def test_who_ignores_a_hangup_goes_on() -> None:
             os.kill(os.getpid(), signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_an_interrupted_import_breaks_is_no_error_of_ours(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def import_module(name: str) -> None:
+        try:
+            os.kill(os.getpid(), number)
+        except KeyboardInterrupt:
+            raise AttributeError("module 'numpy' has no attribute 'minimum'") from None
+
+    monkeypatch.setattr("stress.cli._group.importlib.import_module", import_module)
+    assert run_command(["run"]) == EXIT_INTERRUPTED
+    assert capsys.readouterr().err == "stress: interrupted\n"
+
+
+def test_before_anything_was_made_a_signal_ends_it_without_a_word() -> None:
+    code = "import os, signal, stress.cli._start as start; start._refuse = lambda line: os.kill(os.getpid(), 2); "
+    code += "start.NEEDED = ('no_such_module',); start.main([])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")

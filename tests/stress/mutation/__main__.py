@@ -42,6 +42,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "checkers/_register": _REGISTER,
     "checkers/appends.py": _LOG,
     "checkers/_log": _LOG,
+    "reporters/html": ("reporters/test_html.py",),
+    "reporters/trace.py": ("reporters/test_trace.py",),
     "reporters": ("reporters/test_reporters.py", "reporters/test_markdown_and_github.py"),
 }
 """Part of stress/ → the tests that see to it, below tests/stress/."""
@@ -182,11 +184,12 @@ def main() -> int:
     sys.path.insert(0, str(ROOT))
     rooms = ("checkers", "reporters")
     paths = [path for room in rooms for path in sorted((ROOT / "stress" / room).rglob("*.py"))]
+    sources = {path: path.read_text("utf-8") for path in paths}
     tried = [
         (path, *place)
         for path in paths
         if given.of in str(path.relative_to(ROOT / "stress"))
-        for place in places(path.read_text("utf-8"))
+        for place in places(sources[path])
     ]
     random.Random(given.seed).shuffle(tried)
     known = {line.rpartition(" # ")[0].strip() for line in KNOWN.read_text("utf-8").splitlines()}
@@ -199,7 +202,7 @@ def main() -> int:
         if time.monotonic() > deadline:
             break
         done += 1
-        tree, line = mutant(path.read_text("utf-8"), number, which)
+        tree, line = mutant(sources[path], number, which)
         if survives(path, tree, given.limit):
             what = f"{path.relative_to(ROOT / 'stress')}: {said[:100]}"
             if what in known:
