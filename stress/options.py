@@ -386,11 +386,15 @@ OPTIONS: dict[str, Option] = {
         "only",
         Names("torn,updates"),
         "CHECKER,...",
-        "Have these checkers look alone.",
+        "Run only these checkers.",
         "those that the scenarios name",
     ),
     "nemesis": Option(
-        "nemesis", Nemeses(), "NAME=DURATION,...", "Have others' nemeses strike about this often.", "none"
+        "nemesis",
+        Nemeses(),
+        "NAME=DURATION,...",
+        "Apply these nemeses of your own or of plugins about this often.",
+        "none",
     ),
     "load": Option(
         "load",

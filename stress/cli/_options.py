@@ -113,7 +113,7 @@ def load_option(function: F) -> F:
 def judging_options(function: F) -> F:
     """Add ``--allow`` and ``--only``, as ``allow`` and ``only`` (a text or None), for `judged_again`."""
     allow = click.option("--allow", metavar="ANOMALY,...", help="Do not judge these anomalies. [default: the run's]")
-    only = click.option("--only", metavar="CHECKER,...", help="Have these checkers look alone. [default: the run's]")
+    only = click.option("--only", metavar="CHECKER,...", help="Run only these checkers. [default: the run's]")
     return allow(only(function))
 
 

@@ -1,4 +1,4 @@
-"""``stress doctor``: what this machine has of what a run needs, what each missing thing would enable, how to get it."""
+"""``stress doctor``: which needs of a run this machine meets; what each missing one is for, and how to get it."""
 
 from __future__ import annotations
 
@@ -38,18 +38,21 @@ class Answer:
     said: str
 
 
-@click.command("doctor", short_help="Say what this machine lacks for a run.")
+@click.command("doctor", short_help="Check this machine for what a run needs.")
 @click.option(
     "--dir",
     "directory",
     metavar="DIRECTORY",
     type=click.Path(),
-    help="Look at this directory's file system. [default: where temporary files go]",
+    help="Directory whose file system is checked. [default: where temporary files go]",
 )
 def command(directory: str | None) -> int:
-    """Say whether this machine has what a run needs, what what it lacks is for, and how to get it.
+    """Check this machine for what a run needs: tools, kernel features, limits and the file system.
 
-    Exit code 0 if nothing is missing, 3 if a part of a run would be left out.
+    Each need has one line: ok, without (a run does without it) or MISSING. The line of a need that is not met says
+    what it is for and how to get it.
+
+    Exit codes: 0 nothing is missing, 2 usage, 3 a run would leave a part out.
     """
     where = directory if directory is not None else tempfile.gettempdir()
     answers = [

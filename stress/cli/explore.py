@@ -28,45 +28,59 @@ Examples:
 \b
 Schedulers: {", ".join(SCHEDULERS)}.
   mix          random and pct in turn
-  pct          finds each bug of depth N with a probability that is said
+  pct          finds each bug of depth N with a probability that the report gives
   exhaustive   every schedule with at most --depth preemptions
-  dpor         one of all schedules that differ in nothing that matters: where none
-               is left, it is proved
+  dpor         one schedule of each set of equivalent ones; when none is left, the
+               case is proved
 
 \b
 A failing schedule is shrunk and kept; `stress replay FILE` shows it again.
-The exit codes are those of `stress run`; 4 where the kernel does not let it.
+Exit codes: those of `stress run`; 4 also where the kernel forbids it.
 """
 
 
 @click.command("explore", epilog=_EPILOG, short_help="Schedule every file syscall of a few processes, and judge.")
 @click.argument("scenarios", nargs=-1, metavar="[SCENARIO]...", type=click.UNPROCESSED)
 @click.option("--target", metavar="NAME|FILE", help="What to test, as for `stress run`. [default: atomicops]")
-@click.option("--processes", metavar="N", help="Processes; of three or more the last reads. [default: 3]")
+@click.option(
+    "--processes", metavar="N", help="Number of processes; of three or more, the last one reads. [default: 3]"
+)
 @click.option("--ops", metavar="N", help="Operations of each process. [default: 1]")
 @click.option(
     "--languages",
     metavar="LANGUAGE,...",
-    help="Of the processes, in turn. [default: each of the target's by itself, and all in turn]",
+    help="Languages of the processes, dealt in turn. [default: each of the target's by itself, and all in turn]",
 )
-@click.option("--scheduler", metavar="NAME", help="Who decides what is next: see below. [default: mix]")
-@click.option("--depth", metavar="N", help="Depth of the bugs to find; with exhaustive, preemptions. [default: 3, 2]")
+@click.option(
+    "--scheduler", metavar="NAME", help="Scheduler, which decides which process runs next: see below. [default: mix]"
+)
+@click.option(
+    "--depth",
+    metavar="N",
+    help="Depth of the bugs to find; with exhaustive, most preemptions. [default: 3; exhaustive 2]",
+)
 @click.option(
     "--schedules",
     metavar="N",
-    help=f"Schedules of each scenario at most. [default: {DEFAULT_SCHEDULES}; no limit with --duration, --until, "
+    help=f"Most schedules to run of each scenario. [default: {DEFAULT_SCHEDULES}; no limit with --duration, --until, "
     "dpor and exhaustive]",
 )
-@click.option("--duration", metavar="DURATION", help="How long at most. [default: no limit]")
-@click.option("--until", metavar="PERCENT", help="Go on until one bug of that depth would be found so probably.")
+@click.option("--duration", metavar="DURATION", help="Time limit. [default: no limit]")
+@click.option(
+    "--until",
+    metavar="PERCENT",
+    help="Go on until a bug of that depth would be found with this probability. [default: no goal]",
+)
 @click.option("--seed", metavar="N", help="Seed of the schedulers and of the operations. [default: a new one]")
-@click.option("--jobs", metavar="N", help="Processes that explore, each on a CPU. [default: one for each CPU]")
-@click.option("--dir", metavar="DIRECTORY", help="Where to put the files. [default: in memory]")
+@click.option(
+    "--jobs", metavar="N", help="Schedules to run at once, each on a CPU of its own. [default: one for each CPU]"
+)
+@click.option("--dir", metavar="DIRECTORY", help="Where to put the files under test. [default: in memory]")
 @click.option(
     "--runs", metavar="DIRECTORY", default=".stress", help="Where to keep failing schedules. [default: .stress]"
 )
 @click.option("--keep-going", is_flag=True, help="Count failing schedules; do not stop at the first. [default: no]")
-@click.option("--allow", metavar="ANOMALY,...", help="What is not to be judged. [default: nothing]")
+@click.option("--allow", metavar="ANOMALY,...", help="Count these anomalies, and do not judge them. [default: none]")
 @report_options
 @load_option
 @save_option
