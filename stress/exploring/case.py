@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from mmap import PAGESIZE, mmap
 from pathlib import Path
 
@@ -41,6 +42,8 @@ _WORKER = Path(__file__).with_name("worker.bash")
 _FREE_WORKER = Path(shell.__file__).with_name("worker.bash")
 _MISSING = 66
 _ROWS_BYTES = 1 << 20
+_LOOKS_MAX = 20
+"""Operations without a change that a writer may begin with."""
 _CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.BACKUP, Kind.RECOVER)
 
 
@@ -126,17 +129,22 @@ def _duties(
         agent = Agent(worker=number, writers=processes - readers, source=random.Random(f"{seed}/{number}"))
         stream = OperationStream(agent, roles[part])
         # One operation each, of a scenario with several kinds of change: not all begin with the same one.
-        requests = list(_requests(stream, ops + (number % changes if ops == 1 and part == "writer" and changes else 0)))
-        yield Duty(languages[number % len(languages)], part, tuple(requests[-ops:]))
+        requests = _requests(stream, {file.path for file in world.files if file.absent})
+        drawn = list(islice(requests, ops + (number % changes if ops == 1 and part == "writer" and changes else 0)))
+        if part == "writer":  # one that only looks would leave nothing to be judged
+            looks = islice(requests, _LOOKS_MAX)
+            while not any(request.kind in _CHANGES for request in drawn[-ops:]) and (more := next(looks, None)):
+                drawn.append(more)
+        yield Duty(languages[number % len(languages)], part, tuple(drawn[-ops:]))
 
 
-def _requests(stream: OperationStream, count: int) -> Iterator[Request]:
-    for _ in range(count):
-        turn = stream.next()
-        if turn is None:
-            return
-        yield turn[1]._replace(size=min(turn[1].size, SIZE_MAX))
-        stream.answer(Answer(Outcome.OK, INITIAL))
+def _requests(stream: OperationStream, absent: set[str]) -> Iterator[Request]:
+    """What is asked for one after another by a process that is alone; ``absent``: paths of what is not there yet."""
+    while (turn := stream.next()) is not None:
+        request = turn[1]
+        yield request._replace(size=min(request.size, SIZE_MAX))
+        absent -= {request.path} if request.kind in _CHANGES else set()
+        stream.answer(Answer(Outcome.OK, ABSENT if request.path in absent else INITIAL))
 
 
 def empty(directory: Path) -> None:

@@ -15,6 +15,7 @@ from stress.cli._entry import run_command
 from stress.exploring.explore import explore, replay
 from stress.exploring.lot import cases_of, lots
 from stress.exploring.plan import ExplorePlan
+from stress.history.record import Kind
 from stress.result import Verdict
 from stress.schedulers.saved import SavedSchedule
 from stress.syscalls import Denied, require
@@ -99,6 +100,21 @@ def test_operations_vary_from_round_to_round() -> None:
     made = {str(cases_of(plan, number)[0].duties) for number in range(8)}
     assert len(made) > 1
     assert str(cases_of(plan, 3)[0].duties) in made
+
+
+def test_every_scenario_changes_something_also_with_one_operation_a_process() -> None:
+    plan = ExplorePlan(scenarios=("backups", "completion", "handoff", "progress_log", "resume"), seed=1)
+    for case in cases_of(plan):
+        for duty in case.duties:
+            assert len(duty.requests) == 1
+            assert duty.part == "reader" or duty.requests[0].kind not in (Kind.READ, Kind.OBSERVE), case.name
+
+
+def test_a_signal_is_made_and_looked_for(tmp_path: Path) -> None:
+    plan = ExplorePlan(scenarios=("completion",), languages=("python",), seed=1, schedules=4, jobs=1)
+    result = explore(plan, folder=str(tmp_path))
+    assert result.verdict is Verdict.PASS, result.findings
+    assert result.operations["write"]["python"]["ok"] == 8
 
 
 def test_the_schedules_of_a_scenario_are_divided_among_its_cases_by_what_they_cost() -> None:
