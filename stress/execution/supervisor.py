@@ -231,7 +231,11 @@ class Supervisor:
     def _be_python_worker(
         self, spec: WorkerSpec, number: int, journals: str, stream: OperationStream, scratch: str, user: User | None
     ) -> None:
-        """In the child: shed what is the supervisor's, then work."""
+        """The life of a Python worker, in the child process that was just forked.
+
+        It closes the descriptors that belong to the supervisor, opens its journal, becomes ``user`` if one is given,
+        and works until its stream of operations ends. ``number`` is its process number.
+        """
         parent = os.getppid()
         os.setsid()
         process_tree.die_with_parent(parent)
