@@ -1,4 +1,26 @@
-"""All that a scenario, a target, a checker or a test may import from the harness."""
+"""The public names of the harness for modules of your own, by who needs what.
+
+Scenarios: `scenario` registers a `Scenario`, which has `SharedFile` and `Role` values. A role is a function that gives
+`Steps`: it yields a `Request`, and gets its `Answer`. `Agent` is what a role knows of itself. `Edit` is one
+change to a document, `draw_size` draws how long its padding is, `Beside` is a file laid beside a shared one. `Size` is
+how large a scenario is laid out.
+
+Targets: `target` registers an implementation of the operations; `DefiniteFailure` says that nothing was changed.
+
+Checkers: `checker` registers a function from a `History` to `Finding` values. A history has `FileFacts`,
+`ProcessFacts`, a `FinalFile` for each file, and rows; an `Operation` is one row, with its `Kind`, `Outcome` and
+`Language`. Versions are integers: `INITIAL`, `ABSENT`, `GARBAGE` and `NO_VERSION` are special, `version_of`,
+`format_version` and `parse_version` convert. `document_of`, `examine_document`, `examine_bytes`, `log_record` and
+`parse_log` make and read the contents of files. `witness` makes the operations of some rows, which prove a
+finding. `Anomaly` is the name of a kind of violation, `Harm` what it costs.
+
+Reporters: `reporter` registers a function from a `Result` to text; `Verdict` is what the run comes to.
+
+Nemeses: `nemesis` registers a fault; `Victim` is the worker that it strikes.
+
+Benchmarks: `benchmark` registers a generator function of a `Setting`. It yields each `Case` with its `Contender`
+values, or a `Sheet` of `Figure` values, and `LeftOut` for what could not be measured.
+"""
 
 from __future__ import annotations
 

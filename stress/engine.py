@@ -234,7 +234,11 @@ def check_history(path: str, allow: Sequence[str] = (), only: Sequence[str] = ()
 
 
 def judged(findings: Sequence[Finding], allow: Sequence[str]) -> tuple[list[Finding], dict[str, int]]:
-    """The findings that count; and how often each anomaly struck that is allowed."""
+    """Findings split by ``allow``, a sequence of anomalies that do not count against a run.
+
+    Returns the findings of all other anomalies, in their order, and for each allowed anomaly the sum of the counts of
+    its findings (0 if there were none).
+    """
     allowed = dict.fromkeys(allow, 0)
     for finding in findings:
         if finding.anomaly in allowed:

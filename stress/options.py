@@ -35,11 +35,15 @@ Mix: TypeAlias = tuple[tuple[str, int], ...]
 
 
 class UsageError(ValueError):
-    """Something was asked for that can't be had: a person's mistake, not ours. Its text is one line. Exit code 2."""
+    """A mistake in an option or its value, made by the person who runs the tool. Its text is one line; exit code 2."""
 
     def __init__(self, option: str, value: str, advice: str = "") -> None:
-        """``option`` as it is typed; the ``value`` that was given with it, and what is wrong with it and what would
-        do, which goes on from the value (``is not a duration; give …``). Without ``advice``, ``value`` is all of that.
+        """The text is ``option``, ``value`` and ``advice``, in this order.
+
+        Args:
+            option: The name as it is typed (``--duration``).
+            value: The value that was given; without ``advice`` the whole message.
+            advice: What is wrong with the value and what to give instead (``is not a duration; give …``).
         """
         self.option = option
         self.value = value

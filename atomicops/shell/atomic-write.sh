@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
-# Replace a small file that other processes read and write: see atomicops.sh, which must lie beside this.
+# A command that replaces a small file which other processes read and write. The file is replaced at once: a reader
+# sees the old content or the new, whole. The work is done by atomicops.sh, which must lie beside this file.
 # usage: atomic-write.sh [--if-version VERSION] CONTENT|- TARGET
 
 POSIXLY_CORRECT=1 # so that exported functions hide nothing

@@ -38,7 +38,12 @@ __all__ = ["appends"]
 
 @checker("appends")
 def appends(history: History) -> Iterable[Finding]:
-    """Lost, duplicate, reordered, torn and phantom appends, and looks at a log that do not fit its end."""
+    """Findings about logs: lost, duplicate, reordered, torn and phantom records, and reads that are no prefix.
+
+    Each append writes a record of its own version, so a read of a log is a list of versions. They are
+    checked against the order of the records in the log. A read is right if it is a prefix of that order, and if it
+    holds each record whose append had returned before the read began and none whose append began after it ended.
+    """
     for index, facts in history.files_for("appends"):
         if facts.form is not Format.LOG:
             continue

@@ -57,7 +57,11 @@ class LogView:
 
 
 def replay_log(history: History, rows: Iterable[int]) -> Iterator[LogView]:
-    """What the reads of a log by one process saw, in order; ``rows`` are all of those that were acknowledged."""
+    """The log's content at each read by one process, in order.
+
+    A read's note holds only how the content differs from that process's read before, so the notes are replayed from
+    the first. ``rows`` are therefore all acknowledged reads of the log by the process.
+    """
     view = LogView(-1, bytearray())
     ops = history.ops
     for row in rows:

@@ -77,6 +77,12 @@ def interleavings(reads: ReadAnalysis, unlinked: Ints) -> Interleaving | None:
 
 
 def _blocks(reads: ReadAnalysis, unlinked: Ints) -> tuple[_Blocks, Ints, Ints]:
+    """The blocks, and the earliest return and the latest invoke of each cluster.
+
+    A block is a chain: all clusters that descend from one root, each made from its parent. A cluster in ``unlinked``
+    is the root of a chain of its own. A block's earliest return is the least of its clusters', its latest invoke the
+    greatest.
+    """
     made, line = reads.made, reads.chains
     if len(unlinked):
         parent = line.parent.copy()

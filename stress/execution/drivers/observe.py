@@ -149,8 +149,10 @@ def newest_backup(path: str) -> str | None:
 
 
 class Observer:
-    """One process's view of the shared files; remembers what it saw last, so as to examine, and of a log to keep, only
-    what is new.
+    """Memory of one process: for each shared file the content that it read last.
+
+    A document that has not changed since is not examined again. Of a log only the bytes that are new are examined and
+    kept.
     """
 
     def __init__(self) -> None:
