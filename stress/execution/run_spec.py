@@ -66,6 +66,11 @@ class RunSpec:
         """What the worker may ask of the target."""
         return spec.able - {"lock"} if spec.language in self.lone_locks else spec.able
 
+    def user(self, spec: WorkerSpec) -> User | None:
+        """Whose process the worker is to be; None: that of who runs the tool."""
+        alike = [other.worker for other in self.specs if (other.language, other.part) == (spec.language, spec.part)]
+        return self.users[alike.index(spec.worker) % len(self.users)] if self.users else None
+
 
 def explain(error: OSError, run_spec: RunSpec) -> str:
     """Why the supervisor could not go on, and what would do, in a line."""

@@ -185,7 +185,7 @@ class Supervisor:
         writer = spec.part == "writer"
         scratch = self._run_spec.scratch / f"p{number}"
         scratch.mkdir()
-        user = self._user(spec)
+        user = self._run_spec.user(spec)
         if user is not None:
             scratch.parent.chmod(0o711)
             for path in (scratch / "out", scratch / "err"):  # the driver empties them, the worker writes them
@@ -213,13 +213,6 @@ class Supervisor:
         self._workers[number] = worker
         role = WorkerRole.WRITER if writer else WorkerRole.READER
         self.note(Started(_now(), number, spec.worker, spec.language, role, worker.pid))
-
-    def _user(self, spec: WorkerSpec) -> User | None:
-        alike = [
-            other.worker for other in self._run_spec.specs if (other.language, other.part) == (spec.language, spec.part)
-        ]
-        users = self._run_spec.users
-        return users[alike.index(spec.worker) % len(users)] if users else None
 
     def _has_handler(self, spec: WorkerSpec) -> bool:
         return "signal" in self._run_spec.faults and spec.language is Language.PYTHON
