@@ -235,7 +235,7 @@ class Supervisor:
 
     def _able(self, spec: WorkerSpec) -> frozenset[str]:
         """What the worker may ask of the target."""
-        return spec.able - {"lock"} if spec.language in self._run_spec.lone_locks else spec.able
+        return spec.supported - {"lock"} if spec.language in self._run_spec.lone_locks else spec.supported
 
     def _stepper(self, driver: Driver, journal: Journal, stream: OperationStream, spec: WorkerSpec) -> Stepper:
         observed = self._run_spec.target.observe
