@@ -13,10 +13,7 @@ import time
 from scenarios.targets._correct import Change, encode, read, replace
 
 ABOUT = "a lock file that a cleaner may remove while it is held"
-EXPECTS = (
-    "lost-update",
-    "lock-overlap",
-)
+EXPECTS = ("lost-update",)
 SCENARIOS = ("session_count",)
 EXCLUSIVE = True
 FAULTS = {"clean_every": "20ms"}

@@ -14,6 +14,7 @@
     unswept      [[path, when it was last changed]]
     metadata     [[when, file, mode, owner, group, how often it was seen]]
     pauses       [[from, to]], of the nemesis
+    cleanings    [[from, to]], of the nemesis
     required     [[kind]], for each scenario
     limit_ms     how long an operation may take
 
@@ -91,6 +92,7 @@ def read_saved(path: Path, scenario: str = SCENARIO) -> Saved:
         unswept=[LeftBehind(_at(_ENDED_MS), path, _at(changed)) for path, changed in plain.get("unswept", ())],
         metadata_seen=[MetadataSeen(_at(at), *seen) for at, *seen in plain.get("metadata", ())],
         pauses=[(_at(begin), _at(end)) for begin, end in plain.get("pauses", ())],
+        cleanings=[(_at(begin), _at(end)) for begin, end in plain.get("cleanings", ())],
         began=_BEGAN,
         ended=_at(_ENDED_MS),
         limit=round(plain.get("limit_ms", 0) * 1e6),

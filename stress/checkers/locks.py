@@ -22,7 +22,12 @@ __all__ = ["locks"]
 
 @checker("locks")
 def locks(history: History) -> Iterable[Finding]:
-    """Hold intervals of one file that overlap; a shared instant is none."""
+    """Hold intervals of one file that overlap; a shared instant is none.
+
+    Not where a cleaner went through the directory since the first began: it may have removed the lock file, and no
+    lock by a file excludes anybody then. What a target makes of that, the data tell.
+    """
+    cleaned_from, cleaned_to = np.array(history.cleanings or [(0, 0)], np.int64).T
     ops = history.ops
     for index, facts in history.files_for("locks"):
         rows = history.rows(index)
@@ -31,6 +36,10 @@ def locks(history: History) -> Iterable[Finding]:
         held_from, held_to = ops["held_from"][rows], ops["held_to"][rows]
         holder = running_argmax(held_to)[:-1]
         overlapping = np.flatnonzero(held_from[1:] < held_to[holder])
+        cleaned = np.searchsorted(cleaned_to, held_from[holder[overlapping]]) < np.searchsorted(
+            cleaned_from, held_from[overlapping + 1], "right"
+        )
+        overlapping = overlapping[~cleaned] if history.cleanings else overlapping
         overlapping = overlapping[ops["process"][rows[overlapping + 1]] != ops["process"][rows[holder[overlapping]]]]
         if not len(overlapping):
             continue

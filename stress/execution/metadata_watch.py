@@ -18,7 +18,7 @@ __all__ = ["Watched", "watch_metadata"]
 
 Watched = Mapping[int, tuple[str, int, frozenset[tuple[int, int]]]]
 """Index of a file → its path, its mode, and the users and groups to whom it may belong."""
-_REST_S = 0.0003
+_REST_S = 0.001
 
 
 def watch_metadata(files: Watched, stopped: Callable[[], bool]) -> list[MetadataSeen]:

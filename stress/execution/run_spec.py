@@ -62,6 +62,10 @@ class RunSpec:
     python_journal: Callable[..., Journal] = Journal
     """What Python workers drive and record with: a benchmark has its own."""
 
+    def able(self, spec: WorkerSpec) -> frozenset[str]:
+        """What the worker may ask of the target."""
+        return spec.supported - {"lock"} if spec.language in self.lone_locks else spec.supported
+
 
 def explain(error: OSError, run_spec: RunSpec) -> str:
     """Why the supervisor could not go on, and what would do, in a line."""

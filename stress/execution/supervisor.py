@@ -36,18 +36,8 @@ from stress.execution.metadata_watch import watch_metadata
 from stress.execution.operations import OperationStream
 from stress.execution.run_spec import RunSpec, explain
 from stress.execution.step import Stepper
-from stress.history.events import (
-    Ended,
-    Event,
-    FaultInjected,
-    GateOpened,
-    LeftBehind,
-    Reaped,
-    Started,
-    Stopped,
-    Swept,
-    event_line,
-)
+from stress.execution.sweep import sweep
+from stress.history.events import Ended, Event, FaultInjected, GateOpened, Reaped, Started, Stopped, event_line
 from stress.history.journal import FINISHED, READY, Journal, read_header, row_with_parent
 from stress.history.record import End, FaultKind, Language, WorkerRole
 from stress.host import process_tree
@@ -161,7 +151,8 @@ class Supervisor:
         self.note(Reaped(_now(), children.ru_utime + children.ru_stime))
         if metadata is not None:
             metadata.join()
-        self._sweep()
+        if self._nemesis.count("kill") or self._nemesis.count("signal") or self._cut_short:
+            sweep(self._run_spec, self.note)
 
     def _watch_metadata(self) -> Any:
         def body() -> None:
@@ -214,7 +205,7 @@ class Supervisor:
             marked = self._environment | {"STRESS_PROCESS": _mark(self._run_spec.run.path, number)}
             program = self._run_spec.programs[spec.language]
             popen = start_shell(program, self._run_spec.directory, scratch, marked, user)
-            driver = ShellDriver(popen, scratch, self._able(spec), exclusive=self._run_spec.target.exclusive)
+            driver = ShellDriver(popen, scratch, self._run_spec.able(spec), exclusive=self._run_spec.target.exclusive)
             loop = PipeLoop(driver, journal, self._stepper(driver, journal, stream, spec))
             worker = _Worker(spec, number, popen.pid, popen, loop)
             self._selector.register(driver.fd, selectors.EVENT_READ, worker)
@@ -233,13 +224,9 @@ class Supervisor:
     def _has_handler(self, spec: WorkerSpec) -> bool:
         return "signal" in self._run_spec.faults and spec.language is Language.PYTHON
 
-    def _able(self, spec: WorkerSpec) -> frozenset[str]:
-        """What the worker may ask of the target."""
-        return spec.supported - {"lock"} if spec.language in self._run_spec.lone_locks else spec.supported
-
     def _stepper(self, driver: Driver, journal: Journal, stream: OperationStream, spec: WorkerSpec) -> Stepper:
         observed = self._run_spec.target.observe
-        return Stepper(driver, journal, stream, self._run_spec.files, self._able(spec), observed=observed)
+        return Stepper(driver, journal, stream, self._run_spec.files, self._run_spec.able(spec), observed=observed)
 
     def _be_python_worker(
         self, spec: WorkerSpec, number: int, journals: str, stream: OperationStream, scratch: str, user: User | None
@@ -452,8 +439,9 @@ class Supervisor:
             time.monotonic(), [worker.pid for worker in self._workers.values() if worker.through], self._stop_inside
         ):
             if fault.kind == "clean":
+                began = _now()
                 nemesis.clean(self._run_spec.directory, self._run_spec.belongs)
-                self.note(FaultInjected(_now(), FaultKind.CLEAN, 0))
+                self.note(FaultInjected(began, FaultKind.CLEAN, 0, (_now() - began) / 1e9))
                 continue
             worker = next(worker for worker in self._workers.values() if worker.pid == fault.pid)
             if fault.kind == "kill":
@@ -482,20 +470,12 @@ class Supervisor:
         workers = [worker for worker in self._workers.values() if worker.pid in pids]
         self._random.shuffle(workers)
         for worker in workers:
-            if (row := self._inside(worker)) and self._stop(worker.pid):
+            if row := self._inside(worker):
+                process_tree.stop_group(worker.pid)
                 if self._inside(worker) == row:
                     return worker.pid
                 os.killpg(worker.pid, signal.SIGCONT)  # it was faster
         return None
-
-    @staticmethod
-    def _stop(pid: int) -> bool:
-        os.killpg(pid, signal.SIGSTOP)
-        for _ in range(20):
-            if process_tree.state_of(pid) in ("T", ""):
-                break
-            time.sleep(0.001)
-        return True
 
     @staticmethod
     def _inside(worker: _Worker) -> int:
@@ -514,41 +494,6 @@ class Supervisor:
             role, spec = WorkerRole(worker.spec.part), worker.spec
             self.note(Started(_now(), worker.process + 1, spec.worker, spec.language, role, worker.pid, worker.process))
         os.kill(worker.pid, self._random.choice(SIGNALS))
-
-    def _sweep(self) -> None:
-        """Where the target can sweep, have it do so after kills, in a process of its own."""
-        sweep = self._run_spec.target.call("sweep")
-        if sweep is None or not (self._nemesis.count("kill") or self._nemesis.count("signal") or self._cut_short):
-            return
-        # A file that is reached through a link has its temp files beside what the link leads to.
-        paths = {path for given in self._run_spec.files for path in (given, os.path.relpath(os.path.realpath(given)))}
-        folders = sorted({os.path.dirname(path) or "." for path in paths})
-
-        self._note_what_is_left()
-
-        def body() -> None:
-            quieten()
-            for folder in folders:
-                if os.path.isdir(folder):
-                    sweep(folder)
-
-        handle = _FORK.Process(target=body)
-        handle.start()
-        handle.join(self._run_spec.op_limit_s)
-        if handle.is_alive():
-            handle.kill()
-            handle.join()
-        self.note(Swept(_now(), handle.exitcode))
-
-    def _note_what_is_left(self) -> None:
-        """Before the sweep: the temp files of those who were killed, and of others."""
-        target, monotonic_less_wall = self._run_spec.target, time.monotonic_ns() - time.time_ns()
-        for folder, _, names in os.walk("."):
-            for name in names:
-                path = os.path.normpath(os.path.join(folder, name))
-                if not self._run_spec.belongs(path) and not target.is_residue(name):
-                    changed = os.lstat(path).st_ctime_ns + monotonic_less_wall
-                    self.note(LeftBehind(_now(), path, changed))
 
 
 def _now() -> int:

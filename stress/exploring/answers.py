@@ -7,7 +7,7 @@ from pathlib import Path
 from stress.execution.drivers.observe import Observation, Observer, read_file, saved_observation
 from stress.history.notes import ErrorNote, SeenBytes
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Outcome
-from stress.workload.payload import parent_in
+from stress.workload.payload import parent_in, words_in
 from stress.workload.scenario import Request
 
 __all__ = ["Answers"]
@@ -36,7 +36,7 @@ class Answers:
             return Outcome.OK, Observation(GARBAGE, size=len(seen), note=SeenBytes(seen, said))
         parent = parent_in(said) if kind is Kind.UPDATE else NO_VERSION
         outcome = Outcome.FAIL if status in definite else Outcome.INFO
-        note = ErrorNote(f"exit status {status}: {said[-1500:]}")
+        note = ErrorNote(f"exit status {status}: {words_in(said)[-1500:]}")
         return outcome, Observation(version, parent, size=request.size, note=note)
 
     def _saw(self, request: Request, version: int) -> Observation:

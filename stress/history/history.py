@@ -121,6 +121,8 @@ class History:
     """How mode, owner and group of shared files were while the workers worked, where that was otherwise than before."""
     pauses: tuple[tuple[int, int], ...] = ()
     """When the nemesis kept some process from going on: ns from and to, in order, none of them overlapping."""
+    cleanings: tuple[tuple[int, int], ...] = ()
+    """When it removed what is not part of the scenario, lock files too: ns from and to, in order."""
     began: int = 0
     """ns, when the gate was opened."""
     ended: int = 0
@@ -245,6 +247,7 @@ class History:
         unswept: Sequence[LeftBehind] = (),
         metadata_seen: Sequence[MetadataSeen] = (),
         pauses: Sequence[tuple[int, int]] = (),
+        cleanings: Sequence[tuple[int, int]] = (),
         began: int = 0,
         ended: int = 0,
         limit: int = 0,
@@ -264,6 +267,7 @@ class History:
             unswept=tuple(unswept),
             metadata_seen=tuple(metadata_seen),
             pauses=tuple(pauses),
+            cleanings=tuple(cleanings),
             began=began,
             ended=ended,
             limit=limit,

@@ -269,6 +269,11 @@ class RunDirectory:
             unswept=tuple(event for event in events if isinstance(event, LeftBehind)),
             metadata_seen=tuple(event for event in events if isinstance(event, MetadataSeen)),
             pauses=_pauses(events),
+            cleanings=tuple(
+                (event.at, event.at + int(event.lasts_s * 1e9))
+                for event in events
+                if isinstance(event, FaultInjected) and event.kind is FaultKind.CLEAN
+            ),
             began=began,
             ended=ended,
             limit=world["limit"],

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,7 @@ __all__ = [
     "end_remains",
     "reap_children",
     "state_of",
+    "stop_group",
 ]
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 1, 36, 37
@@ -59,6 +61,15 @@ def state_of(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()[0]
     except (OSError, IndexError):
         return ""
+
+
+def stop_group(leader: int) -> None:
+    """SIGSTOP the group of our child ``leader``, and wait up to 20 ms until that one stands still."""
+    os.killpg(leader, signal.SIGSTOP)
+    for _ in range(20):
+        if state_of(leader) in ("T", ""):
+            break
+        time.sleep(0.001)
 
 
 def die_with_parent(parent: int) -> None:

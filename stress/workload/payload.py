@@ -34,6 +34,7 @@ __all__ = [
     "parent_in",
     "parse_log",
     "parse_records",
+    "words_in",
     "writers_in",
 ]
 
@@ -282,13 +283,18 @@ _JQ_CHECKSUM = (
 """`_checksum` in jq."""
 
 
-_PARENT = re.compile(re.escape(PARENT_MARK) + r"([^;\"]*);")
+_PARENT = re.compile(r"\"?" + re.escape(PARENT_MARK) + r"([^;\"]*);\"?")
 
 
 def parent_in(stderr: str) -> int:
     """The version an update started from, out of what jq printed (the last mark counts: a retry prints again)."""
     marks = _PARENT.findall(stderr)
     return parse_version(marks[-1]) if marks else NO_VERSION
+
+
+def words_in(stderr: str) -> str:
+    """What was printed there beside the marks of `parent_in`: for people."""
+    return _PARENT.sub("", stderr)
 
 
 # A log's record: a head that gives version, length and checksum of the body, then the body, in whole lines.

@@ -32,7 +32,7 @@ from stress.history.notes import ErrorNote, SeenBytes
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language, Outcome
 from stress.host.process_tree import die_with_parent, end_group, end_remains
 from stress.host.users import User, become
-from stress.workload.payload import document_of, edit_list, jq_program, log_record, parent_in
+from stress.workload.payload import document_of, edit_list, jq_program, log_record, parent_in, words_in
 from stress.workload.target import OPERATIONS, Target, TargetError
 
 __all__ = ["Lost", "Reply", "ShellDriver", "ask_worker", "probe", "programs", "start_shell", "write_commands"]
@@ -351,7 +351,7 @@ class ShellDriver:
             return Observation(GARBAGE, size=len(seen), note=SeenBytes(seen, said))
         parent = parent_in(said) if kind is Kind.UPDATE else NO_VERSION
         outcome = Outcome.FAIL if status in self._definite else Outcome.INFO
-        note = ErrorNote(f"exit status {status}: {said[-1500:]}", errno_in(said))
+        note = ErrorNote(f"exit status {status}: {words_in(said)[-1500:]}", errno_in(said))
         return Observation(NO_VERSION, parent, note=note, outcome=outcome)
 
     def _saw(self, op: Numbered) -> Observation:

@@ -25,6 +25,7 @@ from stress.workload.payload import (
     log_record,
     parent_in,
     parse_log,
+    words_in,
     writers_in,
 )
 
@@ -134,6 +135,7 @@ def test_jq_and_python_make_the_same_update(shape: object, form: str, edits: tup
     assert after == apply_edits(before, version_of(1, 2), version_of(3, 4), 222, edits)
     assert examine_document(after) == (version_of(3, 4), version_of(1, 2), False)
     assert parent_in(done.stderr) == version_of(1, 2)
+    assert words_in(done.stderr + "jq: it broke\n").strip() == "jq: it broke"
 
 
 @pytest.mark.parametrize("nothing", [{}, [], None, "text", [1]])
