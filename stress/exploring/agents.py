@@ -141,7 +141,7 @@ def _explore(
             break
         if watch is not None and now - shown >= 0.25:
             shown = now
-            watch(Progress(now - began, search.schedules, len(search.tally.interleavings), "", search.words()))
+            watch(Progress(now - began, search.schedules, len(search.tally.interleavings), "", search.coverage))
     found = search.found
     if found is None:
         verdict = Verdict.PASS if search.tally.complete else Verdict.UNKNOWN

@@ -42,7 +42,7 @@ __all__ = ["Progress", "explore", "replay"]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an exploration is."""
+    """How far an exploration is; ``reached``: the coverage of the case that is under way, in a few words."""
 
     elapsed_s: float
     schedules: int
@@ -113,6 +113,13 @@ class Reached:
         return missed_after(sum(report.pct_runs for report in self._reports), probability) if probability else 1.0
 
     @property
+    def coverage(self) -> str:
+        """What PCT has reached, in a few words; empty where it is nothing that could be said."""
+        if not any(report.pct_runs for report in self._reports):
+            return ""
+        return f"a bug of depth {self._plan.depth} missed: {self.missed:.1%} at most"
+
+    @property
     def is_over(self) -> bool:
         """Whether as much was reached as is wanted."""
         return self._plan.until is not None and self.missed <= 1 - self._plan.until
@@ -180,7 +187,7 @@ class _Progressing:
         self._under_way: dict[Lot, tuple[int, int]] = {}
         self._done = (0, 0)
 
-    def __call__(self, lot: Lot, schedules: int, different: int) -> bool:
+    def __call__(self, lot: Lot, schedules: int, different: int, coverage: str) -> bool:
         """Whether there is time left."""
         self._under_way[lot] = schedules, different
         now = time.monotonic()
@@ -188,7 +195,9 @@ class _Progressing:
             self._shown = now
             all_schedules, all_different = map(sum, zip(self._done, *self._under_way.values(), strict=True))
             one = self._reached[lot.case]
-            self._watch(Progress(now - self._began, all_schedules, all_different, one.case.name, one.words()))
+            self._watch(
+                Progress(now - self._began, all_schedules, all_different, one.case.name, coverage or one.coverage)
+            )
         return self._plan.duration_s is None or now - self._began < self._plan.duration_s
 
     def over(self, report: Report) -> None:

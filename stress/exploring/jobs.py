@@ -19,8 +19,8 @@ from stress.syscalls.crew import Connection, Member, ready
 
 __all__ = ["Heard", "reports"]
 
-Heard = Callable[[Lot, int, int], bool]
-"""Told how many schedules of a lot were executed, and how many different; whether to go on."""
+Heard = Callable[[Lot, int, int, str], bool]
+"""Told how many schedules of a lot were executed, how many different, and `Search.coverage`; whether to go on."""
 
 _TOLD_S = 0.2
 
@@ -53,7 +53,7 @@ def _here(plan: ExplorePlan, lots: Iterator[Lot], heard: Heard) -> Iterator[Repo
 
         def go_on(search: Search, lot: Lot = lot) -> bool:
             nonlocal going
-            going = going and heard(lot, search.schedules, len(search.tally.interleavings))
+            going = going and heard(lot, search.schedules, len(search.tally.interleavings), search.coverage)
             return going
 
         report = explore_lot(plan, lot, go_on)
@@ -134,7 +134,7 @@ def _serve(plan: ExplorePlan, cpu: int, pipe: Connection) -> None:
         now = time.monotonic()
         if now - told >= _TOLD_S:
             told = now
-            pipe.send((search.schedules, len(search.tally.interleavings)))
+            pipe.send((search.schedules, len(search.tally.interleavings), search.coverage))
         return True
 
     while True:

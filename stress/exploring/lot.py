@@ -45,7 +45,12 @@ __all__ = [
     "start",
 ]
 
-ANOMALIES = {"deadlock": anomalies.DEADLOCK, "livelock": anomalies.LIVELOCK, "readable": anomalies.READABLE}
+ANOMALIES = {
+    "deadlock": anomalies.DEADLOCK,
+    "livelock": anomalies.LIVELOCK,
+    "starvation": anomalies.STARVATION,
+    "readable": anomalies.READABLE,
+}
 """What the engine sees by itself → how it is reported."""
 
 _SIZE, _SIZE_SLOW = 50, 20

@@ -105,6 +105,16 @@ class Search:
         pct = _pct(self.scheduler)
         return 0 if pct is None else pct.counted
 
+    @property
+    def coverage(self) -> str:
+        """How far a search that comes to an end is, in a few words."""
+        scheduler = self.scheduler
+        if isinstance(scheduler, Dpor):
+            return f"{scheduler.executed:,} executed of about {scheduler.schedules:.1g}"
+        if isinstance(scheduler, Exhaustive) and scheduler.covered >= 0:
+            return f"all with at most {scheduler.covered} preemptions done"
+        return ""
+
     def words(self) -> str:
         """What was reached, in words."""
         scheduler = self.scheduler

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ def view(*, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
     """A function to be told of the progress: one line that changes, or on no terminal a line every five seconds."""
     stream = sys.stderr
     changes = stream.isatty() and os.environ.get("CI", "").lower() not in ("true", "1", "yes")
+    width_max = shutil.get_terminal_size().columns - 1
     last_s = 0.0
     width = 0
 
@@ -34,9 +36,10 @@ def view(*, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
             f"{progress.elapsed_s:.0f} s  {progress.schedules:,} schedules ({rate:,.0f}/s), "
             f"{progress.interleavings:,} different  {progress.case}"
         )
+        line += f"  {progress.reached}" if progress.reached else ""
         if changes:
-            stream.write(f"\r{line[:100]:<{width}}")
-            width = min(len(line), 100)
+            stream.write(f"\r{line[:width_max]:<{width}}")
+            width = min(len(line), width_max)
         else:
             stream.write(f"{line}\n")
         stream.flush()

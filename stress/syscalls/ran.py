@@ -13,7 +13,7 @@ class Finding:
     """Something wrong that the engine saw by itself, after ``step`` steps.
 
     Attributes:
-        kind: ``deadlock``, ``livelock``, ``stuck``, or ``readable`` (a file was, to more than before).
+        kind: ``deadlock``, ``livelock``, ``starvation``, ``stuck``, or ``readable`` (a file was, to more than before).
     """
 
     kind: str

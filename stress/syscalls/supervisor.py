@@ -25,6 +25,7 @@ from stress.syscalls.modes import Modes
 from stress.syscalls.names import Names
 from stress.syscalls.population import Stuck
 from stress.syscalls.ran import Disturb, Finding, Mark, Ran
+from stress.syscalls.starving import starving
 from stress.syscalls.tables import machine
 from stress.syscalls.tasks import Process, State, Task
 
@@ -205,6 +206,8 @@ class Supervisor:
             self._find("livelock", f"{idle} steps one after another have changed no file")
         elif ending == "cut":
             self._find("livelock", f"no end after {len(self._trace)} steps")
+        if (starves := starving(self._trace, blocked)) is not None:
+            self._find("starvation", starves)
 
     # What can be done next
 

@@ -16,6 +16,7 @@ from stress.exploring.explore import explore, replay
 from stress.exploring.lot import cases_of, lots
 from stress.exploring.plan import ExplorePlan
 from stress.history.record import Kind
+from stress.reporters.explore_view import view
 from stress.result import Verdict
 from stress.schedulers.saved import SavedSchedule
 from stress.syscalls import Denied, require
@@ -93,6 +94,19 @@ def test_the_result_is_the_same_however_many_jobs_share_the_work(tmp_path: Path)
     assert results[0] == results[1]
     assert results[0][1].schedules == 60
     assert 1 < results[0][1].failing < 60
+
+
+@pytest.mark.parametrize(("scheduler", "said"), [("pct", "a bug of depth 1 missed: "), ("dpor", " executed of about ")])
+def test_the_progress_says_what_is_reached_so_far(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], scheduler: str, said: str
+) -> None:
+    monkeypatch.setattr("stress.reporters.explore_view._LINE_S", 0)
+    monkeypatch.setattr("stress.exploring.lot._SIZE", 2)
+    plan = ExplorePlan(processes=2, languages=("python",), scheduler=scheduler, depth=1, seed=1, schedules=40, jobs=1)
+    with view(quiet=False) as watch:
+        explore(plan, watch, folder=str(tmp_path))
+    lines = capsys.readouterr().err.splitlines()
+    assert said in lines[-1]
 
 
 def test_operations_vary_from_round_to_round() -> None:

@@ -26,7 +26,7 @@ from stress.reporters.html._figures import SLICES, figures
 from stress.reporters.html._palette import BAD
 from stress.reporters.html._timeline import NEIGHBOURS_MAX
 from stress.reporters.trace import as_trace
-from stress.result import Result, Verdict
+from stress.result import Exploration, Result, Verdict
 
 Golden = Callable[[str], Result]
 Busy = Callable[[int], Result]
@@ -350,3 +350,28 @@ def test_percentiles_are_those_of_the_operations(busy: Busy) -> None:
 def test_a_result_without_its_history_still_makes_a_page(golden: Golden) -> None:
     result = dataclasses.replace(golden("stale-read"), history=None)
     assert "stale-read" in Page(as_html(result)).text()
+
+
+def test_a_schedule_is_drawn_a_column_a_process_with_what_the_failure_needs_marked(golden: Golden) -> None:
+    rows = tuple((number, number % 2, f"step {number} {EVIL}", number == 900) for number in range(1, 1001))
+    explored = Exploration(
+        schedules=7, interleavings=7, seconds=1.0, cases=(), proved=False, critical=f"this {EVIL}",
+        names=("p1 python", f"p2 {EVIL}"), rows=rows,
+    )  # fmt: skip
+    text = as_html(dataclasses.replace(golden(NAMES[0]), exploration=explored))
+    section = text[text.index('<section id="schedule">') :].partition("</section>")[0]
+    assert "alert(1)</script>" not in section
+    assert "<img" not in section
+    assert section.count('scope="col"') == 3
+    shown = re.findall(r"<tr(.*?)><td class=\"number\">(\d+)( ►)?</td>(.*?)</tr>", section)
+    assert [number for marked, number, sign, _ in shown if "critical" in marked and sign] == ["900"]
+    assert len(shown) < len(rows)
+    assert f"and {len(rows) - len(shown)} more rows" in section
+    for _, number, _, cells in shown:
+        texts = re.findall(r"<td class=\"process(\d)( own)?\">(.*?)</td>", cells)
+        assert [column for column, own, said in texts if own and said.startswith(f"step {number} ")] == [
+            str(int(number) % 2)
+        ]
+        assert sum(bool(said) for _, _, said in texts) == 1
+    assert "this " in section
+    assert 'id="schedule"' not in as_html(golden(NAMES[0]))
