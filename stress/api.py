@@ -16,7 +16,7 @@ finding. `Anomaly` is the name of a kind of violation, `Harm` what it costs.
 
 Reporters: `reporter` registers a function from a `Result` to text; `Verdict` is what the run comes to.
 
-Nemeses: `nemesis` registers a fault; `Victim` is the worker that it strikes.
+Nemeses: `nemesis` registers a fault; `Victim` is the worker to which it is applied.
 
 Benchmarks: `benchmark` registers a generator function of a `Setting`. It yields each `Case` with its `Contender`
 values, or a `Sheet` of `Figure` values, and `LeftOut` for what could not be measured.

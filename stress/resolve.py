@@ -66,10 +66,10 @@ def resolve(plan: Plan, size: Size = FULL) -> Cast:
     judging_named(plan.allow, plan.only)
     judging_named(target.allow, (), f"ALLOW of the target {target.name}")
     try:
-        able, skipped = abilities(target)
+        supported, skipped = abilities(target)
     except TargetError as error:
         raise UsageError("--target", str(error)) from error
-    operations = frozenset().union(*able.values())
+    operations = frozenset().union(*supported.values())
     names, left_out = _without_colleagues(plan.scenarios, plan.directory or tempfile.gettempdir())
     world, lacking = compose(names, operations, size, observe=target.observe)
     left_out += lacking
@@ -79,14 +79,14 @@ def resolve(plan: Plan, size: Size = FULL) -> Cast:
             checkers.update(checkers_named(facts.checkers))
         except UnknownName as error:
             raise UsageError("SCENARIO", facts.scenario, f"names a checker that is not there: {error}") from error
-    sides = {language.label: language for language in able}
+    sides = {language.label: language for language in supported}
     for label, _ in plan.mix or ():
         if label not in sides:
             raise UsageError("--mix", label, f"is no side of the target {target.name}{close_names(label, list(sides))}")
     mix = None if plan.mix is None else {sides[label]: count for label, count in plan.mix}
     readers = plan.readers if plan.readers is not None else max(2, plan.writers // 4)
-    workers = assign_workers(world, able, writers=plan.writers, readers=readers, mix=mix)
-    for language in able if world.scenarios else ():
+    workers = assign_workers(world, supported, writers=plan.writers, readers=readers, mix=mix)
+    for language in supported if world.scenarios else ():
         if not any(spec.language is language for spec in workers) and (mix is None or language in mix):
             why = f"the target's {language.label} side can do none of the duties"
             left_out.append(Skipped(Part.WORKERS, language.label, why))
@@ -192,10 +192,10 @@ def _pause_s(plan: Plan, target: Target) -> float | None:
 
 def abilities(target: Target) -> tuple[dict[Language, frozenset[str]], list[Skipped]]:
     """The operations of each language's side that can be done here, and what can't be."""
-    able: dict[Language, frozenset[str]] = {}
+    supported: dict[Language, frozenset[str]] = {}
     skipped: list[Skipped] = []
     if target.operations:
-        able[Language.PYTHON] = target.operations
+        supported[Language.PYTHON] = target.operations
     language = shell.language_of(target)
     with tempfile.TemporaryDirectory(prefix="stress-probe-") as folder:
         source = shell.write_commands(target, Path(folder))
@@ -216,13 +216,13 @@ def abilities(target: Target) -> tuple[dict[Language, frozenset[str]], list[Skip
                     skipped.append(Skipped(Part.WORKERS, language.label, f"{program} is missing", cure, tuple(lacking)))
                     operations -= needing
             if operations:
-                able[language] = operations
+                supported[language] = operations
     if target.worker:
         language = Language.named(target.language)
         if shutil.which(target.worker[0]) is None:
-            if not able:
+            if not supported:
                 raise TargetError(f"{str(target.path)!r}: its worker needs {target.worker[0]}, which is not there")
             skipped.append(Skipped(Part.WORKERS, language.label, f"{target.worker[0]} is missing"))
         elif operations := shell.ask_worker(target):
-            able[language] = operations
-    return able, skipped
+            supported[language] = operations
+    return supported, skipped

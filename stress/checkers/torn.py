@@ -95,10 +95,10 @@ def _shown(
         detail += (("left so", f"when all had ended the file held {left.what}"),)
     writers = _writes(history, index, versions_named(diagnosis.content)[:4])
     if not writers:
-        able = _able(history, index, row)
-        failed = [each for each in able if history.ops["outcome"][each] != Outcome.OK]
-        writers = (failed if failed and not diagnosis.content.strip() else able)[:2]
-        detail += (("who", _whose(history, writers, len(able), emptied=not diagnosis.content.strip())),)
+        candidates = _candidates(history, index, row)
+        failed = [each for each in candidates if history.ops["outcome"][each] != Outcome.OK]
+        writers = (failed if failed and not diagnosis.content.strip() else candidates)[:2]
+        detail += (("who", _whose(history, writers, len(candidates), emptied=not diagnosis.content.strip())),)
     return finding(
         history,
         "torn",
@@ -113,7 +113,7 @@ def _shown(
     )
 
 
-def _able(history: History, index: int, row: int) -> list[int]:
+def _candidates(history: History, index: int, row: int) -> list[int]:
     """The changes that can have put there what ``row`` saw, those that ended next after it began first.
 
     They had begun before ``row`` was over, and were not over when somebody last began a read that found the document
@@ -124,21 +124,21 @@ def _able(history: History, index: int, row: int) -> list[int]:
     whole = reads[(ops["version"][reads] >= 0) & (ops["return"][reads] < ops["invoke"][row])]
     since = int(ops["invoke"][whole].max()) if len(whole) else np.iinfo(np.int64).min
     rows = history.rows(index, Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.RECOVER)
-    able = rows[(ops["invoke"][rows] <= ops["return"][row]) & (ops["return"][rows] >= since) & (rows != row)]
-    away = np.abs(ops["return"][able] - ops["invoke"][row])
-    return [int(each) for each in able[np.argsort(away, kind="stable")]]
+    candidates = rows[(ops["invoke"][rows] <= ops["return"][row]) & (ops["return"][rows] >= since) & (rows != row)]
+    away = np.abs(ops["return"][candidates] - ops["invoke"][row])
+    return [int(each) for each in candidates[np.argsort(away, kind="stable")]]
 
 
-def _whose(history: History, shown: list[int], able: int, *, emptied: bool) -> str:
+def _whose(history: History, shown: list[int], candidates: int, *, emptied: bool) -> str:
     """Who can have done it, in words: the bytes themselves name nobody."""
     if not shown:
         return "nobody knows: no change was in flight that can have done it"
     if emptied and history.ops["outcome"][shown[0]] != Outcome.OK:
         failed = did(history, history.operation(shown[0]))
         return f"perhaps a failed command whose output, which was empty, was put in place: {failed}"
-    if able == 1:
+    if candidates == 1:
         return f"the only one that can have done it: {did(history, history.operation(shown[0]))}"
-    return f"one of the {able:,} changes that can have done it; nobody knows which"
+    return f"one of the {candidates:,} changes that can have done it; nobody knows which"
 
 
 def _altered(history: History, index: int, facts: FileFacts) -> Iterator[Finding]:

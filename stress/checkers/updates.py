@@ -234,14 +234,14 @@ def _future(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
     if not len(wrong):
         return
     at = int(wrong[0])
-    heir = int(reads.child[at]) if not reads.chains.cyclic[at] else int(made.parent[at])
-    writing, proof = history.operation(int(made.rows[at])), history.operation(reads.first_observation(heir))
+    child = int(reads.child[at]) if not reads.chains.cyclic[at] else int(made.parent[at])
+    writing, proof = history.operation(int(made.rows[at])), history.operation(reads.first_observation(child))
     message = (
-        f"{did(history, writing)}; but {history.names.version(int(made.version[heir]))}, which comes from it, "
+        f"{did(history, writing)}; but {history.names.version(int(made.version[child]))}, which comes from it, "
         f"was there by "
         f"{moment(history, proof.ret)} already ({did(history, proof)})."
     )
-    rows = [made.rows[at], made.rows[heir], reads.first_observation(heir)]
+    rows = [made.rows[at], made.rows[child], reads.first_observation(child)]
     rows = reads.proven(history, rows)
     yield finding(history, "updates", FUTURE_READ, made.facts, message, rows, count=len(wrong))
 

@@ -22,7 +22,7 @@ class WorkerSpec:
     """``writer`` or ``reader``."""
     writers: int
     """How many writers there are in all."""
-    able: frozenset[str]
+    supported: frozenset[str]
     """The operations that its language's side has, and that can be done here."""
     roles: tuple[tuple[int, Role], ...]
     budget: int | None = None
@@ -31,7 +31,7 @@ class WorkerSpec:
 
 def assign_workers(
     world: World,
-    able: Mapping[Language, frozenset[str]],
+    supported: Mapping[Language, frozenset[str]],
     *,
     writers: int,
     readers: int,
@@ -39,13 +39,13 @@ def assign_workers(
 ) -> list[WorkerSpec]:
     """``writers`` and ``readers``, shared out evenly among the languages that have something to do.
 
-    ``able``: the operations that each language's side has. ``mix`` fixes how many writers each language gets; readers
-    are of the languages that have writers.
+    ``supported``: the operations that each language's side has. ``mix`` fixes how many writers each language
+    gets; readers are of the languages that have writers.
     """
     specs: list[WorkerSpec] = []
     for part, count in (("writer", writers), ("reader", readers)):
-        roles = {language: tuple(world.roles(part, operations)) for language, operations in able.items()}
-        fit = [language for language in able if roles[language] and (mix is None or mix.get(language))]
+        roles = {language: tuple(world.roles(part, operations)) for language, operations in supported.items()}
+        fit = [language for language in supported if roles[language] and (mix is None or mix.get(language))]
         if part == "writer" and mix is not None:
             chosen: Sequence[Language] = [
                 language for language, share in mix.items() for _ in range(share) if language in fit
@@ -53,5 +53,5 @@ def assign_workers(
         else:
             chosen = [fit[number % len(fit)] for number in range(count)] if fit else []
         for language in chosen:
-            specs.append(WorkerSpec(len(specs), language, part, writers, able[language], roles[language]))
+            specs.append(WorkerSpec(len(specs), language, part, writers, supported[language], roles[language]))
     return specs

@@ -40,9 +40,9 @@ def locks_that_nest(
     """The languages of ``workers`` in whose ``lock`` an update can be done; ``directory``: where the files will be."""
     nesting: set[Language] = set()
     for language in {spec.language for spec in workers}:
-        able = frozenset().union(*(spec.able for spec in workers if spec.language is language))
+        supported = frozenset().union(*(spec.supported for spec in workers if spec.language is language))
         with tempfile.TemporaryDirectory(prefix="probe-", dir=directory) as made:
-            if not {"lock", "update"} <= able:
+            if not {"lock", "update"} <= supported:
                 nesting.add(language)  # nobody will ask for it
             elif language is Language.PYTHON:
                 nesting |= {language} if python_lock_nests(target, Path(made)) else set()

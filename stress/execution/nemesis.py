@@ -36,7 +36,7 @@ _AIM_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Victim:
-    """The worker that a nemesis of somebody's is to strike, and the world around it."""
+    """The worker to which a registered nemesis applies its fault, and the world around it."""
 
     process: int
     """Its number, as reports have it: ``p7`` is 7."""

@@ -64,7 +64,7 @@ class RunSpec:
 
     def able(self, spec: WorkerSpec) -> frozenset[str]:
         """What the worker may ask of the target."""
-        return spec.able - {"lock"} if spec.language in self.lone_locks else spec.able
+        return spec.supported - {"lock"} if spec.language in self.lone_locks else spec.supported
 
     def user(self, spec: WorkerSpec) -> User | None:
         """Whose process the worker is to be; None: that of who runs the tool."""

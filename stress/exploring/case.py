@@ -97,7 +97,7 @@ class Case:
 def cases(
     names: Sequence[str],
     target: Target,
-    able: Mapping[Language, frozenset[str]],
+    supported: Mapping[Language, frozenset[str]],
     languages: Sequence[Language],
     *,
     processes: int,
@@ -105,7 +105,7 @@ def cases(
     seed: int,
 ) -> Iterator[Case]:
     """Each scenario that the target can do, by processes of these ``languages`` in turn."""
-    operations = frozenset.intersection(*(able[language] for language in languages))
+    operations = frozenset.intersection(*(supported[language] for language in languages))
     whole, _ = compose(names, operations)
     for scenario in whole.scenarios:
         if scenario.needs <= operations:
@@ -118,10 +118,10 @@ def cases(
 
 
 def _duties(
-    name: str, able: frozenset[str], languages: Sequence[Language], processes: int, ops: int, seed: int
+    name: str, supported: frozenset[str], languages: Sequence[Language], processes: int, ops: int, seed: int
 ) -> Iterator[Duty]:
-    world, _ = compose([name], able)
-    roles: dict[str, list[tuple[int, Role]]] = {part: world.roles(part, able) for part in ("writer", "reader")}
+    world, _ = compose([name], supported)
+    roles: dict[str, list[tuple[int, Role]]] = {part: world.roles(part, supported) for part in ("writer", "reader")}
     changes = sum(kind in _CHANGES for kind in world.scenarios[0].kinds)
     readers = int(processes > 2 and bool(roles["reader"]))
     for number in range(processes if roles["writer"] else 0):

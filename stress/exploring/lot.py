@@ -191,20 +191,26 @@ def cases_of(plan: ExplorePlan, round: int = 0) -> list[Case]:
     """Each scenario of the plan, in each mix of languages. Raises `UsageError`."""
     scenarios_named(plan.scenarios)
     target = target_named(plan.target)
-    able = {language: can for language, can in abilities(target)[0].items() if language.label in BUILT_IN}
-    if not able:
+    supported = {language: can for language, can in abilities(target)[0].items() if language.label in BUILT_IN}
+    if not supported:
         why = f"has workers in {target.language} alone, and those can't be scheduled; `stress run` runs them"
         raise UsageError("--target", target.name, why)
     for name in plan.languages:
-        if name not in {language.label for language in able}:
-            offered = ", ".join(sorted(language.label for language in able))
+        if name not in {language.label for language in supported}:
+            offered = ", ".join(sorted(language.label for language in supported))
             raise UsageError("--languages", name, f"is no side of the target {target.name}; it has: {offered}")
-    chosen = [tuple(map(Language.named, plan.languages))] if plan.languages else _mixes(list(able))
+    chosen = [tuple(map(Language.named, plan.languages))] if plan.languages else _mixes(list(supported))
     made = [
         case
         for languages in chosen
         for case in cases(
-            plan.scenarios, target, able, languages, processes=plan.processes, ops=plan.ops, seed=_seed(plan, round)
+            plan.scenarios,
+            target,
+            supported,
+            languages,
+            processes=plan.processes,
+            ops=plan.ops,
+            seed=_seed(plan, round),
         )
     ]
     if not made:
@@ -212,10 +218,10 @@ def cases_of(plan: ExplorePlan, round: int = 0) -> list[Case]:
     return made
 
 
-def _mixes(able: list[Language]) -> list[tuple[Language, ...]]:
+def _mixes(supported: list[Language]) -> list[tuple[Language, ...]]:
     """Each language by itself, and all in turn."""
-    alone: list[tuple[Language, ...]] = [(language,) for language in able]
-    return [*alone, tuple(able)] if len(able) > 1 else alone
+    alone: list[tuple[Language, ...]] = [(language,) for language in supported]
+    return [*alone, tuple(supported)] if len(supported) > 1 else alone
 
 
 def _seed(plan: ExplorePlan, round: int) -> int:

@@ -51,31 +51,31 @@ class World:
             for scenario in self.scenarios
         }
 
-    def roles(self, part: str, able: frozenset[str]) -> list[tuple[int, Role]]:
-        """The roles of ``part`` that need no more than the operations ``able``, each with its scenario's index."""
+    def roles(self, part: str, supported: frozenset[str]) -> list[tuple[int, Role]]:
+        """The roles of ``part`` that need no more than the operations ``supported``, each with its scenario's index."""
         return [
             (index, role)
             for index, scenario in enumerate(self.scenarios)
             for role in scenario.roles
-            if role.part == part and role.needs <= able
+            if role.part == part and role.needs <= supported
         ]
 
 
 def compose(
-    names: Sequence[str], able: frozenset[str], size: Size = FULL, *, observe: bool = True
+    names: Sequence[str], supported: frozenset[str], size: Size = FULL, *, observe: bool = True
 ) -> tuple[World, list[Skipped]]:
-    """The world of these scenarios in this size for a target that has the operations ``able``, and what had to be left
-    out. ``observe``: see `stress.workload.target.Target.observe`.
+    """The world of these scenarios in this size for a target that has the operations ``supported``, and what had
+    to be left out. ``observe``: see `stress.workload.target.Target.observe`.
     """
     scenarios: list[Scenario] = []
     skipped: list[Skipped] = []
     wanted = [part for name in names for part in (SCENARIOS.get(name).parts or (name,))]
     for name in dict.fromkeys(wanted):
         scenario = SCENARIOS.get(name).sized(size)
-        if missing := sorted(scenario.needs - able):
+        if missing := sorted(scenario.needs - supported):
             skipped.append(Skipped(Part.SCENARIO, name, f"the target has no {' and no '.join(missing)}"))
         else:
-            if "read" not in able:  # then readers open the file themselves
+            if "read" not in supported:  # then readers open the file themselves
                 kinds: set[Kind] = {Kind.OBSERVE if kind is Kind.READ else kind for kind in scenario.kinds}
                 scenario = replace(scenario, kinds=frozenset(kinds))
             elif not observe:

@@ -134,13 +134,13 @@ def _shares(history: History, done: Counts) -> dict[str, Any]:
 
     Of more than `SHARES_MAX` writers, those that got the most and the least done.
     """
-    seats: dict[int, dict[str, Any]] = {}
+    workers: dict[int, dict[str, Any]] = {}
     for facts in history.processes:
         if facts.role is WorkerRole.WRITER:
-            seat = seats.setdefault(facts.worker, {"language": facts.language.label, "done": 0, "processes": []})
-            seat["done"] += int(done[facts.process])
-            seat["processes"].append(facts.process)
-    shares = sorted(seats.values(), key=lambda seat: (-seat["done"], seat["processes"]))
+            worker = workers.setdefault(facts.worker, {"language": facts.language.label, "done": 0, "processes": []})
+            worker["done"] += int(done[facts.process])
+            worker["processes"].append(facts.process)
+    shares = sorted(workers.values(), key=lambda worker: (-worker["done"], worker["processes"]))
     most = max((share["done"] for share in shares), default=0)
     for share in shares:
         names = [process_name(process) for process in share["processes"]]

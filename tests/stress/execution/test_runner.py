@@ -35,7 +35,7 @@ class Sequential:
             recorder = ListRecorder(number, Language.PYTHON, clock)
             stream = OperationStream(agent, spec.roles, self.rounds)
             driver = PythonDriver(cast.target, clock)
-            steppers.append(Stepper(driver, recorder, stream, cast.files, spec.able))
+            steppers.append(Stepper(driver, recorder, stream, cast.files, spec.supported))
             recorders.append(recorder)
         before = Path.cwd()
         os.chdir(place.directory)
