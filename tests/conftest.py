@@ -51,8 +51,11 @@ def as_it_was(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that compare with a golden file carry the marker ``golden``."""
+    """Tests that compare with a golden file carry the marker ``golden``; those marked ``long`` wait to be asked for."""
+    skip = pytest.mark.skip(reason="long; ATOMICOPS_TEST_LONG=1 runs it")
     for item in items:
+        if item.get_closest_marker("long") and not os.environ.get("ATOMICOPS_TEST_LONG"):
+            item.add_marker(skip)
         if "as_it_was" in getattr(item, "fixturenames", ()):
             item.add_marker("golden")
 

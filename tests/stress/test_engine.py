@@ -99,6 +99,7 @@ def test_a_correct_target_passes_and_its_figures_add_up(home: Path) -> None:
     )
 
 
+@pytest.mark.long
 def test_a_run_can_be_checked_again_from_its_directory_alone(home: Path) -> None:
     first = _run(
         home, _target(home, CORRECT.replace("os.replace(name, path)", "open(path, 'w').write(text)")), "handoff"
@@ -268,6 +269,7 @@ def test_a_killed_tool_leaves_no_process_and_no_directory(home: Path) -> None:
     assert os.listdir(home / "files") == []
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_tool_reports_what_was_done(home: Path, number: int) -> None:
@@ -280,6 +282,7 @@ def test_an_interrupted_tool_reports_what_was_done(home: Path, number: int) -> N
     assert _alive(run) == []
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux namespaces")
 def test_a_full_disk_under_the_run_directory_is_the_harnesss_error(home: Path) -> None:
     small = home / "small"

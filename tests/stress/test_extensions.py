@@ -56,6 +56,7 @@ def test_an_installed_package_brings_one_of_each(mine: Path) -> None:
     assert (mine / "found.csv").read_text() == "anomaly,scenario,file,count\n"
 
 
+@pytest.mark.long
 def test_a_run_remembers_the_file_that_it_was_told_to_load(mine: Path) -> None:
     _stress(mine, *RUN, "--load", "mine.py")
     elsewhere = mine / "elsewhere"

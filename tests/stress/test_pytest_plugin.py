@@ -132,6 +132,7 @@ def test_object(torture):
     assert "Traceback" not in done.stdout
 
 
+@pytest.mark.long
 def test_the_command_lines_options_win(tmp_path: Path) -> None:
     done = _pytest(
         tmp_path,

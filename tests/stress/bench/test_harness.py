@@ -19,6 +19,7 @@ LOOK_AT_THE_END = {"leftovers", "metadata"}
 """Checkers that look at no operation."""
 
 
+@pytest.mark.long
 def test_the_quick_form_has_figures_of_every_checker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = tmp_path / "bench.json"
     assert run_command(["bench", "harness", "--quick", "--dir", str(tmp_path), "--report", f"json={report}"]) == 0

@@ -84,6 +84,7 @@ def test_a_bash_worker_is_scheduled_and_recorded(tmp_path: Path) -> None:
     assert languages["bash"]["ok"] == languages["python"]["ok"] == 4
 
 
+@pytest.mark.long
 def test_the_result_is_the_same_however_many_jobs_share_the_work(tmp_path: Path) -> None:
     results = []
     for jobs in (1, 2):
