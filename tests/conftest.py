@@ -32,11 +32,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--renew", action="store_true", help="write golden files anew; look at the difference before use")
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """For ``-n auto``: more than there are processors, as many a test waits for a run to end."""
-    return 2 * (os.cpu_count() or 1)
-
-
 @pytest.fixture
 def as_it_was(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
     """Compares a text with the golden file of that path; ``--renew`` writes it instead."""

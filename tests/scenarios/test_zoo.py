@@ -92,8 +92,8 @@ def test_two_users_are_refused_beside_others_and_left_out_where_they_can_not_be_
     "faults",
     [
         {},
-        {"kill_every_s": 0.2},
-        {"fill_every_s": 0.2, "pause_every_s": 0.5},
+        pytest.param({"kill_every_s": 0.2}, marks=pytest.mark.long),
+        pytest.param({"fill_every_s": 0.2, "pause_every_s": 0.5}, marks=pytest.mark.long),
         {"signal_every_s": 0.05, "clean_every_s": 0.7, "pause_for_s": 1.0},
     ],
     ids=str,
