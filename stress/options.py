@@ -170,6 +170,7 @@ class Nemeses:
 
     def read(self, option: str, value: Any) -> tuple[tuple[str, float], ...]:
         """See `Value`."""
+        given = value
         if isinstance(value, str):
             value = dict(part.partition("=")[::2] for part in value.split(","))
         try:
@@ -177,7 +178,7 @@ class Nemeses:
         except (TypeError, ValueError):
             pairs = [("", value)]
         if not all(name and every for name, every in pairs):
-            raise UsageError(option, str(value), f"is not NAME=DURATION, such as {option} touch=200ms")
+            raise UsageError(option, str(given), f"is not NAME=DURATION, such as {option} touch=200ms")
         return tuple((name, Duration("touch=200ms").read(option, every)) for name, every in pairs)
 
     def show(self, option: str, value: tuple[tuple[str, float], ...]) -> list[str]:

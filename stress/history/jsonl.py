@@ -326,7 +326,16 @@ def _completed(invoked: _Line, completed: _Line) -> _Line:
 
 
 def _text(value: Json) -> str:
-    return json.dumps(value, sort_keys=True)
+    """What tells values apart: the order of keys does not, and ``1.0`` is ``1``, as encoders differ in that."""
+    return json.dumps(_whole(value), sort_keys=True)
+
+
+def _whole(value: Json) -> Json:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _whole(each) for key, each in value.items()}
+    return [_whole(each) for each in value] if isinstance(value, list) else value
 
 
 def _shown(value: Json) -> str:

@@ -72,7 +72,7 @@ def test_a_run_remembers_the_file_that_it_was_told_to_load(mine: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "code", "said"),
     [
-        (None, 2, "--load: 'own.py' is no Python file"),
+        (None, 2, "--load: 'own.py': there is no such file"),
         ("import no_such\n", 2, "--load: 'own.py' could not be imported: ModuleNotFoundError: No module named"),
         ("from stress.api import checker\nchecker('torn')(print)\n", 2, "a checker named 'torn' is registered alr"),
         ("from stress.api import nemesis\nnemesis('kill')(print)\n", 2, "'kill' is a fault that the harness has it"),

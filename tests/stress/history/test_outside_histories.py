@@ -55,6 +55,24 @@ def test_a_history_that_is_right_passes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "read", "same"),
+    [
+        (1, 1.0, True),
+        ({"a": [2, 1], "b": 0}, {"b": -0.0, "a": [2.0, 1]}, True),
+        (1, True, False),
+        (1, "1", False),
+        ([2, 1], [1, 2], False),
+        (1, 1.5, False),
+    ],
+)
+def test_values_are_the_same_however_an_encoder_writes_them(
+    written: object, read: object, same: bool, tmp_path: Path
+) -> None:
+    path = _file(tmp_path, _op(1, "write", written, 0, 2), _op(2, "read", read, 1, 3))
+    assert _anomalies(path) == (set() if same else {"phantom-read"})
+
+
+@pytest.mark.parametrize(
     ("lines", "anomaly"),
     [
         ([_op(1, "write", 1, 0, 1), _op(1, "write", 2, 2, 3), _op(2, "read", 1, 4, 5)], "stale-read"),
