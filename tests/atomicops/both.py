@@ -141,7 +141,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 _SERVER = """if True:
-    import gc, importlib, json, os, runpy, select, signal, subprocess, sys, time
+    import gc, importlib, json, os, select, signal, subprocess, sys, time
     sys.path.insert(0, sys.argv[1])
     # The modules that an operation imports on its way: their files are no part of the operation.
     for name in sys.argv[2].split():
@@ -149,6 +149,9 @@ _SERVER = """if True:
             importlib.import_module(name)
         except ImportError:
             pass
+    import importlib.util
+    loader = importlib.util.find_spec("atomicops.__main__").loader
+    main = loader.get_code("atomicops.__main__")  # as other users may not be able to read it
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     gc.collect()
     gc.freeze()  # what is shared with a child stays shared
@@ -180,7 +183,7 @@ _SERVER = """if True:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
         os.path.exists("BEGIN")
         sys.argv[:] = ["atomicops", *request["arguments"]]
-        runpy.run_module("atomicops", run_name="__main__", alter_sys=True)
+        exec(main, {"__name__": "__main__", "__package__": "atomicops", "__builtins__": __builtins__})
 
     def attach(strace, pid):
         tracer = subprocess.Popen([*strace, "-p", str(pid)], stderr=subprocess.DEVNULL)

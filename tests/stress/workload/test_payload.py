@@ -104,16 +104,17 @@ def test_no_truncated_document_passes(version: int, size: int, data: st.DataObje
 @given(versions, sizes)
 def test_a_changed_pad_length_or_checksum_shows(version: int, size: int) -> None:
     document = document_of(version, size, {})
+    another = "p9.9" if version != version_of(9, 9) else "p9.8"
     for field, value in (
         ("pad", document["stress"]["pad"] + "x"),
         ("size", size + 1),
         ("crc", 1),
-        ("version", "p9.9"),
+        ("version", another),
         ("version", []),
     ):
         changed = {**document, "stress": {**document["stress"], field: value}}
         assert examine_document(changed).version == GARBAGE
-    assert examine_document({**document, "stress_end": "p9.9"}).version == GARBAGE
+    assert examine_document({**document, "stress_end": another}).version == GARBAGE
     assert examine_document({**document, "stress": {**document["stress"], "parent": []}}).parent == GARBAGE
 
 
