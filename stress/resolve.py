@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from stress import plugins
@@ -70,7 +70,7 @@ def resolve(plan: Plan, size: Size = FULL) -> Cast:
     except TargetError as error:
         raise UsageError("--target", str(error)) from error
     operations = frozenset().union(*supported.values())
-    names, left_out = _without_colleagues(plan.scenarios, plan.directory or tempfile.gettempdir())
+    names, left_out = _without_colleagues(plan.scenarios, plan.directory or tempfile.gettempdir(), target.files)
     world, lacking = compose(names, operations, size, observe=target.observe)
     left_out += lacking
     checkers = {}
@@ -118,12 +118,14 @@ def nemeses_named(names: Iterable[str]) -> dict[str, Inject]:
         raise UsageError("--nemesis", str(error)) from error
 
 
-def _without_colleagues(names: tuple[str, ...], directory: str) -> tuple[tuple[str, ...], list[Skipped]]:
+def _without_colleagues(
+    names: tuple[str, ...], directory: str, files: Sequence[Path]
+) -> tuple[tuple[str, ...], list[Skipped]]:
     """The scenarios that can be had here: for those of two users one has to be root, and they go alone."""
     theirs = [name for name in names if catalog.SCENARIOS.get(name).colleagues]
     if theirs and len(names) > 1:
         raise UsageError("SCENARIO", theirs[0], "is about two users, and goes alone; give it a run of its own")
-    if theirs and (why := why_not(directory)):
+    if theirs and (why := why_not(directory, files)):
         return (), [Skipped(Part.SCENARIO, theirs[0], why, "run it as root, with a --dir such as /tmp")]
     return names, []
 

@@ -7,7 +7,9 @@ Nobody has to make an account: a process may have any numbers. These are none th
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from stress.host.process_tree import die_with_parent
 
@@ -38,9 +40,9 @@ def become(user: User, parent: int) -> None:
     die_with_parent(parent)
 
 
-def why_not(directory: str = "/") -> str:
-    """Why workers can't be `COLLEAGUES` in ``directory``; empty if they can. Tried in a child, as containers may forbid
-    it.
+def why_not(directory: str = "/", files: Sequence[Path] = ()) -> str:
+    """Why workers can't be `COLLEAGUES` in ``directory``, with ``files`` and the harness's own to be read by them; empty
+    if they can. Tried in a child, as containers may forbid it.
     """
     if os.geteuid():
         return "it needs two users, and so root"
@@ -50,6 +52,9 @@ def why_not(directory: str = "/") -> str:
             become(COLLEAGUES[0], parent)
         except OSError:
             os._exit(1)
-        os._exit(0 if os.access(directory, os.X_OK) else 2)
-    why = ("", "this container has no other users", f"other users can't reach {directory}")
+        if not os.access(directory, os.X_OK):
+            os._exit(2)
+        os._exit(0 if all(os.access(file, os.R_OK) for file in (*files, __file__)) else 3)
+    unread = "other users can't read the target, or stress itself: install them where everybody can, not below /root"
+    why = ("", "this container has no other users", f"other users can't reach {directory}", unread)
     return why[os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])]

@@ -80,7 +80,7 @@ def test_two_users_are_refused_beside_others_and_left_out_where_they_can_not_be_
 ) -> None:
     with pytest.raises(UsageError, match="goes alone"):
         resolve(Plan(scenarios=("handoff", "strangers")))
-    monkeypatch.setattr("stress.resolve.why_not", lambda directory: "it needs two users, and so root")
+    monkeypatch.setattr("stress.resolve.why_not", lambda directory, files: "it needs two users, and so root")
     result = _run(tmp_path, "atomicops", ("strangers",), duration_s=0.2)
     assert result.verdict is Verdict.UNKNOWN
     assert [(each.name, each.cure) for each in result.skipped if each.part is Part.SCENARIO] == [
