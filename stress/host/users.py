@@ -41,8 +41,8 @@ def become(user: User, parent: int) -> None:
 
 
 def why_not(directory: str = "/", files: Sequence[Path] = ()) -> str:
-    """Why workers can't be `COLLEAGUES` in ``directory``, with ``files`` and the harness's own to be read by them; empty
-    if they can. Tried in a child, as containers may forbid it.
+    """Why workers can't be `COLLEAGUES` in ``directory``, who have to read ``files`` and the harness's own; empty if they
+    can. Tried in a child, as containers may forbid it.
     """
     if os.geteuid():
         return "it needs two users, and so root"
@@ -54,7 +54,7 @@ def why_not(directory: str = "/", files: Sequence[Path] = ()) -> str:
             os._exit(1)
         if not os.access(directory, os.X_OK):
             os._exit(2)
-        os._exit(0 if all(os.access(file, os.R_OK) for file in (*files, __file__)) else 3)
+        os._exit(0 if all(os.access(file, os.R_OK) for file in (*files, Path(__file__))) else 3)
     unread = "other users can't read the target, or stress itself: install them where everybody can, not below /root"
     why = ("", "this container has no other users", f"other users can't reach {directory}", unread)
     return why[os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])]

@@ -69,7 +69,7 @@ def test_the_guide_loses_updates_and_appends_and_empties_the_file(tmp_path: Path
     assert {"lost-update", "lost-append", "torn-read"} <= _found(result)
 
 
-@pytest.mark.skipif(bool(why_not()), reason="needs two users, and so root")
+@pytest.mark.skipif(bool(why_not()), reason=why_not() or "two users can be had")
 def test_ours_serves_two_users_of_one_group(home: Path) -> None:
     result = _run(home, "atomicops", ("strangers",), duration_s=3.0)
     assert [finding.message for finding in result.findings] == []
