@@ -41,8 +41,8 @@ def become(user: User, parent: int) -> None:
 
 
 def why_not(directory: str = "/", files: Sequence[Path] = ()) -> str:
-    """Why workers can't be `COLLEAGUES` in ``directory``, who have to read ``files`` and the harness's own; empty if they
-    can. Tried in a child, as containers may forbid it.
+    """Why workers can't be `COLLEAGUES` in ``directory``, who have to read ``files`` and the harness's own; empty if
+    they can. Tried in a child, as containers may forbid it.
     """
     if os.geteuid():
         return "it needs two users, and so root"
