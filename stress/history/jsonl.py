@@ -340,7 +340,7 @@ def _whole(value: Json) -> Json:
 
 def _shown(value: Json) -> str:
     try:
-        text = _text(value)
+        text = json.dumps(value, sort_keys=True)
     except ValueError:  # an integer of thousands of digits
         text = "a number of thousands of digits"
     return text if len(text) <= 60 else f"{text[:57]}…"
