@@ -21,6 +21,7 @@ from stress.execution.drivers import shell
 from stress.execution.nemesis import FAULTS, NEMESES, Inject
 from stress.history.record import Language
 from stress.history.skipped import Part, Skipped
+from stress.host.interrupts import temporary_directory
 from stress.host.users import why_not
 from stress.plan import Plan, UsageError
 from stress.registry import UnknownName, close_names
@@ -199,7 +200,7 @@ def abilities(target: Target) -> tuple[dict[Language, frozenset[str]], list[Skip
     if target.operations:
         supported[Language.PYTHON] = target.operations
     language = shell.language_of(target)
-    with tempfile.TemporaryDirectory(prefix="stress-probe-") as folder:
+    with temporary_directory("stress-probe-") as folder:
         source = shell.write_commands(target, Path(folder))
         if source is None and target.worker:
             pass  # a side that nobody has announced

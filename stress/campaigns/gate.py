@@ -16,7 +16,6 @@ import math
 import os
 import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +30,7 @@ from stress.exploring.explore import explore
 from stress.exploring.plan import OPTIONS as EXPLORE_OPTIONS
 from stress.exploring.plan import ExplorePlan
 from stress.files import write_text
+from stress.host.interrupts import temporary_directory
 from stress.outcomes import GateResult, Outcome
 from stress.plan import OPTIONS, Plan, UsageError
 from stress.registry import close_names
@@ -360,7 +360,7 @@ def _canary_task(name: str, config: Config, seed: int, past: Mapping[str, tuple[
 
 def _floor_per_s(directory: str | None) -> float:
     """Writes a second of a plain loop, one process, temporary file and rename: how fast this machine is just now."""
-    with tempfile.TemporaryDirectory(prefix="stress-floor-", dir=directory) as folder:
+    with temporary_directory("stress-floor-", directory) as folder:
         path, temp = os.path.join(folder, "state.json"), os.path.join(folder, "temp")
         began, count = time.monotonic(), 0
         while (spent := time.monotonic() - began) < _FLOOR_S or not count:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from stress.execution.loop import quieten
 from stress.history.record import Language
 from stress.history.skipped import Part, Skipped
 from stress.host import process_tree
+from stress.host.interrupts import temporary_directory
 from stress.workload.target import Target
 
 __all__ = ["PROBE_S", "bash_lock_nests", "locks_that_nest", "not_nested", "python_lock_nests"]
@@ -41,7 +41,7 @@ def locks_that_nest(
     nesting: set[Language] = set()
     for language in {spec.language for spec in workers}:
         supported = frozenset().union(*(spec.supported for spec in workers if spec.language is language))
-        with tempfile.TemporaryDirectory(prefix="probe-", dir=directory) as made:
+        with temporary_directory("probe-", str(directory)) as made:
             if not {"lock", "update"} <= supported:
                 nesting.add(language)  # nobody will ask for it
             elif language is Language.PYTHON:

@@ -7,10 +7,10 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from stress.execution.drivers.shell import environment, write_commands
+from stress.host.interrupts import temporary_directory
 from stress.workload.target import Target
 
 __all__ = ["count_syncs"]
@@ -25,7 +25,7 @@ def count_syncs(target: Target) -> int | None:
     strace = shutil.which("strace")
     if strace is None:
         return None
-    with tempfile.TemporaryDirectory(prefix="stress-syncs-") as folder:
+    with temporary_directory("stress-syncs-") as folder:
         document = Path(folder, "state.json")
         document.write_text('{"n": 0}\n', encoding="utf-8")
         Path(folder, "content").write_text('{"n": 1}\n', encoding="utf-8")

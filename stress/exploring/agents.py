@@ -12,7 +12,6 @@ import os
 import secrets
 import shlex
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -29,6 +28,7 @@ from stress.exploring.plan import ExplorePlan
 from stress.exploring.search import Failure, Search, executing, scheduler_of, step
 from stress.files import write_text
 from stress.history.history import History
+from stress.host.interrupts import temporary_directory
 from stress.options import UsageError
 from stress.result import Exploration, Finding, Result, Verdict
 from stress.schedulers.execution import Execution, Tally
@@ -99,7 +99,7 @@ def explore(
     if schedules is None and duration is None and scheduler not in ("dpor", "exhaustive"):
         raise UsageError("schedules", "None", "without a duration the exploration would have no end")
     with ExitStack() as stack:
-        before = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stress-"))) / "before"
+        before = Path(stack.enter_context(temporary_directory())) / "before"
         shutil.copytree(shared, before, symlinks=True)
         put_back = partial(_put_back, before, shared)
         stack.callback(put_back)

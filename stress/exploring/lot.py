@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from stress.exploring.recorder import Counting
 from stress.exploring.search import Failure, Found, Search, executing, scheduler_of, step
 from stress.history.history import History
 from stress.history.record import End, Language, Operation
+from stress.host.interrupts import temporary_directory
 from stress.options import UsageError
 from stress.resolve import abilities, scenarios_named, target_named
 from stress.result import Finding, Verdict
@@ -251,12 +251,13 @@ def start(plan: ExplorePlan, case: Case, stack: ExitStack, round: int = 0, cpu: 
 def directory(where: str | None) -> Iterator[Path]:
     """A new directory in ``where``, or in memory; removed at the end. Raises `UsageError`."""
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    try:
-        made = tempfile.TemporaryDirectory(prefix="stress-", dir=where or memory, ignore_cleanup_errors=True)
-    except OSError as error:
-        raise UsageError("--dir", str(where), f"{error.strerror}; give a directory that can be written to") from error
-    with made as path:
-        yield Path(path).resolve()
+    with ExitStack() as stack:
+        try:
+            made = stack.enter_context(temporary_directory(where=where or memory))
+        except OSError as error:
+            advice = f"{error.strerror}; give a directory that can be written to"
+            raise UsageError("--dir", str(where), advice) from error
+        yield Path(made).resolve()
 
 
 def _judge(one: Exploring, ran: Ran) -> Failure | None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 
-__all__ = ["Interrupts", "interrupts"]
+__all__ = ["Interrupts", "interrupts", "temporary_directory"]
 
 _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -107,3 +108,20 @@ def interrupts() -> Iterator[Interrupts]:
         for number, handler in before.items():
             signal.signal(number, handler)
         _current = None
+
+
+@contextmanager
+def temporary_directory(prefix: str = "stress-", where: str | None = None) -> Iterator[str]:
+    """A new directory in ``where``, or where such are made; removed at the end, and also if a signal comes while it is
+    made or removed. Raises OSError.
+    """
+    with interrupts() as signals, ExitStack() as stack:
+        with signals.held():
+            made = tempfile.TemporaryDirectory(prefix=prefix, dir=where, ignore_cleanup_errors=True)
+            stack.callback(_clean, made, signals)
+        yield made.name
+
+
+def _clean(made: tempfile.TemporaryDirectory[str], signals: Interrupts) -> None:
+    with signals.held():
+        made.cleanup()

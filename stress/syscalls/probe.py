@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from stress.host.interrupts import temporary_directory
 from stress.syscalls.agents import Forked
 from stress.syscalls.calls import Call, Step
 from stress.syscalls.errors import Denied
@@ -35,7 +35,7 @@ class First:
 
 def require() -> None:
     """Raise `Denied` where the kernel or the container does not let syscalls be scheduled."""
-    with tempfile.TemporaryDirectory() as directory, Supervisor(directory) as supervisor:
+    with temporary_directory() as directory, Supervisor(directory) as supervisor:
         path = Path(directory, "file")
         path.touch()
         ran = supervisor.run([Forked(partial(os.unlink, path))], First())

@@ -65,8 +65,9 @@ def test_nothing_is_left(
     number: int, owner: object, name: str, after: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "_with_locks_tried", lambda cast, *_: cast)
-    for folder in ("files", "memory", "runs"):
+    for folder in ("files", "memory", "runs", "elsewhere"):
         (tmp_path / folder).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "elsewhere"))
     monkeypatch.setattr(
         engine, "_make_scratch", lambda run: Path(tempfile.mkdtemp(prefix="stress-scratch-", dir=tmp_path / "memory"))
     )
@@ -83,7 +84,8 @@ def test_nothing_is_left(
     with pytest.raises(KeyboardInterrupt):
         engine.run(plan, runner=Nothing())
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
-    assert os.listdir(tmp_path / "files") == os.listdir(tmp_path / "memory") == []
+    for folder in ("files", "memory", "elsewhere"):
+        assert os.listdir(tmp_path / folder) == []
     for run in (tmp_path / "runs").iterdir():
         RunDirectory(run).load()
 

@@ -19,7 +19,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,6 +29,7 @@ from stress.execution.drivers.observe import Observation, Observer, read_file, s
 from stress.history.machine_errors import errno_in
 from stress.history.notes import ErrorNote, SeenBytes
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language, Outcome
+from stress.host.interrupts import temporary_directory
 from stress.host.process_tree import die_with_parent, end_group, end_remains
 from stress.host.users import User, become
 from stress.workload.payload import document_of, edit_list, jq_program, log_record, parent_in, words_in
@@ -120,7 +120,7 @@ def ask_worker(target: Target, wait_s: float = 20.0) -> frozenset[str]:
     `TargetError` where it does not begin as the protocol has it.
     """
     called = f"{str(target.path)!r}: the worker {shlex.join(target.worker)!r}"
-    with tempfile.TemporaryDirectory(prefix="stress-worker-") as folder:
+    with temporary_directory("stress-worker-") as folder:
         scratch = Path(folder, "scratch")
         scratch.mkdir()
         try:
