@@ -7,10 +7,10 @@ nothing that it does then may be held against the target.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import multiprocess
@@ -28,6 +28,9 @@ __all__ = ["PROBE_S", "bash_lock_nests", "locks_that_nest", "not_nested", "pytho
 
 PROBE_S = 8.0
 """How long the probe may take; one that takes longer waits for itself."""
+_ASLEEP_S = 1.0
+"""How long it may be asleep in that time: nobody else has its file, so it is itself that it waits for."""
+_LOOK_S = 0.01
 _FORK = multiprocess.get_context("fork")
 _NAME = "stress-probe.json"
 _DOCUMENT = '{"probe": 1}'
@@ -82,13 +85,25 @@ def python_lock_nests(target: Target, folder: Path, wait_s: float = PROBE_S) -> 
     process = _FORK.Process(target=body, name="stress-lock-probe")
     process.start()
     try:
-        process.join(wait_s)
+        _wait(process.is_alive, process.pid, wait_s)
     finally:
         if process.is_alive():
             process_tree.end_group(process.pid, process.join)
         else:
             process_tree.end_remains(process.pid)
     return bool(process.exitcode == 0)
+
+
+def _wait(alive: Callable[[], bool], leader: int, wait_s: float) -> None:
+    """Wait for the end of our child ``leader``, or until it is sure that it waits for itself.
+
+    What waits for a processor or for a disk is not asleep, by the letter of proc_pid_stat(5), so that a slow machine
+    does not decide.
+    """
+    end, asleep_s = time.monotonic() + wait_s, 0.0
+    while alive() and time.monotonic() < end and asleep_s < _ASLEEP_S:
+        asleep_s += _LOOK_S if process_tree.all_asleep(leader) else 0.0
+        time.sleep(_LOOK_S)
 
 
 def bash_lock_nests(source: Path, folder: Path, wait_s: float = PROBE_S) -> bool:
@@ -108,8 +123,7 @@ def bash_lock_nests(source: Path, folder: Path, wait_s: float = PROBE_S) -> bool
         preexec_fn=lambda: process_tree.die_with_parent(parent),
     )
     try:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(wait_s)
+        _wait(lambda: process.poll() is None, process.pid, wait_s)
     finally:
         if process.returncode is None:
             process_tree.end_group(process.pid, process.wait)

@@ -66,6 +66,10 @@ class RunSpec:
         """What the worker may ask of the target."""
         return spec.supported - {"lock"} if spec.language in self.lone_locks else spec.supported
 
+    def mark(self, process: int) -> str:
+        """What STRESS_PROCESS is for that worker and all that it starts: they are known by it."""
+        return f"{self.run.path}:{process}:"
+
     def user(self, spec: WorkerSpec) -> User | None:
         """Whose process the worker is to be; None: that of who runs the tool."""
         alike = [other.worker for other in self.specs if (other.language, other.part) == (spec.language, spec.part)]

@@ -19,7 +19,6 @@ import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
 import multiprocess
@@ -202,7 +201,7 @@ class Supervisor:
             worker = _Worker(spec, number, handle.pid, handle, None)
         else:
             journal = Journal(journals, number, spec.worker, spec.language, writer=writer)
-            marked = self._environment | {"STRESS_PROCESS": _mark(self._run_spec.run.path, number)}
+            marked = self._environment | {"STRESS_PROCESS": self._run_spec.mark(number)}
             program = self._run_spec.programs[spec.language]
             popen = start_shell(program, self._run_spec.directory, scratch, marked, user)
             driver = ShellDriver(popen, scratch, self._run_spec.able(spec), exclusive=self._run_spec.target.exclusive)
@@ -240,7 +239,7 @@ class Supervisor:
         self._barrier.leave_to_others()
         words = os.open(f"{scratch}/stderr", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.dup2(words, 2)
-        os.environ["STRESS_PROCESS"] = _mark(self._run_spec.run.path, number)
+        os.environ["STRESS_PROCESS"] = self._run_spec.mark(number)
         try:
             writer = spec.part == "writer"
             journal = self._run_spec.python_journal(journals, number, spec.worker, spec.language, writer=writer)
@@ -361,14 +360,13 @@ class Supervisor:
             if end is End.FINISHED:
                 worker.shell.driver.process.stdin.close()  # type: ignore[union-attr]
             process_tree.end_group(worker.pid, worker.handle.wait)
-        elif end in (End.KILLED, End.HUNG, End.STAYED):
+        elif end in (End.KILLED, End.HUNG, End.STAYED) and not _reaped(worker):
             process_tree.end_group(worker.pid, worker.handle.join)
         else:
             worker.handle.join()
             process_tree.end_remains(worker.pid)
-        process_tree.end_orphans(
-            {other.pid for other in self._workers.values()}, _mark(self._run_spec.run.path, worker.process).encode()
-        )
+        others = {other.pid for other in self._workers.values()}
+        process_tree.end_orphans(others, self._run_spec.mark(worker.process).encode())
         reaped = time.monotonic_ns()
         code = worker.handle.exitcode if worker.shell is None else worker.handle.returncode
         if worker.shell is None and code == EXIT_JOURNAL:
@@ -395,7 +393,8 @@ class Supervisor:
     def _wind_down(self) -> None:
         """Wait for everybody to finish what they do; who takes longer than an operation may is hung, and killed."""
         for worker in self._workers.values():
-            self._nemesis.lift(worker.pid)
+            if not _reaped(worker):
+                self._nemesis.lift(worker.pid)
         deadline = time.monotonic() + self._run_spec.op_limit_s
         for worker in list(self._workers.values()):
             if worker.shell is not None and not worker.shell.busy:
@@ -437,6 +436,8 @@ class Supervisor:
                 self.note(FaultInjected(began, FaultKind.CLEAN, 0, (_now() - began) / 1e9))
                 continue
             worker = next(worker for worker in self._workers.values() if worker.pid == fault.pid)
+            if _reaped(worker):
+                continue
             if fault.kind == "kill":
                 self._gone(worker, End.KILLED)
                 self._start(worker.spec)
@@ -489,9 +490,10 @@ class Supervisor:
         os.kill(worker.pid, self._random.choice(SIGNALS))
 
 
+def _reaped(worker: _Worker) -> bool:
+    """Whether its PID may be somebody else's: multiprocess, where it starts one, reaps those that have ended."""
+    return worker.shell is None and worker.handle.exitcode is not None
+
+
 def _now() -> int:
     return time.monotonic_ns()
-
-
-def _mark(run: Path, process: int) -> str:
-    return f"{run}:{process}:"

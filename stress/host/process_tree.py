@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 __all__ = [
+    "all_asleep",
     "become_subreaper",
     "children",
     "die_with_parent",
@@ -57,10 +58,25 @@ def reap_children() -> None:
 
 def state_of(pid: int) -> str:
     """What our child does, by the letter of proc_pid_stat(5): ``T`` for one that was stopped; empty if unknown."""
+    return _state(Path(f"/proc/{pid}/stat"))
+
+
+def _state(stat: Path) -> str:
     try:
-        return Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()[0]
+        return stat.read_text("ascii", "replace").rpartition(")")[2].split()[0]
     except (OSError, IndexError):
         return ""
+
+
+def all_asleep(pid: int) -> bool:
+    """Whether all threads of our child, and all that it has started, wait for something that is neither a processor nor
+    a disk; False where that can't be known.
+    """
+    try:
+        threads = [_state(Path(f"/proc/{pid}/task/{task}/stat")) for task in os.listdir(f"/proc/{pid}/task")]
+    except OSError:
+        return False
+    return set(threads) <= {"S", "Z"} and all(all_asleep(other) for other in children(pid))
 
 
 def stop_group(leader: int) -> None:
@@ -80,10 +96,11 @@ def die_with_parent(parent: int) -> None:
             os._exit(0)
 
 
-def children() -> list[int]:
-    """Our child processes, zombies and adopted orphans among them."""
+def children(of: int | None = None) -> list[int]:
+    """The children of a process's first thread, zombies and adopted orphans among them; None: of this process."""
+    of = os.getpid() if of is None else of
     try:
-        return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+        return [int(pid) for pid in Path(f"/proc/{of}/task/{of}/children").read_text().split()]
     except OSError:
         return []
 

@@ -9,16 +9,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from stress import engine
+from stress.execution.nemesis import Fault, Nemesis
 from stress.history.events import Started, read_events
 from stress.history.record import FaultKind
 from stress.history.run_directory import RunDirectory
 from stress.history.skipped import Part, Skipped
+from stress.host import process_tree
 from stress.plan import Plan, UsageError
 from stress.result import Result, Verdict
 
@@ -138,6 +140,29 @@ def test_kills_pauses_and_full_disks_are_survived_and_counted(home: Path) -> Non
     assert _anomalies(result) <= {"leftover-temp"}, result.findings
     history = RunDirectory(Path(result.run)).history()
     assert {facts.end for facts in history.processes} == {"finished", "killed"}
+
+
+def test_a_worker_that_ends_while_another_is_killed_gets_no_signal_by_a_number_that_is_not_its_own_any_more(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whoever takes the place of the killed is forked by multiprocess, which reaps what has ended meanwhile.
+    struck: list[int] = []
+
+    def due(self: Nemesis, now: float, pids: Sequence[int], stop_inside: object = None) -> list[Fault]:
+        if struck or len(pids) < 3:
+            return []
+        struck.extend(pids)
+        for pid in pids[1:3]:
+            os.kill(pid, signal.SIGKILL)
+            while process_tree.state_of(pid) != "Z":
+                time.sleep(0.001)
+        return [Fault("kill", pids[0]), Fault("pause", pids[1], 0.1), Fault("kill", pids[2])]
+
+    monkeypatch.setattr(Nemesis, "due", due)
+    result = _run(home, _target(home, CORRECT), "handoff", mix=(("python", 3),), readers=1, kill_every_s=1.0)
+    assert {kind: n for kind, n in result.stats.faults.items() if n} == {FaultKind.KILL: 1}
+    ends = [facts.end for facts in RunDirectory(Path(result.run)).history().processes]
+    assert sorted(ends) == ["died", "died", "finished", "finished", "killed"]
 
 
 def test_after_kills_what_lies_beside_a_linked_file_is_swept_too(home: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,16 @@ def test_it_passes_and_what_was_not_nested_is_said(lock: str, tmp_path: Path) ->
     said = [str(each) for each in result.skipped if "update inside lock" in str(each)]
     assert len(said) == 1
     assert "can't be entered twice" in said[0]
+
+
+SLOW = NESTS.replace("yield", "[json.dumps(i) for i in range(1_000_000)]\n            yield")
+
+
+@pytest.mark.parametrize(("lock", "nests"), [(FLOCK, False), (DIRECTORY, False), (SLOW, True)],
+    ids=["flock", "directory", "slow"])  # fmt: skip
+def test_it_is_given_up_when_it_sleeps_and_not_when_it_works(lock: str, nests: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "probe"
+    folder.mkdir()
+    began = time.monotonic()
+    assert python_lock_nests(load(_target(tmp_path, lock)), folder, 60.0) is nests
+    assert time.monotonic() - began < 60.0, "all of the time that it may take was waited for"
