@@ -10,6 +10,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from stress.syscalls import kernel, locks
 from stress.syscalls.calls import Access
@@ -58,6 +59,10 @@ class Marked(Exception):
     """A syscall is a message to the supervisor. Its text is the argument."""
 
 
+Rule: TypeAlias = "Callable[[int, Watched, tuple[int, ...]], Point | None]"
+"""Decodes a kind of syscall of a thread: (thread, row, arguments)."""
+
+
 class Decoder:
     """Decodes the syscalls of processes that share the directory of ``names``.
 
@@ -67,6 +72,7 @@ class Decoder:
 
     def __init__(self, names: Names, real_pid: Callable[[int], int | None]) -> None:
         self._names, self._real_pid = names, real_pid
+        self._rules: dict[str, Rule | None] = {}
         self.opens_random = False
         """Whether a path was that of a device of random numbers, since this was last set to False."""
         self.is_inside = False
@@ -74,7 +80,9 @@ class Decoder:
 
     def point(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         """The scheduling point of a syscall of thread ``pid``; None if it does not touch the shared directory."""
-        rule: Callable[[int, Watched, tuple[int, ...]], Point | None] | None = getattr(self, f"_{row.verb}", None)
+        if row.verb not in self._rules:
+            self._rules[row.verb] = getattr(self, f"_{row.verb}", None)
+        rule = self._rules[row.verb]
         point = None if rule is None else rule(pid, row, args)
         self.is_inside = point is not None
         if point is None or (point.accesses and all(a.what in _ROOT and not a.writes for a in point.accesses)):

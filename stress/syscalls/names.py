@@ -105,6 +105,14 @@ class Names:
                 return None  # it is not open, but the next one may be
         return known[descriptor]
 
+    def are_open(self, pid: int) -> bool:
+        """Whether a process has a descriptor of what is in the shared directory, or was when it had a name."""
+        try:
+            links = [os.readlink(f"/proc/{pid}/fd/{descriptor}") for descriptor in os.listdir(f"/proc/{pid}/fd")]
+        except OSError:
+            return True  # it has just changed: look closely
+        return any(link.startswith(self._prefix) or link == self.root for link in links)
+
     def closed(self, pid: int, descriptor: int) -> None:
         """A descriptor is about to be closed, or to stand for something else."""
         self._opened.get(pid, {}).pop(descriptor, None)

@@ -369,6 +369,7 @@ class Supervisor:
         stopped = [*self._population.parked(), *self._population.waiting()]
         stopped = [task for task in stopped if task.process is process]
         self._population.disturbed(process)
+        self._virtual.set_clock(process)
         for task in stopped:
             if task.wait is not None and task.wait.result is None:
                 self._population.proceed(task)  # with the call's own signal mask
