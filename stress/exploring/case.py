@@ -21,14 +21,15 @@ from stress.execution.operations import OperationStream
 from stress.execution.step import number as numbered
 from stress.execution.step import step
 from stress.exploring.answers import Answers
+from stress.exploring.evidence import Evidence
 from stress.exploring.recorder import Memory, Row, Stamps, kept_rows
 from stress.exploring.warm import Remembered, stays_warm
-from stress.history.history import History, ProcessFacts
+from stress.history.history import ProcessFacts
 from stress.history.notes import BackupNote, data_of
 from stress.history.record import ABSENT, INITIAL, NO_VERSION, End, Kind, Language, Outcome, WorkerRole, version_of
 from stress.syscalls import Forked, Program, Ran, Warm
 from stress.syscalls import Kind as AgentKind
-from stress.workload.layout import Attributes, World, compose, inspect, lay_out, required_kinds
+from stress.workload.layout import Attributes, World, compose, inspect, lay_out
 from stress.workload.payload import document_of, jq_program, log_record
 from stress.workload.scenario import Agent, Answer, Request, Role
 from stress.workload.target import Target
@@ -186,7 +187,7 @@ class Stage:
         lay_out(self._case.world, self._shared)
         self._attributes = Attributes.of(self._case.world, self._shared)
 
-    def history(self, ran: Ran) -> History:
+    def evidence(self, ran: Ran) -> Evidence:
         """What an execution that is over did, saw and left."""
         world = self._case.world
         final, backups, leftovers = inspect(world, self._shared, self._case.target, self._attributes)
@@ -196,20 +197,15 @@ class Stage:
             own = [step.index for step in ran.trace if step.call.agent == number]
             stamps = Stamps(steps, own, len(ran.trace))
             operations += [stamps.timed(row) for row in rows]
-        return History.of(
-            operations,
-            world.facts,
-            processes=[
-                ProcessFacts(
-                    number + 1, number, duty.language, WorkerRole(duty.part),
-                    end=End.FINISHED if status == 0 else End.DIED,
-                    status="" if status == 0 else f"exit status {status}: {_last(ran.outputs[number][1])}",
-                )
-                for number, (duty, status) in enumerate(zip(self._case.duties, ran.statuses, strict=True))
-            ],
-            scenarios=[scenario.name for scenario in world.scenarios],
-            final=final, backups=backups, leftovers=leftovers, began=1, required=required_kinds(world),
+        processes = tuple(
+            ProcessFacts(
+                number + 1, number, duty.language, WorkerRole(duty.part),
+                end=End.FINISHED if status == 0 else End.DIED,
+                status="" if status == 0 else f"exit status {status}: {_last(ran.outputs[number][1])}",
+            )
+            for number, (duty, status) in enumerate(zip(self._case.duties, ran.statuses, strict=True))
         )  # fmt: skip
+        return Evidence(tuple(operations), processes, final, tuple(sorted(backups.items())), leftovers)
 
     # Agents
 
