@@ -171,7 +171,7 @@ class Stage:
         self._files = {facts.path: (index, facts.form.value) for index, facts in enumerate(case.world.facts)}
         self._memories = [mmap(-1, _ROWS_BYTES) for _ in case.duties]
         self.steps = mmap(-1, PAGESIZE)
-        self._definite: dict[int, frozenset[int]] = {}
+        self._attributes: Attributes | None = None
         source = shell.write_commands(case.target, scratch)
         self._source = None if source is None else source.resolve()
         self.agents: list[AgentKind] = [self._agent(number, duty) for number, duty in enumerate(case.duties)]
@@ -185,11 +185,12 @@ class Stage:
         """Put the shared files back to how they are at the start."""
         empty(self._shared)
         lay_out(self._case.world, self._shared)
-        self._attributes = Attributes.of(self._case.world, self._shared)
+        self._attributes = self._attributes or Attributes.of(self._case.world, self._shared)
 
     def evidence(self, ran: Ran) -> Evidence:
         """What an execution that is over did, saw and left."""
         world = self._case.world
+        assert self._attributes is not None
         final, backups, leftovers = inspect(world, self._shared, self._case.target, self._attributes)
         operations = []
         for number, duty in enumerate(self._case.duties):

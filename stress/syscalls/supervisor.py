@@ -152,8 +152,7 @@ class Supervisor:
 
     def _begin(self, kinds: Sequence[Kind], number: int) -> None:
         self._agents, self._trace, self._marks, self._findings = [], [], [], []
-        self._names.begin(EPOCH_NS)
-        self._modes.begin()
+        self._modes.begin(self._names.begin(EPOCH_NS))
         self._holders.begin()
         self._virtual.begin()
         self._known = [None] * len(kinds)

@@ -4,6 +4,7 @@ over.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -37,6 +38,18 @@ class World:
     files: tuple[SharedFile, ...]
     facts: tuple[FileFacts, ...]
     """One for each of ``files``."""
+
+    @functools.cached_property
+    def first_bytes(self) -> dict[str, bytes]:
+        """What is in each shared file at the start, by its path."""
+        return {file.path: _first_bytes(file) for file in self.files if not file.absent}
+
+    @functools.cached_property
+    def laid_out(self) -> frozenset[str]:
+        """The paths of all files that are there at the start."""
+        links = {str(Path(file.path).parent / file.link) for file in self.files if file.link}
+        beside = {other.path for file in self.files for other in file.beside}
+        return frozenset(links | beside | {file.path for file in self.files})
 
     @property
     def colleagues(self) -> bool:
@@ -135,7 +148,7 @@ def lay_out(world: World, directory: Path) -> None:
             os.utime(directory / other.path, (other.mtime_s, other.mtime_s))
         if file.absent:
             continue
-        path.write_bytes(_first_bytes(file))
+        path.write_bytes(world.first_bytes[file.path])
         path.chmod(file.mode)
         if hasattr(os, "setxattr") and "metadata" in world.facts[world.files.index(file)].checkers:
             try:
@@ -161,17 +174,11 @@ def _first_bytes(file: SharedFile) -> bytes:
     return json.dumps(document_of(INITIAL, 64, file.shape)).encode("utf-8")
 
 
-def _laid_out(world: World) -> frozenset[str]:
-    links = {str(Path(file.path).parent / file.link) for file in world.files if file.link}
-    beside = {other.path for file in world.files for other in file.beside}
-    return frozenset(links | beside | {file.path for file in world.files})
-
-
 def belonging(world: World) -> Callable[[str], bool]:
     """Whether what is at a path, relative to the directory, is part of the scenarios: a shared file, what was laid
     beside one, a backup, or a folder of these. What a recovery leaves beside its file is evidence, and belongs too.
     """
-    ours = _laid_out(world)
+    ours = world.laid_out
     folders = {str(folder) for path in ours for folder in Path(path).parents}
     evidence = {str(Path(file.path).parent) for file in world.files if file.recovery is not None}
     return lambda path: (
@@ -185,7 +192,7 @@ def inspect(
     """What is there when every process has ended: the shared files, the backups (path → version, SHA-256), the
     leftovers.
     """
-    ours = _laid_out(world)
+    ours = world.laid_out
     backups: dict[str, tuple[int, str]] = {}
     leftovers: list[str] = []
     neighbours: dict[str, list[Path]] = {}
