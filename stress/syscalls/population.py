@@ -49,7 +49,7 @@ class Population:
     ) -> None:
         self.tasks: dict[int, Task] = {}
         self._machine, self._decide, self._linger, self._ended = machine, decide, linger, ended
-        self._stuck_s = stuck_s
+        self._watched, self._stuck_s = machine.watched, stuck_s
         self._poll = select.poll()
         self._agents: dict[int, Agent] = {}
         self._of: dict[Agent, list[Task]] = {}
@@ -187,9 +187,10 @@ class Population:
                 if task.spawning is not None:
                     self._find_children(task)
                 agent.offer_is_known = False
-                task.id, task.row, task.args = id, self._machine.watched[number], args
+                task.id, task.row, task.args = id, self._watched[number], args
                 self._awaited.discard(task)
-                self._blocked.discard(task)
+                if self._blocked:
+                    self._blocked.discard(task)
                 self._decide(task)
         return bool(events)
 
@@ -264,8 +265,10 @@ class Population:
 
     def _resume(self, task: Task) -> None:
         task.state, task.point, task.call = State.RUNNING, None, None
-        task.until_ns, task.wait = None, None
-        self._waiting.discard(task)
+        task.until_ns = None
+        if task.wait is not None:
+            task.wait = None
+            self._waiting.discard(task)
         task.computed_s, task.lingers, task.runs = None, 0, -1
         task.process.agent.offer_is_known = False  # it may stand still without a word
         self._awaited.add(task)
