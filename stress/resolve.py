@@ -27,10 +27,10 @@ from stress.plan import Plan, UsageError
 from stress.registry import UnknownName, close_names
 from stress.units import parse_duration
 from stress.workload import catalog
-from stress.workload.layout import compose
 from stress.workload.scenario import FULL, Size
 from stress.workload.target import Target, TargetError
 from stress.workload.target import load as load_target
+from stress.workload.world import compose
 
 __all__ = [
     "ALWAYS",

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stress.history.record import Language
-from stress.workload.layout import World
 from stress.workload.scenario import Role
+from stress.workload.world import World
 
 __all__ = ["WorkerSpec", "assign_workers"]
 

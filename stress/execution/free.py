@@ -24,6 +24,7 @@ from stress.host.users import COLLEAGUES
 from stress.result import Verdict
 from stress.workload.layout import belonging, watched
 from stress.workload.target import Target
+from stress.workload.tree import take
 
 __all__ = ["FreeRun"]
 
@@ -76,7 +77,7 @@ class FreeRun:
             nemeses=cast.nemeses,
             pause_s=cast.pause_s,
             belongs=belonging(cast.world),
-            watched=watched(cast.world, place.directory),
+            watched=watched(cast.world, take(cast.world, place.directory)),
             users=COLLEAGUES if cast.world.colleagues else (),
             clean=(place.directory, place.scratch),
             lone_locks=cast.lone_locks,

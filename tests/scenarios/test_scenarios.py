@@ -31,8 +31,9 @@ from stress.api import (
 )
 from stress.checkers import registry
 from stress.workload import catalog
-from stress.workload.layout import compose, lay_out
+from stress.workload.layout import lay_out
 from stress.workload.payload import apply_edits
+from stress.workload.world import compose
 
 catalog.load()
 SCENARIOS = {name: catalog.SCENARIOS.get(name) for name in catalog.SCENARIOS}
