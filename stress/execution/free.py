@@ -29,6 +29,7 @@ from stress.workload.tree import take
 __all__ = ["FreeRun"]
 
 _LOOK_S = 0.25
+_LOOK_FOR_FIRST_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,9 @@ class FreeRun:
 
 
 def _follow(cast: Cast, place: Place, watch: Watch, supervised: Supervised, follower: JournalFollower) -> None:
-    next_check = _LOOK_S
-    while supervised.alive(_LOOK_S):
+    look_s = _LOOK_FOR_FIRST_S if cast.plan.stop_on_first else _LOOK_S
+    next_check = look_s
+    while supervised.alive(look_s):
         elapsed_s = supervised.elapsed_s()
         if watch.progress is not None or cast.plan.stop_on_first:
             follower.poll(elapsed_s)
@@ -99,7 +101,7 @@ def _follow(cast: Cast, place: Place, watch: Watch, supervised: Supervised, foll
             started = time.monotonic()
             if follower.violations.keys() - {*cast.plan.allow} or _violated(place, watch):
                 supervised.stop()
-            next_check = elapsed_s + max(0.5, 4 * (time.monotonic() - started))
+            next_check = elapsed_s + 4 * (time.monotonic() - started)
 
 
 def _violated(place: Place, watch: Watch) -> bool:
