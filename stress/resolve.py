@@ -89,7 +89,7 @@ def resolve(plan: Plan, size: Size = FULL) -> Cast:
     workers = assign_workers(world, supported, writers=plan.writers, readers=readers, mix=mix)
     for language in supported if world.scenarios else ():
         if not any(spec.language is language for spec in workers) and (mix is None or language in mix):
-            why = f"the target's {language.label} side can do none of the duties"
+            why = f"the target's {language.label} side can do none of the roles"
             left_out.append(Skipped(Part.WORKERS, language.label, why))
     return Cast(
         plan=plan,

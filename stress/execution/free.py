@@ -120,6 +120,6 @@ def _progress(cast: Cast, follower: JournalFollower, supervised: Supervised, ela
         mean_in_flight=follower.mean_in_flight(elapsed_s),
         kills=supervised.kills(),
         violations={name: count for name, count in follower.violations.items() if name not in cast.plan.allow},
-        writers=sum(spec.part == WorkerRole.WRITER for spec in cast.workers),
-        readers=sum(spec.part == WorkerRole.READER for spec in cast.workers),
+        writers=sum(spec.role is WorkerRole.WRITER for spec in cast.workers),
+        readers=sum(spec.role is WorkerRole.READER for spec in cast.workers),
     )

@@ -45,13 +45,13 @@ class World:
         beside = {other.path for file in self.files for other in file.beside}
         return frozenset(links | beside | {file.path for file in self.files})
 
-    def roles(self, part: str, supported: frozenset[str]) -> list[tuple[int, Role]]:
-        """The roles of ``part`` that need no more than the operations ``supported``, each with its scenario's index."""
+    def roles(self, worker_role: str, supported: frozenset[str]) -> list[tuple[int, Role]]:
+        """What workers of that role can do with the operations ``supported``, each with its scenario's index."""
         return [
             (index, role)
             for index, scenario in enumerate(self.scenarios)
             for role in scenario.roles
-            if role.part == part and role.needs <= supported
+            if role.worker_role == worker_role and role.needs <= supported
         ]
 
 
