@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -134,10 +135,18 @@ def judged_again(run: str, allow: str | None, only: str | None) -> Result:
 
 
 def save_option(function: F) -> F:
-    """Add ``--save-regression``, as ``save_regression``."""
+    """Add ``--save-regression``, as ``save_regression``: a name that does for a file, or None."""
+
+    def name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[\w][\w.-]{0,99}", value):
+            advice = "is no name for a record; give letters, digits and -, such as lost-update-1"
+            raise UsageError("--save-regression", value, advice)
+        return value
+
     return click.option(
         "--save-regression",
         metavar="NAME",
+        callback=name,
         help="Keep each violation as a small history in stress-regressions/, for `stress gate` to find again. "
         "[default: none]",
     )(function)

@@ -68,12 +68,7 @@ def command(
         check_run(run)
     if export is not None and not export.endswith(".npz"):
         raise UsageError("--export", export, "is no .npz file; give a name that ends so")
-    from stress.campaigns.regressions import check_name
-
     wanted = destinations(report)
-    if save_regression is not None:
-        check_name(save_regression)
-
     result = judged_again(run, allow, only)
     if export is not None and result.history is not None:
         _export(export, result.history)

@@ -295,7 +295,7 @@ def _checked(one: Exploring, evidence: Evidence) -> list[Finding]:
     known = one.judged.get(essence)
     if known is not None and (not known or one.search.found is not None):
         return known
-    one.history = evidence.history(one.case.world)
+    one.history = one.stage.history(evidence)
     if len(one.judged) >= _JUDGED_MAX:
         one.judged.clear()
     found = one.judged[essence] = [found for found in run_checkers(one.history) if found.verdict is Verdict.FAIL]
