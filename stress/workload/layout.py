@@ -123,7 +123,7 @@ def _facts(file: SharedFile, scenario: Scenario, checkers: frozenset[str]) -> Fi
 
 def lay_out(world: World, directory: Path) -> None:
     """Make every shared file as it has to be at the start; ``directory`` is empty."""
-    for file in world.files:
+    for file, facts in zip(world.files, world.facts, strict=True):
         path = directory / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
         if file.link is not None:
@@ -137,7 +137,7 @@ def lay_out(world: World, directory: Path) -> None:
             continue
         path.write_bytes(_first_bytes(file))
         path.chmod(file.mode)
-        if hasattr(os, "setxattr") and "metadata" in world.facts[world.files.index(file)].checkers:
+        if hasattr(os, "setxattr") and "metadata" in facts.checkers:
             try:
                 os.setxattr(path, XATTR, XATTR_VALUE)
             except OSError:
