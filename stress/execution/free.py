@@ -24,6 +24,7 @@ from stress.host.users import COLLEAGUES
 from stress.result import Verdict
 from stress.workload.layout import belonging, watched
 from stress.workload.target import Target
+from stress.workload.tree import take
 
 __all__ = ["FreeRun"]
 
@@ -77,7 +78,7 @@ class FreeRun:
             nemeses=cast.nemeses,
             pause_s=cast.pause_s,
             belongs=belonging(cast.world),
-            watched=watched(cast.world, place.directory),
+            watched=watched(cast.world, take(cast.world, place.directory)),
             users=COLLEAGUES if cast.world.colleagues else (),
             clean=(place.directory, place.scratch),
             lone_locks=cast.lone_locks,
@@ -119,6 +120,6 @@ def _progress(cast: Cast, follower: JournalFollower, supervised: Supervised, ela
         mean_in_flight=follower.mean_in_flight(elapsed_s),
         kills=supervised.kills(),
         violations={name: count for name, count in follower.violations.items() if name not in cast.plan.allow},
-        writers=sum(spec.part == WorkerRole.WRITER for spec in cast.workers),
-        readers=sum(spec.part == WorkerRole.READER for spec in cast.workers),
+        writers=sum(spec.role is WorkerRole.WRITER for spec in cast.workers),
+        readers=sum(spec.role is WorkerRole.READER for spec in cast.workers),
     )

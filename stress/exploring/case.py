@@ -28,10 +28,13 @@ from stress.history.notes import BackupNote, data_of
 from stress.history.record import ABSENT, INITIAL, NO_VERSION, End, Kind, Language, Outcome, WorkerRole, version_of
 from stress.syscalls import Forked, Program, Ran, Warm
 from stress.syscalls import Kind as AgentKind
-from stress.workload.layout import Attributes, World, compose, inspect, lay_out, required_kinds
+from stress.workload.inspection import inspect
+from stress.workload.layout import lay_out
 from stress.workload.payload import document_of, jq_program, log_record
 from stress.workload.scenario import Agent, Answer, Request, Role
 from stress.workload.target import Target
+from stress.workload.tree import Tree, take
+from stress.workload.world import World, compose, required_kinds
 
 __all__ = ["Case", "Duty", "Stage", "cases", "empty"]
 
@@ -170,6 +173,7 @@ class Stage:
         self._files = {facts.path: (index, facts.form.value) for index, facts in enumerate(case.world.facts)}
         self._memories = [mmap(-1, _ROWS_BYTES) for _ in case.duties]
         self.steps = mmap(-1, PAGESIZE)
+        self._before: Tree = {}
         self._definite: dict[int, frozenset[int]] = {}
         source = shell.write_commands(case.target, scratch)
         self._source = None if source is None else source.resolve()
@@ -184,19 +188,19 @@ class Stage:
         """Put the shared files back to how they are at the start."""
         empty(self._shared)
         lay_out(self._case.world, self._shared)
-        self._attributes = Attributes.of(self._case.world, self._shared)
+        self._before = self._before or take(self._case.world, self._shared)  # the same each time
 
     def history(self, ran: Ran) -> History:
         """What an execution that is over did, saw and left."""
         world = self._case.world
-        final, backups, leftovers = inspect(world, self._shared, self._case.target, self._attributes)
+        tree = take(world, self._shared)
         operations = []
         for number, duty in enumerate(self._case.duties):
             rows, steps = self._rows(number, duty, ran)
             own = [step.index for step in ran.trace if step.call.agent == number]
             stamps = Stamps(steps, own, len(ran.trace))
             operations += [stamps.timed(row) for row in rows]
-        return History.of(
+        history = History.of(
             operations,
             world.facts,
             processes=[
@@ -208,8 +212,9 @@ class Stage:
                 for number, (duty, status) in enumerate(zip(self._case.duties, ran.statuses, strict=True))
             ],
             scenarios=[scenario.name for scenario in world.scenarios],
-            final=final, backups=backups, leftovers=leftovers, began=1, required=required_kinds(world),
+            began=1, required=required_kinds(world),
         )  # fmt: skip
+        return history.with_final(inspect(world, tree, self._before, self._case.target.is_residue))
 
     # Agents
 

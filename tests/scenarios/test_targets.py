@@ -25,9 +25,10 @@ from stress.api import (
 from stress.execution.drivers.shell import environment, probe
 from stress.execution.nemesis import FAULTS
 from stress.workload import catalog, target
-from stress.workload.layout import World, compose, lay_out
+from stress.workload.layout import lay_out
 from stress.workload.payload import Edit, apply_edits, jq_program, parent_in
 from stress.workload.target import Target
+from stress.workload.world import World, compose
 
 catalog.load()
 TARGETS = {name: target.load(name) for name in target.names()}
