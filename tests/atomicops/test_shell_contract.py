@@ -682,7 +682,7 @@ def test_perl_finds_nothing(name: str) -> None:
         capture_output=True,
         text=True,
     )
-    # The state that the files share is declared in each, and a file need not use all of it twice.
+    # A file need not use twice what it shares with the others.
     said = [line for line in found.stderr.splitlines() if "used only once" not in line]
     assert (said, found.returncode) == ([f"{name} syntax OK"], 0)
 
