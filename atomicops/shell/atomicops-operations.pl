@@ -15,6 +15,7 @@ my %OPERATION = (
     usage => [\&usage, 3, 3],
 );
 my %option; # those that are given, with their values
+my $cwd; # for jq, and the files that its arguments name
 
 sub other_operation {
     my ($function, $least, $most, $usage) = @{$OPERATION{$::op}};
@@ -73,7 +74,7 @@ sub sound_end { # where the log ends, without what a killed append in place (of 
 
 sub update_file {
     my ($file, $filter, @jq) = @_;
-    opendir $::cwd, "." or undef $::cwd; # for jq, and the files that its arguments name
+    opendir $cwd, "." or undef $cwd;
     resolve($file, defined $option{default}) or missing();
     my $there = begin($::RDWR, !defined $option{default});
     my $before = $there ? slurp(*S, "reading it") : $option{default};
@@ -95,7 +96,7 @@ sub by_jq {
     my $pid = child(my $jq);
     if (!$pid) {
         $SIG{XFSZ} = "DEFAULT";
-        chdir $::cwd if $::cwd;
+        chdir $cwd if $cwd;
         open STDIN, "<&", *S and exec { "jq" } "jq", @jq;
         leave(127);
     }

@@ -158,12 +158,12 @@ sub no_file_name {
     bail(73, "is a directory (unchanged)", "name a regular file");
 }
 
-sub linked_to { # where the last symlink of a path leads
-    my ($path) = @_;
+sub linked_to { # where the last symlink of a path leads; TO: where its first does
+    my ($path, $to) = @_;
     for (0 .. 40) {
-        my $to = readlink $path;
         return $path if !defined $to && (is(qw(EINVAL ENOENT)) || not_followed($path));
         $path = $to =~ m{\A/} || $path !~ m{\A(.*/)}s ? $to : "$1$to";
+        $to = readlink $path;
     }
     $! = $::E{ELOOP};
     fails("following it");

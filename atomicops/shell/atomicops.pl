@@ -13,9 +13,10 @@
 #
 # What the files share: $::op the operation; $::shown the file as given, $::dir and $::name as resolved, $::is_json, and
 # $::lock, its lock's name; $::sync, $::wait and $::check the settings; %::held the locks of the calling shell, $::trap
-# whether it runs one, $::by_group whether ours is among them; @::old the target's status; $::tmp the temp file that is
-# there, $::done whether it is published; $::helper a child that waits; $::unsure whether a check could not tell.
-# Handles: S the target, T the temp file, L the lock, D the directory.
+# whether it runs one, $::by_group whether ours is among them, $::whole as above; @::old the target's status; $::tmp the
+# temp file that is there, $::done whether it is published; $::helper a child that waits; $::unsure whether a check could
+# not tell; $::lenient whether failures are passed over. Handles: S the target, T the temp file, L the lock, D the
+# directory.
 
 # Calls that Perl has no function for go by number. Source: arch/*/kernel/syscalls/*.tbl,
 # include/uapi/asm-generic/unistd.h and arch/*/include/uapi/asm/fcntl.h of Linux 6.12. For other machines there are
@@ -133,7 +134,8 @@ sub key { # with its colon
 sub resolve { # where the file really is; goes there. False where there is no such directory, and none is to be made
     my ($path, $make_parents) = @_;
     $::shown = $path;
-    $path = linked_to($path) if defined readlink $path || $! != 22; # EINVAL: no link
+    my $to = readlink $path;
+    $path = linked_to($path, $to) if defined $to || $! != 22; # EINVAL: no link
     ($::dir, $::name) = $path =~ m{\A(.*/)?([^/]*)\z}s;
     $::dir //= "";
     $::name !~ /\A\.{0,2}\z/ or no_file_name($path);

@@ -55,10 +55,13 @@ _ao_perl() { # _ao_perl OPERATION ARGUMENT...: becomes atomicops.pl
   if ! \hash perl 2>/dev/null; then
     \printf 'atomicops: perl: this program is missing; install the package perl\n' >&2
     \exit 69
-  elif [[ ! -r $_ao_program ]]; then
-    \printf 'atomicops: %s: cannot be read; keep it beside atomicops.sh\n' "$_ao_program" >&2
-    \exit 69
   fi
+  for _ao_part in "$_ao_program" "${_ao_program%.pl}"-{seldom,operations}.pl; do
+    if [[ ! -r $_ao_part ]]; then
+      \printf 'atomicops: %s: cannot be read; keep it beside atomicops.sh\n' "$_ao_part" >&2
+      \exit 69
+    fi
+  done
   \unset PERL5OPT PERL5LIB PERLLIB PERL5DB PERL_UNICODE PERLIO PERL_SIGNALS PERL_HASH_SEED_DEBUG
   [[ ${LC_ALL@a} == *r* ]] || \export LC_ALL=C
   \exec perl "$_ao_program" "${BASH_VERSINFO[5]}" "${_ao_options[@]}" "$@"
