@@ -178,9 +178,8 @@ class Supervisor:
         self._next_process += 1 + self._has_handler(spec)  # what its signal handler does is the next one's
         journals = str(self._run_spec.run.journals)
         source = random.Random(f"{self._run_spec.seed} {spec.worker} {number}")
-        stream = OperationStream(
-            Agent(worker=spec.worker, writers=spec.writers, source=source), spec.roles, spec.budget
-        )
+        agent = Agent(worker=spec.worker, writers=spec.writers, source=source)
+        stream = OperationStream(agent, spec.roles, spec.budget)
         writer = spec.role is WorkerRole.WRITER
         scratch = self._run_spec.scratch / f"p{number}"
         scratch.mkdir()
@@ -204,16 +203,14 @@ class Supervisor:
             marked = self._environment | {"STRESS_PROCESS": self._run_spec.mark(number)}
             program = self._run_spec.programs[spec.language]
             popen = start_shell(program, self._run_spec.directory, scratch, marked, user)
-            driver = ShellDriver(
-                popen, scratch, self._run_spec.supported(spec), exclusive=self._run_spec.target.exclusive
-            )
+            supported, exclusive = self._run_spec.supported(spec), self._run_spec.target.exclusive
+            driver = ShellDriver(popen, scratch, supported, exclusive=exclusive)
             loop = PipeLoop(driver, journal, self._stepper(driver, journal, stream, spec))
             worker = _Worker(spec, number, popen.pid, popen, loop)
             self._selector.register(driver.fd, selectors.EVENT_READ, worker)
             self._pipes.update(driver.pipes())
         self._workers[number] = worker
-        role = WorkerRole.WRITER if writer else WorkerRole.READER
-        self.note(Started(_now(), number, spec.worker, spec.language, role, worker.pid))
+        self.note(Started(_now(), number, spec.worker, spec.language, spec.role, worker.pid))
 
     def _has_handler(self, spec: WorkerSpec) -> bool:
         return "signal" in self._run_spec.faults and spec.language is Language.PYTHON
@@ -487,8 +484,8 @@ class Supervisor:
             return
         if not worker.interrupted:
             worker.interrupted = True
-            role, spec = worker.spec.role, worker.spec
-            self.note(Started(_now(), worker.process + 1, spec.worker, spec.language, role, worker.pid, worker.process))
+            spec, within = worker.spec, worker.process
+            self.note(Started(_now(), within + 1, spec.worker, spec.language, spec.role, worker.pid, within))
         os.kill(worker.pid, self._random.choice(SIGNALS))
 
 

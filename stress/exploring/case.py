@@ -21,11 +21,23 @@ from stress.execution.operations import OperationStream
 from stress.execution.step import number as numbered
 from stress.execution.step import step
 from stress.exploring.answers import Answers
+from stress.exploring.evidence import Evidence
 from stress.exploring.recorder import Memory, Row, Stamps, kept_rows
 from stress.exploring.warm import Remembered, stays_warm
 from stress.history.history import History, ProcessFacts
 from stress.history.notes import BackupNote, data_of
-from stress.history.record import ABSENT, INITIAL, NO_VERSION, End, Kind, Language, Outcome, WorkerRole, version_of
+from stress.history.record import (
+    ABSENT,
+    INITIAL,
+    NO_VERSION,
+    End,
+    Kind,
+    Language,
+    Operation,
+    Outcome,
+    WorkerRole,
+    version_of,
+)
 from stress.syscalls import Forked, Program, Ran, Warm
 from stress.syscalls import Kind as AgentKind
 from stress.workload.inspection import inspect
@@ -174,7 +186,6 @@ class Stage:
         self._memories = [mmap(-1, _ROWS_BYTES) for _ in case.duties]
         self.steps = mmap(-1, PAGESIZE)
         self._before: Tree = {}
-        self._definite: dict[int, frozenset[int]] = {}
         source = shell.write_commands(case.target, scratch)
         self._source = None if source is None else source.resolve()
         self.agents: list[AgentKind] = [self._agent(number, duty) for number, duty in enumerate(case.duties)]
@@ -190,31 +201,36 @@ class Stage:
         lay_out(self._case.world, self._shared)
         self._before = self._before or take(self._case.world, self._shared)  # the same each time
 
-    def history(self, ran: Ran) -> History:
+    def evidence(self, ran: Ran) -> Evidence:
         """What an execution that is over did, saw and left."""
-        world = self._case.world
-        tree = take(world, self._shared)
-        operations = []
+        operations: list[Operation] = []
         for number, duty in enumerate(self._case.duties):
             rows, steps = self._rows(number, duty, ran)
             own = [step.index for step in ran.trace if step.call.agent == number]
             stamps = Stamps(steps, own, len(ran.trace))
             operations += [stamps.timed(row) for row in rows]
-        history = History.of(
-            operations,
-            world.facts,
-            processes=[
-                ProcessFacts(
-                    number + 1, number, duty.language, WorkerRole(duty.part),
-                    end=End.FINISHED if status == 0 else End.DIED,
-                    status="" if status == 0 else f"exit status {status}: {_last(ran.outputs[number][1])}",
-                )
-                for number, (duty, status) in enumerate(zip(self._case.duties, ran.statuses, strict=True))
-            ],
-            scenarios=[scenario.name for scenario in world.scenarios],
-            began=1, required=required_kinds(world),
+        processes = tuple(
+            ProcessFacts(
+                number + 1, number, duty.language, WorkerRole(duty.part),
+                end=End.FINISHED if status == 0 else End.DIED,
+                status="" if status == 0 else f"exit status {status}: {_last(ran.outputs[number][1])}",
+            )
+            for number, (duty, status) in enumerate(zip(self._case.duties, ran.statuses, strict=True))
         )  # fmt: skip
-        return history.with_final(inspect(world, tree, self._before, self._case.target.is_residue))
+        return Evidence(tuple(operations), processes, take(self._case.world, self._shared))
+
+    def history(self, evidence: Evidence) -> History:
+        """The same as the checkers take it."""
+        world = self._case.world
+        history = History.of(
+            evidence.operations,
+            world.facts,
+            processes=evidence.processes,
+            scenarios=[scenario.name for scenario in world.scenarios],
+            began=1,
+            required=required_kinds(world),
+        )
+        return history.with_final(inspect(world, evidence.tree, self._before, self._case.target.is_residue))
 
     # Agents
 

@@ -134,9 +134,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {
-        "rate": format_rate, "latency": format_latency, "plain": plain_text, "line": one_line,
-    }  # fmt: skip
+    environment.filters |= {"rate": format_rate, "latency": format_latency, "plain": plain_text, "line": one_line}
     environment.globals["fail"] = Verdict.FAIL
     return environment
 
