@@ -1,4 +1,4 @@
-"""All of it at once, as real agents do it: the default. Each agent turns from one of its duties to another."""
+"""All of it at once, as real agents do it: the default. Each agent turns from one of its roles to another."""
 
 from __future__ import annotations
 

@@ -82,8 +82,8 @@ LOST_APPEND = Anomaly(
 TORN_READ = Anomaly(
     "torn-read",
     "a reader saw a part of a document, or parts of two",
-    "the file is written in place, so that readers meet half of it; a temporary file beside it, renamed over it, "
-    "is seen whole or not at all",
+    "the file is written in place, so that readers meet half of it, or two writers share one temporary file; a "
+    "temporary file of its own for each write, renamed over the file, is seen whole or not at all",
 )
 TORN_APPEND = Anomaly(
     "torn-append",

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from stress import plugins
@@ -25,7 +25,7 @@ from stress.execution.lock_probe import locks_that_nest, not_nested
 from stress.execution.progress import Phase, Progress
 from stress.execution.runner import Ended, Place, RunFailed, Runner, Watch
 from stress.history.events import Event, Interrupted
-from stress.history.history import FinalFile, History
+from stress.history.history import History
 from stress.history.jsonl import HistoryError, read_history
 from stress.history.run_directory import RunDirectory, prune
 from stress.host import process_tree
@@ -36,8 +36,11 @@ from stress.registry import UnknownName
 from stress.resolve import ALWAYS, checkers_named, known_checkers, resolve
 from stress.result import Finding, Result, Verdict
 from stress.stats import Cpu, cpu_of_run, run_stats
-from stress.workload.layout import Attributes, inspect, lay_out, required_kinds
+from stress.workload.inspection import inspect
+from stress.workload.layout import lay_out
 from stress.workload.target import Target
+from stress.workload.tree import take
+from stress.workload.world import required_kinds
 
 __all__ = ["HarnessError", "Progress", "check", "run", "run_checkers"]
 
@@ -69,26 +72,16 @@ def run(
         with signals.held():
             folder, release = _make_run_directory(plan, cast.target)
             stack.callback(_leave, folder, release)
-        ended, left = _carry_out(plan, cast, runner or FreeRun(), watch, folder, signals)
+        cast, ended = _carry_out(plan, cast, runner or FreeRun(), watch, folder, signals)
         if watch is not None:
             watch(Progress(Phase.CHECKING))
         try:
-            result = _judge(plan, ended, left, folder)
+            result = _judge(plan, cast, ended, folder)
         except KeyboardInterrupt:
             again = f"stress check {folder.path}"
             raise KeyboardInterrupt(f"interrupted before it was judged; `{again}` judges what was done") from None
     prune(Path(plan.runs), folder, plan.keep)
     return result
-
-
-@dataclass(frozen=True)
-class _Left:
-    """What is there when all have ended."""
-
-    cast: Cast
-    final: tuple[FinalFile, ...]
-    backups: Mapping[str, tuple[int, str]]
-    leftovers: tuple[str, ...]
 
 
 def _carry_out(
@@ -98,8 +91,11 @@ def _carry_out(
     watch: Callable[[Progress], None] | None,
     folder: RunDirectory,
     signals: Interrupts,
-) -> tuple[Ended, _Left]:
-    """Lay out, run, and look at what is left; the directories that it takes are gone afterwards."""
+) -> tuple[Cast, Ended]:
+    """Lay out, run, and inspect what is left; the directories that it takes are gone afterwards.
+
+    Returns the cast as it was played, and a history with its final state.
+    """
     with ExitStack() as stack:
         with signals.held():
             directory = _make_directory(plan)
@@ -111,7 +107,7 @@ def _carry_out(
             if isinstance(runner, FreeRun):
                 cast = _with_locks_tried(cast, folder.path, directory)
             lay_out(cast.world, directory)
-            attributes = Attributes.of(cast.world, directory)
+            before = take(cast.world, directory)
             folder.save_world(
                 cast.world.facts,
                 cast.world.checkers,
@@ -125,30 +121,30 @@ def _carry_out(
                 Place(folder, directory, scratch),
                 Watch(watch, lambda history: judged(run_checkers(history, plan.only), plan.allow)[0]),
             )
-            final, backups, leftovers = inspect(cast.world, directory, cast.target, attributes)
+            final = inspect(cast.world, take(cast.world, directory), before, cast.target.is_residue)
             if not cast.target.observe:
-                final = final_by_reader(cast.target, directory, cast.world.facts, final, plan.op_limit_s)
-            folder.save_final(final, backups, leftovers)
+                read = final_by_reader(cast.target, directory, cast.world.facts, final.files, plan.op_limit_s)
+                final = replace(final, files=read)
+            folder.save_final(final)
         except RunFailed as error:
             raise HarnessError(str(error)) from error
         except OSError as error:
             raise HarnessError(
                 f"the run could not go on: {error}; the directories are {folder.path} and {directory}"
             ) from error
-        return ended, _Left(cast, final, backups, leftovers)
+        return cast, replace(ended, history=ended.history.with_final(final))
 
 
-def _judge(plan: Plan, ended: Ended, left: _Left, folder: RunDirectory) -> Result:
+def _judge(plan: Plan, cast: Cast, ended: Ended, folder: RunDirectory) -> Result:
     cpu = None
     if ended.tool_cpu_s:
         cpu = cpu_of_run(folder.journals, ended.tool_cpu_s, ended.events)
         folder.save_cpu(cpu.to_plain())
-    history = ended.history.with_final(left.final, left.backups, left.leftovers)
-    result = _result_of(history, ended.events, cpu, plan.allow, plan.only, interrupted=ended.interrupted)
+    result = _result_of(ended.history, ended.events, cpu, plan.allow, plan.only, interrupted=ended.interrupted)
     return replace(
         result,
-        checkers=left.cast.world.checkers,
-        skipped=(*left.cast.skipped, *not_reached(history)),
+        checkers=cast.world.checkers,
+        skipped=(*cast.skipped, *not_reached(ended.history)),
         plan=plan.to_json(),
         run=str(folder.path),
         provenance=folder.provenance(),

@@ -27,10 +27,10 @@ from stress.plan import Plan, UsageError
 from stress.registry import UnknownName, close_names
 from stress.units import parse_duration
 from stress.workload import catalog
-from stress.workload.layout import compose
 from stress.workload.scenario import FULL, Size
 from stress.workload.target import Target, TargetError
 from stress.workload.target import load as load_target
+from stress.workload.world import compose
 
 __all__ = [
     "ALWAYS",
@@ -89,7 +89,7 @@ def resolve(plan: Plan, size: Size = FULL) -> Cast:
     workers = assign_workers(world, supported, writers=plan.writers, readers=readers, mix=mix)
     for language in supported if world.scenarios else ():
         if not any(spec.language is language for spec in workers) and (mix is None or language in mix):
-            why = f"the target's {language.label} side can do none of the duties"
+            why = f"the target's {language.label} side can do none of the roles"
             left_out.append(Skipped(Part.WORKERS, language.label, why))
     return Cast(
         plan=plan,

@@ -6,7 +6,7 @@ They are values that add up: those of the stages of a long run merge into those 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TypeAlias
 
@@ -47,22 +47,11 @@ class Cpu:
 
     def merge(self, other: Cpu) -> Cpu:
         """Both together."""
-        return Cpu(
-            self.python_workers_s + other.python_workers_s,
-            self.python_operations_s + other.python_operations_s,
-            self.shell_workers_s + other.shell_workers_s,
-            self.tool_s + other.tool_s,
-        )
+        return Cpu(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
     def to_plain(self) -> dict[str, float]:
         """As values of JSON."""
-        return {
-            "python_workers_s": self.python_workers_s,
-            "python_operations_s": self.python_operations_s,
-            "shell_workers_s": self.shell_workers_s,
-            "tool_s": self.tool_s,
-            "harness_share": self.harness_share,
-        }
+        return {**asdict(self), "harness_share": self.harness_share}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, float]) -> Cpu:
@@ -185,10 +174,6 @@ class Stats:
             stages=self.stages + other.stages,
         )
 
-    def with_cpu(self, cpu: Cpu | None) -> Stats:
-        """The same with what CPU time was spent."""
-        return replace(self, cpu=cpu)
-
     def to_plain(self) -> dict[str, object]:
         """As values of JSON, as in the report."""
         rates: dict[str, dict[str, float]] = {}
@@ -206,6 +191,7 @@ class Stats:
             "latency": latency,
             "overlap": self.mean_in_flight,
             **{f"{kind}s": self.faults.get(kind, 0) for kind in FaultKind},
+            "nemeses": {name: count for name, count in self.faults.items() if name not in frozenset(FaultKind)},
             **({"stages": self.stages} if self.stages else {}),
             **({} if self.cpu is None else {"cpu": self.cpu.to_plain()}),
         }

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,8 +56,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("golden")
 
 
-def pytest_configure() -> None:
-    """Whatever started the tests (nohup, a script's background job) may ignore these, and children would inherit it."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Put right what the environment of whoever started the tests does to the processes that tests start."""
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None) and "PYTHONPYCACHEPREFIX" not in os.environ:
+        # Byte code is not wanted beside the sources. Without any, each of a thousand commands compiles all of them.
+        folder = tempfile.TemporaryDirectory(prefix="stress-tests-byte-code-", ignore_cleanup_errors=True)
+        config.add_cleanup(folder.cleanup)
+        os.environ["PYTHONPYCACHEPREFIX"] = folder.name
+        os.chmod(folder.name, 0o755)  # some tests are other users
+    # nohup, and a script's background job, have these ignored, and children would inherit it.
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)

@@ -17,7 +17,7 @@ import os
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -137,8 +137,7 @@ def _only_known(table: Mapping[str, Any], known: set[str], where: str) -> None:
 def _campaign(name: str, table: Mapping[str, Any], runs: str) -> Campaign:
     where = f"[tool.stress.campaigns.{name}]"
     mode = table.get("mode", "run")
-    options = {option for option in (EXPLORE_OPTIONS if mode == "explore" else OPTIONS)
-               if option not in (*_NOT_A_CAMPAIGNS, "seed", "keep_going")}  # fmt: skip
+    options = {*(EXPLORE_OPTIONS if mode == "explore" else OPTIONS)} - {*_NOT_A_CAMPAIGNS, "seed", "keep_going"}
     _only_known(table, {*options, *_OWN}, where)
     if mode not in ("run", "explore"):
         hint = (
@@ -338,17 +337,14 @@ def _canary_task(name: str, config: Config, seed: int, past: Mapping[str, tuple[
         spent, operations, seen, result = 0.0, 0, "", None
         # Scheduling is chance: a canary that gets away is given its time once more before the gate is called blind.
         for attempt in range(2):
-            plan = Plan(
-                scenarios=where, target=name, duration_s=seconds, seed=seed + attempt, stop_on_first=True,
-                runs=config.runs,
-            )  # fmt: skip
+            plan = Plan(where, name, duration_s=seconds, seed=seed + attempt, stop_on_first=True, runs=config.runs)
             result = stages.run(plan).without_history()
             spent += result.stats.duration_s
             operations += result.stats.total
             found = {finding.anomaly for finding in result.findings if finding.verdict is Verdict.FAIL}
             if caught := sorted(found & set(broken.expects)):
-                return Outcome("canary", name, Verdict.PASS, f"caught: {', '.join(caught)}", spent, operations,
-                               None, result)  # fmt: skip
+                said = f"caught: {', '.join(caught)}"
+                return Outcome("canary", name, Verdict.PASS, said, spent, operations, None, result)
             seen = f"{result.verdict.label}{': ' + ', '.join(sorted(found)) if found else ''}"
             if result.interrupted:
                 return Outcome("canary", name, Verdict.UNKNOWN, "interrupted", spent, operations, None, result)
@@ -394,7 +390,8 @@ def _keep_past(runs: str, past: Mapping[str, tuple[int, int]]) -> None:
 
 def _keep_worst(outcomes: Sequence[Outcome], runs: str) -> str:
     """Copy the worst failed campaign's run directory to a name that is not pruned; returns it, or where it is."""
-    worst = next(_worst_first(outcomes), None)
+    bad = [outcome for outcome in outcomes if outcome.verdict is not Verdict.PASS and outcome.result is not None]
+    worst = max(bad, key=lambda outcome: outcome.verdict, default=None)
     if worst is None or worst.result is None or not worst.result.run:
         return ""
     run = Path(worst.result.run)
@@ -404,8 +401,3 @@ def _keep_worst(outcomes: Sequence[Outcome], runs: str) -> str:
     except (OSError, shutil.Error):
         return str(run)
     return str(kept)
-
-
-def _worst_first(outcomes: Sequence[Outcome]) -> Iterator[Outcome]:
-    bad = [outcome for outcome in outcomes if outcome.verdict is not Verdict.PASS and outcome.result is not None]
-    return iter(sorted(bad, key=lambda outcome: -outcome.verdict))

@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import posixpath
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +23,11 @@ from stress.files import write_text
 from stress.history.history import FileFacts, FinalFile, History
 from stress.history.notes import BackupNote
 from stress.history.record import Operation
-from stress.options import UsageError
 from stress.resolve import target_named
 from stress.result import Finding, Result, Verdict
 from stress.schedulers.saved import SUFFIX, SavedSchedule
 
-__all__ = ["FOLDER", "Record", "check_name", "check_records", "save", "save_schedule"]
+__all__ = ["FOLDER", "Record", "check_records", "save", "save_schedule"]
 
 FOLDER = "stress-regressions"
 """Where records are kept, unless the gate's table says otherwise."""
@@ -51,15 +49,6 @@ class Record:
     def found(self) -> bool:
         """Whether it is still reported as what it was."""
         return not self.missing and not self.broken
-
-
-def check_name(name: str) -> str:
-    """``name``, which must do for a file; raises `UsageError`."""
-    if not re.fullmatch(r"[\w][\w.-]{0,99}", name):
-        raise UsageError(
-            "--save-regression", name, "is no name for a record; give letters, digits and -, such as lost-update-1"
-        )
-    return name
 
 
 def save(result: Result, name: str, folder: str = FOLDER) -> list[str]:

@@ -43,8 +43,8 @@ def _stale(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
         return
     certain = stale[(reads.stale_by_write | reads.stale_by_descendant)[stale]]
     chosen = certain if len(certain) else stale
-    # The earliest: what comes after it may be no more than its consequence. Of undecided ones, the last seen: the
-    # others were not wrong yet.
+    # The earliest: what comes after it may be no more than its consequence. Of those that only contradict each other,
+    # the last seen: the others were not wrong yet.
     at = np.argmin(made.read_invoke[chosen]) if len(certain) else np.argmax(made.read_invoke[chosen])
     read = int(chosen[at])
     old, row = int(made.read_of[read]), int(made.read_rows[read])

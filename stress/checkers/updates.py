@@ -1,8 +1,8 @@
 """``updates``: no update is lost.
 
 Each update says which version it started from. Two that took effect and started from one version: one of them
-overwrote the other. Where no version has two heirs, the updates form chains, and nothing may come between the links of
-a chain: the block of its versions has to find a place among the others as one.
+overwrote the other. Where no version has two children, the updates form chains, and nothing may come between the links
+of a chain: the block of its versions has to find a place among the others as one.
 
 Theory and sources: `stress.checkers._register.clusters`.
 """
@@ -108,11 +108,11 @@ def _one_parent(history: History, reads: ReadAnalysis) -> _Case | None:
     """Two or more updates from one version."""
     made = reads.made
     branching = reads.chains.branching
-    heirs = np.flatnonzero((made.parent >= 0) & branching[np.maximum(made.parent, 0)])
-    if not len(heirs):
+    children = np.flatnonzero((made.parent >= 0) & branching[np.maximum(made.parent, 0)])
+    if not len(children):
         return None
-    count = len(heirs) - int(branching.sum())
-    order = heirs[np.lexsort((made.ret[heirs], ~made.ok[heirs], made.parent[heirs]))]
+    count = len(children) - int(branching.sum())
+    order = children[np.lexsort((made.ret[children], ~made.ok[children], made.parent[children]))]
     same = made.parent[order[1:]] == made.parent[order[:-1]]
     pairs = np.flatnonzero(same)
     unsure = ~(made.ok[order[pairs]] & made.ok[order[pairs + 1]])
@@ -228,7 +228,7 @@ def _torn(history: History, reads: ReadAnalysis, torn: Ints) -> Iterator[Finding
 
 
 def _future(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
-    """Versions that had heirs before they were written."""
+    """Versions that had children before they were written."""
     made = reads.made
     wrong = np.flatnonzero((made.invoke > reads.child_bound) | reads.chains.cyclic)
     if not len(wrong):

@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.metadata
+import os
 import pkgutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -17,11 +20,28 @@ from stress.registry import close_names
 
 __all__ = ["group"]
 
+_BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+
 
 def _short_help(name: str) -> str:
     tree = ast.parse(Path(__file__).with_name(f"{name}.py").read_text("utf-8"))
     keywords = [node for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "short_help"]
     return str(ast.literal_eval(keywords[0].value))
+
+
+@contextmanager
+def _few_threads() -> Iterator[None]:
+    """While numpy is loaded: its OpenBLAS starts a thread for each CPU then, and none here multiplies matrices. What we
+    start later does not inherit it.
+    """
+    if _BLAS_THREADS in os.environ:
+        yield
+        return
+    os.environ[_BLAS_THREADS] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[_BLAS_THREADS]
 
 
 class CommandGroup(click.Group):
@@ -41,7 +61,8 @@ class CommandGroup(click.Group):
         """The command of that name, or None."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        command = importlib.import_module(f"stress.cli.{cmd_name}").command
+        with _few_threads():
+            command = importlib.import_module(f"stress.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
         return command
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,6 +34,7 @@ __all__ = [
     "save_option",
     "terminal_for",
     "write_all",
+    "written",
 ]
 
 _KINDS = ("html", "json", "junit", "markdown", "trace")
@@ -134,10 +137,18 @@ def judged_again(run: str, allow: str | None, only: str | None) -> Result:
 
 
 def save_option(function: F) -> F:
-    """Add ``--save-regression``, as ``save_regression``."""
+    """Add ``--save-regression``, as ``save_regression``: a name that does for a file, or None."""
+
+    def name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[\w][\w.-]{0,99}", value):
+            advice = "is no name for a record; give letters, digits and -, such as lost-update-1"
+            raise UsageError("--save-regression", value, advice)
+        return value
+
     return click.option(
         "--save-regression",
         metavar="NAME",
+        callback=name,
         help="Keep each violation as a small history in stress-regressions/, for `stress gate` to find again. "
         "[default: none]",
     )(function)
@@ -191,6 +202,19 @@ def write_all(result: Result, wanted: Sequence[Destination]) -> HarnessError | N
                 f"{error.strerror or error}; `stress report {result.run} --report …` writes it without another run"
             )
     return failed
+
+
+@contextmanager
+def written(option: str, path: str) -> Iterator[None]:
+    """A block in which ``path``, which ``option`` names, is written. Raises `stress.engine.HarnessError` if it can't
+    be.
+    """
+    from stress.engine import HarnessError
+
+    try:
+        yield
+    except OSError as error:
+        raise HarnessError(f"{option}: {path!r} could not be written: {error.strerror or error}") from error
 
 
 def newest_run(run: str | None, runs: str = ".stress") -> str:

@@ -100,17 +100,16 @@ def command(
     typed = {name: value for name, value in given.items() if value is not None}
     plan = ExplorePlan.from_options(typed | {"keep_going": keep_going}, scenarios)
     fix_hashes()
-    from stress.campaigns.regressions import check_name, save_schedule
     from stress.exploring import explore as exploring
     from stress.reporters.explore_view import view
 
     wanted = destinations(report)
-    if save_regression is not None:
-        check_name(save_regression)
     with view(quiet=quiet) as watch:
         result = exploring.explore(plan, watch, folder=runs)
     code = finish(result, wanted, Terminal(quiet=quiet))
     if save_regression is not None and result.exploration is not None and result.exploration.file:
+        from stress.campaigns.regressions import save_schedule
+
         click.echo(f"Kept: {save_schedule(result.exploration.file, save_regression)}")
     return code
 

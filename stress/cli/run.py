@@ -75,13 +75,10 @@ def command(
     all of it at once.
     """
     from stress.campaigns import stages
-    from stress.campaigns.regressions import check_name
 
     chosen = plan_of(scenarios, given, plan)
     check_names(chosen)
     wanted = destinations(report)
-    if save_regression is not None:
-        check_name(save_regression)
     terminal = terminal_for(wanted, quiet=quiet)
     with terminal.view(chosen) as view:
         result = stages.run(chosen, view.watch)

@@ -1,13 +1,13 @@
-"""Which workers a run has: how many of which language and part, and which roles each can take."""
+"""Which workers a run has: how many of which language and role, and which roles each can take."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stress.history.record import Language
-from stress.workload.layout import World
+from stress.history.record import Language, WorkerRole
 from stress.workload.scenario import Role
+from stress.workload.world import World
 
 __all__ = ["WorkerSpec", "assign_workers"]
 
@@ -18,8 +18,7 @@ class WorkerSpec:
 
     worker: int
     language: Language
-    part: str
-    """``writer`` or ``reader``."""
+    role: WorkerRole
     writers: int
     """How many writers there are in all."""
     supported: frozenset[str]
@@ -43,15 +42,15 @@ def assign_workers(
     gets; readers are of the languages that have writers.
     """
     specs: list[WorkerSpec] = []
-    for part, count in (("writer", writers), ("reader", readers)):
-        roles = {language: tuple(world.roles(part, operations)) for language, operations in supported.items()}
+    for role, count in ((WorkerRole.WRITER, writers), (WorkerRole.READER, readers)):
+        roles = {language: tuple(world.roles(role, operations)) for language, operations in supported.items()}
         fit = [language for language in supported if roles[language] and (mix is None or mix.get(language))]
-        if part == "writer" and mix is not None:
+        if role is WorkerRole.WRITER and mix is not None:
             chosen: Sequence[Language] = [
                 language for language, share in mix.items() for _ in range(share) if language in fit
             ]
         else:
             chosen = [fit[number % len(fit)] for number in range(count)] if fit else []
         for language in chosen:
-            specs.append(WorkerSpec(len(specs), language, part, writers, supported[language], roles[language]))
+            specs.append(WorkerSpec(len(specs), language, role, writers, supported[language], roles[language]))
     return specs

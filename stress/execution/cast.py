@@ -12,8 +12,8 @@ from stress.history.record import Language
 from stress.history.skipped import Skipped
 from stress.plan import Plan
 from stress.result import Finding
-from stress.workload.layout import World
 from stress.workload.target import Target
+from stress.workload.world import World
 
 __all__ = ["Cast"]
 

@@ -24,10 +24,12 @@ from stress.host.users import COLLEAGUES
 from stress.result import Verdict
 from stress.workload.layout import belonging, watched
 from stress.workload.target import Target
+from stress.workload.tree import take
 
 __all__ = ["FreeRun"]
 
 _LOOK_S = 0.25
+_LOOK_FOR_FIRST_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class FreeRun:
             nemeses=cast.nemeses,
             pause_s=cast.pause_s,
             belongs=belonging(cast.world),
-            watched=watched(cast.world, place.directory),
+            watched=watched(cast.world, take(cast.world, place.directory)),
             users=COLLEAGUES if cast.world.colleagues else (),
             clean=(place.directory, place.scratch),
             lone_locks=cast.lone_locks,
@@ -86,8 +88,9 @@ class FreeRun:
 
 
 def _follow(cast: Cast, place: Place, watch: Watch, supervised: Supervised, follower: JournalFollower) -> None:
-    next_check = _LOOK_S
-    while supervised.alive(_LOOK_S):
+    look_s = _LOOK_FOR_FIRST_S if cast.plan.stop_on_first else _LOOK_S
+    next_check = look_s
+    while supervised.alive(look_s):
         elapsed_s = supervised.elapsed_s()
         if watch.progress is not None or cast.plan.stop_on_first:
             follower.poll(elapsed_s)
@@ -98,7 +101,7 @@ def _follow(cast: Cast, place: Place, watch: Watch, supervised: Supervised, foll
             started = time.monotonic()
             if follower.violations.keys() - {*cast.plan.allow} or _violated(place, watch):
                 supervised.stop()
-            next_check = elapsed_s + max(0.5, 4 * (time.monotonic() - started))
+            next_check = elapsed_s + 4 * (time.monotonic() - started)
 
 
 def _violated(place: Place, watch: Watch) -> bool:
@@ -117,6 +120,6 @@ def _progress(cast: Cast, follower: JournalFollower, supervised: Supervised, ela
         mean_in_flight=follower.mean_in_flight(elapsed_s),
         kills=supervised.kills(),
         violations={name: count for name, count in follower.violations.items() if name not in cast.plan.allow},
-        writers=sum(spec.part == WorkerRole.WRITER for spec in cast.workers),
-        readers=sum(spec.part == WorkerRole.READER for spec in cast.workers),
+        writers=sum(spec.role is WorkerRole.WRITER for spec in cast.workers),
+        readers=sum(spec.role is WorkerRole.READER for spec in cast.workers),
     )

@@ -28,7 +28,7 @@ __all__ = ["PROBE_S", "bash_lock_nests", "locks_that_nest", "not_nested", "pytho
 
 PROBE_S = 8.0
 """How long the probe may take; one that takes longer waits for itself."""
-_ASLEEP_S = 1.0
+_ASLEEP_S = 0.5
 """How long it may be asleep in that time: nobody else has its file, so it is itself that it waits for."""
 _LOOK_S = 0.01
 _FORK = multiprocess.get_context("fork")

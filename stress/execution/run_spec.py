@@ -53,7 +53,7 @@ class RunSpec:
     watched: Watched
     """The files whose metadata is looked at all the time."""
     users: Sequence[User]
-    """Whom the workers of each language and part belong to in turn; none: to who runs the tool."""
+    """Whom the workers of each language and role belong to in turn; none: to who runs the tool."""
     clean: tuple[Path, ...]
     """Directories made for this run, to be removed if the tool is no more."""
     lone_locks: frozenset[Language] = frozenset()
@@ -62,7 +62,7 @@ class RunSpec:
     python_journal: Callable[..., Journal] = Journal
     """What Python workers drive and record with: a benchmark has its own."""
 
-    def able(self, spec: WorkerSpec) -> frozenset[str]:
+    def supported(self, spec: WorkerSpec) -> frozenset[str]:
         """What the worker may ask of the target."""
         return spec.supported - {"lock"} if spec.language in self.lone_locks else spec.supported
 
@@ -72,7 +72,7 @@ class RunSpec:
 
     def user(self, spec: WorkerSpec) -> User | None:
         """Whose process the worker is to be; None: that of who runs the tool."""
-        alike = [other.worker for other in self.specs if (other.language, other.part) == (spec.language, spec.part)]
+        alike = [other.worker for other in self.specs if (other.language, other.role) == (spec.language, spec.role)]
         return self.users[alike.index(spec.worker) % len(self.users)] if self.users else None
 
 

@@ -115,7 +115,7 @@ class Supervisor:
         self._rows_gone = 0
         self._cut_short = False
         # For the workers to know without looking through all the others, of whom each would get copies of its own.
-        self._readers = sum(spec.part == "reader" for spec in run_spec.specs)
+        self._readers = sum(spec.role is WorkerRole.READER for spec in run_spec.specs)
         self._pipes: set[int] = set()
         self.orphaned = False
 
@@ -178,10 +178,9 @@ class Supervisor:
         self._next_process += 1 + self._has_handler(spec)  # what its signal handler does is the next one's
         journals = str(self._run_spec.run.journals)
         source = random.Random(f"{self._run_spec.seed} {spec.worker} {number}")
-        stream = OperationStream(
-            Agent(worker=spec.worker, writers=spec.writers, source=source), spec.roles, spec.budget
-        )
-        writer = spec.part == "writer"
+        agent = Agent(worker=spec.worker, writers=spec.writers, source=source)
+        stream = OperationStream(agent, spec.roles, spec.budget)
+        writer = spec.role is WorkerRole.WRITER
         scratch = self._run_spec.scratch / f"p{number}"
         scratch.mkdir()
         user = self._run_spec.user(spec)
@@ -204,21 +203,21 @@ class Supervisor:
             marked = self._environment | {"STRESS_PROCESS": self._run_spec.mark(number)}
             program = self._run_spec.programs[spec.language]
             popen = start_shell(program, self._run_spec.directory, scratch, marked, user)
-            driver = ShellDriver(popen, scratch, self._run_spec.able(spec), exclusive=self._run_spec.target.exclusive)
+            supported, exclusive = self._run_spec.supported(spec), self._run_spec.target.exclusive
+            driver = ShellDriver(popen, scratch, supported, exclusive=exclusive)
             loop = PipeLoop(driver, journal, self._stepper(driver, journal, stream, spec))
             worker = _Worker(spec, number, popen.pid, popen, loop)
             self._selector.register(driver.fd, selectors.EVENT_READ, worker)
             self._pipes.update(driver.pipes())
         self._workers[number] = worker
-        role = WorkerRole.WRITER if writer else WorkerRole.READER
-        self.note(Started(_now(), number, spec.worker, spec.language, role, worker.pid))
+        self.note(Started(_now(), number, spec.worker, spec.language, spec.role, worker.pid))
 
     def _has_handler(self, spec: WorkerSpec) -> bool:
         return "signal" in self._run_spec.faults and spec.language is Language.PYTHON
 
     def _stepper(self, driver: Driver, journal: Journal, stream: OperationStream, spec: WorkerSpec) -> Stepper:
         observed = self._run_spec.target.observe
-        return Stepper(driver, journal, stream, self._run_spec.files, self._run_spec.able(spec), observed=observed)
+        return Stepper(driver, journal, stream, self._run_spec.files, self._run_spec.supported(spec), observed=observed)
 
     def _be_python_worker(
         self, spec: WorkerSpec, number: int, journals: str, stream: OperationStream, scratch: str, user: User | None
@@ -241,7 +240,7 @@ class Supervisor:
         os.dup2(words, 2)
         os.environ["STRESS_PROCESS"] = self._run_spec.mark(number)
         try:
-            writer = spec.part == "writer"
+            writer = spec.role is WorkerRole.WRITER
             journal = self._run_spec.python_journal(journals, number, spec.worker, spec.language, writer=writer)
             driver: Driver = self._run_spec.python_driver(self._run_spec.target, journal.clock)
             recorder: Journal | None = None
@@ -485,8 +484,8 @@ class Supervisor:
             return
         if not worker.interrupted:
             worker.interrupted = True
-            role, spec = WorkerRole(worker.spec.part), worker.spec
-            self.note(Started(_now(), worker.process + 1, spec.worker, spec.language, role, worker.pid, worker.process))
+            spec, within = worker.spec, worker.process
+            self.note(Started(_now(), within + 1, spec.worker, spec.language, spec.role, worker.pid, within))
         os.kill(worker.pid, self._random.choice(SIGNALS))
 
 

@@ -21,17 +21,32 @@ from stress.execution.operations import OperationStream
 from stress.execution.step import number as numbered
 from stress.execution.step import step
 from stress.exploring.answers import Answers
+from stress.exploring.evidence import Evidence
 from stress.exploring.recorder import Memory, Row, Stamps, kept_rows
 from stress.exploring.warm import Remembered, stays_warm
 from stress.history.history import History, ProcessFacts
 from stress.history.notes import BackupNote, data_of
-from stress.history.record import ABSENT, INITIAL, NO_VERSION, End, Kind, Language, Outcome, WorkerRole, version_of
+from stress.history.record import (
+    ABSENT,
+    INITIAL,
+    NO_VERSION,
+    End,
+    Kind,
+    Language,
+    Operation,
+    Outcome,
+    WorkerRole,
+    version_of,
+)
 from stress.syscalls import Forked, Program, Ran, Warm
 from stress.syscalls import Kind as AgentKind
-from stress.workload.layout import Attributes, World, compose, inspect, lay_out, required_kinds
+from stress.workload.inspection import inspect
+from stress.workload.layout import lay_out
 from stress.workload.payload import document_of, jq_program, log_record
 from stress.workload.scenario import Agent, Answer, Request, Role
 from stress.workload.target import Target
+from stress.workload.tree import Tree, take
+from stress.workload.world import World, compose, required_kinds
 
 __all__ = ["Case", "Duty", "Stage", "cases", "empty"]
 
@@ -170,7 +185,7 @@ class Stage:
         self._files = {facts.path: (index, facts.form.value) for index, facts in enumerate(case.world.facts)}
         self._memories = [mmap(-1, _ROWS_BYTES) for _ in case.duties]
         self.steps = mmap(-1, PAGESIZE)
-        self._definite: dict[int, frozenset[int]] = {}
+        self._before: Tree = {}
         source = shell.write_commands(case.target, scratch)
         self._source = None if source is None else source.resolve()
         self.agents: list[AgentKind] = [self._agent(number, duty) for number, duty in enumerate(case.duties)]
@@ -184,32 +199,38 @@ class Stage:
         """Put the shared files back to how they are at the start."""
         empty(self._shared)
         lay_out(self._case.world, self._shared)
-        self._attributes = Attributes.of(self._case.world, self._shared)
+        self._before = self._before or take(self._case.world, self._shared)  # the same each time
 
-    def history(self, ran: Ran) -> History:
+    def evidence(self, ran: Ran) -> Evidence:
         """What an execution that is over did, saw and left."""
-        world = self._case.world
-        final, backups, leftovers = inspect(world, self._shared, self._case.target, self._attributes)
-        operations = []
+        operations: list[Operation] = []
         for number, duty in enumerate(self._case.duties):
             rows, steps = self._rows(number, duty, ran)
             own = [step.index for step in ran.trace if step.call.agent == number]
             stamps = Stamps(steps, own, len(ran.trace))
             operations += [stamps.timed(row) for row in rows]
-        return History.of(
-            operations,
-            world.facts,
-            processes=[
-                ProcessFacts(
-                    number + 1, number, duty.language, WorkerRole(duty.part),
-                    end=End.FINISHED if status == 0 else End.DIED,
-                    status="" if status == 0 else f"exit status {status}: {_last(ran.outputs[number][1])}",
-                )
-                for number, (duty, status) in enumerate(zip(self._case.duties, ran.statuses, strict=True))
-            ],
-            scenarios=[scenario.name for scenario in world.scenarios],
-            final=final, backups=backups, leftovers=leftovers, began=1, required=required_kinds(world),
+        processes = tuple(
+            ProcessFacts(
+                number + 1, number, duty.language, WorkerRole(duty.part),
+                end=End.FINISHED if status == 0 else End.DIED,
+                status="" if status == 0 else f"exit status {status}: {_last(ran.outputs[number][1])}",
+            )
+            for number, (duty, status) in enumerate(zip(self._case.duties, ran.statuses, strict=True))
         )  # fmt: skip
+        return Evidence(tuple(operations), processes, take(self._case.world, self._shared))
+
+    def history(self, evidence: Evidence) -> History:
+        """The same as the checkers take it."""
+        world = self._case.world
+        history = History.of(
+            evidence.operations,
+            world.facts,
+            processes=evidence.processes,
+            scenarios=[scenario.name for scenario in world.scenarios],
+            began=1,
+            required=required_kinds(world),
+        )
+        return history.with_final(inspect(world, evidence.tree, self._before, self._case.target.is_residue))
 
     # Agents
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -17,6 +17,7 @@ from pathlib import Path
 from stress import anomalies
 from stress.engine import run_checkers
 from stress.exploring.case import Case, Stage, cases
+from stress.exploring.evidence import Evidence
 from stress.exploring.plan import SEARCHES, ExplorePlan
 from stress.exploring.recorder import Counting
 from stress.exploring.search import Failure, Found, Search, executing, scheduler_of, step
@@ -59,6 +60,7 @@ _SHARE, _SHARE_SLOW = 8, 1
 _SAMPLE = 50
 """Executions of each case whose operations are judged together: whether they say anything at all."""
 _PROCESSES = 64
+_JUDGED_MAX = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,12 @@ class Report:
 
 @dataclass
 class Exploring:
-    """One case, while it is explored."""
+    """One case, while it is explored.
+
+    Attributes:
+        history: Of the execution that was judged last.
+        judged: `Evidence.essence` of executions → what was found in them.
+    """
 
     case: Case
     stage: Stage
@@ -120,6 +127,7 @@ class Exploring:
     sampled: int = 0
     dead: list[str] = field(default_factory=list)
     history: History | None = None
+    judged: dict[Hashable, list[Finding]] = field(default_factory=dict)
 
 
 def lots(plan: ExplorePlan, all_cases: Sequence[Case], is_over: Callable[[int], bool]) -> Iterator[Lot]:
@@ -270,23 +278,34 @@ def _judge(one: Exploring, ran: Ran) -> Failure | None:
         if seen.kind in ANOMALIES
     ]
     if ran.ending == "done":
-        history = one.stage.history(ran)
-        one.history = history
-        one.dead += [facts.status for facts in history.processes if facts.end is End.DIED and len(one.dead) < 5]
+        evidence = one.stage.evidence(ran)
+        one.dead += [facts.status for facts in evidence.processes if facts.end is End.DIED and len(one.dead) < 5]
         if one.sampled < _SAMPLE:
-            _sample(one, history, len(ran.trace))
-        findings = [found for found in run_checkers(history) if found.verdict is Verdict.FAIL]
+            _sample(one, evidence, len(ran.trace))
+        findings = _checked(one, evidence)
     else:
         one.dead += [seen.text for seen in ran.findings if seen.kind == "stuck" and len(one.dead) < 5]
     findings = [found for found in (*findings, *seen_here) if found.anomaly not in one.allow]
     return Failure(tuple(findings)) if findings else None
 
 
-def _sample(one: Exploring, history: History, steps: int) -> None:
+def _checked(one: Exploring, evidence: Evidence) -> list[Finding]:
+    """What the checkers find. They are not asked again about the same; but words that will be shown are of this one."""
+    essence = evidence.essence
+    known = one.judged.get(essence)
+    if known is not None and (not known or one.search.found is not None):
+        return known
+    one.history = one.stage.history(evidence)
+    if len(one.judged) >= _JUDGED_MAX:
+        one.judged.clear()
+    found = one.judged[essence] = [found for found in run_checkers(one.history) if found.verdict is Verdict.FAIL]
+    return found
+
+
+def _sample(one: Exploring, evidence: Evidence, steps: int) -> None:
     """Keep the operations, as those of processes and times of their own."""
     later = one.sampled * (steps + 10_000) * 1_000_000
-    for row in range(len(history.ops)):
-        op = history.operation(row)
+    for op in evidence.operations:
         one.sample.append(
             dataclasses.replace(
                 op, process=op.process + _PROCESSES * one.sampled, invoke=op.invoke + later, ret=op.ret + later

@@ -29,7 +29,7 @@ from stress.history.record import (
     WorkerRole,
 )
 
-__all__ = ["Columns", "FileFacts", "FinalFile", "History", "ProcessFacts", "columns_of"]
+__all__ = ["Columns", "FileFacts", "FinalFile", "FinalState", "History", "ProcessFacts", "columns_of"]
 
 Columns = NDArray[np.void]
 """A structured array of `RECORD`, one row an operation."""
@@ -98,6 +98,15 @@ class FinalFile:
     owner_changed: bool = False
     evidence_kept: bool = True
     """For a file that was corrupted on purpose: whether the corrupt bytes were found beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinalState:
+    """What was on the disk when every process had ended: see the fields of that name of `History`."""
+
+    files: tuple[FinalFile, ...] = ()
+    backups: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    leftovers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -208,14 +217,9 @@ class History:
         ended = min(self.ended, time) if self.ended else 0
         return replace(self, ops=ops, ended=ended, final=(), backups={}, leftovers=(), unswept=(), metadata_seen=())
 
-    def with_final(
-        self,
-        final: Sequence[FinalFile],
-        backups: Mapping[str, tuple[int, str]] | None = None,
-        leftovers: Sequence[str] = (),
-    ) -> History:
-        """The same with what was left on the disk: one of ``final`` for each of ``files``."""
-        return replace(self, final=tuple(final), backups=dict(backups or {}), leftovers=tuple(leftovers))
+    def with_final(self, final: FinalState) -> History:
+        """The same with what was left on the disk."""
+        return replace(self, final=final.files, backups=final.backups, leftovers=final.leftovers)
 
     def __post_init__(self) -> None:
         # Derived once: rows grouped by file, in order of invocation within each.

@@ -47,7 +47,7 @@ from stress.history.events import (
     event_line,
     read_events,
 )
-from stress.history.history import Columns, FileFacts, FinalFile, History, ProcessFacts
+from stress.history.history import Columns, FileFacts, FinalFile, FinalState, History, ProcessFacts
 from stress.history.journal import read_note, read_rows
 from stress.history.record import RECORD, End, FaultKind, Kind, Outcome
 from stress.history.skipped import Skipped
@@ -175,20 +175,18 @@ class RunDirectory:
         """Write when, where and with what the run is made: see `stress.host.provenance`."""
         self._write("provenance.json", dict(known))
 
-    def save_final(
-        self, final: tuple[FinalFile, ...], backups: Mapping[str, tuple[int, str]], leftovers: tuple[str, ...]
-    ) -> None:
+    def save_final(self, final: FinalState) -> None:
         """Write what was there when all had ended."""
         folder = self.path / "final"
         folder.mkdir()
         plain = []
-        for number, file in enumerate(final):
+        for number, file in enumerate(final.files):
             fields = _fields(dataclasses.replace(file, content=b"")) | {"content": None}
             if file.content:
                 fields["content"] = f"final/{number}"
                 (folder / str(number)).write_bytes(file.content)
             plain.append(fields)
-        self._write("final.json", {"files": plain, "backups": backups, "leftovers": leftovers})
+        self._write("final.json", {"files": plain, "backups": final.backups, "leftovers": final.leftovers})
 
     def save_cpu(self, cpu: Mapping[str, float]) -> None:
         """Write where the CPU time went."""
@@ -257,15 +255,15 @@ class RunDirectory:
             FileFacts(**{**fields, "checkers": frozenset(fields["checkers"]), "corrupt": _bytes(fields["corrupt"])})
             for fields in world["files"]
         )
-        final, backups, leftovers = self._final() if not now else ((), {}, ())
+        final = FinalState() if now else self._final()
         return History(
             ops=ops,
             files=files,
             processes=tuple(processes.values()),
             scenarios=tuple(world["scenarios"]),
-            final=final,
-            backups=backups,
-            leftovers=leftovers,
+            final=final.files,
+            backups=final.backups,
+            leftovers=final.leftovers,
             unswept=tuple(event for event in events if isinstance(event, LeftBehind)),
             metadata_seen=tuple(event for event in events if isinstance(event, MetadataSeen)),
             pauses=_pauses(events),
@@ -281,11 +279,11 @@ class RunDirectory:
             required=tuple(frozenset(Kind(kind) for kind in kinds) for kinds in world["required"]),
         )
 
-    def _final(self) -> tuple[tuple[FinalFile, ...], dict[str, tuple[int, str]], tuple[str, ...]]:
+    def _final(self) -> FinalState:
         if not (self.path / "final.json").exists():
-            return (), {}, ()
+            return FinalState()
         saved = self._read("final.json")
-        final = tuple(
+        files = tuple(
             FinalFile(
                 **{
                     **fields,
@@ -296,7 +294,7 @@ class RunDirectory:
             for fields in saved["files"]
         )
         backups = {path: (version, digest) for path, (version, digest) in saved["backups"].items()}
-        return final, backups, tuple(saved["leftovers"])
+        return FinalState(files, backups, tuple(saved["leftovers"]))
 
     def _read(self, name: str) -> dict[str, Any]:
         plain = json.loads((self.path / name).read_text("utf-8"))

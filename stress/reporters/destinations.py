@@ -36,9 +36,10 @@ def destinations(values: Iterable[str], kinds: Iterable[str] | None = None) -> l
     A value is ``KIND=FILE``, or several with commas between them. ``kinds``: the only ones that there are; None: all
     that are registered.
     """
-    there_are = list(registry.load()) if kinds is None else sorted(kinds)
     wanted: list[Destination] = []
-    for text in [part for value in values for part in _NEXT.split(value)]:
+    texts = [part for value in values for part in _NEXT.split(value)]
+    there_are = sorted((registry.load() if texts else ()) if kinds is None else kinds)
+    for text in texts:
         kind, equals, path = text.partition("=")
         if not (kind and equals and path):
             raise UsageError(

@@ -55,9 +55,7 @@ def as_trace(result: Result) -> str:
         "sampled": _sampled(every),
     }
     events = ",\n".join(json.dumps(event, separators=(",", ":")) for event in _events(result, rows, every))
-    return (
-        f'{{"displayTimeUnit":"ms","otherData":{json.dumps(other)},\n"traceEvents":[\n{events}\n]}}\n'
-    )  # fmt: skip
+    return f'{{"displayTimeUnit":"ms","otherData":{json.dumps(other)},\n"traceEvents":[\n{events}\n]}}\n'
 
 
 def _sampled(every: int) -> str:
@@ -156,7 +154,7 @@ def _flows(findings: Sequence[Finding], began: int) -> Iterator[dict[str, Any]]:
 
 def _operation(
     op: Any, files: list[str], names: Naming, began: int, proves: Mapping[tuple[int, int], list[str]]
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     kind, process = Kind(int(op["kind"])).label, int(op["process"])
     version, parent = int(op["version"]), int(op["parent"])
     named = f" {names.version(version)}" if version != NO_VERSION else ""
@@ -188,7 +186,5 @@ def _named(what: str, process: int, name: str) -> dict[str, Any]:
 
 
 def _instant(name: str, process: int, at_ns: int, scope: str, category: str, more: Any) -> dict[str, Any]:
-    return {
-        "ph": "i", "name": name, "cat": category, "s": scope, "pid": process, "tid": process, "ts": at_ns / 1e3,
-        "args": more,
-    }  # fmt: skip
+    place = {"s": scope, "pid": process, "tid": process, "ts": at_ns / 1e3}
+    return {"ph": "i", "name": name, "cat": category, **place, "args": more}

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from stress.history.naming import Naming
 from stress.history.notes import data_of, words_of
 from stress.history.record import GARBAGE, Operation
+from stress.reporters.aligned import aligned
 from stress.reporters.groups import Group, Told
 from stress.reporters.table import NAMES
 from stress.reporters.words import counted, escape_bytes, one_line, plain_text
@@ -20,8 +21,6 @@ from stress.result import Finding, Verdict
 __all__ = [
     "body",
     "diagram",
-    "finding_headline",
-    "finding_lines",
     "group_body",
     "group_lines",
     "headline",
@@ -47,16 +46,6 @@ def headline(group: Group) -> str:
     scenario = f", scenario {group.best.scenario}" if group.best.scenario else ""
     looked = f"checker{'s' if len(group.checkers) > 1 else ''} {' and '.join(group.checkers)}"
     return one_line(f"{group.anomaly}{count}{where} ({looked}{scenario}){doubt}")
-
-
-def finding_headline(finding: Finding) -> str:
-    """`headline` of one finding."""
-    return headline(Group((finding,)))
-
-
-def finding_lines(finding: Finding, names: Naming, width: int = WIDTH) -> list[str]:
-    """One finding with all that is below its headline."""
-    return group_lines(Group((finding,)), names, width)
 
 
 def group_lines(group: Group, names: Naming, width: int = WIDTH) -> list[str]:
@@ -106,15 +95,7 @@ def body(finding: Finding, names: Naming, width: int = WIDTH) -> list[str]:
 def witness_table(ops: Sequence[Operation], names: Naming) -> list[str]:
     """The operations in order of time, one a line; times as `Naming` tells them."""
     rows = witness_cells(ops, names)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    right = {column for column, head in enumerate(rows[0]) if head.startswith(("start ", "end "))}
-    return [
-        "  ".join(
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    return aligned(rows, right={at for at, head in enumerate(rows[0]) if head.startswith(("start ", "end "))})
 
 
 def witness_cells(ops: Sequence[Operation], names: Naming) -> list[list[str]]:

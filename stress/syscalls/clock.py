@@ -41,6 +41,8 @@ _LOCAL = bytes.fromhex(
 """clock_gettime for x86-64: CLOCK_REALTIME and CLOCK_MONOTONIC as the 32 bytes behind it say, others by a syscall."""
 
 _DATA_BYTES = 32
+_TIMES = struct.Struct("<4q")
+_EPOCH_S, _BOOTED_S = EPOCH_NS // 10**9, _BOOTED_NS // 10**9
 
 
 class Clock:
@@ -160,8 +162,8 @@ class Dial:
         """Make it say ``time_ns``, in nanoseconds since the beginning of the execution."""
         if time_ns != self._now_ns and self._data:
             self._now_ns = time_ns
-            times = (*divmod(EPOCH_NS + time_ns, 10**9), *divmod(_BOOTED_NS + time_ns, 10**9))
-            os.pwrite(self._memory, struct.pack("<4q", *times), self._data)
+            seconds, rest = divmod(time_ns, 10**9)  # both clocks begin with a whole second
+            os.pwrite(self._memory, _TIMES.pack(_EPOCH_S + seconds, rest, _BOOTED_S + seconds, rest), self._data)
 
     def close(self) -> None:
         """The image is gone."""

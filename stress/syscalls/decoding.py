@@ -9,7 +9,8 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from stress.syscalls import kernel, locks
 from stress.syscalls.calls import Access
@@ -37,6 +38,7 @@ class Point:
         creates: Path of the inode that it creates.
         writes: Path of the file whose content it changes.
         shows: Path whose mode it may have changed.
+        changes: Whether it may change a file or a directory.
     """
 
     text: str
@@ -48,6 +50,13 @@ class Point:
     creates: str = ""
     writes: str = ""
     shows: str = ""
+    changes: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        """See what it changes."""
+        for access in self.accesses:
+            if access.writes and access.what[0] != "lock":
+                self.changes = True
 
 
 MARK = "/.stress/mark/"
@@ -56,6 +65,10 @@ MARK = "/.stress/mark/"
 
 class Marked(Exception):
     """A syscall is a message to the supervisor. Its text is the argument."""
+
+
+Rule: TypeAlias = "Callable[[int, Watched, tuple[int, ...]], Point | None]"
+"""Decodes a kind of syscall of a thread: (thread, row, arguments)."""
 
 
 class Decoder:
@@ -67,6 +80,7 @@ class Decoder:
 
     def __init__(self, names: Names, real_pid: Callable[[int], int | None]) -> None:
         self._names, self._real_pid = names, real_pid
+        self._rules: dict[str, Rule | None] = {}
         self.opens_random = False
         """Whether a path was that of a device of random numbers, since this was last set to False."""
         self.is_inside = False
@@ -74,10 +88,15 @@ class Decoder:
 
     def point(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         """The scheduling point of a syscall of thread ``pid``; None if it does not touch the shared directory."""
-        rule: Callable[[int, Watched, tuple[int, ...]], Point | None] | None = getattr(self, f"_{row.verb}", None)
+        if row.verb not in self._rules:
+            self._rules[row.verb] = getattr(self, f"_{row.verb}", None)
+        rule = self._rules[row.verb]
         point = None if rule is None else rule(pid, row, args)
         self.is_inside = point is not None
-        if point is None or (point.accesses and all(a.what in _ROOT and not a.writes for a in point.accesses)):
+        if point is None:
+            return None
+        accesses = point.accesses
+        if accesses and accesses[0].what in _ROOT and all(a.what in _ROOT and not a.writes for a in accesses):
             return None
         return point
 
@@ -117,12 +136,8 @@ class Decoder:
     def _place(self, pid: int, row: Watched, args: tuple[int, ...], follow: bool = True) -> Place | None:
         return self._places(pid, row, args, follow)[0]
 
-    def _files(self, pid: int, row: Watched, args: tuple[int, ...]) -> list[Opened | None]:
-        return [
-            self._names.opened(pid, _signed(value))
-            for letter, value in zip(row.operands, args, strict=False)
-            if letter == "f"
-        ]
+    def _file(self, pid: int, row: Watched, args: tuple[int, ...]) -> Opened | None:
+        return self._names.opened(pid, _signed(args[row.operands.index("f")]))
 
     # Paths
 
@@ -279,7 +294,7 @@ class Decoder:
     # Descriptors
 
     def _read(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
-        file = self._files(pid, row, args)[0]
+        file = self._file(pid, row, args)
         if file is None:
             return None
         what = {"mmap": "map", "lseek": "seek the end of"}.get(row.name, "read")
@@ -287,7 +302,7 @@ class Decoder:
         return Point(f"{what} {file.text}", (Access(("inode", file.id), stores),))
 
     def _write(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
-        file = self._files(pid, row, args)[0]
+        file = self._file(pid, row, args)
         if file is None:
             return None
         text = {
@@ -298,27 +313,28 @@ class Decoder:
         return Point(text, (Access(("inode", file.id), True),), writes=file.path)
 
     def _copy(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
-        first, second = self._files(pid, row, args)
+        ends = [at for at, letter in enumerate(row.operands) if letter == "f"]
+        first, second = (self._names.opened(pid, _signed(args[at])) for at in ends)
         source, target = (second, first) if row.name == "sendfile" else (first, second)
         if source is None and target is None:
             return None
         text = f"copy {source.text if source else '(outside)'} → {target.text if target else '(outside)'}"
-        ends = ((source, False), (target, True))
-        accesses = tuple(Access(("inode", end.id), writes) for end, writes in ends if end)
+        both = ((source, False), (target, True))
+        accesses = tuple(Access(("inode", end.id), writes) for end, writes in both if end)
         return Point(text, accesses, writes=target.path if target else "")
 
     def _list(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
-        file = self._files(pid, row, args)[0]
+        file = self._file(pid, row, args)
         return None if file is None else Point(f"list {file.text}", (Access(("listing", file.id), True),))
 
     def _fstat(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         if row.name == "fchdir":
             self._names.forget(pid)
-        file = self._files(pid, row, args)[0]
+        file = self._file(pid, row, args)
         return None if file is None else Point(f"stat {file.text}", _status(file.id))
 
     def _fattr(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
-        file = self._files(pid, row, args)[0]
+        file = self._file(pid, row, args)
         if file is None:
             return None
         now = file.path if row.name == "utimensat" and not args[2] else ""
@@ -326,17 +342,17 @@ class Decoder:
 
     def _sync(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         """Nothing crashes here, so nothing has to reach the disk: it is answered, and costs no time."""
-        file = self._files(pid, row, args)[0]
+        file = self._file(pid, row, args)
         return None if file is None else Point(f"{row.name} {file.text}", result=0, answer=0)
 
     # Locks
 
     def _flock(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
-        file = self._files(pid, row, args)[0]
+        file = self._file(pid, row, args)
         return None if file is None else self._locking(file, locks.flock(pid, _signed(args[0]), args[1]))
 
     def _fcntl(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
-        file = self._files(pid, row, args)[0]
+        file = self._file(pid, row, args)
         if file is None:
             return None
         request = locks.record(pid, _signed(args[0]), args[1], kernel.read(pid, args[2], 32))

@@ -65,21 +65,25 @@ class Intake:
 
     def _decide(self, task: Task) -> None:
         """Let a syscall that was notified go on at once, answer it, or park its task."""
-        row = task.row
+        row, process = task.row, task.process
         assert row is not None
         result, point, wait = None, None, None
         self._speaks(task)
         try:
-            if task.process.dial is None:
+            if process.dial is None:
                 self._renew(task)
-            self.virtual.set_clock(task.process)
+            if not process.shares and self._is_elsewhere(task, row):
+                task.looks = 0
+                self.virtual.set_clock(process)
+                self.population.proceed(task)
+                return
             if row.verb == "fcntl" and task.args[1] & 0xFFFFFFFF == listener.NEXT:
-                agent = task.process.agent
+                agent = process.agent
                 task.state, agent.is_done, agent.status = State.IDLE, True, task.args[2] & 0xFF
                 return
             result = self._answer(task, row)
             if result is None and is_wait(row, task.args):
-                wait = self._waits.of(task.tid, task.process.pid, row, task.args, self.virtual.clock.now_ns)
+                wait = self._waits.of(task.tid, process.pid, row, task.args, self.virtual.clock.now_ns)
             elif result is None:
                 point = self._point(task, row)
         except PermissionError as error:
@@ -92,14 +96,22 @@ class Intake:
         except Marked as mark:
             self._marked(task, str(mark))
             result = -errno.ENOENT
-        if result is not None:
-            self.population.answer(task, result)
-        elif point is not None:
+        if point is not None:
             task.point, task.call, task.is_free, task.state = point, None, None, State.PARKED
         elif wait is not None:
-            task.wait, task.state = wait, State.WAITING
+            self.population.wait(task, wait)
         else:
-            self.proceed(task, row)
+            self.virtual.set_clock(process)
+            if result is not None:
+                self.population.answer(task, result)
+            else:
+                self.proceed(task, row)
+
+    def _is_elsewhere(self, task: Task, row: Watched) -> bool:
+        """Whether a syscall of a process that has no descriptor of the shared directory needs no second look."""
+        if row.verb == "fcntl" or (row.name == "read" and task.process.reads_random):
+            return False
+        return row.needs_descriptor or is_of_descriptor(row, task.args)
 
     def release(self) -> bool:
         """End the first wait for which its event has come, or its time. Whether there was one."""
@@ -137,6 +149,7 @@ class Intake:
         """A new image has the vDSO's clocks, one thread, and no timers that were created."""
         task.process.dial = Dial(task.tid, self._machine)
         self._names.forget(task.process.pid)
+        task.process.shares = task.process.shares and self._names.are_open(task.process.pid)
         self.population.renew(task.process)
         self.virtual.renew(task.process)
 
@@ -180,13 +193,15 @@ class Intake:
             return self.holders.release(task)
         if row.verb == "exit":
             return self.holders.release(task)
-        if not process.shares and (row.operands.startswith("f") or is_of_descriptor(row, args)):
+        if not process.shares and row.verb == "fcntl":
             return None
         point = self.decoder.point(process.pid, row, args)
         if row.verb == "exec":
             return self.holders.release(task) or point
         if row.verb in ("open", "create"):
-            process.shares |= self.decoder.is_inside
+            if self.decoder.is_inside and not process.shares:
+                process.shares = True
+                self._names.forget(process.pid)  # what it closed until now was not looked at
             process.reads_random |= self.decoder.opens_random
             self.decoder.opens_random = False
         return point

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
 
 from stress.syscalls.names import Names
 
@@ -18,15 +19,12 @@ class Modes:
         self._before: dict[str, int] = {}
         self._widest: dict[str, int] = {}
 
-    def begin(self) -> None:
+    def begin(self, there: Mapping[str, os.stat_result]) -> None:
         """Remember who may read each file that is there."""
-        self._before.clear()
         self._widest.clear()
-        for directory, _, files in os.walk(self._names.root):
-            for name in files:
-                status = os.lstat(os.path.join(directory, name))
-                if stat.S_ISREG(status.st_mode):
-                    self._before[self._names.text(os.path.join(directory, name))] = status.st_mode & _READERS
+        self._before = {
+            name: status.st_mode & _READERS for name, status in there.items() if stat.S_ISREG(status.st_mode)
+        }
 
     def look(self, path: str) -> str | None:
         """Look at a file that a step may have made readable, or given a new name. What is wrong, in words."""

@@ -65,19 +65,25 @@ class Names:
         self._opened: dict[int, dict[int, Opened | None]] = {}
         self._directories: dict[int, str] = {}
 
-    def begin(self, time_ns: int) -> None:
-        """A new execution: all that is there gets its path for a name, and ``time_ns`` for a time."""
+    def begin(self, time_ns: int) -> dict[str, os.stat_result]:
+        """A new execution: all that is there gets its path for a name, and ``time_ns`` for a time.
+
+        Returns:
+            What was there, by `text`.
+        """
         self._ids.clear()
         self._created.clear()
         self.forget_paths()
-        pending = [self.root]
+        pending, found = [self.root], {}
         while pending:
             path = pending.pop()
-            status = os.lstat(path)
+            text, status = self.text(path), os.lstat(path)
             os.utime(path, ns=(time_ns, time_ns), follow_symlinks=False)
-            self._ids[status.st_dev, status.st_ino] = self.text(path)
+            self._ids[status.st_dev, status.st_ino] = text
+            found[text] = status
             if stat.S_ISDIR(status.st_mode):
-                pending.extend(entry.path for entry in os.scandir(path))
+                pending.extend(f"{path}/{name}" for name in os.listdir(path))
+        return found
 
     def text(self, path: str) -> str:
         """A path in the shared directory, for people."""
@@ -104,6 +110,14 @@ class Names:
             except OSError:
                 return None  # it is not open, but the next one may be
         return known[descriptor]
+
+    def are_open(self, pid: int) -> bool:
+        """Whether a process has a descriptor of what is in the shared directory, or was when it had a name."""
+        try:
+            links = [os.readlink(f"/proc/{pid}/fd/{descriptor}") for descriptor in os.listdir(f"/proc/{pid}/fd")]
+        except OSError:
+            return True  # it has just changed: look closely
+        return any(link.startswith(self._prefix) or link == self.root for link in links)
 
     def closed(self, pid: int, descriptor: int) -> None:
         """A descriptor is about to be closed, or to stand for something else."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import os
 import select
 import signal
@@ -12,9 +13,11 @@ from stress.syscalls import listener, tasks
 from stress.syscalls.agents import Agent
 from stress.syscalls.tables import Machine
 from stress.syscalls.tasks import Process, State, Task
+from stress.syscalls.waits import Wait
 
 _CLONE_THREAD = 0x10000
 _WAIT_MS, _WAIT_MS_MAX = 1, 50
+_YIELDS_MAX = 4
 _END_S_MAX = 10.0
 
 
@@ -46,16 +49,18 @@ class Population:
     ) -> None:
         self.tasks: dict[int, Task] = {}
         self._machine, self._decide, self._linger, self._ended = machine, decide, linger, ended
-        self._stuck_s = stuck_s
+        self._watched, self._stuck_s = machine.watched, stuck_s
         self._poll = select.poll()
         self._agents: dict[int, Agent] = {}
+        self._of: dict[Agent, list[Task]] = {}
+        self._waiting: set[Task] = set()
         self._awaited: set[Task] = set()
         self._blocked: set[Task] = set()
         self._resumed = False
 
     def of(self, agent: Agent) -> list[Task]:
         """The tasks of an agent, by their place in its tree."""
-        return sorted((task for task in self.tasks.values() if task.process.agent is agent), key=lambda task: task.path)
+        return self._of.get(agent, [])
 
     def parked(self) -> Iterator[Task]:
         """The tasks that are at a scheduling point."""
@@ -63,8 +68,10 @@ class Population:
 
     def waiting(self) -> list[Task]:
         """The tasks in a wait with a timeout, by their agent and their place in its tree."""
-        waiting = [task for task in self.tasks.values() if task.state is State.WAITING]
-        return sorted(waiting, key=lambda task: (task.agent, task.path)) if waiting else waiting
+        if not self._waiting:
+            return []
+        waiting = [task for task in self._waiting if task.state is State.WAITING]
+        return sorted(waiting, key=lambda task: (task.agent, task.path))
 
     @property
     def agents(self) -> list[Agent]:
@@ -76,6 +83,7 @@ class Population:
     def add(self, agent: Agent) -> None:
         """Take in an agent that has just been started."""
         self._agents[agent.listener] = agent
+        self._of[agent] = []
         self._poll.register(agent.listener, select.POLLIN)
         self._add(Task(agent.root, Process(agent.root, agent, (), None), ()))
 
@@ -107,8 +115,9 @@ class Population:
     def _over(self, agent: Agent, known: set[int] | None = None) -> None:
         """All processes of an agent have ended, or are about to."""
         known = (known or set()) | {task.process.pid for task in self.of(agent)}
-        for task in self.of(agent):
+        for task in [*self.of(agent)]:
             self._drop(task)
+        del self._of[agent]
         agent.reap(wait=True)
         for pid in known - {agent.root}:
             _reap(pid, wait=True)
@@ -130,7 +139,7 @@ class Population:
         Raises:
             Stuck: A task is not there within the bound.
         """
-        deadline, wait, quiet = 0.0, _WAIT_MS, 0
+        deadline, wait, quiet, yields = 0.0, _WAIT_MS, 0, 0
         while self._awaited or (self._blocked and quiet < 2):
             if self._resumed:  # the usual case: the task that was let go on comes back by itself
                 self._resumed = False
@@ -138,13 +147,17 @@ class Population:
                     quiet = 0
                     continue
             if self.receive(0):
-                quiet, wait = 0, _WAIT_MS
+                quiet, wait, yields = 0, _WAIT_MS, 0
                 continue
             quiet += 1
             for task in [*self._awaited, *self._blocked]:
                 self._look(task)
             if self._awaited:
                 quiet = 0
+                if yields < _YIELDS_MAX:  # it may be about to block, which nobody reports
+                    yields += 1
+                    os.sched_yield()
+                    continue
                 if self.receive(wait):
                     wait = _WAIT_MS
                     continue
@@ -174,13 +187,16 @@ class Population:
                 if task.spawning is not None:
                     self._find_children(task)
                 agent.offer_is_known = False
-                task.id, task.row, task.args = id, self._machine.watched[number], args
+                task.id, task.row, task.args = id, self._watched[number], args
                 self._awaited.discard(task)
-                self._blocked.discard(task)
+                if self._blocked:
+                    self._blocked.discard(task)
                 self._decide(task)
         return bool(events)
 
     def _look(self, task: Task) -> None:
+        if task in self._blocked and tasks.is_still_blocked(task):
+            return
         runs = tasks.look(task, self._machine.waits)
         if runs == -1:
             self._drop(task)
@@ -224,6 +240,11 @@ class Population:
         self._resume(task)
         listener.answer(task.process.agent.listener, task.id, result)
 
+    def wait(self, task: Task, wait: Wait) -> None:
+        """Let a task wait in virtual time."""
+        task.wait, task.state = wait, State.WAITING
+        self._waiting.add(task)
+
     def exit(self, task: Task) -> None:
         """Let a task, or all of its process, end."""
         whole = task.row is not None and task.row.name == "exit_group"
@@ -244,7 +265,10 @@ class Population:
 
     def _resume(self, task: Task) -> None:
         task.state, task.point, task.call = State.RUNNING, None, None
-        task.until_ns, task.wait = None, None
+        task.until_ns = None
+        if task.wait is not None:
+            task.wait = None
+            self._waiting.discard(task)
         task.computed_s, task.lingers, task.runs = None, 0, -1
         task.process.agent.offer_is_known = False  # it may stand still without a word
         self._awaited.add(task)
@@ -254,14 +278,20 @@ class Population:
 
     def _add(self, task: Task) -> Task:
         self.tasks[task.tid] = task
+        bisect.insort(self._of[task.process.agent], task, key=lambda task: task.path)
         self._await(task)
         return task
 
     def _drop(self, task: Task) -> None:
-        self.tasks.pop(task.tid, None)
+        if self.tasks.pop(task.tid, None) is not None:
+            self._of[task.process.agent].remove(task)
         task.process.agent.offer_is_known = False
         self._awaited.discard(task)
         self._blocked.discard(task)
+        self._waiting.discard(task)
+        task.forget()
+        for other in self.of(task.process.agent):
+            other.runs = -1  # it may have waited for this one
         if not any(other.process is task.process for other in self.tasks.values()):
             task.process.is_dead = True
             task.process.forget_image()

@@ -118,16 +118,16 @@ class Supervisor:
         try:
             self._begin(kinds, number)
             while ending is None:
-                self._settle()
                 offers = self._offers() or self._probed()
                 if not offers and idle < self._idle_max:
                     ending, idle = self._pause(), idle + 1
+                    if ending is None:
+                        self._settle()
                 elif len(self._trace) >= self._steps_max or idle >= self._idle_max:
                     ending = "cut"
                 else:
                     task, call = offers[scheduler.pick([call for _, call in offers], self._trace)]
-                    changes = any(access.writes and access.what[0] != "lock" for access in call.accesses)
-                    idle = 0 if changes else idle + 1
+                    idle = 0 if task.point is not None and task.point.changes else idle + 1
                     self._step(task, call, disturb)
         except Stuck as error:
             ending = "stuck"
@@ -152,8 +152,7 @@ class Supervisor:
 
     def _begin(self, kinds: Sequence[Kind], number: int) -> None:
         self._agents, self._trace, self._marks, self._findings = [], [], [], []
-        self._names.begin(EPOCH_NS)
-        self._modes.begin()
+        self._modes.begin(self._names.begin(EPOCH_NS))
         self._holders.begin()
         self._virtual.begin()
         self._known = [None] * len(kinds)
@@ -312,7 +311,7 @@ class Supervisor:
         if self._unseen is not None:
             self._look()
         if replaced is None:
-            self._refresh(call)
+            self._refresh(call, point.changes)
 
     def _marked(self, task: Task, text: str) -> None:
         self._marks.append(Mark(len(self._trace), task.agent, text))
@@ -326,6 +325,8 @@ class Supervisor:
         """Names, times and modes of what the last step has created or changed, before anybody asks for them."""
         assert self._unseen is not None
         (task, point), self._unseen = self._unseen, None
+        if not point.changes:
+            return
         if any(access.writes and access.what[0] == "entry" for access in point.accesses):
             self._names.forget_paths()
         path = point.creates or point.writes
@@ -343,11 +344,11 @@ class Supervisor:
         if text:
             self._find("readable", text)
 
-    def _refresh(self, call: Call) -> None:
+    def _refresh(self, call: Call, changes: bool) -> None:
         """Decode again what other tasks are about to do, where the step has changed what that means."""
-        changed = {access.what for access in call.accesses if access.writes or access.what[0] == "lock"}
-        if not changed:
+        if not (changes or call.lock):
             return
+        changed = {access.what for access in call.accesses if access.writes or access.what[0] == "lock"}
         for task in self._population.parked():
             point, row = task.point, task.row
             if point is None or row is None or not any(access.what in changed for access in point.accesses):
@@ -369,6 +370,7 @@ class Supervisor:
         stopped = [*self._population.parked(), *self._population.waiting()]
         stopped = [task for task in stopped if task.process is process]
         self._population.disturbed(process)
+        self._virtual.set_clock(process)
         for task in stopped:
             if task.wait is not None and task.wait.result is None:
                 self._population.proceed(task)  # with the call's own signal mask

@@ -146,11 +146,16 @@ nothing would wake its waiters in virtual time."""
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A syscall that is watched: its name, the rule that decodes it, a letter for each operand."""
+    """A syscall that is watched: its name, the rule that decodes it, a letter for each operand.
+
+    Attributes:
+        needs_descriptor: Whether it can touch the shared directory through a descriptor alone.
+    """
 
     name: str
     verb: str
     operands: str
+    needs_descriptor: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +220,9 @@ def machine(name: str | None = None) -> Machine:
     for line in _ROWS.strip().splitlines():
         cells = line.split()
         if cells[column] != "-":
-            watched[int(cells[column])] = Watched(cells[0], cells[3], cells[4] if len(cells) > 4 else "")
+            operands = cells[4] if len(cells) > 4 else ""
+            needs = cells[3] == "close" or ("f" in operands and "p" not in operands)
+            watched[int(cells[column])] = Watched(cells[0], cells[3], operands, needs)
     numbers = {row.name: number for number, row in watched.items()}
     prefix = "__vdso" if column == 1 else "__kernel"
     vdso = {

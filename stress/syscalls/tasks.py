@@ -94,6 +94,7 @@ class Task:
         computed_s: CPU time that it had when it was first asked why it makes no syscall.
         lingers: How often time was let pass for it, as it computed without a syscall.
         runs: Times that it was put on a CPU, when it was last seen blocked.
+        eyes: Descriptors of its ``schedstat`` and ``syscall`` in /proc, once it was looked at.
     """
 
     tid: int
@@ -116,6 +117,7 @@ class Task:
     computed_s: float | None = None
     lingers: int = 0
     runs: int = -1
+    eyes: tuple[int, int] | None = None
 
     @property
     def agent(self) -> int:
@@ -127,6 +129,12 @@ class Task:
         """Whether its call polls: a sleep, or a try for a lock that is held."""
         point = self.point
         return self.until_ns is not None or (point is not None and point.effect == "tries" and point.result is not None)
+
+    def forget(self) -> None:
+        """It is gone, or has another thread id."""
+        for file in self.eyes or ():
+            os.close(file)
+        self.eyes = None
 
 
 def virtual_id(agent: int, path: tuple[int, ...]) -> int:
@@ -144,13 +152,15 @@ def look(task: Task, waits: frozenset[int]) -> int | None:
     """
     directory = f"/proc/{task.process.pid}/task/{task.tid}"
     try:
-        runs = int(_read(f"{directory}/schedstat").split()[2])
+        if task.eyes is None:
+            task.eyes = _eyes(directory)
+        runs = int(os.pread(task.eyes[0], 256, 0).split()[2])
         state = _read(f"{directory}/stat").rpartition(b")")[2][1:2]
         if state in (b"Z", b"X"):
             return -1
         if state not in (b"S", b"D", b"T"):
             return None
-        syscall = _read(f"{directory}/syscall").split()
+        syscall = os.pread(task.eyes[1], 256, 0).split()
         if syscall[0] in (b"running", b"-1"):
             return None
         if int(syscall[0]) in waits and _has_waited_for_zombie(task, [int(word, 16) for word in syscall[1:3]]):
@@ -160,6 +170,17 @@ def look(task: Task, waits: frozenset[int]) -> int | None:
     if state == b"D" and not (task.spawning is not None and task.spawning & _CLONE_VFORK):
         return None  # waits for a disk: goes on by itself
     return runs
+
+
+def is_still_blocked(task: Task) -> bool:
+    """Whether a task that was seen blocked has not run since, and is not about to; `look` says what else it does."""
+    if task.eyes is None:
+        return False
+    try:
+        same = int(os.pread(task.eyes[0], 256, 0).split()[2]) == task.runs
+        return same and os.pread(task.eyes[1], 256, 0)[:1].isdigit()
+    except OSError:
+        return False
 
 
 def _has_waited_for_zombie(task: Task, args: list[int]) -> bool:
@@ -210,8 +231,21 @@ def _state(pid: int) -> bytes:
         return b""
 
 
+def _eyes(directory: str) -> tuple[int, int]:
+    first = _open(f"{directory}/schedstat")
+    try:
+        return first, _open(f"{directory}/syscall")
+    except OSError:
+        os.close(first)
+        raise
+
+
+def _open(path: str) -> int:
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
 def _read(path: str) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = _open(path)
     try:
         return os.read(descriptor, 8192)
     finally:

@@ -143,14 +143,15 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """One duty of an agent. ``part`` is ``writer`` or ``reader``; ``needs`` are operations the target must have."""
+    """What an agent does again and again. ``needs`` are operations that the target must have."""
 
     name: str
-    part: str
+    worker_role: str
+    """Whether writers or readers do it: a value of `stress.history.record.WorkerRole`."""
     steps: Callable[[Agent], Steps]
     needs: frozenset[str] = frozenset()
     weight: int = 1
-    """How often an agent with several duties turns to this one, against the others."""
+    """How often an agent with several roles turns to this one, against the others."""
 
 
 @dataclass(frozen=True)

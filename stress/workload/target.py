@@ -121,7 +121,8 @@ class Target:
 
     def call(self, operation: str) -> Callable[..., Any] | None:
         """The Python function for ``operation``, or None."""
-        return getattr(self.module, operation, None) if operation in self.operations else None
+        function = getattr(self.module, operation, None) if operation in OPERATIONS else None
+        return function if callable(function) else None
 
     def is_residue(self, base_name: str) -> bool:
         """Whether a file of that name may stay behind."""

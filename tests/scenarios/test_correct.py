@@ -21,7 +21,7 @@ def test_a_correct_target_passes(path: Path, tmp_path: Path) -> None:
         pytest.skip("needs jq and flock")
     scenarios = target.load(str(path)).scenarios or ("session_count",)
     plan = stress.Plan(
-        scenarios=scenarios, target=str(path), writers=6, readers=2, duration_s=2.0, runs=str(tmp_path / "runs")
+        scenarios=scenarios, target=str(path), writers=6, readers=2, duration_s=1.0, runs=str(tmp_path / "runs")
     )
     result = stress.run(plan)
     assert [finding.message for finding in result.findings] == []

@@ -31,8 +31,9 @@ from stress.api import (
 )
 from stress.checkers import registry
 from stress.workload import catalog
-from stress.workload.layout import compose, lay_out
+from stress.workload.layout import lay_out
 from stress.workload.payload import apply_edits
+from stress.workload.world import compose
 
 catalog.load()
 SCENARIOS = {name: catalog.SCENARIOS.get(name) for name in catalog.SCENARIOS}
@@ -89,7 +90,7 @@ def test_a_scenario_is_complete(name: str) -> None:
     scenario = SCENARIOS[name]
     assert scenario.about
     assert scenario.files
-    assert {role.part for role in scenario.roles} == {"writer", "reader"}
+    assert {role.worker_role for role in scenario.roles} == {"writer", "reader"}
     assert scenario.kinds
     assert {path for path, number in Counter(file.path for file in scenario.files).items() if number > 1} == set()
     wanted = scenario.checkers.union(*(file.checkers or frozenset() for file in scenario.files))
@@ -118,7 +119,7 @@ def test_a_role_asks_for_what_can_be_done(scenario: Scenario, role: Role) -> Non
             assert len(after) == len(before), "edits hit what is there"
     assert role.weight > 0
     assert kinds.total() == 4000, "a role goes on as long as the run does"
-    if role.part == "reader":
+    if role.worker_role == "reader":
         assert not kinds.keys() & NEEDS.keys()
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,10 @@ from stress.api import (
 from stress.execution.drivers.shell import environment, probe
 from stress.execution.nemesis import FAULTS
 from stress.workload import catalog, target
-from stress.workload.layout import compose, lay_out
+from stress.workload.layout import lay_out
 from stress.workload.payload import Edit, apply_edits, jq_program, parent_in
 from stress.workload.target import Target
+from stress.workload.world import World, compose
 
 catalog.load()
 TARGETS = {name: target.load(name) for name in target.names()}
@@ -35,15 +37,23 @@ CONTEXT, LIST, LOG = ".claude/handoff-context.json", "feature_list.json", "claud
 NEW = version_of(7, 3)
 COUNT = (Edit(("session_count",), add=1),)
 JQ = shutil.which("jq") is not None
+SCENARIOS = tuple(name for name in catalog.SCENARIOS.get("bridge").parts if name != "resume")
+
+
+@cache
+def _world(*names: str) -> World:
+    return compose(names, ALL)[0]
 
 
 @pytest.fixture
-def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory with all shared files, which is the current one."""
-    world, _ = compose(["bridge"], ALL)
-    lay_out(world, tmp_path)
+def there(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with shared files, which is the current one; those of resume are hundreds, and there if asked for."""
+    lay_out(_world(*getattr(request, "param", SCENARIOS)), tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+resuming = pytest.mark.parametrize("there", [("resume",)], indirect=True, ids=["resume"])
 
 
 ALONE = frozenset({"append-batched", "drops-empty", "stale-fields", "write-behind"})
@@ -79,8 +89,7 @@ def _bash(made: Target, operation: str, path: str, content: str = "") -> subproc
 
 
 def _facts(path: str) -> SharedFile:
-    world, _ = compose(["bridge"], ALL)
-    return next(file for file in world.files if file.path == path)
+    return next(file for file in _world(*SCENARIOS).files if file.path == path)
 
 
 def _context(version: int, size: int = 200) -> object:
@@ -184,10 +193,10 @@ def test_backup(made: Target, there: Path) -> None:
 
 
 def _slots(recovery: str) -> list[SharedFile]:
-    world, _ = compose(["resume"], ALL)
-    return [file for file in world.files if file.recovery == recovery][:8]
+    return [file for file in _world("resume").files if file.recovery == recovery][:8]
 
 
+@resuming
 @pytest.mark.parametrize(
     "made",
     _having("recover", "guide", "naive", "recover-unchecked", "recover-destroys", "recover-always"),
@@ -208,6 +217,7 @@ def test_recover(made: Target, there: Path) -> None:
         assert Path(file.path).read_bytes() == file.content
 
 
+@resuming
 @pytest.mark.parametrize("made", _having("recover"), ids=_name_of)
 def test_recover_from_a_newest_backup_that_is_valid(made: Target, there: Path) -> None:
     recover = made.call("recover")
@@ -297,6 +307,7 @@ def test_bash_backup(made: Target, there: Path) -> None:
 
 
 @needs_jq
+@resuming
 def test_bash_recover(there: Path) -> None:
     ours = TARGETS["atomicops"]
     for file in (*_slots("restore"), *_slots("keep")):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from stress import engine
+from stress.anomalies import ANOMALIES
 from stress.history.skipped import Part
 from stress.host.users import why_not
 from stress.plan import Plan, UsageError
@@ -22,9 +23,9 @@ from stress.workload.target import Target
 catalog.load()
 TARGETS = {name: target.load(name) for name in target.names()}
 BROKEN = [made for made in TARGETS.values() if made.expects]
-TRIES_S = (1.0, 10.0)
+TRIES_S = (1.0, 20.0)
 """What depends on the operating system's scheduling may fail to show once; the second try is a long one."""
-FAULTLESS_S = float(os.environ.get("STRESS_TEST_SECONDS", "3"))
+FAULTLESS_S = float(os.environ.get("STRESS_TEST_SECONDS", "2"))
 """How long each run is in which nothing may be found."""
 
 
@@ -53,8 +54,10 @@ def home() -> Iterator[Path]:
 def test_a_broken_target_is_caught(made: Target, home: Path) -> None:
     if made.scenarios == ("strangers",) and (why := why_not()):
         pytest.skip(why)
+    others = tuple(name for name in ANOMALIES if name not in made.expects)  # it goes on over these
     for duration_s in TRIES_S if "pause_for" not in made.faults else TRIES_S[1:]:  # a lease has to run out
-        result = _run(home, made.name, made.scenarios or ("bridge",), duration_s=duration_s, stop_on_first=True)
+        options = {"duration_s": duration_s, "stop_on_first": True, "allow": others}
+        result = _run(home, made.name, made.scenarios or ("bridge",), **options)
         if _found(result) & set(made.expects):
             finding = next(finding for finding in result.findings if finding.anomaly in made.expects)
             assert result.exit_code == 1
@@ -65,13 +68,17 @@ def test_a_broken_target_is_caught(made: Target, home: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("jq") is None, reason="the printed update needs jq")
 def test_the_guide_loses_updates_and_appends_and_empties_the_file(tmp_path: Path) -> None:
-    result = _run(tmp_path, "guide", ("session_count", "progress_log"), duration_s=5.0)
-    assert {"lost-update", "lost-append", "torn-read"} <= _found(result)
+    found: set[str] = set()
+    for duration_s in (1.5, 15.0):
+        found |= _found(_run(tmp_path, "guide", ("session_count", "progress_log"), duration_s=duration_s))
+        if found >= {"lost-update", "lost-append", "torn-read"}:
+            return
+    pytest.fail(f"only {found}")
 
 
 @pytest.mark.skipif(bool(why_not()), reason=why_not() or "two users can be had")
 def test_ours_serves_two_users_of_one_group(home: Path) -> None:
-    result = _run(home, "atomicops", ("strangers",), duration_s=3.0)
+    result = _run(home, "atomicops", ("strangers",), duration_s=1.5)
     assert [finding.message for finding in result.findings] == []
 
 

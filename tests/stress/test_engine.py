@@ -122,13 +122,13 @@ def test_in_place_writes_are_seen_as_torn(home: Path) -> None:
 
 def test_updates_and_appends_without_a_lock_are_lost(home: Path) -> None:
     broken = CORRECT.replace("fcntl.flock(file, fcntl.LOCK_EX)", "pass")
-    result = _run(home, _target(home, broken), "session_count", "progress_log", ops=3000, mix=(("python", 3),))
+    result = _run(home, _target(home, broken), "session_count", "progress_log", ops=1500, mix=(("python", 3),))
     assert {"lost-update", "lost-append", "lock-overlap"} <= _anomalies(result)
 
 
 def test_kills_pauses_and_full_disks_are_survived_and_counted(home: Path) -> None:
     result = _run(
-        home, _target(home, CORRECT), "handoff", ops=None, duration_s=2.0, readers=2,
+        home, _target(home, CORRECT), "handoff", ops=None, duration_s=1.2, readers=2,
         kill_every_s=0.1, pause_every_s=0.2, fill_every_s=0.1,
     )  # fmt: skip
     faults = result.stats.faults
@@ -192,7 +192,7 @@ def sweep(directory):
 def test_a_worker_that_dies_by_itself_makes_the_run_unknown(home: Path) -> None:
     dying = CORRECT + "\nimport itertools\n_n = itertools.count()\n_write = write\n"
     dying += "def write(path, document):\n    next(_n) == 2 and os._exit(7)\n    _write(path, document)\n"
-    result = _run(home, _target(home, dying), "handoff", mix=(("python", 3),), ops=4000)
+    result = _run(home, _target(home, dying), "handoff", mix=(("python", 3),), ops=500)
     assert result.verdict is Verdict.UNKNOWN
     assert result.exit_code == 3
     assert "worker-died" in _anomalies(result)

@@ -61,21 +61,21 @@ def test_what_tears_fails_with_the_witness_and_what_does_not_passes(tmp_path: Pa
         tmp_path,
         """
 def test_naive(torture):
-    torture(Naive, scenario="handoff", duration="4s", stop_on_first=True)
+    torture(Naive, scenario="handoff", duration="20s", stop_on_first=True)
 
 def test_naive_by_name(torture):
-    torture(write=save, read=load, scenario="handoff", duration="4s", stop_on_first=True)
+    torture(write=save, read=load, scenario="handoff", duration="20s", stop_on_first=True)
 
-@tortured(scenario="handoff", duration="4s", stop_on_first=True)
+@tortured(scenario="handoff", duration="20s", stop_on_first=True)
 def test_decorated(tmp_path):
     assert tmp_path.is_dir()
     return Naive
 
 def test_sound(torture):
-    result = torture(Sound, scenario="handoff", duration="1.5s")
+    result = torture(Sound, scenario="handoff", ops=3000)
     assert result.stats.total > 0
 
-@tortured(scenario="handoff", duration="1.5s")
+@tortured(scenario="handoff", ops=3000)
 def test_sound_and_decorated():
     return Sound
 """,

@@ -10,7 +10,7 @@ import pytest
 
 from stress import Plan, UsageError, resolve
 from stress.checkers.registry import CHECKERS
-from stress.history.record import Language
+from stress.history.record import Language, WorkerRole
 from stress.history.skipped import Part
 from stress.workload.catalog import SCENARIOS
 from stress.workload.scenario import SMALL, Scenario
@@ -35,7 +35,7 @@ def test_a_cast_holds_values_and_the_targets_module_is_executed_once(tmp_path: P
     plan = Plan("handoff", target=_target(tmp_path), writers=3, readers=1, kill_every="1s")
     cast = resolve.resolve(plan)
     assert cast.target.operations == {"write", "read"}
-    assert [spec.part for spec in cast.workers].count("writer") == 3
+    assert [spec.role for spec in cast.workers].count(WorkerRole.WRITER) == 3
     assert {spec.language for spec in cast.workers} == {Language.PYTHON}
     assert cast.checkers["torn"] is CHECKERS.get("torn")
     assert "vacuity" in cast.checkers

@@ -20,6 +20,7 @@ import base64
 import hashlib
 import shlex
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -128,13 +129,12 @@ def _schedule(result: Result) -> list[tuple[int, int, str, bool]]:
     ]
 
 
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {
-        "rate": format_rate, "latency": format_latency, "plain": plain_text, "line": one_line,
-    }  # fmt: skip
+    environment.filters |= {"rate": format_rate, "latency": format_latency, "plain": plain_text, "line": one_line}
     environment.globals["fail"] = Verdict.FAIL
     return environment
 

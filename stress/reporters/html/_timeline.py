@@ -16,7 +16,7 @@ from stress.history.events import Event, FaultInjected
 from stress.history.history import History
 from stress.history.naming import Naming
 from stress.history.notes import words_of
-from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language, Operation, Outcome
+from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Operation, Outcome
 from stress.reporters.html._palette import BAD, CHANGES, Palette
 from stress.reporters.links import links, version_shown
 from stress.reporters.processes import about_process
@@ -95,25 +95,7 @@ def _neighbours(finding: Finding, history: History, start: int, stop: int) -> tu
     order = np.lexsort((away, ~(taking_part | changes)))
     chosen: NDArray[np.intp] = np.sort(rows[order[:NEIGHBOURS_MAX]])
     # Without the notes: nobody reads hundreds of them.
-    return [_bare(ops[row]) for row in chosen.tolist()], len(rows) - len(chosen)
-
-
-def _bare(op: Any) -> Operation:
-    return Operation(
-        process=int(op["process"]),
-        kind=Kind(int(op["kind"])),
-        file=int(op["file"]),
-        version=int(op["version"]),
-        parent=int(op["parent"]),
-        invoke=int(op["invoke"]),
-        ret=int(op["return"]),
-        outcome=Outcome(int(op["outcome"])),
-        seq=int(op["seq"]),
-        language=Language(int(op["language"])),
-        held_from=int(op["held_from"]),
-        held_to=int(op["held_to"]),
-        size=int(op["size"]),
-    )
+    return [history.without_note(row) for row in chosen.tolist()], len(rows) - len(chosen)
 
 
 def _of_witness(

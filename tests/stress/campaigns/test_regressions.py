@@ -9,12 +9,11 @@ import pytest
 
 from stress import Plan, run
 from stress.campaigns.golden import read_saved
-from stress.campaigns.regressions import check_name, check_records, save
+from stress.campaigns.regressions import check_records, save
 from stress.checkers.registry import load
 from stress.cli._entry import run_command
 from stress.history.history import History
 from stress.history.record import NO_VERSION, Kind, Language, Operation, Outcome
-from stress.plan import UsageError
 from stress.result import Result, Verdict
 from stress.stats import Stats
 
@@ -74,9 +73,10 @@ def test_a_record_whose_violation_is_no_longer_seen_says_so(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "x" * 200])
-def test_a_name_that_is_none_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="--save-regression"):
-        check_name(name)
+def test_a_name_that_is_none_is_refused(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("run", "check", "explore"):
+        assert run_command([command, "--save-regression", name]) == 2
+        assert "stress: --save-regression" in capsys.readouterr().err
 
 
 def test_a_run_that_fails_can_be_kept_and_the_gate_finds_it(

@@ -109,8 +109,9 @@ def test_github_is_told(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("::")]
     assert line == (
         "::error title=torn-read in a.json (checker torn%2C scenario drill)::p1 saw 50%25 of it."
-        "%0AUsual cause: the file is written in place, so that readers meet half of it; a temporary file beside it, "
-        "renamed over it, is seen whole or not at all."
+        "%0AUsual cause: the file is written in place, so that readers meet half of it, or two writers share one "
+        "temporary file; a temporary file of its own for each write, renamed over the file, is seen whole or not at "
+        "all."
         "%0AShow it again: stress check one"
     )
     assert summary.read_text().startswith("Of another step.\n")

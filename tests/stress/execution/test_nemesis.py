@@ -13,7 +13,8 @@ import pytest
 
 from stress.execution.nemesis import Fault, Nemesis, clean
 from stress.workload import catalog
-from stress.workload.layout import belonging, compose
+from stress.workload.layout import belonging
+from stress.workload.world import compose
 
 
 def test_strokes_come_about_as_often_as_asked_and_never_before_an_interval() -> None:

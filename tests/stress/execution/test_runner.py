@@ -16,9 +16,9 @@ from stress.execution.operations import OperationStream
 from stress.execution.runner import Ended, Place, Watch
 from stress.execution.step import Stepper
 from stress.history.history import History, ProcessFacts
-from stress.history.record import Kind, Language, WorkerRole
-from stress.history.recorder import ListRecorder, StepClock
+from stress.history.record import Kind, Language
 from stress.workload.scenario import Agent
+from tests.stress.recorders import ListRecorder, StepClock
 
 
 class Sequential:
@@ -46,7 +46,7 @@ class Sequential:
         finally:
             os.chdir(before)
         processes = [
-            ProcessFacts(number, spec.worker, spec.language, WorkerRole(spec.part), started=1, ended=clock())
+            ProcessFacts(number, spec.worker, spec.language, spec.role, started=1, ended=clock())
             for number, spec in enumerate(cast.workers, start=1)
         ]
         operations = [op for recorder in recorders for op in recorder.operations()]

@@ -42,7 +42,7 @@ def write(path, document):
 def _run(tmp_path: Path, source: str, **fields: object) -> Result:
     target = tmp_path / "mine.py"
     target.write_text(source)
-    values: dict[str, object] = {"writers": 3, "readers": 2, "duration_s": 1.0, "scenarios": ("handoff",)} | fields
+    values: dict[str, object] = {"writers": 3, "readers": 2, "duration_s": 0.4, "scenarios": ("handoff",)} | fields
     return stress.run(Plan(target=str(target), runs=str(tmp_path / "runs"), **values))  # type: ignore[arg-type]
 
 
@@ -61,7 +61,7 @@ def test_where_sigchld_is_ignored_a_run_ends_as_it_always_does(by: str, tmp_path
     if by == "operation":
         source = source.replace("def read(path):", "def read(path):\n    " + ignore)
     (tmp_path / "mine.py").write_text(source)
-    argv = [*RUN, "--duration", "1s", "--runs", "runs", "--target", "mine.py"]
+    argv = [*RUN, "--duration", "300ms", "--runs", "runs", "--target", "mine.py"]
     starter = (ignore if by == "parent" else "") + f"import os; os.execv({argv[0]!r}, {argv!r})"
     done = subprocess.run(
         [sys.executable, "-c", starter], cwd=tmp_path, env=_environment(tmp_path), capture_output=True, text=True,
@@ -146,7 +146,7 @@ def _limited(soft: int, hard: int) -> Callable[[], None]:
 
 @pytest.mark.parametrize(("soft", "hard", "code"), [(24, 1024, 0), (24, 24, 4), (40, 40, 4)])
 def test_few_descriptors_are_raised_as_far_as_they_go_and_told(soft: int, hard: int, code: int, tmp_path: Path) -> None:
-    argv = [*RUN[:-4], "--writers", "12", "--mix", "bash=12", "--duration", "1s", "--runs", "runs"]
+    argv = [*RUN[:-4], "--writers", "12", "--mix", "bash=12", "--ops", "60", "--runs", "runs"]
     done = subprocess.run(
         argv, cwd=tmp_path, env=_environment(tmp_path), capture_output=True, text=True, timeout=120, check=False,
         preexec_fn=_limited(soft, hard),
@@ -163,7 +163,7 @@ def test_a_full_disk_of_ours_is_named_and_is_no_violation(where: str, tmp_path: 
     point = {"runs": "runs", "scratch": "/dev/shm", "directory": "under"}[where]
     size = {"runs": "200k", "scratch": "16k", "directory": "64k"}[where]
     script = f"""mkdir -p runs under; mount -t tmpfs -o size={size} tmpfs {point} || exit 77
-exec {" ".join(RUN)} --duration 3s --runs runs --dir under"""
+exec {" ".join(RUN)} --duration 1s --runs runs --dir under"""
     done = subprocess.run(
         ["unshare", "-m", "--propagation", "private", "sh", "-c", script], cwd=tmp_path, env=_environment(tmp_path),
         capture_output=True, text=True, timeout=120, check=False,
@@ -186,7 +186,10 @@ RINGS = "threading.Timer(1000, print).start()"
 
 
 @pytest.mark.parametrize("start", [STAYS, POOL, RINGS])
-def test_a_thread_that_outlives_the_work_is_no_hang(start: str, tmp_path: Path) -> None:
+def test_a_thread_that_outlives_the_work_is_no_hang(
+    start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stress.execution.supervisor.STAY_S", 0.5)
     once = f"started = []\ndef once():\n    if not started:\n        started.append(1); {start}\n"
     source = once + CORRECT.replace("    temp = f", "    once()\n    temp = f")
     result = _run(tmp_path, source, op_limit_s=20.0)

@@ -103,7 +103,7 @@ def test_the_progress_says_what_is_reached_so_far(
 ) -> None:
     monkeypatch.setattr("stress.reporters.explore_view._LINE_S", 0)
     monkeypatch.setattr("stress.exploring.lot._SIZE", 2)
-    plan = ExplorePlan(processes=2, languages=("python",), scheduler=scheduler, depth=1, seed=1, schedules=40, jobs=1)
+    plan = ExplorePlan(processes=2, languages=("python",), scheduler=scheduler, depth=1, seed=1, schedules=4, jobs=1)
     with view(quiet=False) as watch:
         explore(plan, watch, folder=str(tmp_path))
     lines = capsys.readouterr().err.splitlines()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stress.engine import run_checkers
-from stress.history.history import FileFacts, FinalFile, History
+from stress.history.history import FileFacts, FinalFile, FinalState, History
 from stress.history.notes import ErrorNote
 from stress.history.record import GARBAGE, INITIAL, NO_VERSION, Format, Kind, Operation, Outcome, version_of
 
@@ -54,7 +54,8 @@ def test_a_disk_that_lost_what_was_acknowledged_is_told_and_one_that_kept_either
 
     def wrong(version: int) -> bool:
         state = FinalFile(exists=True, version=version, parent=NO_VERSION)
-        return any(found.verdict.name == "FAIL" for found in run_checkers(HISTORY.as_of(40).with_final([state])))
+        history = HISTORY.as_of(40).with_final(FinalState((state,)))
+        return any(found.verdict.name == "FAIL" for found in run_checkers(history))
 
     assert not wrong(FIRST)
     assert not wrong(SECOND)
@@ -64,7 +65,7 @@ def test_a_disk_that_lost_what_was_acknowledged_is_told_and_one_that_kept_either
 
 def test_with_final_replaces_what_was_left_and_nothing_else() -> None:
     state = FinalFile(exists=True, version=SECOND)
-    left = HISTORY.with_final([state], {"a.bak": (FIRST, "0")}, ["a.tmp"])
+    left = HISTORY.with_final(FinalState((state,), {"a.bak": (FIRST, "0")}, ("a.tmp",)))
     assert (left.final, left.backups, left.leftovers) == ((state,), {"a.bak": (FIRST, "0")}, ("a.tmp",))
     assert (left.ops == HISTORY.ops).all()
     assert HISTORY.final == ()

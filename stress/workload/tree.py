@@ -1,0 +1,94 @@
+"""A directory as a value: what is at each path, taken from the disk once and judged as often as one likes.
+
+`take` is all that looks at the disk. A state of a crashed disk, or a test, makes such a mapping without one.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TypeAlias
+
+from stress.host.users import COLLEAGUES
+from stress.workload.world import World
+
+__all__ = ["XATTR", "XATTR_VALUE", "Node", "Tree", "is_backup", "owners", "take"]
+
+XATTR, XATTR_VALUE = "user.stress", b"kept"
+"""Set on every shared file where the file system has extended attributes; helpers must keep it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What a path leads to, and, where the path is a symbolic link, what the link says."""
+
+    content: bytes | None = None
+    """Of a regular file. None: it is something else, or the world has no use for its bytes."""
+    mode: int = 0o644
+    """Permission bits."""
+    owner: tuple[int, int] = (0, 0)
+    """User and group."""
+    xattr: bytes | None = None
+    """The value of `XATTR`; None: it has none."""
+    link: str | None = None
+    exists: bool = True
+    """False for a link that leads nowhere."""
+
+
+Tree: TypeAlias = Mapping[str, Node]
+"""Path relative to the directory → what is there; of folders those alone that stand where a shared file should."""
+
+
+def is_backup(path: str) -> bool:
+    """Whether a name is that of a backup."""
+    return path.endswith(".bak")
+
+
+def owners(world: World, node: Node) -> frozenset[tuple[int, int]]:
+    """The users and groups to whom a file may belong that was laid out as ``node``: a folder may give its group to
+    what is made in it.
+    """
+    return frozenset((user.uid, user.gid) for user in COLLEAGUES) if world.colleagues else frozenset({node.owner})
+
+
+def take(world: World, directory: Path) -> Tree:
+    """What is in ``directory``, with the bytes that `stress.workload.inspection.inspect` asks for: those of shared
+    files, of backups, and of all that lies where evidence of a corruption was to be kept. Raises OSError.
+    """
+    shared = {facts.path: "metadata" in facts.checkers for facts in world.facts}
+    evidence = {str(PurePath(facts.path).parent) for facts in world.facts if facts.corrupt}
+    paths = dict.fromkeys(shared)
+    for folder, _, base_names in os.walk(directory):
+        within = os.path.relpath(folder, directory)
+        paths |= dict.fromkeys(base_name if within == "." else f"{within}/{base_name}" for base_name in base_names)
+    tree = {}
+    for path in paths:
+        wanted = path in shared or is_backup(path) or str(PurePath(path).parent) in evidence
+        if node := _node(os.path.join(directory, path), content=wanted, xattr=shared.get(path, False)):
+            tree[path] = node
+    return tree
+
+
+def _node(path: str, *, content: bool, xattr: bool) -> Node | None:
+    link = os.readlink(path) if os.path.islink(path) else None
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None if link is None else Node(link=link, exists=False)
+    return Node(
+        content=Path(path).read_bytes() if content and stat.S_ISREG(status.st_mode) else None,
+        mode=stat.S_IMODE(status.st_mode),
+        owner=(status.st_uid, status.st_gid),
+        xattr=_xattr(path) if xattr else None,
+        link=link,
+    )
+
+
+def _xattr(path: str) -> bytes | None:
+    try:
+        return os.getxattr(path, XATTR)
+    except (AttributeError, OSError):  # a system, or a file system, that has none
+        return None
