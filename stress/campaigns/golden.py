@@ -18,8 +18,8 @@
     required     [[kind]], for each scenario
     limit_ms     how long an operation may take
 
-Times are milliseconds since the gate was opened. Versions are text: ``p3.12``, ``initial``, ``absent``, ``garbage``,
-``-``. Bytes are text in Latin-1. Notes are those of `stress.history.notes`, as `to_plain` gives them.
+Times are milliseconds since the start barrier was opened. Versions are text: ``p3.12``, ``initial``, ``absent``,
+``garbage``, ``-``. Bytes are text in Latin-1. Notes are those of `stress.history.notes`, as `to_plain` gives them.
 ``log`` and ``log_after`` instead of ``note`` or ``content`` are a log's records by their versions, with ``log_tail``
 between the two. What is not there has its default.
 """

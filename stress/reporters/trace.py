@@ -1,7 +1,7 @@
 """``--report trace=FILE``: Chrome's trace-event JSON, which Perfetto (ui.perfetto.dev) and chrome://tracing open.
 
 Each process of the run is one there, its operations are complete events (``X``), and faults and findings are instants
-(``i``). Times are microseconds since the gate was opened. The form is that of Google's "Trace Event Format".
+(``i``). Times are microseconds since the start barrier was opened. The form is that of Google's "Trace Event Format".
 
 An operation of a witness has ▲ before its name, the category ``witness``, and the findings that it proves among its
 arguments. Flow events (``s``, ``f``) are arrows from the operation that made a version to those of the witness that saw
