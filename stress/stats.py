@@ -189,6 +189,7 @@ class Stats:
             "latency": latency,
             "overlap": self.mean_in_flight,
             **{f"{kind}s": self.faults.get(kind, 0) for kind in FaultKind},
+            "nemeses": {name: count for name, count in self.faults.items() if name not in frozenset(FaultKind)},
             **({"stages": self.stages} if self.stages else {}),
             **({} if self.cpu is None else {"cpu": self.cpu.to_plain()}),
         }

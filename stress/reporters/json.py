@@ -14,7 +14,8 @@
                                start_s, end_s, held_from_s, held_to_s, size_bytes, note, bytes, bytes_total}]}]
     operations    kind → language → outcome → count
     stats         {duration_s, operations, processes, rates_per_s: kind → language → operations a second,
-                   latency: kind → language → {p50_s, p99_s}, overlap, kills, pauses, fills, cpu}
+                   latency: kind → language → {p50_s, p99_s}, overlap, kills, pauses, fills, signals, cleans,
+                   nemeses: name → how often it struck, for those that are not the harness's own, cpu}
     checkers      scenario → [checker]: those that judged it
     skipped       [{part: "scenario", "workers" or "checker", name, operations, why, cure}]: what was left out
     provenance    {date, host, kernel, "file system", cores, python, stress, bash, jq, perl, flock, target}: texts;
