@@ -10,9 +10,8 @@ import resource
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from stress.execution.drivers.driver import Driver, Numbered
+from stress.execution.drivers.driver import Driver, Numbered, Raw
 from stress.execution.drivers.observe import Observation
 from stress.history.events import Event, Reaped, Started
 from stress.history.journal import read_header
@@ -50,7 +49,7 @@ class CpuShare:
         self._driver = driver
         self._since = 0
 
-    def prepare(self, op: Numbered, record_parent: Callable[[int], None]) -> Callable[[], Any]:
+    def prepare(self, op: Numbered, record_parent: Callable[[int], None]) -> Callable[[], Raw]:
         """As the driver's."""
         call = self._driver.prepare(op, record_parent)
         if self._since:
@@ -58,7 +57,7 @@ class CpuShare:
             self._since = 0
         return call
 
-    def examine(self, op: Numbered, raw: Any) -> Observation:
+    def examine(self, op: Numbered, raw: Raw) -> Observation:
         """As the driver's."""
         if op.seq & _TIMED_MASK == 0:
             # Less what asking takes, here and now: seven of eight do not ask.
