@@ -86,7 +86,7 @@ class JournalFollower:
         self.violations: dict[Anomaly, int] = {}
 
     def poll(self, now_s: float) -> None:
-        """Take in what is new; ``now_s`` is the time since the gate opened."""
+        """Take in what is new; ``now_s`` is the time since the start barrier opened."""
         for name in os.listdir(self._folder):
             if name.endswith(".ops") and name not in self._fds:
                 self._fds[name] = (os.open(self._folder / name, os.O_RDONLY | os.O_CLOEXEC), 0)

@@ -72,7 +72,7 @@ class ProcessFacts:
     language: Language
     role: WorkerRole
     started: int = 0
-    """ns, when it was let through the gate."""
+    """ns, when it was let through the start barrier."""
     ended: int = 0
     """ns, when its whole process tree had been reaped."""
     end: End = End.FINISHED
@@ -133,7 +133,7 @@ class History:
     cleanings: tuple[tuple[int, int], ...] = ()
     """When it removed what is not part of the scenario, lock files too: ns from and to, in order."""
     began: int = 0
-    """ns, when the gate was opened."""
+    """ns, when the start barrier was opened."""
     ended: int = 0
     """ns, when the workers were told to stop."""
     limit: int = 0

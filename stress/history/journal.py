@@ -106,7 +106,7 @@ NOTES_BUDGET_BYTES = 64 << 20
 """Evidence that one process may keep; what comes after is counted, not kept."""
 
 READY, RUNNING, FINISHED = 1, 2, 3
-"""States of a process: at the gate, through it, come to its end by itself."""
+"""States of a process: at the start barrier, through it, come to its end by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +120,13 @@ class Header:
     state: int
     rows: int
     cpu_ns: int
-    """CPU time that the process spent from the gate to its end; 0 if it did not come to an end."""
+    """CPU time that the process spent from the start barrier to its end; 0 if it did not come to an end."""
     cpu_harness_ns: int
     """The part of it outside of the operations under test."""
     cpu_before_ns: int
     """CPU time that it spent before, on getting ready."""
     woken_ns: int
-    """When the gate let it through; 0: not yet."""
+    """When the start barrier let it through; 0: not yet."""
 
 
 class OldJournal(ValueError):

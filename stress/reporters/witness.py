@@ -95,11 +95,11 @@ def body(finding: Finding, names: Naming, width: int = WIDTH) -> list[str]:
 def witness_table(ops: Sequence[Operation], names: Naming) -> list[str]:
     """The operations in order of time, one a line; times as `Naming` tells them."""
     rows = witness_cells(ops, names)
-    return aligned(rows, right={at for at, head in enumerate(rows[0]) if head.startswith(("start ", "end "))})
+    return aligned(rows, right={len(rows[0]) - 3, len(rows[0]) - 2})
 
 
 def witness_cells(ops: Sequence[Operation], names: Naming) -> list[list[str]]:
-    """The same, as cells; the head is the first row."""
+    """The same, as cells; the head is the first row, and the times are in the last columns but one."""
     unit = names.shown_unit
     rows = [
         ["process", "language", "operation", "from", "version", f"start {unit}", f"end {unit}", "outcome"],

@@ -147,7 +147,7 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
-def _data(value: Any) -> Markup:
+def _data(value: object) -> Markup:
     """JSON that can stand in an element ``script``."""
     return htmlsafe_json_dumps(value, separators=(",", ":"))
 

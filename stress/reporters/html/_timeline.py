@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +38,7 @@ _OUTCOMES = {Outcome.OK: "ok", Outcome.FAIL: "failed", Outcome.INFO: "unknown", 
 
 def timeline(
     finding: Finding, palette: Palette, history: History | None, events: Sequence[Event]
-) -> dict[str, Any] | None:
+) -> dict[str, object] | None:
     """What the page's ``timeline.js`` draws; None where the finding has no witness."""
     witness = list(finding.witness[:WITNESS_MAX])
     if not witness:
@@ -100,7 +99,7 @@ def _neighbours(finding: Finding, history: History, start: int, stop: int) -> tu
 
 def _of_witness(
     op: Operation, finding: Finding, palette: Palette, lanes: Mapping[int, int], start: int
-) -> dict[str, Any]:
+) -> dict[str, object]:
     focus = op == finding.focus
     drawn = _drawn(dataclasses.replace(op, version=version_shown(op, finding)), focus, palette, lanes, start)
     if focus and op.version in (GARBAGE, NO_VERSION) and op.kind not in CHANGES:
@@ -108,7 +107,7 @@ def _of_witness(
     return drawn
 
 
-def _drawn(op: Operation, focus: bool, palette: Palette, lanes: Mapping[int, int], start: int) -> dict[str, Any]:
+def _drawn(op: Operation, focus: bool, palette: Palette, lanes: Mapping[int, int], start: int) -> dict[str, object]:
     held = [op.held_from - start, op.held_to - start] if op.held_from > 0 and op.held_to >= op.held_from else None
     version = palette.names.version(op.version) if op.version != NO_VERSION else ""
     return {
@@ -127,7 +126,7 @@ def _drawn(op: Operation, focus: bool, palette: Palette, lanes: Mapping[int, int
     }
 
 
-def _faint(op: Operation, names: Naming, lanes: Mapping[int, int], start: int) -> list[Any]:
+def _faint(op: Operation, names: Naming, lanes: Mapping[int, int], start: int) -> list[object]:
     """One of the others: lane, start, end, label, outcome, size, as in `_drawn`. A list, for there are many."""
     of_witness = _drawn(op, False, Palette({}, names), lanes, start)
     return [of_witness[key] for key in ("lane", "a", "b", "label", "outcome", "size")]
@@ -152,7 +151,7 @@ def _links(finding: Finding, witness: Sequence[Operation]) -> list[list[int]]:
     return [[places[one], places[two]] for one, two in pairs if one in places and two in places]
 
 
-def _marks(events: Sequence[Event], lanes: Mapping[int, int], start: int, stop: int) -> list[dict[str, Any]]:
+def _marks(events: Sequence[Event], lanes: Mapping[int, int], start: int, stop: int) -> list[dict[str, object]]:
     return [
         {
             "fault": str(event.kind),
