@@ -13,7 +13,7 @@ import numpy as np
 
 from stress.history.events import Event, FaultInjected
 from stress.history.history import History
-from stress.history.record import FaultKind, Kind, Language, Outcome
+from stress.history.record import CHANGES, FaultKind, Kind, Language, Outcome
 from stress.latency import BUCKETS, Counts, buckets_of, percentile_s
 
 __all__ = ["Cpu", "KindStats", "Operations", "Stats", "run_stats"]
@@ -21,7 +21,6 @@ __all__ = ["Cpu", "KindStats", "Operations", "Stats", "run_stats"]
 Operations: TypeAlias = Mapping[str, Mapping[str, Mapping[str, int]]]
 """Kind → language → outcome → count, by their labels."""
 
-_CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND)
 _PIECE = 1 << 20  # rows
 
 
@@ -134,12 +133,12 @@ class Stats:
     @property
     def changes_per_s(self) -> float:
         """Acknowledged writes, updates and appends a second."""
-        return sum(each.ok for (kind, _), each in self.kinds.items() if kind in _CHANGES) / max(self.duration_s, 1e-9)
+        return sum(each.ok for (kind, _), each in self.kinds.items() if kind in CHANGES) / max(self.duration_s, 1e-9)
 
     @property
     def change_p50_s(self) -> float | None:
         """Half of the acknowledged writes, updates and appends took no longer, seconds; None without any."""
-        spans = [each.spans for (kind, _), each in self.kinds.items() if kind in _CHANGES]
+        spans = [each.spans for (kind, _), each in self.kinds.items() if kind in CHANGES]
         return percentile_s(np.sum(spans, axis=0), 0.5) if spans else None
 
     @property

@@ -26,12 +26,13 @@ from stress.anomalies import (
 from stress.checkers._log.append_order import Log, Rows, log_of, overtaken
 from stress.checkers._log.non_prefix_reads import NonPrefixReads, find_non_prefix_reads
 from stress.checkers._register.clusters import LAST
-from stress.checkers._words import counted, did, excerpt, finding, moment, parts, span, who
+from stress.checkers._words import did, excerpt, finding, moment, parts, span, who
 from stress.checkers.registry import checker
 from stress.checkers.torn import Garbled, garbled
 from stress.history.history import FileFacts, History
 from stress.history.record import INITIAL, Format, Kind, Outcome, format_version
 from stress.result import Details, Finding
+from stress.units import counted
 
 __all__ = ["appends"]
 

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from stress.anomalies import GARBAGE_READ, LOST_FIELD, MISSING_READ, TORN_READ, Anomaly
 from stress.checkers._evidence import Diagnosis, diagnose, versions_named
-from stress.checkers._words import counted, did, excerpt, finding, parts, span, who
+from stress.checkers._words import did, excerpt, finding, parts, span, who
 from stress.checkers.registry import checker
 from stress.history.history import FileFacts, History
 from stress.history.notes import ReturnedDocument, SeenBytes, data_of, words_of
 from stress.history.record import ABSENT, GARBAGE, Format, Kind, Outcome, Recovery, format_version, parse_version
 from stress.result import Details, Finding
+from stress.units import counted
 from stress.workload.log_replay import replay_log
 from stress.workload.payload import parse_log
 

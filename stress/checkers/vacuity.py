@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from stress.anomalies import NO_OVERLAP, TOO_FEW_OPERATIONS, UNACCOUNTED, WORKER_DIED, WORKER_STAYED, Anomaly
 from stress.checkers._columns import Flags, Ints, among, grouping, segment_starts
-from stress.checkers._words import counted, did, finding
+from stress.checkers._words import did, finding
 from stress.checkers.registry import checker
 from stress.history.history import History
 from stress.history.notes import words_of
 from stress.history.record import End, Kind, Language, Outcome, Recovery
 from stress.history.skipped import Part, Skipped
 from stress.result import Details, Finding, Verdict
+from stress.units import counted
 
 __all__ = ["not_reached", "vacuity"]
 

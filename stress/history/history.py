@@ -16,6 +16,7 @@ from stress.history.events import LeftBehind, MetadataSeen
 from stress.history.naming import Naming
 from stress.history.notes import Note
 from stress.history.record import (
+    CHANGES,
     INITIAL,
     NO_VERSION,
     RECORD,
@@ -209,7 +210,7 @@ class History:
         ops = self.ops[self.ops["invoke"] <= time].copy()
         pending = ops["return"] > time
         ops["outcome"][pending], ops["return"][pending] = Outcome.INFO, time
-        seen = pending & ~np.isin(ops["kind"], (Kind.WRITE, Kind.UPDATE, Kind.APPEND))
+        seen = pending & ~np.isin(ops["kind"], CHANGES)
         ops["version"][seen] = ops["parent"][seen] = NO_VERSION
         ops["size"][seen] = -1
         for name, nothing in (("held_from", 0), ("held_to", 0), ("digest", -1), ("note_at", -1), ("note_size", 0)):

@@ -31,7 +31,7 @@ import numpy as np
 
 from stress.history.history import Columns
 from stress.history.notes import Note, decode, encode, without_data
-from stress.history.record import NO_VERSION, RECORD, Kind, Language, Outcome, version_of
+from stress.history.record import CHANGES, NO_VERSION, RECORD, Kind, Language, Outcome, version_of
 from stress.history.recorder import Clock
 
 __all__ = [
@@ -91,9 +91,8 @@ _EXTRA_BYTES = _EXTRA.itemsize
 ROW_BYTES = _ROW.itemsize
 """What one operation takes in a journal, bytes; those with more to tell take a row of extras besides."""
 assert (_PACK_ROW.size, _PACK_EXTRA.size) == (_ROW.itemsize, _EXTRA.itemsize), "packed and columns are the same bytes"
-_CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND)
 _OK = Outcome.OK
-_IS_CHANGE = np.isin(np.arange(256), _CHANGES)
+_IS_CHANGE = np.isin(np.arange(256), CHANGES)
 # Bound once: an operation is recorded in half a microsecond, of which each look-up is a part.
 _monotonic_ns = time.monotonic_ns
 _pack_row = _PACK_ROW.pack_into

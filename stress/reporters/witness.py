@@ -15,8 +15,9 @@ from stress.history.record import GARBAGE, Operation
 from stress.reporters.aligned import aligned
 from stress.reporters.groups import Group, Told
 from stress.reporters.table import NAMES
-from stress.reporters.words import counted, escape_bytes, one_line, plain_text
+from stress.reporters.words import escape_bytes, one_line, plain_text
 from stress.result import Finding, Verdict
+from stress.units import counted
 
 __all__ = [
     "body",

@@ -15,8 +15,8 @@ from stress.history.events import Event, FaultInjected
 from stress.history.history import History
 from stress.history.naming import Naming
 from stress.history.notes import words_of
-from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Operation, Outcome
-from stress.reporters.html._palette import BAD, CHANGES, Palette
+from stress.history.record import ABSENT, CHANGES, GARBAGE, NO_VERSION, Kind, Operation, Outcome
+from stress.reporters.html._palette import BAD, Palette
 from stress.reporters.links import links, version_shown
 from stress.reporters.processes import about_process
 from stress.reporters.table import NAMES
