@@ -253,12 +253,12 @@ def run_checkers(history: History, only: Sequence[str] = ()) -> list[Finding]:
     named = frozenset[str]().union(*(facts.checkers for facts in history.files))
     for name in sorted(ALWAYS | (named & frozenset(only) if only else named)):
         try:
-            look = checkers_named([name])[name]
+            check_one = checkers_named([name])[name]
         except UnknownName as error:
             findings.append(_unjudged(history, name, error))
             continue
         try:
-            findings.extend(look(history))
+            findings.extend(check_one(history))
         except Exception as error:
             raise HarnessError(f"the checker {name} broke: {type(error).__name__}: {error}") from error
     return sorted(findings, key=lambda finding: finding.rank)

@@ -185,7 +185,7 @@ def _writes(history: History, index: int, names: list[str]) -> list[int]:
 
 def meanwhile(history: History, index: int, row: int, *more: Kind, at_most: int = 2) -> list[int]:
     """Changes to the file that went on while ``row`` did, those that ended next after it began first. Backups
-    only read the file; for who looks at one they are the ``more`` kinds that count.
+    only read the file; for who reads one they are the ``more`` kinds that count.
     """
     ops = history.ops
     rows = history.rows(index, Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.RECOVER, *more)
@@ -246,14 +246,14 @@ def _invented(history: History, index: int, facts: FileFacts) -> Iterator[Findin
 
 
 class Garbled:
-    """The first look at a log that found bytes which belong to no whole record."""
+    """The first read of a log that found bytes which belong to no whole record."""
 
     def __init__(self, history: History, index: int, rows: Rows) -> None:
         ops = history.ops
         self.row = int(rows[np.argmin(ops["return"][rows])])
         self.op = history.operation(self.row)
-        looks = history.rows(index, Kind.READ, Kind.OBSERVE, Kind.RECOVER, outcome=Outcome.OK)
-        own = looks[ops["process"][looks] == self.op.process]
+        reads = history.rows(index, Kind.READ, Kind.OBSERVE, Kind.RECOVER, outcome=Outcome.OK)
+        own = reads[ops["process"][reads] == self.op.process]
         content, known = b"", False
         for view in replay_log(history, own[own <= self.row].tolist()):
             if view.row == self.row:
@@ -274,7 +274,7 @@ class Garbled:
 
 
 def garbled(history: History, index: int) -> Rows:
-    """The looks at a log that found bytes which belong to no whole record."""
+    """The reads of a log that found bytes which belong to no whole record."""
     rows: Rows = history.rows(index, Kind.READ, Kind.OBSERVE, outcome=Outcome.OK)
     found: Rows = rows[history.ops["version"][rows] == GARBAGE]
     return found

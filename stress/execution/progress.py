@@ -136,8 +136,8 @@ class JournalFollower:
         np.add.at(self._outcomes, (keys, rows["outcome"]), 1)
         self._recent.append((now_s, np.bincount(keys, minlength=_KINDS * _LANGUAGES)))
         kinds = rows["kind"]
-        looks = acknowledged & ((kinds == Kind.READ) | (kinds == Kind.OBSERVE)) & (rows["version"] == GARBAGE)
-        self._count(TORN_READ, int(self._torn[rows["file"][looks]].sum()))
+        reads = acknowledged & ((kinds == Kind.READ) | (kinds == Kind.OBSERVE)) & (rows["version"] == GARBAGE)
+        self._count(TORN_READ, int(self._torn[rows["file"][reads]].sum()))
         gone = acknowledged & ((kinds == Kind.READ) | (kinds == Kind.OBSERVE)) & (rows["version"] == ABSENT)
         self._count(MISSING_READ, int(self._there[rows["file"][gone]].sum()))
         self._count_overlaps(rows[(rows["held_from"] > 0) & self._locked[rows["file"]]])

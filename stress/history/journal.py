@@ -424,7 +424,7 @@ def pack_rows(ops: Columns) -> tuple[bytes, bytes]:
 
 def read_note(folder: Path, process: int, at: int, size: int) -> Note:
     """One note of a journal."""
-    # One read and no buffer: a long run's backups and looks at logs have a million notes.
+    # One read and no buffer: a long run's backups and reads of logs have a million notes.
     fd = os.open(folder / f"p{process:06}.notes", os.O_RDONLY | os.O_CLOEXEC)
     try:
         return decode(os.pread(fd, size, at))

@@ -342,7 +342,7 @@ def _bytes(value: Mapping[str, str]) -> bytes:
 def _as_of(ops: Columns, now: int) -> Columns:
     """What had happened by ``now``, which is before the first journal was read.
 
-    The journals of a run under way are read one after the other: in a later one there may be a look at what an earlier
+    The journals of a run under way are read one after the other: in a later one there may be a read of what an earlier
     one, when it was read, did not have yet.
     """
     ops = ops[ops["invoke"] <= now]

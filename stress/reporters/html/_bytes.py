@@ -34,7 +34,7 @@ class Strip:
 
 @dataclass(frozen=True, slots=True)
 class BytesShown:
-    """What the page shows of a look that was no whole document."""
+    """What the page shows of a read that saw no whole document."""
 
     seen: Strip
     expected: list[Strip]

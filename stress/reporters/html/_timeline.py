@@ -115,7 +115,7 @@ def _drawn(op: Operation, focus: bool, palette: Palette, lanes: Mapping[int, int
         "a": op.invoke - start,
         "b": op.ret - start,
         "kind": NAMES.get(op.kind.label, op.kind.label),
-        "looks": op.kind not in CHANGES,
+        "reads": op.kind not in CHANGES,
         "label": _label(op, version, palette),
         "colour": BAD if focus else palette.colour(version),
         "focus": focus,
@@ -127,9 +127,9 @@ def _drawn(op: Operation, focus: bool, palette: Palette, lanes: Mapping[int, int
 
 
 def _faint(op: Operation, names: Naming, lanes: Mapping[int, int], start: int) -> list[object]:
-    """One of the others: lane, start, end, label, outcome, size, as in `_drawn`. A list, for there are many."""
+    """One of the others: lane, start, end, label, outcome, size, reads, as in `_drawn`. A list, for there are many."""
     of_witness = _drawn(op, False, Palette({}, names), lanes, start)
-    return [of_witness[key] for key in ("lane", "a", "b", "label", "outcome", "size")]
+    return [of_witness[key] for key in ("lane", "a", "b", "label", "outcome", "size", "reads")]
 
 
 def _label(op: Operation, version: str, palette: Palette) -> str:

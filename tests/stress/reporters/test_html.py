@@ -133,6 +133,10 @@ def test_of_many_neighbours_the_nearest_are_drawn(busy: Busy, monkeypatch: pytes
     monkeypatch.setattr("stress.reporters.html._timeline.NEIGHBOURS_MAX", 2)
     (some,) = Page(as_html(result)).data().values()
     assert len(some["others"]) == 2
+    assert {(" saw " in label, reads) for *_, label, _, _, reads in all_["others"]} == {
+        (True, True),
+        (False, False),
+    }
     assert some["hidden"] == all_["hidden"] + len(all_["others"]) - 2
     assert some["hidden"] > 0
 
