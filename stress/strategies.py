@@ -117,12 +117,10 @@ def scattered(draw: st.DrawFn) -> Register:
         if number < changes:
             kind = draw(st.sampled_from([Kind.WRITE, Kind.UPDATE]))
             parent = draw(parents) if kind is Kind.UPDATE else NO_VERSION
-            operations.append(
-                Operation(1, kind, version=written[number], parent=parent, outcome=outcome, invoke=invoke, ret=ret)
-            )  # fmt: skip
+            op = Operation(1, kind, version=written[number], parent=parent, outcome=outcome, invoke=invoke, ret=ret)
         else:
-            version = draw(versions)
-            operations.append(Operation(1, Kind.READ, version=version, outcome=outcome, invoke=invoke, ret=ret))
+            op = Operation(1, Kind.READ, version=draw(versions), outcome=outcome, invoke=invoke, ret=ret)
+        operations.append(op)
     final = draw(st.one_of(st.none(), st.sampled_from([initial, *written])))
     return Register(tuple(operations), initial, final)
 

@@ -1,4 +1,4 @@
-"""Durations and sizes with their units, as people type them and as they are shown to people."""
+"""Durations, rates and counts with their units, as people type them and as they are shown to people."""
 
 from __future__ import annotations
 
@@ -6,14 +6,7 @@ import math
 import re
 from decimal import Decimal
 
-__all__ = [
-    "format_duration",
-    "format_latency",
-    "format_rate",
-    "format_size",
-    "parse_duration",
-    "parse_size",
-]
+__all__ = ["counted", "format_duration", "format_latency", "format_rate", "parse_duration"]
 
 _SECONDS = {
     "": Decimal(1),
@@ -26,19 +19,6 @@ _SECONDS = {
     "min": Decimal(60),
     "h": Decimal(3600),
     "d": Decimal(86400),
-}
-_BYTES = {
-    "": 1,
-    "b": 1,
-    "k": 1 << 10,
-    "kib": 1 << 10,
-    "kb": 1000,
-    "m": 1 << 20,
-    "mib": 1 << 20,
-    "mb": 1000**2,
-    "g": 1 << 30,
-    "gib": 1 << 30,
-    "gb": 1000**3,
 }
 _NUMBER = r"(?:[0-9]{1,40}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})"
 _PART = re.compile(rf"({_NUMBER})\s*([a-zA-Zµ]*)\s*")
@@ -83,36 +63,6 @@ def format_duration(seconds: float) -> str:
     return f"{exact:f}s"
 
 
-def parse_size(text: str | int) -> int:
-    """Bytes: ``"64KiB"``, ``"64k"`` (the same), ``"64kB"`` (64,000), ``"1.5M"``; a number alone is bytes.
-
-    Raises ValueError for what is no size, or no whole number of bytes.
-    """
-    if isinstance(text, int) and not isinstance(text, bool):
-        if text < 0:
-            raise ValueError(f"{text!r} is not a size")
-        return text
-    part = _PART.fullmatch(text.strip()) if isinstance(text, str) else None
-    if part is None or part[2].lower() not in _BYTES:
-        raise ValueError(f"{text!r} is not a size")
-    size = Decimal(part[1]) * _BYTES[part[2].lower()]
-    if size != size.to_integral_value():
-        raise ValueError(f"{text!r} is not a whole number of bytes")
-    return int(size)
-
-
-def format_size(size_bytes: int) -> str:
-    """For people: ``17 bytes``, ``64 KiB``, ``1.5 MiB``."""
-    if size_bytes < 1024:
-        return "1 byte" if size_bytes == 1 else f"{size_bytes} bytes"
-    amount = float(size_bytes)
-    for unit in ("KiB", "MiB", "GiB"):
-        amount /= 1024
-        if amount < 1024 or unit == "GiB":
-            break
-    return f"{amount:.1f}".removesuffix(".0") + f" {unit}"
-
-
 def format_latency(seconds: float) -> str:
     """For people, at about three digits: ``34 µs``, ``1.24 ms``, ``2.5 s``."""
     for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "µs")):
@@ -126,3 +76,8 @@ def format_latency(seconds: float) -> str:
 def format_rate(per_s: float) -> str:
     """Operations a second, for people: ``0.4``, ``37``, ``12,345``."""
     return f"{per_s:.1f}" if 0 < per_s < 9.95 else f"{per_s:,.0f}"
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """``1 writer``, ``16 writers``, ``41,203 operations``."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,6 +34,7 @@ __all__ = [
     "save_option",
     "terminal_for",
     "write_all",
+    "written",
 ]
 
 _KINDS = ("html", "json", "junit", "markdown", "trace")
@@ -200,6 +202,19 @@ def write_all(result: Result, wanted: Sequence[Destination]) -> HarnessError | N
                 f"{error.strerror or error}; `stress report {result.run} --report …` writes it without another run"
             )
     return failed
+
+
+@contextmanager
+def written(option: str, path: str) -> Iterator[None]:
+    """A block in which ``path``, which ``option`` names, is written. Raises `stress.engine.HarnessError` if it can't
+    be.
+    """
+    from stress.engine import HarnessError
+
+    try:
+        yield
+    except OSError as error:
+        raise HarnessError(f"{option}: {path!r} could not be written: {error.strerror or error}") from error
 
 
 def newest_run(run: str | None, runs: str = ".stress") -> str:

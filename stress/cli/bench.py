@@ -6,19 +6,16 @@ import contextlib
 import os
 import platform
 import shlex
-import shutil
-import signal
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import click
 
 from stress.bench import measure
+from stress.cli._options import written
 from stress.files import write_text
+from stress.host.interrupts import temporary_directory
 from stress.host.machine import file_system
 from stress.options import UsageError
 from stress.registry import close_names
@@ -77,7 +74,7 @@ def command(
         hint = f"is no benchmark{close_names(name or '', known)}"
         raise UsageError("BENCHMARK", name or "", hint)
     times = (ROUNDS_QUICK if quick else ROUNDS) if rounds is None else _rounds(rounds)
-    wanted = _json_only(destinations(report))
+    wanted = destinations(report, ["json"])
     where = directory if directory is not None else tempfile.gettempdir()
     with _place(where) as place:
         return _measure(name, measure.Setting(place, quick), times, only, _machine(where), wanted)
@@ -88,7 +85,7 @@ def _measure(
     setting: measure.Setting,
     rounds: int,
     only: str | None,
-    machine: dict[str, Any],
+    machine: dict[str, object],
     wanted: list[Destination],
 ) -> int:
     from stress.engine import HarnessError
@@ -122,10 +119,8 @@ def _measure(
     for one in left_out:
         terminal.show(one)
     for destination in wanted:
-        try:
+        with written("--report", destination.path):
             write_text(destination.path, as_json(name, machine, rounds, came, left_out))
-        except OSError as error:
-            raise HarnessError(f"--report: {destination.path!r}: {error.strerror or error}") from error
     return 0
 
 
@@ -151,38 +146,21 @@ def _rounds(text: str) -> int:
     return int(text)
 
 
-def _json_only(wanted: list[Destination]) -> list[Destination]:
-    for destination in wanted:
-        if destination.kind != "json":
-            raise UsageError(
-                "--report", f"{destination.kind}={destination.path}", "can't be made of a benchmark; give json=FILE"
-            )
-    return wanted
-
-
 @contextlib.contextmanager
 def _place(where: str) -> Iterator[Path]:
-    """A new directory there, and nothing of it afterwards; SIGTERM ends a benchmark as Ctrl-C does."""
-    try:
-        made = tempfile.mkdtemp(prefix="stress-bench-", dir=where)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError("--dir", where, f"can't be used: {reason}; give a directory that can be written to") from error
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    ours = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, stop) if ours else None
-    try:
+    """A new directory there, and nothing of it afterwards."""
+    with contextlib.ExitStack() as stack:
+        try:
+            made = stack.enter_context(temporary_directory("stress-bench-", where))
+        except (OSError, ValueError) as error:
+            advice = (
+                f"can't be used: {getattr(error, 'strerror', None) or error}; give a directory that can be written to"
+            )
+            raise UsageError("--dir", where, advice) from error
         yield Path(os.path.realpath(made))
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-        if ours:
-            signal.signal(signal.SIGTERM, before)
 
 
-def _machine(where: str) -> dict[str, Any]:
+def _machine(where: str) -> dict[str, object]:
     return {
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "processor": _processor(),

@@ -15,8 +15,8 @@ from stress.cli._options import (
     report_options,
     save_option,
     terminal_for,
+    written,
 )
-from stress.history.history import History
 from stress.plan import UsageError
 from stress.reporters.destinations import destinations
 
@@ -71,17 +71,10 @@ def command(
     wanted = destinations(report)
     result = judged_again(run, allow, only)
     if export is not None and result.history is not None:
-        _export(export, result.history)
+        from stress.history.npz import save_columns
+
+        with written("--export", export):
+            save_columns(export, result.history)
     code = finish(result, wanted, terminal_for(wanted, quiet=quiet))
     keep_record(result, save_regression)
     return code
-
-
-def _export(path: str, history: History) -> None:
-    from stress.engine import HarnessError
-    from stress.history.npz import save_columns
-
-    try:
-        save_columns(path, history)
-    except OSError as error:
-        raise HarnessError(f"--export: {path!r} could not be written: {error.strerror or error}") from error

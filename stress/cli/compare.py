@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from stress.cli._options import plan_options
+from stress.cli._options import plan_options, written
 from stress.files import write_text
 from stress.options import OPTIONS, UsageError
 from stress.reporters.destinations import destinations
@@ -66,7 +66,6 @@ def command(
     from dataclasses import replace
 
     from stress.campaigns.compare import compare
-    from stress.engine import HarnessError
     from stress.reporters.compare import as_json, lines
     from stress.result import Verdict
 
@@ -79,10 +78,8 @@ def command(
         if named := [one.target for one in compared if one.verdict is verdict]:
             click.echo(f"{verdict.name}: {', '.join(named)}")
     for destination in wanted:
-        try:
+        with written("--report", destination.path):
             write_text(destination.path, as_json(compared, int(rounds)))
-        except OSError as error:
-            raise HarnessError(f"--report: {destination.path!r} could not be written: {error.strerror}") from error
     return max(one.verdict for one in compared).exit_code
 
 

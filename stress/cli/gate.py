@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from stress.cli._github import append_summary
+from stress.cli._options import written
 from stress.files import write_text
 from stress.options import UsageError
 from stress.reporters.destinations import destinations
@@ -124,18 +125,10 @@ def command(config: str, budget: str | None, only: str | None, seed: str, report
     if result.kept:
         click.echo(f"Kept: {result.kept}")
     for destination in wanted:
-        _write(destination.path, REPORTS[destination.kind](result))
+        with written("--report", destination.path):
+            write_text(destination.path, REPORTS[destination.kind](result))
     append_summary(lambda: REPORTS["markdown"](result))
     return result.exit_code
-
-
-def _write(path: str, text: str) -> None:
-    from stress.engine import HarnessError
-
-    try:
-        write_text(path, text)
-    except OSError as error:
-        raise HarnessError(f"--report: {path!r} could not be written: {error.strerror or error}") from error
 
 
 def _init(config: str) -> int:

@@ -12,7 +12,6 @@ import functools
 import gc
 import os
 import random
-import resource
 import selectors
 import shutil
 import signal
@@ -26,17 +25,19 @@ import multiprocess
 from stress.execution import nemesis
 from stress.execution.assignment import WorkerSpec
 from stress.execution.barrier import StartBarrier
+from stress.execution.child import last_words, quieten, staying_threads
+from stress.execution.cpu import CpuShare, children_s, own_ns
 from stress.execution.drivers.driver import Driver
 from stress.execution.drivers.python import PythonDriver
 from stress.execution.drivers.shell import ShellDriver, environment, start_shell
 from stress.execution.interruptions import SIGNALS, Interruptible
-from stress.execution.loop import EXIT_JOURNAL, CpuShare, PipeLoop, last_words, quieten, staying_threads, work
+from stress.execution.loop import EXIT_JOURNAL, PipeLoop, work
 from stress.execution.metadata_watch import watch_metadata
 from stress.execution.operations import OperationStream
 from stress.execution.run_spec import RunSpec, explain
 from stress.execution.step import Stepper
 from stress.execution.sweep import sweep
-from stress.history.events import Ended, Event, FaultInjected, GateOpened, Reaped, Started, Stopped, event_line
+from stress.history.events import BarrierOpened, Ended, Event, FaultInjected, Reaped, Started, Stopped, event_line
 from stress.history.journal import FINISHED, READY, Journal, read_header, row_with_parent
 from stress.history.record import End, FaultKind, Language, WorkerRole
 from stress.host import process_tree
@@ -132,8 +133,8 @@ class Supervisor:
         while not self._barrier.stopped and not all(self._ready(worker) for worker in self._workers.values()):
             self._turn()
         self._barrier.open(self._run_spec.duration_ns, len(self._workers))
-        cpu = time.process_time()
-        self.note(GateOpened(_now(), self._barrier.began))
+        before_ns = own_ns()
+        self.note(BarrierOpened(_now(), self._barrier.began))
         self._nemesis.begin(time.monotonic())
         for worker in list(self._workers.values()):
             self._let_through(worker)
@@ -143,11 +144,9 @@ class Supervisor:
                 self._barrier.stop()
             self._inject()
         self._barrier.stop()
-        self.note(Stopped(_now(), self._barrier.ends, time.process_time() - cpu))
+        self.note(Stopped(_now(), self._barrier.ends, (own_ns() - before_ns) / 1e9))
         self._wind_down()
-        # Of the workers and all that they started: they have been reaped, every one.
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        self.note(Reaped(_now(), children.ru_utime + children.ru_stime))
+        self.note(Reaped(_now(), children_s()))
         if metadata is not None:
             metadata.join()
         if self._nemesis.count("kill") or self._nemesis.count("signal") or self._cut_short:
@@ -178,9 +177,8 @@ class Supervisor:
         self._next_process += 1 + self._has_handler(spec)  # what its signal handler does is the next one's
         journals = str(self._run_spec.run.journals)
         source = random.Random(f"{self._run_spec.seed} {spec.worker} {number}")
-        stream = OperationStream(
-            Agent(worker=spec.worker, writers=spec.writers, source=source), spec.roles, spec.budget
-        )
+        agent = Agent(worker=spec.worker, writers=spec.writers, source=source)
+        stream = OperationStream(agent, spec.roles, spec.budget)
         writer = spec.role is WorkerRole.WRITER
         scratch = self._run_spec.scratch / f"p{number}"
         scratch.mkdir()
@@ -204,16 +202,14 @@ class Supervisor:
             marked = self._environment | {"STRESS_PROCESS": self._run_spec.mark(number)}
             program = self._run_spec.programs[spec.language]
             popen = start_shell(program, self._run_spec.directory, scratch, marked, user)
-            driver = ShellDriver(
-                popen, scratch, self._run_spec.supported(spec), exclusive=self._run_spec.target.exclusive
-            )
+            supported, exclusive = self._run_spec.supported(spec), self._run_spec.target.exclusive
+            driver = ShellDriver(popen, scratch, supported, exclusive=exclusive)
             loop = PipeLoop(driver, journal, self._stepper(driver, journal, stream, spec))
             worker = _Worker(spec, number, popen.pid, popen, loop)
             self._selector.register(driver.fd, selectors.EVENT_READ, worker)
             self._pipes.update(driver.pipes())
         self._workers[number] = worker
-        role = WorkerRole.WRITER if writer else WorkerRole.READER
-        self.note(Started(_now(), number, spec.worker, spec.language, role, worker.pid))
+        self.note(Started(_now(), number, spec.worker, spec.language, spec.role, worker.pid))
 
     def _has_handler(self, spec: WorkerSpec) -> bool:
         return "signal" in self._run_spec.faults and spec.language is Language.PYTHON
@@ -446,13 +442,13 @@ class Supervisor:
             elif fault.kind == "signal":
                 self._interrupt(worker)
             elif fault.kind in self._run_spec.nemeses:
-                self._strike(fault.kind, worker)
+                self._inject_registered(fault.kind, worker)
             else:
                 self._nemesis.apply(fault)
             kind = fault.kind if fault.kind in self._run_spec.nemeses else FaultKind(fault.kind)
             self.note(FaultInjected(_now(), kind, worker.process, fault.lasts_s))
 
-    def _strike(self, name: str, worker: _Worker) -> None:
+    def _inject_registered(self, name: str, worker: _Worker) -> None:
         files = tuple(self._run_spec.files)
         victim = nemesis.Victim(worker.process, worker.pid, self._run_spec.directory, files, self._random)
         try:
@@ -487,8 +483,8 @@ class Supervisor:
             return
         if not worker.interrupted:
             worker.interrupted = True
-            role, spec = worker.spec.role, worker.spec
-            self.note(Started(_now(), worker.process + 1, spec.worker, spec.language, role, worker.pid, worker.process))
+            spec, within = worker.spec, worker.process
+            self.note(Started(_now(), within + 1, spec.worker, spec.language, spec.role, worker.pid, within))
         os.kill(worker.pid, self._random.choice(SIGNALS))
 
 

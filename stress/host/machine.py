@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import os
-import platform
 import resource
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["FileSystem", "cgroup_limits", "file_system", "limit_of", "seccomp_notification"]
-
-_SECCOMP = {"x86_64": 317, "aarch64": 277, "armv7l": 383, "riscv64": 277, "ppc64le": 358, "s390x": 348}
-_GET_NOTIF_SIZES = 3
+__all__ = ["FileSystem", "cgroup_limits", "file_system", "limit_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +68,3 @@ def cgroup_limits() -> dict[str, str]:
         if place == Path("/sys/fs/cgroup"):
             break
     return found
-
-
-def seccomp_notification() -> bool | None:
-    """Whether the kernel can hand system calls to a supervisor; None where it can't be asked. No filter is installed.
-
-    Source: seccomp(2), SECCOMP_GET_NOTIF_SIZES (Linux 5.0).
-    """
-    number = _SECCOMP.get(platform.machine())
-    if number is None:
-        return None
-    try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        sizes = (ctypes.c_uint16 * 3)()
-        done = libc.syscall(ctypes.c_long(number), ctypes.c_ulong(_GET_NOTIF_SIZES), ctypes.c_ulong(0), sizes)
-    except (OSError, AttributeError):
-        return None
-    if done == 0:
-        return True
-    return None if ctypes.get_errno() in (errno.EPERM, errno.EACCES) else False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from xml.etree import ElementTree
 
@@ -11,6 +10,7 @@ from stress.outcomes import GateResult, Outcome
 from stress.reporters.aligned import aligned
 from stress.reporters.groups import told
 from stress.reporters.json import as_plain
+from stress.reporters.junit import document, safe
 from stress.reporters.markdown import as_markdown
 from stress.reporters.witness import told_lines
 from stress.reporters.words import one_line, verdict_line
@@ -19,7 +19,6 @@ from stress.result import Verdict
 __all__ = ["REPORTS", "gate_lines", "gate_verdict"]
 
 SCHEMA = 1
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _KINDS = {
     "campaign": ("campaigns", "as expected"),
     "canary": ("canaries", "caught"),
@@ -93,21 +92,16 @@ def _as_junit(result: GateResult) -> str:
             suite,
             "testcase",
             classname=f"stress.gate.{outcome.kind}",
-            name=_safe(outcome.name),
+            name=safe(outcome.name),
             time=f"{outcome.seconds:.3f}",
         )
         if outcome.verdict is Verdict.PASS:
             continue
         tag = "failure" if outcome.verdict is Verdict.FAIL else "error"
         counts[f"{tag}s"] += 1
-        element = ElementTree.SubElement(case, tag, type=outcome.verdict.label, message=_safe(one_line(outcome.said)))
-        element.text = _safe(_evidence(outcome))
-    for name, count in counts.items():
-        suite.set(name, str(count))
-    suites = ElementTree.Element("testsuites")
-    suites.append(suite)
-    ElementTree.indent(suites)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(suites, encoding="unicode") + "\n"
+        element = ElementTree.SubElement(case, tag, type=outcome.verdict.label, message=safe(one_line(outcome.said)))
+        element.text = safe(_evidence(outcome))
+    return document(suite, counts)
 
 
 def _as_markdown(result: GateResult) -> str:
@@ -131,10 +125,6 @@ def _evidence(outcome: Outcome) -> str:
         return outcome.said
     found = ["\n".join(told_lines(each, result.names)) for each in told(result.findings)]
     return "\n\n".join([outcome.said, *found, verdict_line(result)])
-
-
-def _safe(text: str) -> str:
-    return _NOT_XML.sub("\ufffd", text)
 
 
 REPORTS: Mapping[str, Callable[[GateResult], str]] = {"json": _as_json, "junit": _as_junit, "markdown": _as_markdown}

@@ -14,7 +14,8 @@
                                start_s, end_s, held_from_s, held_to_s, size_bytes, note, bytes, bytes_total}]}]
     operations    kind → language → outcome → count
     stats         {duration_s, operations, processes, rates_per_s: kind → language → operations a second,
-                   latency: kind → language → {p50_s, p99_s}, overlap, kills, pauses, fills, cpu}
+                   latency: kind → language → {p50_s, p99_s}, overlap, kills, pauses, fills, signals, cleans,
+                   nemeses: name → how often it struck, for those that are not the harness's own, cpu}
     checkers      scenario → [checker]: those that judged it
     skipped       [{part: "scenario", "workers" or "checker", name, operations, why, cure}]: what was left out
     provenance    {date, host, kernel, "file system", cores, python, stress, bash, jq, perl, flock, target}: texts;
@@ -25,12 +26,12 @@
     exploration   of `stress explore` alone: {schedules, interleavings, seconds, cases: [[name, what was reached]],
                    proved, failing, found_after, critical, table, file, invisible}; see `stress.result.Exploration`
 
-Times of a witness are seconds since the gate was opened; ``held_…`` are null where no lock was claimed. ``from`` and
-``version`` are versions as text (``p3.12``: operation 12 of process 3), or ``initial``, ``absent``, ``garbage``, or
-null. ``note`` is null or {kind, …}: an ``error`` with its text, a ``backup`` with path and digest, how a ``log``
-differs from what the process saw of it before (the first ``keep`` bytes are the same), bytes that were ``seen``, or a
-document that the target's reader ``returned``. ``bytes`` are those of the note, or of the evidence, which from
-``offset`` on are wrong: text with the escapes of `stress.reporters.words.escape_bytes`, the first 16 KiB of
+Times of a witness are seconds since the start barrier was opened; ``held_…`` are null where no lock was claimed.
+``from`` and ``version`` are versions as text (``p3.12``: operation 12 of process 3), or ``initial``, ``absent``,
+``garbage``, or null. ``note`` is null or {kind, …}: an ``error`` with its text, a ``backup`` with path and digest, how
+a ``log`` differs from what the process saw of it before (the first ``keep`` bytes are the same), bytes that were
+``seen``, or a document that the target's reader ``returned``. ``bytes`` are those of the note, or of the evidence,
+which from ``offset`` on are wrong: text with the escapes of `stress.reporters.words.escape_bytes`, the first 16 KiB of
 ``bytes_total``.
 """
 

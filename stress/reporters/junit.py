@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from xml.etree import ElementTree
 
 from stress.reporters.groups import in_order, told
@@ -17,7 +18,7 @@ from stress.reporters.witness import told_lines
 from stress.reporters.words import commands, one_line, verdict_line
 from stress.result import Finding, Result, Verdict
 
-__all__ = ["as_junit"]
+__all__ = ["as_junit", "document", "safe"]
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -29,23 +30,22 @@ def as_junit(result: Result) -> str:
     target = result.run if result.foreign else str(result.plan.get("target", "?"))
     suite = ElementTree.Element(
         "testsuite",
-        name=f"stress {_safe(target)}",
+        name=f"stress {safe(target)}",
         time=f"{result.stats.duration_s:.3f}",
     )
     if when := re.match(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)", result.provenance.get("date", "")):
         suite.set("timestamp", f"{when[1]}T{when[2]}")
     if host := result.provenance.get("host"):
-        suite.set("hostname", _safe(host))
+        suite.set("hostname", safe(host))
     properties = ElementTree.SubElement(suite, "properties")
     for name, value in _properties(result).items():
-        ElementTree.SubElement(properties, "property", name=_safe(name), value=_safe(value))
+        ElementTree.SubElement(properties, "property", name=safe(name), value=safe(value))
     lasted_s = _lasted_s(result)
     failures = errors = 0
     for (scenario, checker), findings in cases.items():
-        case = ElementTree.SubElement(
-            suite, "testcase", classname=_safe(f"stress.{target}.{scenario}"), name=_safe(checker),
-            time=f"{lasted_s.get(scenario, result.stats.duration_s):.3f}",
-        )  # fmt: skip
+        time_s = lasted_s.get(scenario, result.stats.duration_s)
+        named = {"classname": safe(f"stress.{target}.{scenario}"), "name": safe(checker)}
+        case = ElementTree.SubElement(suite, "testcase", named | {"time": f"{time_s:.3f}"})
         # One element a case: what CI systems take. A failure outranks an error; all findings are in the text.
         groups = told(findings)
         if not groups:
@@ -54,18 +54,23 @@ def as_junit(result: Result) -> str:
         tag = "failure" if worst.verdict is Verdict.FAIL else "error"
         failures, errors = failures + (tag == "failure"), errors + (tag == "error")
         element = ElementTree.SubElement(
-            case, tag, type=_safe(worst.anomaly), message=_safe(f"{worst.file}: {one_line(worst.message)}")
+            case, tag, type=safe(worst.anomaly), message=safe(f"{worst.file}: {one_line(worst.message)}")
         )
-        element.text = _safe("\n\n".join("\n".join(told_lines(each, result.names)) for each in groups))
+        element.text = safe("\n\n".join("\n".join(told_lines(each, result.names)) for each in groups))
     for skipped in result.skipped:
         reason = str(skipped)
         case = ElementTree.SubElement(
-            suite, "testcase", classname=_safe(f"stress.{target}"), name=_safe(skipped.what), time="0"
+            suite, "testcase", classname=safe(f"stress.{target}"), name=safe(skipped.what), time="0"
         )
-        ElementTree.SubElement(case, "skipped", message=_safe(reason))
-    ElementTree.SubElement(suite, "system-out").text = _safe(verdict_line(result))
+        ElementTree.SubElement(case, "skipped", message=safe(reason))
+    ElementTree.SubElement(suite, "system-out").text = safe(verdict_line(result))
     counts = {"tests": len(cases) + len(result.skipped), "failures": failures, "errors": errors}
-    for name, count in {**counts, "skipped": len(result.skipped)}.items():
+    return document(suite, {**counts, "skipped": len(result.skipped)})
+
+
+def document(suite: ElementTree.Element, counts: Mapping[str, int]) -> str:
+    """The text of a file with this one suite; ``counts`` are its attributes ``tests``, ``failures`` and so on."""
+    for name, count in counts.items():
         suite.set(name, str(count))
     suites = ElementTree.Element("testsuites")
     suites.append(suite)
@@ -107,5 +112,6 @@ def _cases(result: Result) -> dict[tuple[str, str], list[Finding]]:
     return cases
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
+    """``text`` without what XML can't hold."""
     return _NOT_XML.sub("\ufffd", text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -14,53 +14,32 @@ from rich.text import Text
 from stress.execution.progress import Phase, Progress
 from stress.plan import Plan
 from stress.reporters.table import rows_of_progress, table
-from stress.reporters.words import counted
-from stress.units import format_duration, format_rate
+from stress.units import counted, format_duration, format_rate
 
-__all__ = ["LineView", "LiveView", "SilentView", "View", "frame", "progress_line"]
+__all__ = ["LineView", "LiveView", "View", "frame", "progress_line"]
 
 
-class View(Protocol):
-    """What is shown of a run under way. Used as a context manager; `watch` is what the engine calls."""
+class View:
+    """What is shown of a run under way: here nothing. Used as a context manager; `watch` is what the engine calls."""
+
+    watch: Callable[[Progress], None] | None = None
+    """Shows how far the run has come; None where nobody looks, and following it is spared."""
 
     def __enter__(self) -> View:
         """Begin; nothing is shown before the first `watch`."""
-        ...
-
-    def __exit__(self, *exc: object) -> None:
-        """Leave the terminal as it was."""
-        ...
-
-    @property
-    def watch(self) -> Callable[[Progress], None] | None:
-        """Shows how far the run has come; None where nobody looks, and following it is spared."""
-        ...
-
-
-class SilentView:
-    """Shows nothing."""
-
-    watch = None
-
-    def __enter__(self) -> View:
-        """Begin."""
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """End."""
+        """Leave the terminal as it was."""
 
 
-class LiveView:
+class LiveView(View):
     """The live table. It has no thread of its own, as the engine forks: it is drawn when `watch` is called."""
 
     def __init__(self, console: Console, plan: Plan) -> None:
         self._console, self._plan = console, plan
         self._live: Live | None = None
         self._last: Progress | None = None
-
-    def __enter__(self) -> View:
-        """Begin; the screen is left alone until there is something to see."""
-        return self
 
     def __exit__(self, *exc: object) -> None:
         """Take the table away, and show the cursor again."""
@@ -85,7 +64,7 @@ class LiveView:
         self._live.update(frame(self._plan, self._last, progress.phase, size.width, size.height), refresh=True)
 
 
-class LineView:
+class LineView(View):
     """A line when it starts, one every ``every_s`` seconds, and one when the checkers begin: of a run in stages one for
     each stage, and no other.
     """
@@ -95,13 +74,6 @@ class LineView:
         self._next_s = every_s
         self._phase: Phase | None = None
         self._last = Progress(Phase.STARTING)
-
-    def __enter__(self) -> View:
-        """Begin."""
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        """End."""
 
     def watch(self, progress: Progress) -> None:
         """Write a line, if it is time for one."""

@@ -19,12 +19,13 @@ from stress.history.record import FaultKind
 from stress.host.provenance import in_a_line
 from stress.plan import Plan
 from stress.reporters.groups import Told, told
-from stress.reporters.live import LineView, LiveView, SilentView, View
+from stress.reporters.live import LineView, LiveView, View
 from stress.reporters.schedule import schedule_lines
 from stress.reporters.table import rows_of_result, table
 from stress.reporters.witness import told_lines
-from stress.reporters.words import commands, counted, verdict_label, verdict_words
+from stress.reporters.words import commands, verdict_label, verdict_words
 from stress.result import Result, Verdict
+from stress.units import counted
 
 __all__ = ["Terminal"]
 
@@ -54,7 +55,7 @@ class Terminal:
     def view(self, plan: Plan) -> View:
         """What to show while ``plan`` runs."""
         if self._quiet:
-            return SilentView()
+            return View()
         return LiveView(self._console, plan) if self._fancy else LineView(self._line, plan)
 
     def show(self, result: Result, reports: Sequence[str] = ()) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -50,7 +51,8 @@ def test_an_installed_package_brings_one_of_each(mine: Path) -> None:
     assert re.search(r"^  shelf +A shelf \[from theirs 1\.5\]$", said, re.M)
     assert re.search(r"^  broken +can't be used: .*has no attribute 'Nothing'.*\[from theirs 1\.5\]$", said, re.M)
     assert not re.search(r"^  (handoff|atomicops|torn|html|kill) .*\[from", said, re.M)
-    said = _stress(mine, *RUN, "--nemesis", "touch=5ms", "--report", "csv=found.csv", path=str(site))
+    said = _stress(mine, *RUN, "--nemesis", "touch=5ms", "--report", "csv=found.csv,json=report.json", path=str(site))
+    assert json.loads((mine / "report.json").read_text())["stats"]["nemeses"]["touch"] > 0
     assert "looked for by fair, progress, torn, updates" in said
     assert re.search(r"touch ×\d+", said)
     assert (mine / "found.csv").read_text() == "anomaly,scenario,file,count\n"

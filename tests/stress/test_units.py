@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stress.units import format_duration, format_latency, format_rate, format_size, parse_duration, parse_size
+from stress.units import format_duration, format_latency, format_rate, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -44,29 +44,6 @@ def test_durations_are_shown_short(seconds: float, text: str) -> None:
 @given(st.floats(min_value=0, max_value=1e9, allow_nan=False))
 def test_a_duration_that_is_shown_reads_back_the_very_same(seconds: float) -> None:
     assert parse_duration(format_duration(seconds)) == seconds
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("0", 0), ("512", 512), ("512b", 512), ("64k", 65536), ("64KiB", 65536), ("64kB", 64000), ("1.5M", 1572864),
-     ("2 GiB", 2 << 30), (17, 17)],
-)  # fmt: skip
-def test_sizes_are_read(text: str | int, size: int) -> None:
-    assert parse_size(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "k", "-1", "1.5", "1q", "1k1k", "0.0001k", -1, True, None, 1.5])
-def test_what_is_no_size_is_refused(text: object) -> None:
-    with pytest.raises(ValueError, match=r"is not a (size|whole number of bytes)"):
-        parse_size(text)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [(0, "0 bytes"), (1, "1 byte"), (1023, "1023 bytes"), (1024, "1 KiB"), (1536, "1.5 KiB"), (3 << 40, "3072 GiB")],
-)
-def test_sizes_are_shown(size: int, text: str) -> None:
-    assert format_size(size) == text
 
 
 @pytest.mark.parametrize(

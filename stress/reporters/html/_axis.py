@@ -90,10 +90,8 @@ def axis_of(findings: Sequence[Finding], began: int, length_s: float) -> Axis:
         percent = round(min(100.0, max(0.0, 100 * at_s / length_s)), 3) if length_s > 0 else 0.0
         row, slot = _free(percent, taken)
         taken.add((row, slot))
-        moments.append(
-            Moment(place, finding.anomaly, clock(at_s), percent, round(_centre(slot), 3), row,
-                   finding.verdict is not Verdict.FAIL)
-        )  # fmt: skip
+        label, doubt = round(_centre(slot), 3), finding.verdict is not Verdict.FAIL
+        moments.append(Moment(place, finding.anomaly, clock(at_s), percent, label, row, doubt))
     return Axis(length_s, ticks(length_s), moments)
 
 
@@ -136,19 +134,16 @@ def clock(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24}:{minutes:02} h" if hours >= 24 else f"{hours}:{minutes:02} h"
 
 
-def chronicle(
-    findings: Sequence[Finding], events: Sequence[Event], began: int
-) -> tuple[list[Entry], int]:  # fmt: skip
+def chronicle(findings: Sequence[Finding], events: Sequence[Event], began: int) -> tuple[list[Entry], int]:
     """The run as text, in order of time: every finding, and as many faults as `CHRONICLE_MAX` lines have room for.
 
     Returns the lines, and how many faults are left out.
     """
-    lines = [
-        (finding.focus.ret, Entry(clock((finding.focus.ret - began) / 1e9), one_line(
-            finding.anomaly + (f" in {finding.file}" if finding.file else ""))[:300], place))
-        for place, finding in enumerate(findings, 1)
-        if finding.focus is not None
-    ]  # fmt: skip
+    lines = []
+    for place, finding in enumerate(findings, 1):
+        if finding.focus is not None:
+            words = one_line(finding.anomaly + (f" in {finding.file}" if finding.file else ""))[:300]
+            lines.append((finding.focus.ret, Entry(clock((finding.focus.ret - began) / 1e9), words, place)))
     faults = [event for event in events if isinstance(event, FaultInjected)]
     room = max(0, CHRONICLE_MAX - len(lines))
     every = -(-len(faults) // room) if room else len(faults) + 1

@@ -10,13 +10,12 @@ from markupsafe import Markup, escape
 
 from stress.history.naming import Naming
 from stress.history.notes import data_of
-from stress.history.record import INITIAL, Operation
-from stress.reporters.links import CHANGES
+from stress.history.record import CHANGES, INITIAL
 from stress.reporters.words import plain_text
 from stress.result import Finding
 from stress.workload.payload import writers_in
 
-__all__ = ["BAD", "CHANGES", "COLOURS", "NEUTRAL", "Palette", "palette_of"]
+__all__ = ["BAD", "COLOURS", "NEUTRAL", "Palette", "palette_of"]
 
 COLOURS = 6
 """Colours for versions: the page's classes ``v0`` to ``v5``."""
@@ -68,11 +67,7 @@ def palette_of(finding: Finding, names: Naming) -> Palette:
 
 def _told(finding: Finding, names: Naming) -> Iterable[str]:
     yield from (names.version(op.version) for op in finding.witness if op.kind in CHANGES and op.version >= INITIAL)
-    for op in _focus_first(finding):
+    for op in finding.witness if finding.focus is None else [finding.focus]:
         yield from (name for name, _, _ in writers_in(data_of(op.note)[: 1 << 20]))
     yield from (names.version(op.version) for op in finding.witness if op.version > INITIAL)
     yield from (names.version(op.parent) for op in finding.witness if op.parent > INITIAL)
-
-
-def _focus_first(finding: Finding) -> Iterable[Operation]:
-    return [finding.focus] if finding.focus is not None else finding.witness

@@ -335,7 +335,7 @@ BAD = [
     (("bench", "drill", "--rounds"), "--rounds", "", "needs a value"),
     (("bench", "drill", "--dir", "nosuch"), "--dir", "nosuch", "give a directory"),
     (("bench", "drill", "--only", "three"), "--only", "three", "such as 'one: small', one of 2"),
-    (("bench", "drill", "--report", "junit=r.xml"), "--report", "junit=r.xml", "give json=FILE"),
+    (("bench", "drill", "--report", "junit=r.xml"), "--report", "junit=r.xml", "there are: json"),
     (("bench", "drill", "--report", "json"), "--report", "json", "such as --report json=r.json"),
     (("bench", "drill", "--report", "json=no/such"), "--report", "json=no/such", "give a file that can"),
     (("bench", "drill", "--quik"), "--quik", "", "did you mean --quick"),

@@ -128,7 +128,7 @@ LONGER = int(os.environ.get("STRESS_EXAMPLES", "1"))
 """How many times as many examples."""
 
 
-@settings(max_examples=900 * LONGER, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
+@settings(max_examples=500 * LONGER, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
 @given(logs())
 def test_logs_are_judged_as_by_a_search(case: Case) -> None:
     right = _linearizable(case)

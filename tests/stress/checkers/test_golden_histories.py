@@ -15,7 +15,8 @@ from stress.anomalies import ANOMALIES
 from stress.campaigns.golden import read_saved
 from stress.checkers.registry import load
 from stress.history.history import History
-from stress.reporters.witness import finding_lines
+from stress.reporters.groups import Group
+from stress.reporters.witness import group_lines
 from stress.result import Finding, Verdict
 
 FOLDER = Path(__file__).parents[1] / "histories"
@@ -46,7 +47,7 @@ def test_what_is_said_is_as_it_was(name: str, as_it_was: Callable[[Path, str], N
     """Message, count, order and rows: who deletes a word must see this fail."""
     history, _, as_run = golden(name)
     found = sorted(_judged(history, as_run=as_run), key=lambda finding: finding.rank)
-    lines = ["\n".join(finding_lines(each, history.names, 100)) for each in found]
+    lines = ["\n".join(group_lines(Group((each,)), history.names, 100)) for each in found]
     as_it_was(SAID / f"{name}.txt", "\n\n".join(lines) + "\n")
 
 

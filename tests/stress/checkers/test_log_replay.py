@@ -61,7 +61,7 @@ def _history(seen: Sequence[Look], truth: bytes) -> History:
     return History.of(operations, [facts], final=[FinalFile(exists=True, content=truth)])
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
 @given(looks())
 def test_a_look_is_rebuilt_as_by_going_through_all_before_it(case: tuple[list[Look], bytes]) -> None:
     seen, truth = case

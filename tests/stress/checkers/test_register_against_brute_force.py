@@ -81,14 +81,14 @@ LONGER = int(os.environ.get("STRESS_EXAMPLES", "1"))
 bounded = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
 
 
-@settings(bounded, max_examples=700 * LONGER)
+@settings(bounded, max_examples=400 * LONGER)
 @given(scattered())
 @example(([], INITIAL, INITIAL))
 def test_scattered_histories_are_judged_as_by_a_search(case: Register) -> None:
     _agree(case)
 
 
-@settings(bounded, max_examples=700 * LONGER)
+@settings(bounded, max_examples=400 * LONGER)
 @given(nearly_right())
 def test_histories_that_are_nearly_right_are_judged_as_by_a_search(
     case: Register,
@@ -125,14 +125,14 @@ _CHAINS = Register(
 """A chain and a version that each were there before the other was seen last, and no single update is to blame."""
 
 
-@settings(bounded, max_examples=350 * LONGER)
+@settings(bounded, max_examples=200 * LONGER)
 @given(scattered())
 @example(_CHAINS)
 def test_a_witness_of_scattered_histories_stands_alone(case: Register) -> None:
     _stands_alone(case)
 
 
-@settings(bounded, max_examples=350 * LONGER)
+@settings(bounded, max_examples=200 * LONGER)
 @given(nearly_right())
 def test_a_witness_of_histories_that_are_nearly_right_stands_alone(case: Register) -> None:
     _stands_alone(case)

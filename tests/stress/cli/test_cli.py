@@ -359,7 +359,6 @@ def test_the_machine_is_described() -> None:
     there = machine.file_system("/proc/self")
     assert there is not None
     assert (there.type, there.mount) == ("proc", "/proc")
-    assert machine.seccomp_notification() in (True, False, None)
     assert machine.limit_of("NOFILE")[0] > 0
     assert set(machine.cgroup_limits()) <= {"memory", "cpu"}
 

@@ -14,8 +14,8 @@ from stress.execution.interruptions import SIGNALS, Interruptible
 from stress.execution.step import step
 from stress.history.notes import ErrorNote
 from stress.history.record import Kind, Language, Outcome, version_of
-from stress.history.recorder import ListRecorder, StepClock
 from stress.workload.scenario import Request
+from tests.stress.recorders import ListRecorder, StepClock
 
 
 @pytest.fixture(autouse=True)

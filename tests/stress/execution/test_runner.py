@@ -17,8 +17,8 @@ from stress.execution.runner import Ended, Place, Watch
 from stress.execution.step import Stepper
 from stress.history.history import History, ProcessFacts
 from stress.history.record import Kind, Language
-from stress.history.recorder import ListRecorder, StepClock
 from stress.workload.scenario import Agent
+from tests.stress.recorders import ListRecorder, StepClock
 
 
 class Sequential:

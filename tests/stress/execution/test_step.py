@@ -6,8 +6,8 @@ import pytest
 
 from stress.execution.step import number
 from stress.history.record import Kind, Language, version_of
-from stress.history.recorder import ListRecorder, StepClock
 from stress.workload.scenario import Request
+from tests.stress.recorders import ListRecorder, StepClock
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,8 @@ def survives(path: Path, tree: ast.Module, limit_s: float) -> bool:
 def _golden() -> bool:
     from stress.campaigns.golden import read_saved
     from stress.checkers.registry import load
-    from stress.reporters.witness import finding_lines
+    from stress.reporters.groups import Group
+    from stress.reporters.witness import group_lines
 
     checkers = load()
     for path in sorted((ROOT / "tests/stress/histories").glob("*.json")):
@@ -154,7 +155,8 @@ def _golden() -> bool:
         names = [name for name in checkers if name != "vacuity" or saved.as_run]
         found = [each for name in names for each in checkers.get(name)(saved.history)]
         lines = [
-            "\n".join(finding_lines(each, saved.history.names, 100)) for each in sorted(found, key=lambda f: f.rank)
+            "\n".join(group_lines(Group((each,)), saved.history.names, 100))
+            for each in sorted(found, key=lambda f: f.rank)
         ]
         said = ROOT / "tests/stress/said" / f"{path.stem}.txt"
         if "\n\n".join(lines) + "\n" != said.read_text("utf-8"):

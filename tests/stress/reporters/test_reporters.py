@@ -41,7 +41,7 @@ from stress.latency import BUCKETS, buckets_of
 from stress.plan import Plan, UsageError
 from stress.reporters.destinations import Destination, destinations, write_report
 from stress.reporters.github import workflow_commands
-from stress.reporters.groups import told
+from stress.reporters.groups import Group, told
 from stress.reporters.html import as_html
 from stress.reporters.json import as_json, as_plain
 from stress.reporters.junit import as_junit
@@ -49,7 +49,7 @@ from stress.reporters.live import LineView, LiveView, frame, headline, progress_
 from stress.reporters.markdown import as_markdown
 from stress.reporters.registry import REPORTERS, load
 from stress.reporters.terminal import Terminal
-from stress.reporters.witness import diagram, finding_lines, witness_table
+from stress.reporters.witness import diagram, group_lines, witness_table
 from stress.reporters.words import again, escape_bytes, plain_text, verdict_line
 from stress.result import Evidence, Finding, Owner, Result, Verdict
 from stress.stats import Cpu, KindStats, Stats
@@ -264,6 +264,16 @@ def test_the_witness_is_a_table_in_order_of_time() -> None:
     ]
 
 
+def test_where_it_is_narrow_the_witness_loses_columns_and_says_which() -> None:
+    ops = sorted(LOST.witness, key=lambda op: op.invoke)
+    assert witness_table(ops, Naming(BEGAN), 60)[::2] == [
+        "process  operation  from   version  start ms  outcome",
+        "p7       update     p1.12  p7.9     1203.201  unknown",
+    ]
+    assert witness_table(ops, Naming(BEGAN), 60)[-1] == "not shown: language, end ms"
+    assert max(map(len, witness_table(ops, Naming(BEGAN), 20))) > 20
+
+
 def test_the_diagram_keeps_the_order_of_starts_and_ends() -> None:
     ops = [
         Operation(process=1, kind=Kind.WRITE, invoke=0, ret=100),
@@ -291,7 +301,7 @@ def test_the_diagram_is_exact_and_fits(spans: list[tuple[int, int]], width: int)
 
 
 def test_a_finding_without_details_shows_the_bytes() -> None:
-    lines = finding_lines(TORN, Naming(BEGAN))
+    lines = group_lines(Group((TORN,)), Naming(BEGAN))
     assert lines[0] == "torn-read in feature_list.json (checker torn, scenario drill)"
     assert r'  p13 observe saw 23 bytes: {"v": "p12.5",\n\x00\x1b[31m\xff\\' in lines
 
@@ -300,7 +310,7 @@ def test_long_words_and_many_operations_are_cut() -> None:
     ops = tuple(
         Operation(process=n, kind=Kind.READ, invoke=n, ret=n + 2, note=SeenBytes(b"x" * 5000)) for n in range(1, 40)
     )
-    lines = finding_lines(Finding(TORN_READ, "torn", "drill", "f", "w" * 500, ops), Naming())
+    lines = group_lines(Group((Finding(TORN_READ, "torn", "drill", "f", "w" * 500, ops),)), Naming())
     assert max(map(len, lines)) <= 80
     assert len(lines) < 120
     assert any("and 27 more operations" in line for line in lines)
@@ -412,7 +422,7 @@ def test_the_finding_that_shows_most_is_the_one_that_is_told() -> None:
 
 
 def test_a_usual_cause_is_told_with_each_finding() -> None:
-    lines = finding_lines(LOST, Naming(BEGAN))
+    lines = group_lines(Group((LOST,)), Naming(BEGAN))
     assert any(line.startswith("  Usual cause: read, change and write are three") for line in lines)
     for text in (as_junit(GOLDEN_RESULT), as_markdown(GOLDEN_RESULT), "\n".join(workflow_commands(GOLDEN_RESULT))):
         assert "Usual cause: read, change and write are three steps" in text

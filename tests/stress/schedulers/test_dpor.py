@@ -32,7 +32,7 @@ from tests.stress.schedulers.programs import (
 )
 
 FILES = {"a": b"1", "b": b"2", "count": b"0", "lock": b"", "x": b"", "y": b""}
-PROGRAMS = int(os.environ.get("STRESS_RANDOM_PROGRAMS", "220"))
+PROGRAMS = int(os.environ.get("STRESS_RANDOM_PROGRAMS", "140"))
 """How many random programs are compared. A thousand take two minutes."""
 PARTS = 4
 
