@@ -15,8 +15,15 @@
 #
 # CONTENT and TEXT given as an argument end in one newline more, as `echo` would have it: such files are text.
 # Standard input is taken byte for byte, NULs and a missing last newline included, and before the lock is.
-# What is done to the file, the environment variables and the exit codes: `atomic-write.sh --help`. Besides, 66 says that
-# there is no such file.
+# What else is done, and kept: `atomic-write.sh --help`. It is done by one process of Perl, atomicops.pl, which lies beside
+# this file; an update also runs jq.
+#
+# Exit codes: 0 done (and durable, as asked); 64 usage; 65 invalid data; 66 no such file; 69 a program is missing;
+# 73 cannot create, or not permitted; 74 I/O error, could not check, or committed but not durable (the message says
+# which); 75 the lock: timeout, lost, or a trap came into it; 76 version.
+#
+# Environment: ATOMICOPS_DURABILITY=full|file|none (full)   ATOMICOPS_LOCK_TIMEOUT=SECONDS|none (30)
+#   ATOMICOPS_VALIDATE=yes|no (yes)
 #
 # with_lock lets the helpers that a function calls, subshells included, write the same file. A program that it runs
 # does not get the lock: a helper in there waits for it, and ends with status 75. (`with_lock FILE exec PROGRAM` leaves

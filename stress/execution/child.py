@@ -1,17 +1,18 @@
-"""A function of the target's, called in a child that has so long for it."""
+"""Child processes: what each does first and what it leaves behind; a function called in one, for so long at most."""
 
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import multiprocess
 
-from stress.execution.loop import quieten
 from stress.host import process_tree
 
-__all__ = ["in_child"]
+__all__ = ["in_child", "last_words", "quieten", "staying_threads"]
 
 _FORK = multiprocess.get_context("fork")
 
@@ -48,3 +49,30 @@ def in_child(
         else:
             process_tree.end_remains(process.pid)
     return process.exitcode if ended else None
+
+
+def staying_threads() -> list[str]:
+    """The names of threads that keep this process from ending: those that are no daemons."""
+    others = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
+    return [thread.name for thread in others if not thread.daemon and thread.is_alive()]
+
+
+def quieten() -> None:
+    """In a fresh worker: leave the terminal's signals to the tool, and standard streams alone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    os.close(null)
+
+
+def last_words(path: str) -> str:
+    """The last line that a worker wrote on standard error."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = file.read().strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1] if lines else ""

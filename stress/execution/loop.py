@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable
 
@@ -16,7 +13,7 @@ from stress.execution.step import Stepper, begin, finish, step
 from stress.history.journal import FINISHED, READY, RUNNING, Journal
 from stress.history.record import Kind
 
-__all__ = ["EXIT_JOURNAL", "PipeLoop", "last_words", "quieten", "staying_threads", "work"]
+__all__ = ["EXIT_JOURNAL", "PipeLoop", "work"]
 
 EXIT_JOURNAL = 74
 """Exit status of a worker that could not write its journal."""
@@ -113,30 +110,3 @@ class PipeLoop:
         assert self._op is not None
         op, self._op = self._op, None
         self._stepper.stream.answer(finish(self.driver, self.journal, op, self._invoked, raw, returned))
-
-
-def staying_threads() -> list[str]:
-    """The names of threads that keep this process from ending: those that are no daemons."""
-    others = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
-    return [thread.name for thread in others if not thread.daemon and thread.is_alive()]
-
-
-def quieten() -> None:
-    """In a fresh worker: leave the terminal's signals to the tool, and standard streams alone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.dup2(null, 1)
-    os.close(null)
-
-
-def last_words(path: str) -> str:
-    """The last line that a worker wrote on standard error."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            lines = file.read().strip().splitlines()
-    except OSError:
-        return ""
-    return lines[-1] if lines else ""

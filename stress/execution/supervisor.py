@@ -25,12 +25,13 @@ import multiprocess
 from stress.execution import nemesis
 from stress.execution.assignment import WorkerSpec
 from stress.execution.barrier import StartBarrier
+from stress.execution.child import last_words, quieten, staying_threads
 from stress.execution.cpu import CpuShare, children_s, own_ns
 from stress.execution.drivers.driver import Driver
 from stress.execution.drivers.python import PythonDriver
 from stress.execution.drivers.shell import ShellDriver, environment, start_shell
 from stress.execution.interruptions import SIGNALS, Interruptible
-from stress.execution.loop import EXIT_JOURNAL, PipeLoop, last_words, quieten, staying_threads, work
+from stress.execution.loop import EXIT_JOURNAL, PipeLoop, work
 from stress.execution.metadata_watch import watch_metadata
 from stress.execution.operations import OperationStream
 from stress.execution.run_spec import RunSpec, explain
@@ -441,13 +442,13 @@ class Supervisor:
             elif fault.kind == "signal":
                 self._interrupt(worker)
             elif fault.kind in self._run_spec.nemeses:
-                self._strike(fault.kind, worker)
+                self._inject_registered(fault.kind, worker)
             else:
                 self._nemesis.apply(fault)
             kind = fault.kind if fault.kind in self._run_spec.nemeses else FaultKind(fault.kind)
             self.note(FaultInjected(_now(), kind, worker.process, fault.lasts_s))
 
-    def _strike(self, name: str, worker: _Worker) -> None:
+    def _inject_registered(self, name: str, worker: _Worker) -> None:
         files = tuple(self._run_spec.files)
         victim = nemesis.Victim(worker.process, worker.pid, self._run_spec.directory, files, self._random)
         try:
