@@ -173,7 +173,8 @@ class Population:
 
     def wake(self, seconds: float) -> bool:
         """Wait for what ends by itself in real time, such as the timeout of a poll. Whether it came."""
-        return bool(self._blocked) and self.receive(int(seconds * 1_000))
+        ending = any(not own for own in self._of.values())  # its last task was seen dead, before its listener said so
+        return bool(self._blocked or ending) and self.receive(int(seconds * 1_000))
 
     def receive(self, wait_ms: int) -> bool:
         """Handle what the listeners report, waiting for it at most ``wait_ms``. Whether there was anything."""
