@@ -60,7 +60,7 @@ def append_bytes(data: bytes, target_path: Path, in_place: bool, durability: str
 def _append_whole(writer: Writer, data: bytes) -> None:
     source = writer.open()
     if source is None:
-        writer.replace(lambda fd: write_all(fd, data))
+        writer.replace(data)
         return
     try:
         try:

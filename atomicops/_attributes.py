@@ -12,8 +12,12 @@ import os
 import stat as st
 from _struct import iter_unpack, pack
 
-from ._errors import fail
+from ._errors import fail, failed
 from ._paths import Place
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _ACL = "system.posix_acl_access"
 # The kernel's format: linux/posix_acl_xattr.h. A version, then tag, permissions and number of each entry.
@@ -24,6 +28,7 @@ _GROUP_CLASS = (_USER, _GROUP_OBJ, _GROUP)
 _NOT_KEPT = ("security.capability", "security.ima", "security.evm", "user.atomicops.append", _ACL)
 _NOT_ALLOWED = (errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 HAVE_XATTRS = hasattr(os, "listxattr")
+_list: Callable[[int], list[str]] = os.listxattr if HAVE_XATTRS else lambda fd: []
 
 Entries = dict[tuple[int, int], int]
 
@@ -33,24 +38,27 @@ def first_mode(like: os.stat_result, names: list[str]) -> int:
     nobody can read more by that whatever group the kernel gives the new file. Otherwise the owner's bits alone.
     """
     mode = like.st_mode & 0o777
-    if names or mode >> 3 & 7 != mode & 7 or like.st_uid != os.geteuid():
-        return mode & 0o700
-    return mode
+    user, group, other = mode >> 6, mode >> 3 & 7, mode & 7
+    return mode & 0o700 if names or group != other or other & ~user else mode
 
 
 def copy(given: object, fd: int, mine: os.stat_result, source: int, like: os.stat_result, names: list[str]) -> None:
     """Give ``fd``, of status ``mine``, what the descriptor ``source``, of status ``like``, has: ``names`` and more."""
-    if not names and (mine.st_uid, mine.st_gid) == (like.st_uid, like.st_gid):  # as a rule
-        inherits = _ACL in list_names(fd)  # from the directory
-        if inherits:
-            os.removexattr(fd, _ACL)
-        if inherits or mine.st_mode != like.st_mode:
-            os.fchmod(fd, like.st_mode & 0o7777)
-        return
-    for name in names:
-        if name not in _NOT_KEPT:
-            _copy_one(source, fd, name)
-    give_access(given, fd, mine, like, os.getxattr(source, _ACL) if _ACL in names else None, like.st_mode & 0o7777)
+    try:
+        if not names and mine.st_uid == like.st_uid and mine.st_gid == like.st_gid:  # as a rule
+            inherits = _ACL in list_names(fd, given)  # from the directory
+            if inherits:
+                os.removexattr(fd, _ACL)
+            if inherits or mine.st_mode != like.st_mode:
+                os.fchmod(fd, like.st_mode & 0o7777)
+            return
+        for name in names:
+            if name not in _NOT_KEPT:
+                _copy_one(source, fd, name)
+        acl = os.getxattr(source, _ACL) if _ACL in names else None
+        give_access(given, fd, mine, like, acl, like.st_mode & 0o7777)
+    except OSError as error:
+        raise _not_kept(error, given) from None
 
 
 def give_access(
@@ -73,7 +81,7 @@ def give_access(
     try:
         if acl is not None:
             os.setxattr(fd, _ACL, acl)
-        elif _ACL in list_names(fd):  # inherited from the directory, and not the target's
+        elif _ACL in list_names(fd, given):  # inherited from the directory, and not the target's
             os.removexattr(fd, _ACL)
     except OSError as error:
         if owner == like.st_uid or error.errno not in _NOT_ALLOWED:
@@ -155,15 +163,20 @@ def _acl(entries: Entries) -> bytes | None:
     return _ACL_VERSION + b"".join(pack(_ACL_ENTRY, tag, full[tag, number], number) for tag, number in sorted(full))
 
 
-def list_names(fd: int) -> list[str]:
-    if not HAVE_XATTRS:
-        return []
+def list_names(fd: int, given: object) -> list[str]:
     try:
-        return os.listxattr(fd)
+        return _list(fd)
     except OSError as error:
         if error.errno not in (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
-            raise
+            raise _not_kept(error, given) from None
         return []
+
+
+def _not_kept(error: OSError, given: object) -> OSError:
+    """A failure of keeping the target's attributes says so; a refusal has its own words."""
+    if error.filename is not given and "refused" not in vars(error):
+        failed(error, given, "keeping its attributes", "see to the attributes of the file")
+    return error
 
 
 def _copy_one(source: int, fd: int, name: str) -> None:

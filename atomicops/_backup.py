@@ -11,7 +11,7 @@ import time
 from ._copy import copy_content
 from ._errors import CommittedNotDurable, fail, failed
 from ._lock import TIMEOUT_S
-from ._paths import lock_name
+from ._paths import lock_name, stem
 from ._publish import publish_new
 from ._replace import Writer, cannot_make, open_target, write_all
 from ._sync import FULL
@@ -267,7 +267,7 @@ def _is_of_another(place: Place, name: bytes, end: bytes, neighbours: Collection
     """
     owner = name[: -len(end)]
     while len(owner) > len(place.name):
-        if owner in neighbours or lock_name(owner) in neighbours:
+        if owner in neighbours or lock_name(stem(owner)) in neighbours:
             return True
         owner = owner.rpartition(b".")[0]
     return False

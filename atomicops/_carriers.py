@@ -19,21 +19,20 @@ if TYPE_CHECKING:
 class Carrier:
     """What has a descriptor of a lock file. A child made by fork closes the descriptors of all that there are."""
 
-    __slots__ = ("__weakref__", "close", "fd", "key", "own")
     close: Callable[[], object]
     fd: int
+    own: Descriptor | None = None
+    key: tuple[int, int] | None = None
 
     def __init__(self) -> None:
-        self.own: Descriptor | None = None
-        self.key: tuple[int, int] | None = None
         carriers.add(ref(self, _forget))  # known before there is a descriptor, and forgotten by C when it dies
 
-    def carry(self, own: Callable[..., Descriptor], *arguments: Any) -> int:
-        """Have, and return, the descriptor that ``own`` opens."""
+    def carry(self, own: Callable[..., Descriptor], *arguments: Any) -> None:
+        """Have the descriptor that ``own`` opens."""
         # On one line, for between two a trace function may raise, and the guard would stay.
         with fork_guard: self.own = descriptor = own(*arguments)  # fmt: skip  # noqa: E701
         self.close = descriptor.close
-        return descriptor.fileno()
+        self.fd = descriptor.fileno()
 
 
 carriers: set[ref[Carrier]] = set()

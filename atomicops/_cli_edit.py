@@ -175,7 +175,7 @@ class Filter:
         import subprocess
 
         from ._json import loads, why_not_json
-        from ._replace import Writer, write_all
+        from ._replace import Writer
 
         make = default is not None
         with Writer(path, durability, timeout, make_parents=make, must_exist=not make) as writer:
@@ -202,5 +202,5 @@ class Filter:
             lost = lost_by_jq(done.stdout) if is_jq else ""
             if lost:
                 return _exits.complain(_exits.DATA, path, f"the result of jq has {lost} (unchanged)", _STRINGS)
-            writer.replace(lambda fd: write_all(fd, done.stdout))
+            writer.replace(done.stdout)
         return 0

@@ -13,7 +13,7 @@ from ._descriptors import open_owned
 from ._errors import CannotCheck, CorruptFile, fail, failed
 from ._lock import TIMEOUT_S
 from ._paths import check_regular
-from ._replace import ABSENT, Writer, encode, read_all, version, write_all
+from ._replace import ABSENT, Writer, encode, read_all, version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -242,8 +242,9 @@ def atomic_write_json(
     """
     content = dumps(data, indent)
     with Writer(target_path, durability, timeout) as writer:
-        writer.expect(if_version)
-        writer.replace(lambda fd: write_all(fd, content))
+        if if_version is not None:
+            writer.expect(if_version)
+        writer.replace(content)
 
 
 def safe_read_json(path: Path, default: Any = None) -> Any:
@@ -356,5 +357,5 @@ def update_json(
         changed = fn(data)
         new = data if changed is None else changed
         content = dumps(new, indent)
-        writer.replace(lambda fd: write_all(fd, content))
+        writer.replace(content)
     return new

@@ -17,10 +17,10 @@ import time
 from _operator import methodcaller
 
 from . import _attributes
-from ._carriers import Carrier, carriers, try_now
+from ._carriers import Carrier, carriers
 from ._descriptors import Leaving, call_close, duplicate, open_owned
 from ._errors import NOT_PERMITTED, LockLost, LockTimeout, fail, failed
-from ._paths import Place, locate, lock_name
+from ._paths import Place, locate, lock_name, short_stem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ else:
     from _functools import partial
 
 TIMEOUT_S = 30.0
+_READ_WRITE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
+_TRY = fcntl.LOCK_EX | fcntl.LOCK_NB
 _OPEN = os.O_NOFOLLOW | os.O_NONBLOCK  # a FIFO in its place must not make us wait
 _NO_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 _SIGNALS = range(1, min(32, signal.NSIG))  # those with names
@@ -56,29 +58,25 @@ class Hold(Carrier):
     to; ``operation`` the one of ours under way in it.
     """
 
-    __slots__ = ("file", "handler", "is_group", "name", "operation", "process", "status", "task", "thread")
     name: bytes
     status: os.stat_result
+    file: _File = _NO_FILE
+    handler: FrameType | None = None
+    task: object = None
+    operation: Callable[[], Any] | None = None
 
     def __init__(self, place: Place, is_group: bool) -> None:
         self.is_group = is_group
         self.process = os.getpid()
         self.thread = _local.me
-        self.file: _File = _NO_FILE
-        self.handler: FrameType | None = None
-        self.task: object = None
         if is_group:
             self.file = _file_of(place)
             self.handler = _running_handler()
             self.task = _running_task()
-        self.operation: Callable[[], Any] | None = None
         super().__init__()
 
     def open(self, place: Place, flags: int, mode: int = 0) -> None:
-        self.fd = self.carry(open_owned, self.name, flags | _OPEN, mode, place.fd)
-
-    def is_open(self) -> bool:
-        return self.own is not None and not self.own.closed
+        self.carry(open_owned, self.name, flags | _OPEN, mode, place.fd)
 
     def unlock_on_close(self) -> None:
         """Closing is not enough where a child, forked without our knowledge, has the same open file description."""
@@ -88,10 +86,9 @@ class Hold(Carrier):
         """Another hold of the same lock, for a group inside this one: they may end in any order."""
         assert self.own is not None
         inner = Hold.__new__(Hold)
+        inner.__dict__.update((name, value) for name, value in vars(self).items() if name not in ("own", "fd", "close"))
         Carrier.__init__(inner)
-        inner.fd = inner.carry(duplicate, self.own)
-        for name in ("key", *Hold.__slots__):
-            setattr(inner, name, getattr(self, name))
+        inner.carry(duplicate, self.own)
         self.close = self.own.close  # to unlock would take it from the other
         return inner
 
@@ -114,7 +111,8 @@ class Hold(Carrier):
         except OSError as error:
             raise failed(error, place.given, f"looking at the lock {os.fsdecode(self.name)}") from None
         # In a child made by fork the descriptor is closed; but C code can make one that Python does not know of.
-        if not (there and self.is_open() and self.thread is _local.me and self.process == os.getpid()):
+        is_open = self.own is not None and not self.own.closed
+        if not (there and is_open and self.thread is _local.me and self.process == os.getpid()):
             raise _lost(self.name, place)
 
 
@@ -139,7 +137,13 @@ def acquire(
         hold = Hold(place, is_group)
         try:
             _open(hold, place, create)
-            got = _try(hold, place)
+            got = True
+            try:
+                fcntl.flock(hold.fd, _TRY)
+            except BlockingIOError:
+                got = False
+            except OSError as error:
+                raise no_flock(error, place.given) from None
             hold.status = status = os.fstat(hold.fd)
             hold.key = (status.st_dev, status.st_ino)
             if not st.S_ISREG(status.st_mode):
@@ -227,18 +231,18 @@ def file_lock(path: Path, timeout: float | None = TIMEOUT_S) -> FileLock:
 
 
 def _open(hold: Hold, place: Place, create: bool) -> None:
-    hold.name = lock_name(place.name)
+    hold.name = lock_name(place.stem)
     tries = _REACH_TRIES
     while True:
         try:
-            hold.open(place, os.O_RDWR)
+            hold.carry(open_owned, hold.name, _READ_WRITE, 0, place.fd)
             return
         except OSError as error:
             if error.errno == errno.ENOENT and create:
                 if _make(hold, place):
                     return
-            elif error.errno == errno.ENAMETOOLONG and hold.name != lock_name(place.name, short=True):
-                hold.name = lock_name(place.name, short=True)
+            elif error.errno == errno.ENAMETOOLONG and hold.name != lock_name(short_stem(place.name)):
+                hold.name = lock_name(short_stem(place.name))
             elif error.errno in NOT_PERMITTED:
                 try:  # flock needs no right to write
                     hold.open(place, os.O_RDONLY)
@@ -383,13 +387,6 @@ def _codes_of_handlers() -> set[object]:
 def _identity(fd: int) -> tuple[int, int]:
     status = os.fstat(fd)
     return status.st_dev, status.st_ino
-
-
-def _try(hold: Hold, place: Place) -> bool:
-    try:
-        return try_now(hold.fd)
-    except OSError as error:
-        raise no_flock(error, place.given) from None
 
 
 def no_flock(error: OSError, given: object) -> OSError:

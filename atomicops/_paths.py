@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat as st
+import sys
 
 from ._descriptors import Leaving, open_owned
 from ._errors import fail, failed
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 TEMP_SUFFIX = b".atomicops-tmp"
 _STEM_BYTES_MAX = 180  # a lock, a temp file and their random part still fit the 255 bytes of a name
 _STEM_BYTES_KEPT = 160
+_ENCODING = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 _LINKS_MAX = 40  # what Linux allows in one lookup: path_resolution(7)
 _NOT_A_NAME = (b"", b".", b"..")
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
@@ -31,7 +33,7 @@ class Place(Leaving):
     """A target's resolved directory (an open descriptor) and name.
 
     Attributes: ``given`` the path as the caller wrote it, ``directory`` and ``name`` in bytes, ``fd`` the directory,
-    ``is_link`` whether symlinks were followed.
+    ``is_link`` whether symlinks were followed, ``stem`` what the names of lock and temp files carry.
     """
 
     def __init__(self, given: str | bytes, directory: bytes, name: bytes, own: Descriptor, is_link: bool = False):
@@ -42,6 +44,7 @@ class Place(Leaving):
         self.fd = own.fileno()
         self.leave = own.close
         self.is_link = is_link
+        self.stem = name if len(name) <= _STEM_BYTES_MAX else stem(name)
 
     def __enter__(self) -> Place:
         return self
@@ -82,7 +85,7 @@ def locate(path: Path, *, make_parents: bool = False, durable: bool = False, mus
     the directory will be synced, for which it has to be readable: better refused now than after the rename.
     """
     given = os.fspath(path)
-    rest = os.fsencode(given)
+    rest = given.encode(*_ENCODING) if isinstance(given, str) else given  # as os.fsencode
     own: Descriptor | None = None
     textual, links = b"", 0
     try:
@@ -93,12 +96,13 @@ def locate(path: Path, *, make_parents: bool = False, durable: bool = False, mus
                 if not rest:
                     fail(errno.ENOENT, os.strerror(errno.ENOENT), given)
                 fail(errno.EISDIR, "is a directory, not a regular file", given, "name a regular file")
-            if own is None:
-                own = _open_directory(head or b".", None, make_parents, durable, must_sync)
-                textual = head
-            elif head:
-                own = _open_directory(head, own.fileno(), make_parents, durable, must_sync)
-                textual = os.path.join(textual, head)
+            if own is None or head:
+                at = None if own is None else own.fileno()
+                try:
+                    own = open_owned(head or b".", _OPEN_DIRECTORY, 0, at)
+                except OSError as error:
+                    own = _open_directory(error, head or b".", at, make_parents, durable, must_sync)
+                textual = os.path.join(textual, head) if textual else head
             try:
                 if not st.S_ISLNK(os.stat(name, dir_fd=own.fileno(), follow_symlinks=False).st_mode):
                     return Place(given, textual, name, own, links > 0)
@@ -116,23 +120,23 @@ def locate(path: Path, *, make_parents: bool = False, durable: bool = False, mus
         raise
 
 
-def _open_directory(path: bytes, at: int | None, make_parents: bool, durable: bool, must_sync: bool) -> Descriptor:
-    try:
-        return open_owned(path, _OPEN_DIRECTORY, dir_fd=at)
-    except FileNotFoundError:
-        if not make_parents:
-            raise
+def _open_directory(
+    error: OSError, path: bytes, at: int | None, make_parents: bool, durable: bool, must_sync: bool
+) -> Descriptor:
+    """After the error of a first try: make the directory, or open it without the right to list it."""
+    if isinstance(error, FileNotFoundError) and make_parents:
         from ._parents import make_directories
 
         make_directories(path, at, durable)
         return open_owned(path, _OPEN_DIRECTORY, dir_fd=at)
-    except PermissionError as error:
+    if isinstance(error, PermissionError):
         # A directory that may be searched and written, but not listed, is enough for all but its own sync.
-        if must_sync or not hasattr(os, "O_PATH"):
-            shown = os.fsdecode(path)
-            todo = f"make the directory {shown} readable, or choose durability file"
-            raise failed(error, path, f"opening the directory {shown}", todo) from None
-        return open_owned(path, os.O_PATH | os.O_DIRECTORY, dir_fd=at)
+        if not must_sync and hasattr(os, "O_PATH"):
+            return open_owned(path, os.O_PATH | os.O_DIRECTORY, dir_fd=at)
+        shown = os.fsdecode(path)
+        todo = f"make the directory {shown} readable, or choose durability file"
+        failed(error, path, f"opening the directory {shown}", todo)
+    raise error
 
 
 def stem(name: bytes) -> bytes:
@@ -149,13 +153,13 @@ def short_stem(name: bytes) -> bytes:
     return b"~" + sha256(name).hexdigest()[:16].encode()
 
 
-def lock_name(name: bytes, short: bool = False) -> bytes:
-    return b"." + (short_stem(name) if short else stem(name)) + b".lock"
+def lock_name(stem: bytes) -> bytes:
+    return b"." + stem + b".lock"
 
 
-def temp_name(name: bytes, short: bool = False) -> bytes:
+def temp_name(stem: bytes) -> bytes:
     """128 random bits: a PID would collide between containers that share the directory and each have a PID 1."""
-    return b"." + (short_stem(name) if short else stem(name)) + b"." + os.urandom(16).hex().encode() + TEMP_SUFFIX
+    return b"." + stem + b"." + os.urandom(16).hex().encode() + TEMP_SUFFIX
 
 
 def stem_of_temp(name: bytes) -> bytes | None:

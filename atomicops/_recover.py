@@ -9,7 +9,7 @@ from ._backup import BACKUP_END, CORRUPT_END, copies, keep_copy, keep_evidence
 from ._errors import display
 from ._lock import TIMEOUT_S
 from ._paths import locate
-from ._replace import Writer, read_bytes, write_all
+from ._replace import Writer, read_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -150,13 +150,13 @@ def recover(
         if data is None:
             if content is None or not restore_missing:
                 return Recovery("missing", named, source, rejected=rejected, by_name=by_name)
-            writer.replace(lambda fd: write_all(fd, content), like=good)
+            writer.replace(content, like=good)
             safe = _backup(writer) if backup else None
             return Recovery("missing-restored", named, source, None, safe, rejected, by_name=by_name)
         evidence = _keep_evidence(writer, data)
         if content is None:
             return Recovery("unrecoverable", named, None, evidence, None, rejected, reason)
-        writer.replace(lambda fd: write_all(fd, content))
+        writer.replace(content)
         safe = _backup(writer) if backup else None
         return Recovery("restored", named, source, evidence, safe, rejected, reason, by_name)
 

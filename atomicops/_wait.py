@@ -38,8 +38,6 @@ _PAUSE_S_FIRST, _PAUSE_S_MAX = 0.00005, 0.0005
 class _Waiter(Carrier):
     """A thread that waits for a lock. Attributes: ``done`` is released when it has it, or ``error`` says why not."""
 
-    __slots__ = ("done", "error")
-
     def __init__(self, hold: Carrier) -> None:
         super().__init__()
         self.key = hold.key
@@ -83,7 +81,7 @@ def wait(hold: Carrier, timeout: float | None) -> bool:
         return try_until(hold.fd, end)
     got = False
     try:
-        got = waiter.done.acquire(timeout=max(0.0, end - time.monotonic()))
+        got = waiter.done.acquire(timeout=min(max(0.0, end - time.monotonic()), _thread.TIMEOUT_MAX))
     finally:
         if not got:
             _left[waiter.key] = waiter
@@ -99,7 +97,7 @@ def _adopt(hold: Carrier) -> _Waiter | None:
         with _carriers.fork_guard:
             if not _open(waiter).closed:
                 old = _open(hold)
-                hold.fd = hold.carry(duplicate, _open(waiter))
+                hold.carry(duplicate, _open(waiter))
                 old.close()
                 return waiter
     return None

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 
 from ._lock import TIMEOUT_S
-from ._replace import Writer, encode, write_all
+from ._replace import Writer, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,8 +66,9 @@ def atomic_write_bytes(
     with Writer(target_path, durability, timeout) as writer:
         if validate and writer.place.is_link:
             check_json_target(data, writer.place.name)
-        writer.expect(if_version)
-        writer.replace(lambda fd: write_all(fd, data))
+        if if_version is not None:
+            writer.expect(if_version)
+        writer.replace(data)
 
 
 def check_json_target(data: bytes, path: Path) -> None:

@@ -46,8 +46,8 @@ def _harness() -> ModuleType:
     if other := in_the_way():
         pytest.fail(
             f"the fixture needs the package stress of {HOME / 'stress'}, and `import stress` finds {other}: "
-            "rename that, or keep its folder off the path (`python -m pytest` puts the current directory there, "
-            "`pytest` does not); `python -m atomicops_stress run` works beside it",
+            "rename that, or keep its folder off the path (`pytest --import-mode=importlib` puts none there); "
+            "`python -m atomicops_stress run` works beside it",
             pytrace=False,
         )
     from stress import pytest_plugin

@@ -19,6 +19,7 @@ from stress.anomalies import NOT_JUDGED
 from stress.checkers.blind_reads import without_blind_reads
 from stress.checkers.vacuity import not_reached
 from stress.execution.cast import Cast
+from stress.execution.cpu import cpu_of_run
 from stress.execution.drivers import shell
 from stress.execution.final_read import final_by_reader
 from stress.execution.free import FreeRun
@@ -36,7 +37,7 @@ from stress.plan import Plan, UsageError
 from stress.registry import UnknownName
 from stress.resolve import ALWAYS, checkers_named, known_checkers, resolve
 from stress.result import Finding, Result, Verdict
-from stress.stats import Cpu, cpu_of_run, run_stats
+from stress.stats import Cpu, run_stats
 from stress.workload.inspection import inspect
 from stress.workload.layout import lay_out
 from stress.workload.target import Target
@@ -254,12 +255,12 @@ def run_checkers(history: History, only: Sequence[str] = ()) -> list[Finding]:
     named = frozenset[str]().union(*(facts.checkers for facts in history.files))
     for name in sorted(ALWAYS | (named & frozenset(only) if only else named)):
         try:
-            look = checkers_named([name])[name]
+            check_one = checkers_named([name])[name]
         except UnknownName as error:
             findings.append(_unjudged(history, name, error))
             continue
         try:
-            findings.extend(look(history))
+            findings.extend(check_one(history))
         except Exception as error:
             raise HarnessError(f"the checker {name} broke: {type(error).__name__}: {error}") from error
     return sorted(findings, key=lambda finding: finding.rank)

@@ -105,7 +105,6 @@ def _explore(
     from stress.options import UsageError
     from stress.reporters.schedule import schedule_lines
     from stress.reporters.words import verdict_line
-    from stress.result import Verdict
     from stress.syscalls import Denied
 
     directory = folder / "shared"
@@ -131,13 +130,7 @@ def _explore(
     found = [f"{finding.anomaly}: {finding.message}" for finding in result.findings]
     again_line = f"Show it again: explore(…, replay={result.exploration.file!r})" if result.exploration.file else ""
     said = "\n".join([verdict_line(result), "", *found, *schedule_lines(result.exploration), "", again_line])
-    strict = request.config.getoption("--stress-strict")
-    if result.verdict is Verdict.FAIL or (result.verdict is Verdict.UNKNOWN and strict):
-        pytest.fail(said, pytrace=False)
-    request.node.add_report_section("call", "stress", said)
-    if result.verdict is Verdict.UNKNOWN:
-        pytest.skip(verdict_line(result))
-    return result
+    return _told(request, result, said)
 
 
 def tortured(
@@ -184,7 +177,6 @@ def _torture(
     from stress.reporters.groups import told
     from stress.reporters.witness import told_lines
     from stress.reporters.words import commands, verdict_line
-    from stress.result import Verdict
     from stress.workload.target import OPERATIONS, TargetError
 
     result, mistake = None, ""
@@ -208,9 +200,17 @@ def _torture(
     again = "\n".join(f"{does}: {command}" for does, command in commands(result))
     said = "\n\n".join((*findings, f"{verdict_line(result)}\n{again}"))
     request.node.user_properties.append(("stress_run", result.run))
-    if result.verdict is Verdict.FAIL or (
-        result.verdict is Verdict.UNKNOWN and request.config.getoption("--stress-strict")
-    ):
+    return _told(request, result, said)
+
+
+def _told(request: pytest.FixtureRequest, result: Result, said: str) -> Result:
+    """``result`` where it is a pass; else the test fails or is skipped, with ``said`` as its message."""
+    __tracebackhide__ = True
+    from stress.reporters.words import verdict_line
+    from stress.result import Verdict
+
+    strict = request.config.getoption("--stress-strict")
+    if result.verdict is Verdict.FAIL or (result.verdict is Verdict.UNKNOWN and strict):
         pytest.fail(said, pytrace=False)
     request.node.add_report_section("call", "stress", said)  # of a failure it is the message
     if result.verdict is Verdict.UNKNOWN:

@@ -5,25 +5,22 @@ They are values that add up: those of the stages of a long run merge into those 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
-from stress.history.events import Event, FaultInjected, Reaped, Started
+from stress.history.events import Event, FaultInjected
 from stress.history.history import History
-from stress.history.journal import read_header
-from stress.history.record import FaultKind, Kind, Language, Outcome
+from stress.history.record import CHANGES, FaultKind, Kind, Language, Outcome
 from stress.latency import BUCKETS, Counts, buckets_of, percentile_s
 
-__all__ = ["Cpu", "KindStats", "Operations", "Stats", "cpu_of_run", "run_stats"]
+__all__ = ["Cpu", "KindStats", "Operations", "Stats", "run_stats"]
 
 Operations: TypeAlias = Mapping[str, Mapping[str, Mapping[str, int]]]
 """Kind → language → outcome → count, by their labels."""
 
-_CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND)
 _PIECE = 1 << 20  # rows
 
 
@@ -136,12 +133,12 @@ class Stats:
     @property
     def changes_per_s(self) -> float:
         """Acknowledged writes, updates and appends a second."""
-        return sum(each.ok for (kind, _), each in self.kinds.items() if kind in _CHANGES) / max(self.duration_s, 1e-9)
+        return sum(each.ok for (kind, _), each in self.kinds.items() if kind in CHANGES) / max(self.duration_s, 1e-9)
 
     @property
     def change_p50_s(self) -> float | None:
         """Half of the acknowledged writes, updates and appends took no longer, seconds; None without any."""
-        spans = [each.spans for (kind, _), each in self.kinds.items() if kind in _CHANGES]
+        spans = [each.spans for (kind, _), each in self.kinds.items() if kind in CHANGES]
         return percentile_s(np.sum(spans, axis=0), 0.5) if spans else None
 
     @property
@@ -227,28 +224,4 @@ def run_stats(history: History, events: Iterable[Event] = (), cpu: Cpu | None = 
         in_flight_s=in_flight / 1e9,
         faults={kind: faults.count(kind) for kind in dict.fromkeys([*FaultKind, *faults])},
         cpu=cpu,
-    )
-
-
-def cpu_of_run(journals: Path, tool_cpu_s: float, events: Sequence[Event]) -> Cpu:
-    """Where the CPU time of the run with these ``journals`` (their folder) went.
-
-    ``tool_cpu_s``: of the tool and the supervisor, which drives the Bash workers. In Python workers what is not inside
-    an operation is the harness's; what Bash workers and their children spend counts as operations.
-    """
-    total = harness = before = 0
-    for path in journals.glob("p*.ops"):
-        with path.open("rb") as file:
-            header = read_header(file.fileno())
-        if header is not None and header.cpu_ns:
-            total += header.cpu_ns
-            before += header.cpu_before_ns
-            harness += min(header.cpu_harness_ns, header.cpu_ns)
-    shells = any(isinstance(event, Started) and event.language is not Language.PYTHON for event in events)
-    children_s = sum(event.children_cpu_s for event in events if isinstance(event, Reaped))
-    return Cpu(
-        python_workers_s=total / 1e9,
-        python_operations_s=(total - harness) / 1e9,
-        shell_workers_s=max(0.0, children_s - (total + before) / 1e9) if shells else 0.0,
-        tool_s=tool_cpu_s,
     )

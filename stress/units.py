@@ -1,4 +1,4 @@
-"""Durations and rates with their units, as people type them and as they are shown to people."""
+"""Durations, rates and counts with their units, as people type them and as they are shown to people."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import re
 from decimal import Decimal
 
-__all__ = ["format_duration", "format_latency", "format_rate", "parse_duration"]
+__all__ = ["counted", "format_duration", "format_latency", "format_rate", "parse_duration"]
 
 _SECONDS = {
     "": Decimal(1),
@@ -76,3 +76,8 @@ def format_latency(seconds: float) -> str:
 def format_rate(per_s: float) -> str:
     """Operations a second, for people: ``0.4``, ``37``, ``12,345``."""
     return f"{per_s:.1f}" if 0 < per_s < 9.95 else f"{per_s:,.0f}"
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """``1 writer``, ``16 writers``, ``41,203 operations``."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

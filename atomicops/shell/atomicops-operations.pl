@@ -1,30 +1,38 @@
 # Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 # The operations beside replacing a file: see atomicops.pl.
 
-our ($op, $shown, $dir, $name, $lock, $is_json, $sync, $wait, $check, $tmp, $done, $helper);
-our (%held, $trap, $whole, $by_group);
-our (@old, $unsure, $cwd, $WRONLY, $RDWR, $CREAT, $EXCL, $NONBLOCK, $NOFOLLOW);
-our ($FSYNC, $LIST, $GET, $SET, $REMOVE, $COPY_RANGE, $RENAME2, $EXIT);
-our %E;
+# What does each, with how many arguments at the least and at the most, and what the user is told of these.
+my %OPERATION = (
+    append => [\&append_file, 2, 2, "TEXT|- FILE"],
+    update => [\&update_file, 2, 1e9, "[--default JSON] FILE FILTER [jq argument...]"],
+    read => [\&read_file, 1, 1, "FILE"],
+    version => [\&version_of, 1, 1, "FILE"],
+    backup => [\&backup_file, 1, 2, "FILE [SUFFIX]"],
+    recover => [\&recover_file, 1, 1, "FILE [--restore-missing] [--backup]"],
+    sweep => [\&sweep, 1, 1, "DIR"],
+    # what with_lock needs, which knows how
+    lock => [\&prepare_lock, 1, 1], take => [\&take_for_shell, 3, 3], release => [\&release_for_shell, 1, 1],
+    usage => [\&usage, 3, 3],
+);
+my %option; # those that are given, with their values
+my $cwd; # for jq, and the files that its arguments name
 
 sub other_operation {
-    my ($operation, @arguments) = @_;
-    my %operation = (
-        append => \&append_file, update => \&update_file, read => \&read_file, version => \&version_of,
-        backup => \&backup_file, recover => \&recover_file, sweep => \&sweep, lock => \&prepare_lock,
-        take => \&take_for_shell, release => \&release_for_shell, usage => \&usage,
-    );
-    return $operation{$operation}->(@arguments);
+    my ($function, $least, $most, $usage) = @{$OPERATION{$::op}};
+    if ($::op eq "update" && @_ > 3 && $_[0] eq "--default") { (undef, $option{default}) = splice @_, 0, 2 }
+    if ($::op eq "recover") { @_ = grep { !/\A--(restore-missing|backup)\z/ || !++$option{$1} } @_ }
+    @_ >= $least && @_ <= $most
+        or usage("atomic_$::op", "called with the wrong arguments", "atomic_$::op $usage");
+    return $function->(@_);
 }
 
 sub append_file {
-    @_ == 2 or usage("atomic_append", "called with the wrong arguments", "atomic_append TEXT|- FILE");
     my ($argument, $file) = @_;
-    my $text = content($argument, $shown = $file);
+    my $text = content($argument, $::shown = $file);
     resolve($file, 1);
-    my $there = begin($RDWR);
+    my $there = begin($::RDWR);
     my $end = $there ? sound_end() : 0;
-    if ($is_json && $check eq "yes") {
+    if ($::is_json && $::check eq "yes") {
         $text = substr(slurp(*S, "reading it"), 0, $end) . $text if $there;
         my $why = why_not_json($text);
         refuse("the file with this added", $why) if $why;
@@ -37,9 +45,11 @@ sub append_file {
 sub copy { # of S, from its start: inside the kernel, and the rest, where that does not, by reading and writing
     my ($end) = @_;
     sysseek S, 0, 0;
-    if ($COPY_RANGE) {
-        my $n;
-        do { $n = syscall $COPY_RANGE, fileno S, 0, fileno T, 0, 1 << 30, 0 } while $n > 0 || $n < 0 && is("EINTR");
+    if ($::CALL{copy_file_range}) {
+        my $n = 1;
+        while ($n > 0 || $n < 0 && is("EINTR")) {
+            $n = syscall $::CALL{copy_file_range}, fileno S, 0, fileno T, 0, 1 << 30, 0;
+        }
     }
     while (1) {
         my $n = sysread(S, my $part, 1 << 20) // (again("reading it") && next);
@@ -48,14 +58,13 @@ sub copy { # of S, from its start: inside the kernel, and the rest, where that d
     }
     my $size = sysseek T, 0, 1;
     truncate T, $end and sysseek T, $end, 0 or fails("cutting off a torn end") if $size > $end;
-    return;
 }
 
 sub sound_end { # where the log ends, without what a killed append in place (of the Python helpers) left: that is kept
-    my $mark = $GET ? xattr(*S, "user.atomicops.append") : undef;
-    return $old[7] if !defined $mark || length $mark != 24;
+    my $mark = $::CALL{fgetxattr} ? xattr(*S, "user.atomicops.append") : undef;
+    return $::old[7] if !defined $mark || length $mark != 24;
     my ($inode, $start, $length) = unpack "Q>3", $mark;
-    return $old[7] if $inode != $old[1] || $start >= $old[7] || $old[7] >= $start + $length;
+    return $::old[7] if $inode != $::old[1] || $start >= $::old[7] || $::old[7] >= $start + $length;
     sysseek S, $start, 0;
     my $tail = slurp(*S, "reading it");
     sysseek S, 0, 0;
@@ -64,14 +73,11 @@ sub sound_end { # where the log ends, without what a killed append in place (of 
 }
 
 sub update_file {
-    my $default = @_ > 3 && $_[0] eq "--default" ? (splice @_, 0, 2)[1] : undef;
-    @_ >= 2 or usage("atomic_update", "called with the wrong arguments",
-        "atomic_update [--default JSON] FILE FILTER [jq argument...]");
     my ($file, $filter, @jq) = @_;
-    opendir $cwd, "." or undef $cwd; # for jq, and the files that its arguments name
-    resolve($file, defined $default) or missing();
-    my $there = begin($RDWR, !defined $default);
-    my $before = $there ? slurp(*S, "reading it") : $default;
+    opendir $cwd, "." or undef $cwd;
+    resolve($file, defined $option{default}) or missing();
+    my $there = begin($::RDWR, !defined $option{default});
+    my $before = $there ? slurp(*S, "reading it") : $option{default};
     sure("the file", $before);
     my $after = by_jq($before, $there, @jq, " $filter"); # the space: not an option, even with a leading dash
     sure("the result of jq", $after);
@@ -90,16 +96,16 @@ sub by_jq {
     my $pid = child(my $jq);
     if (!$pid) {
         $SIG{XFSZ} = "DEFAULT";
-        $tmp = "";
         chdir $cwd if $cwd;
         open STDIN, "<&", *S and exec { "jq" } "jq", @jq;
         leave(127);
     }
     my $after = slurp($jq, "reading from jq");
     return $after if close $jq;
-    bail(69, "jq is missing (unchanged)", "install the package jq") if $? >> 8 == 127;
-    bail(74, "jq was killed by signal " . ($? & 127) . " (unchanged)", "see to the cause, then try again") if $? & 127;
-    bail(65, "jq failed with status " . ($? >> 8) . " (unchanged)", "mend the filter or the file");
+    my ($status, $signal) = ($? >> 8, $? & 127);
+    bail(69, "jq is missing (unchanged)", "install the package jq") if $status == 127;
+    bail(74, "jq was killed by signal $signal (unchanged)", "see to the cause, then try again") if $signal;
+    bail(65, "jq failed with status $status (unchanged)", "mend the filter or the file");
 }
 
 sub child { # a child whose standard output is the handle: its number, and 0 in itself
@@ -108,20 +114,14 @@ sub child { # a child whose standard output is the handle: its number, and 0 in 
 
 sub sure { # that it is JSON, and that jq loses nothing of it
     my ($what, $data) = @_;
-    return if $check ne "yes";
+    return if $::check ne "yes";
     my $why = why_not_json($data);
-    unsure($what, $why) if $unsure;
+    unsure($what, $why) if $::unsure;
     bail(65, "$what: $why (unchanged)",
         $what eq "the file" ? "recover it from its newest valid backup" : "mend the filter") if $why;
     $why = lost_by_jq($data);
     my $todo = $why =~ /number/ ? "keep such numbers as strings" : "mend that first";
     bail(65, "$what has $why (unchanged)", $todo) if $why;
-    return;
-}
-
-sub unsure {
-    my ($what, $why) = @_;
-    return bail(74, "$what could not be checked: $why (unchanged)", "see to the cause, then try again");
 }
 
 sub lost_by_jq { # what jq would lose of valid JSON: one of two keys, digits of a number, half a surrogate pair; or ""
@@ -165,40 +165,36 @@ sub keeps { # whether jq 1.6 does: integers below 9007e12 (2^53 is a little more
 }
 
 sub read_file {
-    @_ == 1 or usage("atomic_read", "called with the wrong arguments", "atomic_read FILE");
-    $sync = "none";
+    $::sync = "none";
     resolve($_[0]) && open_to_read() or missing();
     my $data = slurp(*S, "reading it");
-    if ($is_json && $check eq "yes" && (my $why = why_not_json($data))) {
-        unsure("it", $why) if $unsure;
-        bail(65, "corrupt: $why", "recover it from its newest valid backup");
-    }
+    my $why = $::is_json && $::check eq "yes" ? why_not_json($data) : "";
+    unsure("it", $why) if $::unsure;
+    bail(65, "corrupt: $why", "recover it from its newest valid backup") if $why;
     return say_all($data);
 }
 
 sub open_to_read { # S, with no lock. Whether there is such a file
-    if (!sysopen S, $name, $NOFOLLOW | $NONBLOCK) {
-        @old = not_opened(0);
+    if (!sysopen S, $::name, $::NOFOLLOW | $::NONBLOCK) {
+        @::old = not_opened(0);
         return 0;
     }
-    @old = stat S or fails("looking at it");
+    @::old = stat S or fails("looking at it");
     -f _ or is_no_file();
     return 1;
 }
 
 sub say_all {
-    my ($data) = @_;
     my $at = 0;
-    while ($at < length $data) {
-        $at += syswrite(STDOUT, $data, length($data) - $at, $at) // (is("EINTR") ? 0
+    while ($at < length $_[0]) {
+        $at += syswrite(STDOUT, $_[0], length($_[0]) - $at, $at) // (is("EINTR") ? 0
             : bail(74, "printing: $!", advice()));
     }
     return 0;
 }
 
 sub version_of {
-    @_ == 1 or usage("atomic_version", "called with the wrong arguments", "atomic_version FILE");
-    $sync = "none";
+    $::sync = "none";
     my $there = resolve($_[0]) && open_to_read();
     return say_all($there ? "sha256-" . sha256(slurp(*S, "reading it")) . "\n" : "absent\n");
 }
@@ -208,10 +204,10 @@ sub version_of {
 my %there; # what the directory has
 
 sub list_names {
-    opendir my $handle, "." or fails("listing its directory", "make the directory " . shown_directory() . " readable");
+    opendir my $handle, "." or not_readable("listing its directory");
     $! = 0;
     %there = map { $_ => 1 } readdir $handle;
-    fails("listing its directory", "make the directory " . shown_directory() . " readable") if $! != 0;
+    $! == 0 or not_readable("listing its directory");
     return keys %there;
 }
 
@@ -221,27 +217,27 @@ my $told_by_name;
 
 sub copies {
     my ($kind) = @_;
-    require Time::HiRes;
+    eval { require Time::HiRes } or bail(69, "Perl's Time::HiRes is missing (unchanged)", "install the package perl");
     my @found;
     for my $copy (list_names()) {
-        my ($suffix) = $copy =~ /\A\Q$name\E\.(.+)\.$kind\z/s or next;
+        my ($suffix) = $copy =~ /\A\Q$::name\E\.(.+)\.$kind\z/s or next;
         next if of_another($suffix);
         lstat $copy or is("ENOENT") ? next : fails("looking at $copy");
         next if !-f _;
         push @found, [$copy, (Time::HiRes::stat($copy))[9] // fails("looking at $copy"), own_name($suffix)];
     }
-    my $by_own = sub { $b->[2] <=> $a->[2] || $b->[3] <=> $a->[3] };
-    my $by_time = sub { $b->[1] <=> $a->[1] };
-    @found = sort { $by_time->() || $by_own->() || $b->[0] cmp $a->[0] } @found;
+    @found = sort { $b->[1] <=> $a->[1] || by_own() || $b->[0] cmp $a->[0] } @found;
     my @own = grep { $_->[2] } @found;
-    $told_by_name = @found > 1 && $found[0][1] == $found[-1][1] || "@own" ne join " ", sort $by_own @own;
-    @found = sort { $by_own->() || $by_time->() || $b->[0] cmp $a->[0] } @found if $told_by_name;
+    $told_by_name = @found > 1 && $found[0][1] == $found[-1][1] || "@own" ne join " ", sort by_own @own;
+    @found = sort { by_own() || $b->[1] <=> $a->[1] || $b->[0] cmp $a->[0] } @found if $told_by_name;
     return @found;
 }
 
+sub by_own { return $b->[2] <=> $a->[2] || $b->[3] <=> $a->[3] } # for sort
+
 # Whether NAME.SUFFIX.bak is not NAME's: a file with a longer name (NAME.SUFFIX or a part of it), or its lock, is there.
 sub of_another {
-    for (my $owner = "$name.$_[0]"; length $owner > length $name; $owner =~ s/\.[^.]*\z//) {
+    for (my $owner = "$::name.$_[0]"; length $owner > length $::name; $owner =~ s/\.[^.]*\z//) {
         return 1 if $there{$owner} || $there{"." . stem($owner) . ".lock"};
     }
     return 0;
@@ -264,11 +260,11 @@ sub keep_copy { # keep_copy SUFFIX, KIND, FILL: a copy under a free name, later 
             my $later = $step < 1 ? $before[0][1] + $step : int($before[0][1]) + $step;
             Time::HiRes::utime($later, $later, \*T) or fails("setting its time");
         }
-        $sync eq "none" || fsync(*T) or fails("syncing");
+        $::sync eq "none" || fsync(*T) or fails("syncing");
     }
     close_temp();
     prove_lock();
-    my ($newest) = sort { $b->[2] <=> $a->[2] || $b->[3] <=> $a->[3] } @before, ["", 0, 0, 0];
+    my ($newest) = sort by_own @before, ["", 0, 0, 0];
     if ($suffix eq "") { $suffix = $newest->[2] > time ? $newest->[2] : time }
     my ($seconds, $counter) = own_name($suffix);
     if ($seconds && $suffix eq $newest->[2]) { $counter = $newest->[3] + 1 }
@@ -278,20 +274,20 @@ sub keep_copy { # keep_copy SUFFIX, KIND, FILL: a copy under a free name, later 
     else { $counter = 0 }
     my $made;
     for (; ; $counter++) {
-        $made = "$name.$suffix." . ($counter ? "$counter." : "") . $kind;
-        last if link $tmp, $made;
+        $made = "$::name.$suffix." . ($counter ? "$counter." : "") . $kind;
+        last if link $::tmp, $made;
         next if is("EEXIST");
         # A file system without hard links may have this; else there is no safe way.
         my $error = $! + 0;
-        if ($RENAME2 && is(qw(EPERM EOPNOTSUPP ENOSYS EMLINK))) {
-            last if syscall($RENAME2, -100, $tmp, -100, $made, 1) == 0;
+        if ($::CALL{renameat2} && is(qw(EPERM EOPNOTSUPP ENOSYS EMLINK))) {
+            last if syscall($::CALL{renameat2}, -100, $::tmp, -100, $made, 1) == 0;
             next if is("EEXIST");
         }
         $! = $error;
-        fails_in_directory("creating $made");
+        not_writable("creating $made");
     }
     discard();
-    if ($sync eq "full" && !fsync(*D) && !no_such_sync()) {
+    if ($::sync eq "full" && !fsync(*D) && !no_such_sync()) {
         fails("the corrupt bytes cannot be kept safely") if $kind ne "bak";
         not_durable("copied to $made");
     }
@@ -299,75 +295,63 @@ sub keep_copy { # keep_copy SUFFIX, KIND, FILL: a copy under a free name, later 
 }
 
 sub backup_file {
-    @_ == 1 || @_ == 2 or usage("atomic_backup", "called with the wrong arguments", "atomic_backup FILE [SUFFIX]");
     my ($file, $suffix) = @_;
-    if (defined $suffix && $suffix =~ m{\A\z|/}) {
-        usage("'$suffix'", "not a suffix for a backup", "use one that is not empty and has no slash");
-    }
+    usage("'$suffix'", "not a suffix for a backup", "use one that is not empty and has no slash")
+        if defined $suffix && $suffix =~ m{\A\z|/};
     resolve($file) or missing();
     begin(0, 1);
-    my $made = keep_copy($suffix // "", "bak", sub { copy($old[7]) });
-    $done = 1;
-    return say_all("$dir$made\n");
+    my $made = keep_copy($suffix // "", "bak", sub { copy($::old[7]) });
+    $::done = 1;
+    return say_all("$::dir$made\n");
 }
 
 sub recover_file {
-    my %how;
-    my @files = grep { !/\A--(restore-missing|backup)\z/ || !++$how{$1} } @_;
-    @files == 1 or usage("atomic_recover", "called with the wrong arguments",
-        "atomic_recover FILE [--restore-missing] [--backup]");
-    resolve($files[0]) or missing();
-    my $there = look($name);
+    resolve($_[0]) or missing();
+    my $there = look($::name);
     $there || is(qw(ENOENT ENOTDIR)) or fails("looking at it");
-    if (!$how{"restore-missing"} && !$there) { # nothing to do, so no lock is left behind
-        my ($good, $by_name, @said) = newest_valid();
-        none_valid(@said) if !$good;
-        report("$shown: missing", @said, "  newest valid backup $dir$good: not restored, because it was not asked for",
-            @$by_name);
-        bail(66, "missing (unchanged)", "restore it with --restore-missing");
-    }
-    $there = begin(0);
+    my $wanted = $there || $option{"restore-missing"};
+    $there = begin(0) if $wanted; # where there is nothing to do, no lock is left behind
     my $data = $there ? slurp(*S, "reading it") : "";
-    my $why = $there ? why_not_json($data) : "";
-    unsure("it", $why) if $unsure;
-    my @safety = $how{backup} ? (\&safety_backup) : ();
-    return report("$shown: valid, nothing to do", map { $_->() } @safety) if $there && !$why;
+    my $why = $there ? why_not_json($data) : "missing";
+    unsure("it", $why) if $::unsure;
+    my @safety = $option{backup} ? (\&safety_backup) : ();
+    return report("$::shown: valid, nothing to do", map { $_->() } @safety) if $why eq "";
     my ($good, $by_name, @said) = newest_valid();
-    if (!$there) {
-        none_valid(@said) if !$good;
-        restore($good);
-        return report("$shown: missing", @said, "  restored from $dir$good", @$by_name, map { $_->() } @safety);
+    my @kept;
+    if ($there) {
+        my @read = @::old;
+        @::old = sysopen(S, $::name, $::RDWR | $::NOFOLLOW | $::NONBLOCK) ? stat S : not_opened($::RDWR);
+        @::old or is("ENOENT") ? changed() : fails("looking at it");
+        $::old[3] == 1 or may_not_replace();
+        changed() if !same(@read, @::old) || $read[7] != $::old[7] || $read[9] != $::old[9];
+        @kept = "  the corrupt bytes are kept in $::dir" . evidence($data);
     }
-    my @read = @old;
-    @old = sysopen(S, $name, $RDWR | $NOFOLLOW | $NONBLOCK) ? stat S : not_opened($RDWR);
-    @old or is("ENOENT") ? changed() : fails("looking at it");
-    $old[3] == 1 or may_not_replace();
-    changed() if !same(@read, @old) || $read[7] != $old[7] || $read[9] != $old[9];
-    my $kept = "  the corrupt bytes are kept in $dir" . evidence($data);
-    if (!$good) {
-        report("$shown: corrupt ($why), and no valid backup; left as it is", @said, $kept);
+    if ($good eq "" && $there) {
+        report("$::shown: corrupt ($why), and no valid backup; left as it is", @said, @kept);
         bail(65, "corrupt, and no valid backup (unchanged)", "write it anew");
     }
+    if ($good eq "") {
+        report("$::shown: missing, and no valid backup", @said);
+        bail(66, "missing, and no valid backup", "check the name");
+    }
+    if (!$wanted) {
+        report("$::shown: missing", @said,
+            "  newest valid backup $::dir$good: not restored, because it was not asked for", @$by_name);
+        bail(66, "missing (unchanged)", "restore it with --restore-missing");
+    }
     restore($good);
-    return report("$shown: was corrupt ($why)", @said, "  restored from $dir$good", @$by_name, $kept,
-        map { $_->() } @safety);
+    return report("$::shown: " . ($there ? "was corrupt ($why)" : "missing"), @said, "  restored from $::dir$good",
+        @$by_name, @kept, map { $_->() } @safety);
 }
 
-sub none_valid {
-    report("$shown: missing, and no valid backup", @_);
-    bail(66, "missing, and no valid backup", "check the name");
-}
-
-sub report {
-    my (@lines) = @_;
-    for (@lines) { s/([\0-\37\177])/sprintf "\\x%02x", ord $1/ge }
-    $done = 1;
-    return say_all(join "", map { "$_\n" } @lines);
+sub report { # lines
+    $::done = 1;
+    return say_all(join "", map { printable($_) . "\n" } @_);
 }
 
 sub read_copy {
     my ($copy) = @_;
-    sysopen my $handle, $copy, $NOFOLLOW | $NONBLOCK or fails("opening $copy", "make the file readable");
+    sysopen my $handle, $copy, $::NOFOLLOW | $::NONBLOCK or fails("opening $copy", "make the file readable");
     return slurp($handle, "reading $copy");
 }
 
@@ -378,8 +362,8 @@ sub newest_valid { # the name of the newest valid backup, and what is to be said
     for my $copy (@found) {
         my $why = why_not_json(read_copy($copy->[0]));
         return $copy->[0], \@by_name, @said if !$why;
-        unsure("its backup $dir$copy->[0]", $why) if $unsure;
-        push @said, "  skipped backup $dir$copy->[0]: corrupt too";
+        unsure("its backup $::dir$copy->[0]", $why) if $::unsure;
+        push @said, "  skipped backup $::dir$copy->[0]: corrupt too";
     }
     return "", [], @said;
 }
@@ -394,49 +378,47 @@ sub evidence { # a copy of the corrupt bytes; the one there is, where an earlier
 
 sub safety_backup {
     open_to_read();
-    return "  safety backup $dir" . keep_copy("", "bak", sub { copy($old[7]) });
+    return "  safety backup $::dir" . keep_copy("", "bak", sub { copy($::old[7]) });
 }
 
 sub restore { # the target keeps its attributes; a missing one gets those of the backup
     my ($good) = @_;
     my $data = read_copy($good);
-    my $missing = !@old;
+    my $missing = !@::old;
     if ($missing) {
-        look($name) and changed();
-        sysopen S, $good, $NOFOLLOW | $NONBLOCK or fails("opening $good", "make the file readable");
-        @old = stat S;
+        look($::name) and changed();
+        sysopen S, $good, $::NOFOLLOW | $::NONBLOCK or fails("opening $good", "make the file readable");
+        @::old = stat S;
     }
     replace(sub { put($data) }, !$missing);
-    $done = 0;
-    return;
+    $::done = 0;
 }
 
 sub sweep {
-    @_ == 1 or usage("atomic_sweep", "called with the wrong arguments", "atomic_sweep DIR");
     my ($path) = @_;
-    ($shown, $dir, $sync) = ($path, $path, "none");
-    stat $path or is(qw(ENOENT ENOTDIR)) or fails("looking at it", "make the directory " . shown_directory() . " readable");
+    ($::shown, $::dir, $::sync) = ($path, $path, "none");
+    stat $path or is(qw(ENOENT ENOTDIR)) or not_readable("looking at it");
     bail(66, "no such directory", "check the name") if !-d _;
-    chdir $path or fails("the directory $path", "make the directory " . shown_directory() . " readable");
+    chdir $path or not_readable("the directory $path");
     my $prefix = $path eq "." ? "" : $path =~ m{/\z} ? $path : "$path/";
     for my $temp (sort(list_names())) {
         my ($stem) = $temp =~ /\A\.(.{1,180})\.[0-9a-f]{32}\.atomicops-tmp\z/s or next;
-        lstat $temp or is("ENOENT") ? next : fails_in_directory("deleting $temp");
+        lstat $temp or is("ENOENT") ? next : not_writable("deleting $temp");
         next if !-f _;
-        ($lock, $by_group) = (".$stem.lock", 0);
+        ($::lock, $::by_group) = (".$stem.lock", 0);
         my $state = "in use";
-        if (take_lock(1) || !lstat $lock && is("ENOENT")) {
-            if (sysopen my $handle, $temp, $NOFOLLOW | $NONBLOCK) {
+        if (take_lock(1) || !lstat $::lock && is("ENOENT")) {
+            if (sysopen my $handle, $temp, $::NOFOLLOW | $::NONBLOCK) {
                 if (flock $handle, 6) { # its writer, if he lived, would have it
-                    my @found = stat $handle or fails_in_directory("deleting $temp");
-                    my @there = lstat $temp or is("ENOENT") ? next : fails_in_directory("deleting $temp");
+                    my @found = stat $handle or not_writable("deleting $temp");
+                    my @there = lstat $temp or is("ENOENT") ? next : not_writable("deleting $temp");
                     same(@found, @there) or next;
-                    unlink $temp or is("ENOENT") or fails_in_directory("removing $temp");
+                    unlink $temp or is("ENOENT") or not_writable("removing $temp");
                     $state = "removed";
                 }
-                elsif (!is("EAGAIN")) { fails_in_directory("deleting $temp") }
+                elsif (!is("EAGAIN")) { not_writable("deleting $temp") }
             }
-            else { is("ENOENT") ? next : is(qw(EACCES EPERM)) || fails_in_directory("deleting $temp") }
+            else { is("ENOENT") ? next : is(qw(EACCES EPERM)) || not_writable("deleting $temp") }
         }
         report("$state $prefix$temp");
         close L;
@@ -450,29 +432,29 @@ sub prepare_lock { # makes the lock of a file and prints its path, for the shell
     my ($file) = @_;
     resolve($file, 1);
     my $new = open_lock(1);
-    my @ours = stat L or fails("looking at the lock $lock");
+    my @ours = stat L or fails("looking at the lock $::lock");
     -f _ or no_lock();
     if (my $shell = held_by_shell(@ours)) {
         if (!flock(L, 6) && flock $shell, 6) {
-            group_refuses() if $trap;
+            group_refuses() if $::trap;
             return 0;
         }
         flock L, 8;
     }
-    @old = look($name);
-    is_no_file() if @old && !-f _;
-    if (@old) { sysopen S, $name, $NOFOLLOW | $NONBLOCK or @old = () }
+    @::old = look($::name);
+    is_no_file() if @::old && !-f _;
+    if (@::old) { sysopen S, $::name, $::NOFOLLOW | $::NONBLOCK or @::old = () }
     widen_lock($new);
     require Cwd;
-    return say_all(Cwd::getcwd() . "/$lock\n");
+    return say_all(Cwd::getcwd() . "/$::lock\n");
 }
 
 sub take_for_shell { # the lock, on the shell's own open file
     my ($descriptor, $path, $file) = @_;
-    ($shown, $lock) = ($file, $path);
-    open L, "<&=", $descriptor or fails("the lock $lock");
+    ($::shown, $::lock) = ($file, $path);
+    open L, "<&=", $descriptor or fails("the lock $::lock");
     flock L, 6 or wait_for_lock(*L);
-    same(stat L, lstat $lock) or lock_lost();
+    same(stat L, lstat $::lock) or lost("its lock");
     return 0;
 }
 

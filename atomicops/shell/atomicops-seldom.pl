@@ -2,18 +2,14 @@
 # What replacing a file seldom needs: see atomicops.pl. Errors and their messages, a lock that has to be made or waited
 # for, owners, ACLs and attributes that differ, closed descriptors, other machines.
 
-our ($op, $shown, $dir, $name, $lock, $is_json, $sync, $wait, $check, $tmp, $done, $helper);
-our (%held, $trap, $whole, $by_group);
-our (@old, $unsure, $cwd, $WRONLY, $RDWR, $CREAT, $EXCL, $NONBLOCK, $NOFOLLOW);
-our ($FSYNC, $LIST, $GET, $SET, $REMOVE, $COPY_RANGE, $RENAME2, $EXIT);
-
-our %E = (
+%::E = (
     EPERM => 1, ENOENT => 2, EINTR => 4, EIO => 5, ENXIO => 6, EBADF => 9, EAGAIN => 11, EACCES => 13, EBUSY => 16,
     EEXIST => 17, ENOTDIR => 20, EISDIR => 21, EINVAL => 22, ENFILE => 23, EMFILE => 24, ETXTBSY => 26, EFBIG => 27,
     ENOSPC => 28, EROFS => 30, EMLINK => 31, ENAMETOOLONG => 36, ENOLCK => 37, ENOSYS => 38, ELOOP => 40, ENODATA => 61,
     EOPNOTSUPP => 95, EDQUOT => 122,
 );
-other_constants() if !$FSYNC;
+
+$::wait = 30; # seconds
 
 # --- messages --------------------------------------------------------------------------------------------------------
 
@@ -31,15 +27,17 @@ my %ADVICE = ( # by what went wrong, wherever; then by the step, for what is not
 
 sub bail {
     my ($status, $why, $todo) = @_;
+    die if $::lenient;
     discard();
-    for ($shown, $why, $todo) { s/([\0-\37\177])/sprintf "\\x%02x", ord $1/ge }
-    print STDERR "atomicops: $shown: $why; $todo\n";
+    print STDERR "atomicops: ", printable("$::shown: $why; $todo"), "\n";
     leave($status);
 }
 
+sub printable { return $_[0] =~ s/([\0-\37\177])/sprintf "\\x%02x", ord $1/ger }
+
 sub is { # whether the last error is one of these
     my $n = $! + 0;
-    return scalar grep { $E{$_} == $n } @_;
+    return scalar grep { $::E{$_} == $n } @_;
 }
 
 sub fails { # fails WHAT, ADVICE: the error of a call that has left the target alone
@@ -56,8 +54,32 @@ sub advice { # by the last error; the one that is given, where that says too lit
     return $known ? $ADVICE{$known} : $_[0] // "check the disk and try again";
 }
 
-sub fails_in_directory { return fails($_[0], "make the directory " . shown_directory() . " writable") }
-sub shown_directory { return $dir eq "" ? "." : $dir =~ s{(?<=.)/$}{}r }
+sub shown_directory { return $::dir eq "" ? "." : $::dir =~ s{(?<=.)/$}{}r }
+sub not_writable { fails($_[0], "make the directory " . shown_directory() . " writable") }
+sub not_readable { fails($_[0], "make the directory " . shown_directory() . " readable" . ($_[1] // "")) }
+sub directory_unreadable { not_readable("opening its directory", ", or choose durability file") }
+sub attributes_fail { fails($_[0], "see to the attributes of the file") }
+sub mode_not_set { attributes_fail("setting its mode") }
+sub no_such_sync { return is(qw(EINVAL EOPNOTSUPP ENOSYS)) } # of a directory, where the file system has none
+sub missing { bail(66, "no such file", "check the name") }
+sub lost { bail(75, "$_[0] was removed or replaced meanwhile (unchanged)", "try again") }
+sub changed { bail(75, "was changed meanwhile by something that takes no lock (unchanged)", "try again") }
+sub refuse { bail(65, "$_[0]: $_[1] (unchanged)", "write one JSON value, in UTF-8") }
+sub no_lock { bail(73, "the lock $::lock is not a regular file (unchanged)", "remove $::lock, which is no lock") }
+
+sub unsure { # of WHAT, and WHY
+    bail(74, "$_[0] could not be checked: $_[1] (unchanged)", "see to the cause, then try again");
+}
+
+sub is_no_file { # what was looked at last
+    bail(73, (-d _ ? "is a directory" : "is not a regular file") . " (unchanged)", "name a regular file");
+}
+
+sub not_durable { # DONE
+    return if no_such_sync();
+    bail(74, "$_[0], but may not survive a power loss: $!",
+        "check the disk, and look at the file before you repeat anything");
+}
 
 sub again { # a call that was interrupted by a signal which we survive: true, so that it is made once more
     my ($what) = @_;
@@ -68,28 +90,37 @@ sub again { # a call that was interrupted by a signal which we survive: true, so
 # --- settings and arguments ------------------------------------------------------------------------------------------
 
 sub settings {
-    $sync = "full" if !defined $sync || $sync eq "";
-    $wait //= 30;
-    $check = "yes" if !defined $check || $check eq "";
-    $wait = "" if $wait eq "none";
-    $sync =~ /\A(?:full|file|none)\z/
-        or usage("ATOMICOPS_DURABILITY=$sync", "not a durability", "use full, file or none");
-    $check =~ /\A(?:yes|no)\z/ or usage("ATOMICOPS_VALIDATE=$check", "not a choice", "use yes or no");
-    $wait =~ /\A(?:\d{1,9}(?:\.\d*)?|\.\d+|)\z/
-        or usage("ATOMICOPS_LOCK_TIMEOUT=$wait", "not a number of seconds", "use one like 30 or 0.5, or none");
-    return;
+    ($::sync, $::wait, $::check) = @ENV{qw(ATOMICOPS_DURABILITY ATOMICOPS_LOCK_TIMEOUT ATOMICOPS_VALIDATE)};
+    $::sync = "full" if ($::sync // "") eq "";
+    $::check = "yes" if ($::check // "") eq "";
+    $::wait //= 30;
+    $::wait = "" if $::wait eq "none";
+    $::sync =~ /\A(?:full|file|none)\z/
+        or usage("ATOMICOPS_DURABILITY=$::sync", "not a durability", "use full, file or none");
+    $::check =~ /\A(?:yes|no)\z/ or usage("ATOMICOPS_VALIDATE=$::check", "not a choice", "use yes or no");
+    $::wait =~ /\A(?:\d{1,9}(?:\.\d*)?|\.\d+|)\z/
+        or usage("ATOMICOPS_LOCK_TIMEOUT=$::wait", "not a number of seconds", "use one like 30 or 0.5, or none");
 }
 
-sub usage {
-    my ($why, $todo);
-    ($shown, $why, $todo) = @_;
-    bail(64, $why, $todo);
+sub usage { # WHAT, WHY, ADVICE
+    ($::shown, my @said) = @_;
+    bail(64, @said);
 }
 
 sub wrong_arguments {
-    return usage("''", "an empty path", "name a file") if @_ == 2;
-    return usage($op eq "script" ? "atomic-write.sh" : "atomic_write", "called with the wrong arguments",
+    usage("''", "an empty path", "name a file") if @_ == 2;
+    usage($::op eq "script" ? "atomic-write.sh" : "atomic_write", "called with the wrong arguments",
         "[--if-version VERSION] CONTENT|- FILE");
+}
+
+sub held_by_caller { # the shell's locks, and its descriptors of them
+    my @held;
+    while ($ARGV[0] =~ /\A--(held|trap)\z/) {
+        shift @ARGV;
+        if ($1 eq "trap") { $::trap = 1 }
+        else { push @held, reverse splice @ARGV, 0, 2 }
+    }
+    return @held;
 }
 
 my @null;
@@ -97,26 +128,21 @@ my @null;
 sub guard_standard_descriptors { # a closed one stays as good as closed: no file of ours becomes descriptor 0, 1 or 2
     my ($null) = @_;
     while (defined fileno $null && fileno $null < 3) {
-        if (fileno $null == 0) { close $null; sysopen $null, "/dev/null", $WRONLY }
+        if (fileno $null == 0) { close $null; sysopen $null, "/dev/null", $::WRONLY }
         push @null, $null;
         sysopen my $next, "/dev/null", 0;
         $null = $next;
     }
-    return;
 }
 
 sub other_machine { # no numbers: modules, and programs
-    require Fcntl;
-    ($WRONLY, $RDWR, $CREAT, $EXCL, $NONBLOCK)
-        = (Fcntl::O_WRONLY(), Fcntl::O_RDWR(), Fcntl::O_CREAT(), Fcntl::O_EXCL(), Fcntl::O_NONBLOCK());
-    $NOFOLLOW = eval { Fcntl::O_NOFOLLOW() } // 0;
-    return;
-}
-
-sub other_constants {
+    %::CALL = ();
     require Errno;
-    for my $error (keys %E) { $E{$error} = Errno->can($error) ? Errno->can($error)->() : -1 }
-    return;
+    $::E{$_} = Errno->can($_) ? Errno->can($_)->() : -1 for keys %::E;
+    require Fcntl;
+    ($::WRONLY, $::RDWR, $::CREAT, $::EXCL, $::NONBLOCK)
+        = (Fcntl::O_WRONLY(), Fcntl::O_RDWR(), Fcntl::O_CREAT(), Fcntl::O_EXCL(), Fcntl::O_NONBLOCK());
+    $::NOFOLLOW = eval { Fcntl::O_NOFOLLOW() } // 0;
 }
 
 sub fsync_by_module {
@@ -129,20 +155,28 @@ sub fsync_by_module {
 sub no_file_name {
     my ($path) = @_;
     usage("''", "an empty path", "name a file") if $path eq "";
-    return bail(73, "is a directory (unchanged)", "name a regular file");
+    bail(73, "is a directory (unchanged)", "name a regular file");
 }
 
-sub too_many_links {
-    $! = $E{ELOOP};
-    return fails("following it");
+sub linked_to { # where the last symlink of a path leads; TO: where its first does
+    my ($path, $to) = @_;
+    for (0 .. 40) {
+        return $path if !defined $to && (is(qw(EINVAL ENOENT)) || not_followed($path));
+        $path = $to =~ m{\A/} || $path !~ m{\A(.*/)}s ? $to : "$1$to";
+        $to = readlink $path;
+    }
+    $! = $::E{ELOOP};
+    fails("following it");
 }
 
 sub no_directory {
     my ($make_parents) = @_;
     return 0 if !$make_parents && is(qw(ENOENT ENOTDIR));
-    fails_in_directory("the directory " . shown_directory()) if !is("ENOENT");
-    make_parents();
-    return chdir $dir || fails_in_directory("the directory " . shown_directory());
+    if (is("ENOENT")) {
+        make_parents();
+        return 1 if chdir $::dir;
+    }
+    not_writable("the directory " . shown_directory());
 }
 
 sub make_parents { # as mkdir -p, and durable: a new directory is an entry in its parent, so it is that which is synced
@@ -154,21 +188,13 @@ sub make_parents { # as mkdir -p, and durable: a new directory is an entry in it
         $path = "/" if $path eq "" && $missing[0] =~ m{\A/};
     }
     for my $new (@missing) {
-        mkdir $new or is("EEXIST") or fails_in_directory("making the directory $new");
-        next if $sync ne "full";
+        mkdir $new or is("EEXIST") or not_writable("making the directory $new");
+        next if $::sync ne "full";
         my $parent = $new =~ m{\A(.*/)} ? $1 : ".";
-        sysopen(my $handle, $parent, 0)
+        sysopen my $handle, $parent, 0
             or fails("opening the directory $parent", "make the directory $parent readable, or choose durability file");
         fsync($handle) or no_such_sync() or fails("syncing the directory $parent");
     }
-    return;
-}
-
-sub no_such_sync { return is(qw(EINVAL EOPNOTSUPP ENOSYS)) } # of a directory, where the file system has none
-
-sub directory_unreadable {
-    my $todo = "make the directory " . shown_directory() . " readable, or choose durability file";
-    return fails("opening its directory", $todo);
 }
 
 sub stem { # what the names of a file's lock and temp files carry; short: for file systems with names of 143 bytes
@@ -200,18 +226,16 @@ sub not_followed { # what keeps us from looking at all is met again, with a bett
     my $error = $! + 0;
     return 1 if !lstat $path || !-l _;
     $! = $error;
-    return fails("following it");
+    fails("following it");
 }
-
-sub missing { return bail(66, "no such file", "check the name") }
 
 sub not_opened { # what open(2) refuses, we refuse; an empty list where there is no file
     my ($mode) = @_;
     return () if is("ENOENT");
     my $error = $! + 0;
-    is_no_file() if lstat $name && !-f _;
+    is_no_file() if lstat $::name && !-f _;
     $! = $error;
-    return fails("opening it", "make the file " . ($mode == 0 ? "readable" : "writable"));
+    fails("opening it", "make the file " . ($mode == 0 ? "readable" : "writable"));
 }
 
 sub look { # without a warning of Perl's about names that end in a newline
@@ -219,13 +243,9 @@ sub look { # without a warning of Perl's about names that end in a newline
     return lstat $_[0];
 }
 
-sub is_no_file {
-    return bail(73, (-d _ ? "is a directory" : "is not a regular file") . " (unchanged)", "name a regular file");
-}
-
 sub may_not_replace {
     -f _ or is_no_file();
-    return bail(73, "has $old[3] hard links, and the others would keep the old content (unchanged)",
+    bail(73, "has $::old[3] hard links, and the others would keep the old content (unchanged)",
         "write each name by itself, or append in place");
 }
 
@@ -234,97 +254,68 @@ sub check_version {
     my $found = $there ? "sha256-" . sha256(slurp(*S, "reading it")) : "absent";
     $found eq $version
         or bail(76, "has version $found, not $version (unchanged)", "read it again and redo the change");
-    return;
 }
-
-sub refuse { return bail(65, "$_[0]: $_[1] (unchanged)", "write one JSON value, in UTF-8") }
-
-sub not_whole { return bail(74, "the content has not come through whole (unchanged)", "try again") }
 
 sub no_temp {
     my ($end) = @_;
-    my ($error, $too_long) = ($! + 0, is("ENAMETOOLONG"));
+    my $error = $! + 0;
     is("EEXIST") or discard(); # it may have been made all the same: Perl looks at what it has opened
-    ($!, $tmp) = ($error, "");
-    if ($too_long) {
-        $tmp = "." . stem($name, 1) . $end;
-        return if sysopen T, $tmp, $WRONLY | $CREAT | $EXCL | $NOFOLLOW, @old ? 0600 : 0666;
-        $tmp = "";
+    ($!, $::tmp) = ($error, undef);
+    if (is("ENAMETOOLONG")) {
+        $::tmp = "." . stem($::name, 1) . $end;
+        return if sysopen T, $::tmp, $::WRONLY | $::CREAT | $::EXCL | $::NOFOLLOW, @::old ? 0600 : 0666;
+        $::tmp = undef;
     }
-    return fails_in_directory("creating a file in " . shown_directory());
+    not_writable("creating a file in " . shown_directory());
 }
 
 sub put_rest { # a short write is normal near a limit
-    my ($data, $at) = (\$_[0], $_[1]);
-    $at // again("writing");
-    $at //= 0;
-    while ($at < length $$data) {
-        $at += syswrite(T, $$data, length($$data) - $at, $at) // (again("writing") && 0);
+    my $at = $_[1] // (again("writing") && 0);
+    while ($at < length $_[0]) {
+        $at += syswrite(T, $_[0], length($_[0]) - $at, $at) // (again("writing") && 0);
     }
-    return;
 }
-
-sub mode_not_set { return fails("setting its mode", "see to the attributes of the file") }
 
 sub look_again { # the first look may have failed
     my ($what, $path, @ours) = @_;
     my @there = lstat $path;
     @there || is("ENOENT") or fails("looking at $what");
     same(@ours, @there) or lost($what);
-    return;
 }
-
-sub lost { return bail(75, "$_[0] was removed or replaced meanwhile (unchanged)", "try again") }
 
 sub prove_unchanged { # that the target is what we have read
-    my @now = look($name);
+    my @now = look($::name);
     @now || is("ENOENT") or fails("looking at it");
-    (@old ? same(@old, @now) && $old[7] == $now[7] && $old[9] == $now[9] : !@now) or changed();
-    return;
-}
-
-sub changed {
-    bail(75, "was changed meanwhile by something that takes no lock (unchanged)", "try again");
+    (@::old ? same(@::old, @now) && $::old[7] == $now[7] && $::old[9] == $now[9] : !@now) or changed();
 }
 
 sub not_renamed {
     my (@temp) = @_;
     my $error = $! + 0;
-    return if same(@temp, lstat $name); # over a network the answer can be lost and the deed done
+    return if same(@temp, lstat $::name); # over a network the answer can be lost and the deed done
     $! = $error;
-    $done = 0;
+    $::done = 0;
     bail(73, "is a directory (unchanged)", "name a regular file") if is("EISDIR");
-    return fails_in_directory("renaming onto it");
+    not_writable("renaming onto it");
 }
 
 sub replaced_at_once { # where it cannot be looked at, rename(2) is right
-    my @now = lstat $name;
+    my @now = lstat $::name;
     return if same(@_, @now) || !@now && !is("ENOENT");
-    return bail(74, "renamed onto it, but then it was another file: something that takes no lock has replaced it",
-        "check the disk, and look at the file before you repeat anything");
-}
-
-sub not_durable {
-    my ($what) = @_;
-    return if no_such_sync();
-    return bail(74, "$what, but may not survive a power loss: $!",
+    bail(74, "renamed onto it, but then it was another file: something that takes no lock has replaced it",
         "check the disk, and look at the file before you repeat anything");
 }
 
 # --- the lock --------------------------------------------------------------------------------------------------------
 
-sub no_lock { bail(73, "the lock $lock is not a regular file (unchanged)", "remove $lock, which is no lock") }
-
 sub held_by_shell { # the shell's descriptor of this lock; none where it has none; the end where it has lost it
-    my ($path) = grep { m{\A(.*/)\Q$lock\E\z}s && same(stat $1, stat ".") } keys %held;
+    my ($path) = grep { m{\A(.*/)\Q$::lock\E\z}s && same(stat $1, stat ".") } keys %::held;
     return if !defined $path;
-    if ($held{$path} ne "-" && open my $shell, "<&=", $held{$path}) {
+    if ($::held{$path} ne "-" && open my $shell, "<&=", $::held{$path}) {
         return $shell if same(@_, stat $shell);
     }
-    lock_lost();
+    lost("its lock");
 }
-
-sub lock_lost { return lost("its lock") }
 
 sub group_refuses {
     bail(75, "a trap came while with_lock had it (unchanged)", "make the change outside the handler");
@@ -332,56 +323,53 @@ sub group_refuses {
 
 sub wait_for_lock { # a fair share beside others that block; the timeout needs no signal, which might be blocked
     my ($handle) = @_;
-    my @late = (75, "locked by another process for more than $wait s (unchanged)",
+    my @late = (75, "locked by another process for more than $::wait s (unchanged)",
         "try again, or allow more time for the lock");
     is("EAGAIN") or no_flock();
-    if ($wait eq "") {
+    if ($::wait eq "") {
         until (flock $handle, 2) { is("EINTR") or no_flock() }
         return;
     }
-    bail(@late) if $wait == 0;
-    my $short = $wait < 0.001 ? $wait : 0.001;
+    bail(@late) if $::wait == 0;
+    my $short = $::wait < 0.001 ? $::wait : 0.001;
     select undef, undef, undef, $short;
     return if flock $handle, 6;
     # A child waits in flock(2), on our own open file: when it gets the lock, we have it.
     pipe my $ready, my $tell or fails("making a pipe");
-    defined($helper = fork) or fails("starting a process");
-    if (!$helper) {
-        $SIG{$_} = "DEFAULT" for qw(INT TERM HUP QUIT ALRM USR1 USR2 PIPE XCPU);
+    defined($::helper = fork) or fails("starting a process");
+    if (!$::helper) {
+        $SIG{$_} = "DEFAULT" for grep { ref $SIG{$_} } keys %SIG;
         close $ready;
         until (flock $handle, 2) { is("EINTR") or last }
         leave(0);
     }
     close $tell;
-    my $ends = time + $wait + 1; # to the second; select says the rest
-    my ($left, $set) = ($wait - $short, "");
-    while (1) {
-        vec($set, fileno $ready, 1) = 1;
-        (my $n, $left) = select my $ready_now = $set, undef, undef, $left;
-        last if $n >= 0 || time > $ends;
-    }
+    my ($ends, $left, $n) = (time + $::wait + 1, $::wait - $short, -1); # to the second; select says the rest
+    vec(my $set, fileno $ready, 1) = 1;
+    while ($n < 0 && time <= $ends) { ($n, $left) = select my $ended = $set, undef, undef, $left }
     my $got = flock $handle, 6;
     my $why = $! + 0;
-    kill "KILL", $helper;
-    waitpid $helper, 0;
-    $helper = 0;
-    $! = $why;
+    kill "KILL", $::helper;
+    waitpid $::helper, 0;
+    ($::helper, $!) = (undef, $why);
     $got or is("EAGAIN") ? bail(@late) : no_flock();
-    return;
 }
 
 sub lock_busy { return is("EAGAIN") ? 0 : no_flock() }
 
 sub no_flock {
-    is(qw(ENOLCK EOPNOTSUPP ENOSYS EINVAL)) or fails("the lock $lock");
-    bail(74, "the lock $lock: $! (unchanged)", "keep the file on a file system that has flock(2)");
+    is(qw(ENOLCK EOPNOTSUPP ENOSYS EINVAL)) or fails("the lock $::lock");
+    bail(74, "the lock $::lock: $! (unchanged)", "keep the file on a file system that has flock(2)");
 }
 
 sub widen_lock { # who may write the file, or make it, may take its lock
     my ($new) = @_;
     my @lock = stat L;
-    return if $by_group || ($> != 0 && $lock[4] != $>);
-    if (@old) { dress(*L, 0666) if $new || $lock[4] != $old[4] || $lock[5] != $old[5] || ~$lock[2] & $old[2] & 0666 }
+    return if $::by_group || ($> != 0 && $lock[4] != $>);
+    if (@::old) {
+        local $::lenient = 1; # what is not permitted is left
+        eval { dress(*L, 0666) } if $new || less_reach(@lock);
+    }
     elsif ($new) {
         my @directory = stat ".";
         my $mode = $lock[2] & 0777 | 0600 | ($directory[2] & 02 ? 0006 : 0);
@@ -390,28 +378,27 @@ sub widen_lock { # who may write the file, or make it, may take its lock
         }
         chmod $mode, *L if $mode != ($lock[2] & 0777);
     }
-    return;
 }
 
 sub open_lock { # no open that can block; false where it has gone meanwhile
     my ($create, $failed) = @_; # FAILED: the first try, with the reason in $!
     for my $try (1 .. 20) {
-        return 0 if !$failed && sysopen L, $lock, $RDWR | $NOFOLLOW | $NONBLOCK;
+        return 0 if !$failed && sysopen L, $::lock, $::RDWR | $::NOFOLLOW | $::NONBLOCK;
         $failed = 0;
         if (is("ENOENT")) {
             return -1 if !$create;
-            is_no_file() if look($name) && !-f _; # and no lock is left beside it
-            return 1 if sysopen L, $lock, $RDWR | $CREAT | $EXCL | $NOFOLLOW | $NONBLOCK, 0666;
-            is("EEXIST") ? next : fails_in_directory("the lock $lock");
+            is_no_file() if look($::name) && !-f _; # and no lock is left beside it
+            return 1 if sysopen L, $::lock, $::RDWR | $::CREAT | $::EXCL | $::NOFOLLOW | $::NONBLOCK, 0666;
+            is("EEXIST") ? next : not_writable("the lock $::lock");
         }
-        if (is("ENAMETOOLONG") && $lock !~ /\A\.~/) { $lock = "." . stem($name, 1) . ".lock"; next }
+        if (is("ENAMETOOLONG") && $::lock !~ /\A\.~/) { $::lock = "." . stem($::name, 1) . ".lock"; next }
         no_lock() if is(qw(ELOOP ENXIO EISDIR));
-        fails_in_directory("the lock $lock") if is("EROFS");
-        fails("the lock $lock") if !is(qw(EACCES EPERM));
-        return 0 if sysopen L, $lock, $NOFOLLOW | $NONBLOCK; # flock(2) needs no right to write
+        not_writable("the lock $::lock") if is("EROFS");
+        fails("the lock $::lock") if !is(qw(EACCES EPERM));
+        return 0 if sysopen L, $::lock, $::NOFOLLOW | $::NONBLOCK; # flock(2) needs no right to write
         select undef, undef, undef, 0.002 if $try < 20; # a lock that has just been made gets its reach in a moment
     }
-    return fails("the lock $lock", "make the lock $lock readable and writable");
+    fails("the lock $::lock", "make the lock $::lock readable and writable");
 }
 
 sub take_lock { # all the ways to have it; true where it has just been made, or, with NOWAIT, where it is to be had
@@ -420,21 +407,21 @@ sub take_lock { # all the ways to have it; true where it has just been made, or,
         my $new = open_lock(!$nowait, $failed);
         $failed = 0;
         return 0 if $new < 0;
-        my @ours = stat L or fails("looking at the lock $lock");
+        my @ours = stat L or fails("looking at the lock $::lock");
         -f _ or no_lock();
         my $shell = held_by_shell(@ours);
         if (!flock L, 6) {
             if ($shell && flock $shell, 6) { # the same open file as the shell's: it has the lock, or we would not
-                group_refuses() if $trap;
-                $by_group = 1;
-                open L, "<&", $shell or fails("the lock $lock");
+                group_refuses() if $::trap;
+                $::by_group = 1;
+                open L, "<&", $shell or fails("the lock $::lock");
             }
             elsif ($nowait) { return is("EAGAIN") ? 0 : no_flock() }
             else { wait_for_lock(*L) }
         }
-        return $nowait ? 1 : $new if same(@ours, lstat $lock);
+        return $nowait ? 1 : $new if same(@ours, lstat $::lock);
     }
-    return lock_lost();
+    return lost("its lock");
 }
 
 # --- who may read and write ------------------------------------------------------------------------------------------
@@ -442,113 +429,99 @@ sub take_lock { # all the ways to have it; true where it has just been made, or,
 sub xattr { # its value, or undef with the reason in $!
     my ($handle, $attribute) = @_;
     my $room = "\0" x 65536;
-    my $n = syscall $GET, fileno $handle, $attribute, $room, 65536;
+    my $n = syscall $::CALL{fgetxattr}, fileno $handle, $attribute, $room, 65536;
     return $n < 0 ? undef : substr $room, 0, $n;
 }
 
 sub xattrs { # the names; none where the file system has none
     my ($handle) = @_;
-    return () if !$LIST;
+    return () if !%::CALL;
     my $room = "\0" x 65536;
-    my $n = syscall $LIST, fileno $handle, $room, 65536;
+    my $n = syscall $::CALL{flistxattr}, fileno $handle, $room, 65536;
     return split /\0/, substr $room, 0, $n if $n >= 0;
     return () if is(qw(EOPNOTSUPP ENOSYS));
-    return fails("listing its attributes", "see to the attributes of the file");
+    return attributes_fail("listing its attributes");
 }
 
-sub set_xattr { my ($handle, $attribute, $value) = @_;
-    return syscall($SET, fileno $handle, $attribute, $value, length $value, 0) == 0;
-}
+sub set_xattr { return syscall($::CALL{fsetxattr}, fileno $_[0], $_[1], $_[2], length $_[2], 0) == 0 }
 
 my $ACL = "system.posix_acl_access";
 
 # Owner, group, ACL, mode and other attributes of the target (or of what it is restored from), for the file that takes
 # its place, before that is synced. Who could read or write before still can, and nobody else. With a mask it is
-# the lock that is dressed, and what is not permitted is left.
+# the lock that is dressed.
 sub dress {
     my ($to, $mask) = @_;
-    my $for_lock = defined $mask;
-    my $mode = $for_lock ? $old[2] & $mask | 0600 : $old[2] & 07777; # a lock is always its owner's to take
+    my $mode = defined $mask ? $::old[2] & $mask | 0600 : $::old[2] & 07777; # a lock is always its owner's to take
     my @got = stat $to;
-    if ($got[4] != $old[4] || $got[5] != $old[5]) {
-        if (!chown $old[4], $old[5], $to) {
-            $for_lock || is(qw(EPERM EACCES EINVAL EOPNOTSUPP ENOSYS)) or fails("giving it its owner");
-            chown -1, $old[5], $to if $got[5] != $old[5];
+    if ($got[4] != $::old[4] || $got[5] != $::old[5]) {
+        if (!chown $::old[4], $::old[5], $to) {
+            is(qw(EPERM EACCES EINVAL EOPNOTSUPP ENOSYS)) or fails("giving it its owner");
+            chown -1, $::old[5], $to if $got[5] != $::old[5];
             $mode &= 01777;
         }
         @got = stat $to;
     }
     my %has = map { $_ => 1 } xattrs(*S);
-    my $acl = $has{$ACL} ? xattr(*S, $ACL) // fails("reading its ACL", "see to the attributes of the file") : undef;
-    if ($got[5] != $old[5] && (defined $acl || ($mode >> 3 & 7) != ($mode & 7))) {
-        return if $for_lock;
-        bail(73, "its group $old[5] cannot be kept (unchanged)", "join the group $old[5], or append in place");
-    }
-    if ($got[4] != $old[4]) {
-        my ($had, $group_kept) = ($mode >> 6 & 7, $got[5] == $old[5]);
+    my $acl = $has{$ACL} ? xattr(*S, $ACL) // attributes_fail("reading its ACL") : undef;
+    bail(73, "its group $::old[5] cannot be kept (unchanged)", "join the group $::old[5], or append in place")
+        if $got[5] != $::old[5] && (defined $acl || ($mode >> 3 & 7) != ($mode & 7));
+    if ($got[4] != $::old[4]) {
+        my ($had, $group_kept) = ($mode >> 6 & 7, $got[5] == $::old[5]);
         my $differs = owner_differs($mode, $acl, $group_kept);
         if (!defined $acl) { # we become its owner, and have what we had
-            my $class = $group_kept && (grep { $_ == $old[5] } split " ", $)) ? $mode >> 3 & 7 : $mode & 7;
+            my $class = $group_kept && (grep { $_ == $::old[5] } split " ", $)) ? $mode >> 3 & 7 : $mode & 7;
             $mode = $mode & ~0700 | $class << 6;
         }
-        $mode & 0200 or owner_refuses($for_lock) or return;
+        $mode & 0200 or owner_refuses();
         $acl = acl_with_owner($mode, $acl, $had) if $differs;
     }
     if (defined $acl) {
-        $acl = acl_of(map { [$_->[0], $_->[1] & 6, $_->[2]] } acl_entries($acl)) if $for_lock;
-        if (!set_xattr($to, $ACL, $acl)) {
-            return if $for_lock;
-            owner_refuses() if $got[4] != $old[4];
-            fails("setting its ACL", "see to the attributes of the file");
-        }
+        $acl = acl_of(map { [$_->[0], $_->[1] & 6, $_->[2]] } acl_entries($acl)) if defined $mask;
+        set_xattr($to, $ACL, $acl) or $got[4] != $::old[4] ? owner_refuses() : attributes_fail("setting its ACL");
         my ($acl_mask) = grep { $_->[0] == 0x10 } acl_entries($acl);
         $mode = $mode & ~070 | $acl_mask->[1] << 3 if $acl_mask;
     }
     elsif (grep { $_ eq $ACL } xattrs($to)) { # a default ACL of the directory, and not the target's
-        syscall($REMOVE, fileno $to, $ACL) == 0 or $for_lock
-            or fails("removing an ACL", "see to the attributes of the file");
+        syscall($::CALL{fremovexattr}, fileno $to, $ACL) == 0 or attributes_fail("removing an ACL");
     }
-    if (!$for_lock) {
+    if (!defined $mask) {
         delete $has{$_} # they speak of those very bytes
             for $ACL, qw(security.capability security.ima security.evm user.atomicops.append);
         for my $attribute (sort keys %has) {
             my $value = xattr(*S, $attribute);
             defined $value && set_xattr($to, $attribute, $value) or $attribute =~ /\A(?:security|trusted)\./
-                or is(qw(EOPNOTSUPP ENODATA)) or fails("its attribute $attribute", "see to the attributes of the file");
+                or is(qw(EOPNOTSUPP ENODATA)) or attributes_fail("its attribute $attribute");
         }
-        attributes_by_program() if !$LIST && $^O eq "linux";
+        attributes_by_program() if !$::CALL{flistxattr} && $^O eq "linux";
     }
     @got = stat $to;
-    ($got[2] & 07777) == $mode || chmod $mode, $to or $for_lock or mode_not_set();
-    return;
+    ($got[2] & 07777) == $mode || chmod $mode, $to or mode_not_set();
 }
 
 sub owner_refuses {
-    my ($for_lock) = @_;
-    return 0 if $for_lock;
-    my $owner = getpwuid($old[4]) // $old[4];
+    my $owner = getpwuid($::old[4]) // $::old[4];
     bail(73, "its owner $owner could not do with it what he can now (unchanged)",
         "put $owner into the group, or append in place");
 }
 
 sub attributes_by_program { # of Linux, where the numbers of the calls are not known
-    my $from = @{[lstat $name]} ? $name : return;
-    system({ "cp" } "cp", "--attributes-only", "--preserve=mode,ownership,xattr", "--", "./$from", "./$tmp") == 0
+    return if !lstat $::name;
+    system({ "cp" } "cp", "--attributes-only", "--preserve=mode,ownership,xattr", "--", "./$::name", "./$::tmp") == 0
         or bail(74, "cp could not copy its attributes (unchanged)", "see to the attributes of the file");
-    return;
 }
 
 sub owner_differs { # whether the old owner could do more, or less, when the file becomes somebody else's
     my ($mode, $acl, $group_kept) = @_;
     my ($had, $group, $other) = ($mode >> 6 & 7, $mode >> 3 & 7, $mode & 7);
-    return 0 if $old[4] == 0;
+    return 0 if $::old[4] == 0;
     return 1 if defined $acl;
     return $other != $had if !$group_kept;
     return 1 if $group != $had;
     return 0 if $other == $had;
-    my ($login, $primary) = (getpwuid $old[4])[0, 3];
-    return 0 if defined $primary && $primary == $old[5];
-    my $members = (getgrgid $old[5])[3] // "";
+    my ($login, $primary) = (getpwuid $::old[4])[0, 3];
+    return 0 if defined $primary && $primary == $::old[5];
+    my $members = (getgrgid $::old[5])[3] // "";
     return !(defined $login && grep { $_ eq $login } split " ", $members);
 }
 
@@ -569,9 +542,9 @@ sub acl_with_owner { # the same for all others, and the old owner keeps what he 
     my @entries = defined $acl ? acl_entries($acl)
         : ([1, $mode >> 6 & 7, 0xffffffff], [4, $mode >> 3 & 7, 0xffffffff], [32, $mode & 7, 0xffffffff]);
     my ($mask) = map { $_->[1] } grep { $_->[0] == 16 } @entries;
-    @entries = grep { $_->[0] != 16 && !($_->[0] == 2 && $_->[2] == $old[4]) } @entries;
+    @entries = grep { $_->[0] != 16 && !($_->[0] == 2 && $_->[2] == $::old[4]) } @entries;
     for my $entry (@entries) { $entry->[1] &= $mask // 7 if $entry->[0] =~ /\A[248]\z/ }
-    push @entries, [2, $had, $old[4]];
+    push @entries, [2, $had, $::old[4]];
     $mask = 0;
     for my $entry (@entries) { $mask |= $entry->[1] if $entry->[0] =~ /\A[248]\z/ }
     return acl_of(@entries, [16, $mask, 0xffffffff]);

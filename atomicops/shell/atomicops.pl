@@ -2,70 +2,66 @@
 # Copyright (c) the atomicops developers. SPDX-License-Identifier: MIT
 # What atomic-write.sh and the functions of atomicops.sh do, in one process. This file replaces a file; what that seldom
 # needs is in atomicops-seldom.pl, the other operations in atomicops-operations.pl. Perl loads them when a function of
-# theirs is called: to compile them all takes longer than to write. So do modules, `strict` and `warnings`: the tests
-# have both.
+# theirs is called: to compile them all takes longer than to write. So do modules, `strict`, `warnings` and `our`: the
+# tests add strict and warnings, and what the files share has its full name.
 #
 #   perl atomicops.pl MACHINE [--held DESCRIPTOR LOCK]... [--trap] [--whole] OPERATION ARGUMENT...
 #
 # MACHINE: bash's name for it. --held: a lock that the calling shell has, and the descriptor that it has it by ("-": not
 # found). --trap: the call comes from a trap of that shell. --whole: standard input ends in a NUL, which is no part of
 # it, so that a producer that was killed is not taken for one that has ended.
+#
+# What the files share: $::op the operation; $::shown the file as given, $::dir and $::name as resolved, $::is_json, and
+# $::lock, its lock's name; $::sync, $::wait and $::check the settings; %::held the locks of the calling shell, $::trap
+# whether it runs one, $::by_group whether ours is among them, $::whole as above; @::old the target's status; $::tmp the
+# temp file that is there, $::done whether it is published; $::helper a child that waits; $::unsure whether a check could
+# not tell; $::lenient whether failures are passed over. Handles: S the target, T the temp file, L the lock, D the
+# directory.
 
-our ($op, $shown, $dir, $name, $lock, $is_json); # the operation; the file as given, and resolved; its lock
-our ($sync, $wait, $check) = @ENV{qw(ATOMICOPS_DURABILITY ATOMICOPS_LOCK_TIMEOUT ATOMICOPS_VALIDATE)};
-our ($tmp, $done, $helper) = ("", 0, 0); # the temp file that is there, whether it is published, a child that waits
-our (%held, $trap, $whole, $by_group); # what the calling shell has
-our (@old, $unsure, $cwd, $keeper); # the target's status; whether a check could not tell; kept open
-
-# Calls that Perl has no function for go by number: fsync, flistxattr, fgetxattr, fsetxattr, fremovexattr,
-# copy_file_range, renameat2, exit_group; and the flag O_NOFOLLOW. Source: arch/*/kernel/syscalls/*.tbl,
+# Calls that Perl has no function for go by number. Source: arch/*/kernel/syscalls/*.tbl,
 # include/uapi/asm-generic/unistd.h and arch/*/include/uapi/asm/fcntl.h of Linux 6.12. For other machines there are
 # Perl's own modules.
-our ($WRONLY, $RDWR, $CREAT, $EXCL, $NONBLOCK) = (1, 2, 0100, 0200, 04000);
+($::WRONLY, $::RDWR, $::CREAT, $::EXCL, $::NONBLOCK) = (1, 2, 0100, 0200, 04000);
 my ($cpu, undef, $system) = split /-/, shift @ARGV;
-our ($FSYNC, $LIST, $GET, $SET, $REMOVE, $COPY_RANGE, $RENAME2, $EXIT, $NOFOLLOW) = length pack("P", 0) == 8
-    && ($system // "") eq "linux" ? split(/ /, {
-        x86_64 => "74 196 193 190 199 326 316 231 131072",
-        aarch64 => "82 13 10 7 16 285 276 94 32768",
-        riscv64 => "82 13 10 7 16 285 276 94 131072",
-        s390x => "118 232 229 226 235 375 347 248 131072",
-        powerpc64le => "118 217 214 211 220 379 357 234 32768",
-    }->{$cpu} // "") : ();
-$_ += 0 for $FSYNC, $LIST, $GET, $SET, $REMOVE, $COPY_RANGE, $RENAME2, $EXIT; # syscall must not take them for texts
-other_machine() if !$FSYNC;
+($::NOFOLLOW, @::CALL{qw(fsync flistxattr fgetxattr fsetxattr fremovexattr copy_file_range renameat2 exit_group)})
+    = map { $_ + 0 } split / /, { # syscall must not take them for texts
+        x86_64 => "131072 74 196 193 190 199 326 316 231",
+        aarch64 => "32768 82 13 10 7 16 285 276 94",
+        riscv64 => "131072 82 13 10 7 16 285 276 94",
+        s390x => "131072 118 232 229 226 235 375 347 248",
+        powerpc64le => "32768 118 217 214 211 220 379 357 234",
+    }->{$cpu} // "" if ($system // "") eq "linux" && length pack("P", 0) == 8;
+other_machine() if !$::NOFOLLOW;
 
 sub AUTOLOAD {
     my $error = $! + 0;
-    our $AUTOLOAD;
     for my $part ("seldom", "operations") {
         require $0 =~ s/\.pl\z/-$part.pl/r;
-        last if defined &$AUTOLOAD;
+        last if defined &$::AUTOLOAD;
     }
-    defined &$AUTOLOAD or die "$AUTOLOAD: no such function\n";
+    defined &$::AUTOLOAD or die "$::AUTOLOAD: no such function\n";
     $! = $error;
-    goto &$AUTOLOAD;
+    goto &$::AUTOLOAD;
 }
 
 sub leave { # at once: Perl would first take everything apart
-    my ($status) = @_;
     $| = 1;
-    syscall $EXIT, $status if $EXIT;
-    exit $status;
+    syscall $::CALL{exit_group}, $_[0] if %::CALL;
+    exit $_[0];
 }
 
 sub stopped { # by a signal: unless all is done, as if we had never been
-    my ($signal) = @_;
-    return if $done;
+    return if $::done;
     discard();
-    $SIG{$signal} = "DEFAULT";
-    kill $signal, $$;
+    $SIG{$_[0]} = "DEFAULT";
+    kill $_[0], $$;
 }
 
 sub discard { # here, for a signal may come while another file is being compiled
-    my ($there, $gone) = ($tmp, $helper);
-    ($tmp, $helper) = ("", 0);
-    $there eq "" or unlink $there or unlink $there; # for root, Perl first looks at what it unlinks: that may fail
-    kill "KILL", $gone if $gone;
+    my ($temp, $child) = ($::tmp, $::helper);
+    $::tmp = $::helper = undef;
+    !defined $temp or unlink $temp or unlink $temp; # for root, Perl first looks at what it unlinks: that may fail
+    kill "KILL", $child if $child;
 }
 
 sub same { return @_ > 13 && $_[0] == $_[13] && $_[1] == $_[14] } # two results of stat: one inode
@@ -76,7 +72,7 @@ sub content { # all of it before the lock, for its writer may be slow, or want t
     my ($argument) = @_; # and a name for messages
     return "$argument\n" if $argument ne "-";
     my $data = slurp(*STDIN, "reading standard input");
-    !$whole || $data =~ s/\0\z// or not_whole();
+    !$::whole || $data =~ s/\0\z// or bail(74, "the content has not come through whole (unchanged)", "try again");
     return $data;
 }
 
@@ -88,10 +84,10 @@ sub slurp { # all of a handle
 }
 
 # Why the text is not one JSON value by RFC 8259, in UTF-8, perhaps behind a byte order mark; "" where it is. Where that
-# cannot be told, $unsure is true. A loop: no depth of the text or of a caller, and no limit of Perl's repetitions counts.
+# cannot be told, $::unsure is true. A loop: no depth of text or caller, and no limit of Perl's repetitions counts.
 sub why_not_json {
     my ($open, $ws) = ("", qr/[ \t\n\r]*+/);
-    $unsure = 0;
+    $::unsure = 0;
     for ($_[0]) {
         pos = 0;
         if (/[\x80-\xff]/) {
@@ -104,7 +100,7 @@ sub why_not_json {
                 || /\G$ws"/gc && (string() || last)) { }
             elsif (/\G$ws([\[{])/gc) {
                 $open .= $1;
-                if (length $open > 10_000) { $unsure = 1; return "it is nested deeper than 10,000 levels" }
+                if (length $open > 10_000) { $::unsure = 1; return "it is nested deeper than 10,000 levels" }
                 if (substr($open, -1) eq "[") { /\G$ws\]/gc ? chop $open : next }
                 elsif (/\G$ws\}/gc) { chop $open }
                 else { key() ? next : last }
@@ -137,37 +133,37 @@ sub key { # with its colon
 
 sub resolve { # where the file really is; goes there. False where there is no such directory, and none is to be made
     my ($path, $make_parents) = @_;
-    $shown = $path;
-    for (my $links = 0; ; $links++) {
-        ($dir, $name) = $path =~ m{\A(.*/)?([^/]*)\z}s;
-        $dir //= "";
-        $name !~ /\A\.{0,2}\z/ or no_file_name($path);
-        my $to = readlink $path;
-        last if !defined $to && ($! == 22 || $! == 2 || not_followed($path)); # EINVAL: no link
-        $links < 40 or too_many_links();
-        $path = $to =~ m{\A/} ? $to : "$dir$to";
-    }
-    $is_json = $shown =~ /\.json\z/ || $name =~ /\.json\z/;
-    $lock = "." . (length $name <= 180 ? $name : stem($name)) . ".lock";
-    return $dir eq "" || chdir $dir || no_directory($make_parents);
+    $::shown = $path;
+    my $to = readlink $path;
+    $path = linked_to($path, $to) if defined $to || $! != 22; # EINVAL: no link
+    ($::dir, $::name) = $path =~ m{\A(.*/)?([^/]*)\z}s;
+    $::dir //= "";
+    $::name !~ /\A\.{0,2}\z/ or no_file_name($path);
+    $::is_json = $::shown =~ /\.json\z/ || $::name =~ /\.json\z/;
+    $::lock = "." . (length $::name <= 180 ? $::name : stem($::name)) . ".lock";
+    return $::dir eq "" || chdir $::dir || no_directory($make_parents);
 }
 
-sub begin { # begin MODE of opening, MUST EXIST: with the lock; S is the file, and @old its status. Whether it is there
+sub begin { # begin MODE of opening, MUST EXIST: with the lock, S is the file, and @::old its status; whether it exists
     my ($mode, $must_exist) = @_;
-    $sync ne "full" || sysopen D, ".", 0 or directory_unreadable();
-    not_there() if $must_exist && !lstat $name;
-    my $opened = sysopen L, $lock, $RDWR | $NOFOLLOW | $NONBLOCK;
+    $::sync ne "full" || sysopen D, ".", 0 or directory_unreadable();
+    not_there() if $must_exist && !lstat $::name;
+    my $opened = sysopen L, $::lock, $::RDWR | $::NOFOLLOW | $::NONBLOCK;
     my @lock = $opened && (flock(L, 6) || lock_busy()) ? stat L : ();
-    my $new = @lock && -f _ && !%held && same(@lock, lstat $lock) ? 0 : take_lock(0, !$opened);
+    my $new = @lock && -f _ && !%::held && same(@lock, lstat $::lock) ? 0 : take_lock(0, !$opened);
     @lock = stat L if $new || !@lock;
-    my $there = sysopen S, $name, $mode | $NOFOLLOW | $NONBLOCK;
-    @old = $there ? stat S : not_opened($mode);
-    !$there || @old or fails("looking at it");
-    if (@old) { -f _ && ($mode == 0 || $old[3] == 1) or may_not_replace() }
+    my $there = sysopen S, $::name, $mode | $::NOFOLLOW | $::NONBLOCK;
+    @::old = $there ? stat S : not_opened($mode);
+    !$there || @::old or fails("looking at it");
+    if (@::old) { -f _ && ($mode == 0 || $::old[3] == 1) or may_not_replace() }
     elsif ($must_exist) { missing() }
     # The lock has the reach of what it protects.
-    widen_lock($new) if $new || @old && ($lock[4] != $old[4] || $lock[5] != $old[5] || ~$lock[2] & $old[2] & 0666);
-    return scalar @old;
+    widen_lock($new) if $new || @::old && less_reach(@lock);
+    return scalar @::old;
+}
+
+sub less_reach { # whether a lock of this status may have less reach than the target
+    return $_[4] != $::old[4] || $_[5] != $::old[5] || ~$_[2] & $::old[2] & 0666;
 }
 
 # --- replacing it ----------------------------------------------------------------------------------------------------
@@ -176,37 +172,39 @@ sub make_temp { # make_temp FILL: a finished temp file, of which nobody can read
     my ($fill) = @_;
     sysopen R, "/dev/urandom", 0 and sysread(R, my $random, 16) == 16 or fails("/dev/urandom");
     my $end = "." . unpack("H*", $random) . ".atomicops-tmp";
-    $tmp = "." . (length $name <= 180 ? $name : stem($name)) . $end;
-    sysopen T, $tmp, $WRONLY | $CREAT | $EXCL | $NOFOLLOW, @old ? 0600 : 0666 or no_temp($end);
+    $::tmp = "." . (length $::name <= 180 ? $::name : stem($::name)) . $end;
+    sysopen T, $::tmp, $::WRONLY | $::CREAT | $::EXCL | $::NOFOLLOW, @::old ? 0600 : 0666 or no_temp($end);
     flock T, 6; # while it is locked, no sweeper takes it for an orphan
     $fill->();
-    if (@old) { # owner, mode and the rest before it is synced
+    if (@::old) { # owner, mode and the rest before it is synced
         my @got = stat T or fails("looking at the temp file");
-        if ($got[4] != $old[4] || $got[5] != $old[5] || !$LIST
-            || syscall($LIST, fileno S, 0, 0) != 0 || syscall($LIST, fileno T, 0, 0) != 0) { dress(*T) }
-        elsif ($got[2] != $old[2]) { chmod $old[2] & 07777, *T or mode_not_set() }
+        if ($got[4] != $::old[4] || $got[5] != $::old[5] || !%::CALL
+            || grep { syscall($::CALL{flistxattr}, fileno $_, 0, 0) != 0 } *S, *T) { dress(*T) }
+        elsif ($got[2] != $::old[2]) { chmod $::old[2] & 07777, *T or mode_not_set() }
     }
-    $sync eq "none" || fsync(*T) or fails("syncing");
+    $::sync eq "none" || fsync(*T) or fails("syncing");
 }
 
 sub put { # to the temp file
     my $n = syswrite T, $_[0];
-    $_[0] eq "" || defined $n && $n == length $_[0] or put_rest($_[0], $n);
+    defined $n && $n == length $_[0] or put_rest($_[0], $n);
 }
 
 sub fsync {
     my ($handle) = @_;
-    return $FSYNC ? syscall($FSYNC, fileno $handle) == 0 : fsync_by_module($handle);
+    return $::CALL{fsync} ? syscall($::CALL{fsync}, fileno $handle) == 0 : fsync_by_module($handle);
 }
+
+my $keeper;
 
 sub close_temp { # here NFS reports a full quota; a copy of the descriptor keeps the temp file locked
     my @temp = stat T or fails("looking at the temp file");
-    same(@temp, lstat $tmp) or look_again("its temp file", $tmp, @temp);
+    same(@temp, lstat $::tmp) or look_again("its temp file", $::tmp, @temp);
     open $keeper, ">&", *T and close T or fails("closing");
     return @temp;
 }
 
-sub prove_lock { same(stat L, lstat $lock) or look_again("its lock", $lock, stat L) }
+sub prove_lock { same(stat L, lstat $::lock) or look_again("its lock", $::lock, stat L) }
 
 sub replace { # replace FILL, READ: with READ, only what has been read is replaced
     my ($fill, $read) = @_;
@@ -214,22 +212,22 @@ sub replace { # replace FILL, READ: with READ, only what has been read is replac
     my @temp = close_temp();
     prove_lock();
     prove_unchanged() if $read;
-    $done = 1; # a signal after the rename comes too late
-    rename $tmp, $name or not_renamed(@temp);
-    $tmp = "";
-    same(@temp, lstat $name) or replaced_at_once(@temp);
-    $sync ne "full" || fsync(*D) or not_durable("changed");
+    $::done = 1; # a signal after the rename comes too late
+    rename $::tmp, $::name or not_renamed(@temp);
+    $::tmp = undef;
+    same(@temp, lstat $::name) or replaced_at_once(@temp);
+    $::sync ne "full" || fsync(*D) or not_durable("changed");
 }
 
 sub write_file {
     my ($version) = @_ == 4 && $_[0] eq "--if-version" ? (splice @_, 0, 2)[1] : ();
     my ($argument, $file) = @_;
     @_ == 2 && $file ne "" or wrong_arguments(@_);
-    my $text = content($argument, $shown = $file);
+    my $text = content($argument, $::shown = $file);
     resolve($file, 1);
-    my $why = $is_json && $check eq "yes" ? why_not_json($text) : "";
+    my $why = $::is_json && $::check eq "yes" ? why_not_json($text) : "";
     $why eq "" or refuse("the content", $why);
-    my $there = begin(defined $version ? $RDWR : $WRONLY);
+    my $there = begin(defined $version ? $::RDWR : $::WRONLY);
     check_version($there, $version) if defined $version;
     replace(sub { put($text) }, defined $version);
     return 0;
@@ -239,16 +237,13 @@ sub write_file {
 
 sysopen my $null, "/dev/null", 0;
 guard_standard_descriptors($null) if !defined fileno $null || fileno $null < 3;
-while (@ARGV && $ARGV[0] =~ /\A--(\w+)\z/) {
-    shift @ARGV;
-    if ($1 eq "held") { %held = (%held, reverse splice @ARGV, 0, 2) }
-    else { ($1 eq "trap" ? $trap : $whole) = 1 }
-}
-$op = shift @ARGV;
+%::held = held_by_caller() if $ARGV[0] =~ /\A--(?:held|trap)\z/;
+$::whole = $ARGV[0] eq "--whole" && shift @ARGV;
+$::op = shift @ARGV;
 $SIG{XFSZ} = "IGNORE"; # at a file size limit the write fails, and says so
 for my $signal (qw(INT TERM HUP QUIT ALRM USR1 USR2 PIPE XCPU)) {
     $SIG{$signal} = \&stopped if ($SIG{$signal} // "") ne "IGNORE";
 }
-if (defined $sync || defined $wait || defined $check) { settings() }
-else { ($sync, $wait, $check) = ("full", 30, "yes") }
-leave($op =~ /^(?:write|script)$/ ? write_file(@ARGV) : other_operation($op, @ARGV));
+($::sync, $::check) = ("full", "yes");
+settings() if defined($ENV{ATOMICOPS_DURABILITY} // $ENV{ATOMICOPS_LOCK_TIMEOUT} // $ENV{ATOMICOPS_VALIDATE});
+leave($::op =~ /^(?:write|script)$/ ? write_file(@ARGV) : other_operation(@ARGV));

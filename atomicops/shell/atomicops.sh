@@ -15,10 +15,8 @@
 #
 # CONTENT and TEXT given as an argument end in one newline more, as `echo` would have it: such files are text.
 # Standard input is taken byte for byte, NULs and a missing last newline included, and before the lock is.
-#
-# Every writer holds flock(2) on `.NAME.lock` beside the file, makes a temp file there, gives it the file's mode,
-# owner and extended attributes, syncs it, renames it over the file and syncs the directory. Symlinks are followed.
-# A *.json file is never replaced by anything but one JSON value.
+# What else is done, and kept: `atomic-write.sh --help`. It is done by one process of Perl, atomicops.pl, which lies beside
+# this file; an update also runs jq.
 #
 # Exit codes: 0 done (and durable, as asked); 64 usage; 65 invalid data; 66 no such file; 69 a program is missing;
 # 73 cannot create, or not permitted; 74 I/O error, could not check, or committed but not durable (the message says
@@ -26,8 +24,6 @@
 #
 # Environment: ATOMICOPS_DURABILITY=full|file|none (full)   ATOMICOPS_LOCK_TIMEOUT=SECONDS|none (30)
 #   ATOMICOPS_VALIDATE=yes|no (yes)
-#
-# All of it is done by one process of Perl, atomicops.pl, which lies beside this file; an update also runs jq.
 #
 # with_lock lets the helpers that a function calls, subshells included, write the same file. A program that it runs
 # does not get the lock: a helper in there waits for it, and ends with status 75. (`with_lock FILE exec PROGRAM` leaves
@@ -66,10 +62,13 @@ _ao_perl() { # _ao_perl OPERATION ARGUMENT...: becomes atomicops.pl
   if ! \hash perl 2>/dev/null; then
     \printf 'atomicops: perl: this program is missing; install the package perl\n' >&2
     \exit 69
-  elif [[ ! -r $_ao_program ]]; then
-    \printf 'atomicops: %s: cannot be read; keep it beside atomicops.sh\n' "$_ao_program" >&2
-    \exit 69
   fi
+  for _ao_part in "$_ao_program" "${_ao_program%.pl}"-{seldom,operations}.pl; do
+    if [[ ! -r $_ao_part ]]; then
+      \printf 'atomicops: %s: cannot be read; keep it beside atomicops.sh\n' "$_ao_part" >&2
+      \exit 69
+    fi
+  done
   \unset PERL5OPT PERL5LIB PERLLIB PERL5DB PERL_UNICODE PERLIO PERL_SIGNALS PERL_HASH_SEED_DEBUG
   [[ ${LC_ALL@a} == *r* ]] || \export LC_ALL=C
   \exec perl "$_ao_program" "${BASH_VERSINFO[5]}" "${_ao_options[@]}" "$@"
@@ -79,56 +78,14 @@ _ao_perl() { # _ao_perl OPERATION ARGUMENT...: becomes atomicops.pl
 
 # Each of these first keeps BASH_COMMAND. It is that very command, unless a trap is running: then it is the command that
 # the trap has interrupted.
-
-atomic_write() {
-  _ao_now=$BASH_COMMAND
-  if [[ $# == 2 && $1 != - ]]; then
-    _ao_send "$1" write - "$2"
-  elif [[ $# == 4 && $1 == --if-version && $3 != - ]]; then
-    _ao_send "$3" write --if-version "$2" - "$4"
-  else
-    (_ao_perl write "$@")
-  fi
-}
-
-atomic_append() {
-  _ao_now=$BASH_COMMAND
-  if [[ $# == 2 && $1 != - ]]; then
-    _ao_send "$1" append - "$2"
-  else
-    (_ao_perl append "$@")
-  fi
-}
-
-atomic_update() {
-  _ao_now=$BASH_COMMAND
-  (_ao_perl update "$@")
-}
-
-atomic_read() {
-  _ao_now=$BASH_COMMAND
-  (_ao_perl read "$@")
-}
-
-atomic_version() {
-  _ao_now=$BASH_COMMAND
-  (_ao_perl version "$@")
-}
-
-atomic_backup() {
-  _ao_now=$BASH_COMMAND
-  (_ao_perl backup "$@")
-}
-
-atomic_recover() {
-  _ao_now=$BASH_COMMAND
-  (_ao_perl recover "$@")
-}
-
-atomic_sweep() {
-  _ao_now=$BASH_COMMAND
-  (_ao_perl sweep "$@")
-}
+atomic_write() { _ao_now=$BASH_COMMAND; _ao_send write "$@"; }
+atomic_append() { _ao_now=$BASH_COMMAND; _ao_send append "$@"; }
+atomic_update() { _ao_now=$BASH_COMMAND; (_ao_perl update "$@"); }
+atomic_read() { _ao_now=$BASH_COMMAND; (_ao_perl read "$@"); }
+atomic_version() { _ao_now=$BASH_COMMAND; (_ao_perl version "$@"); }
+atomic_backup() { _ao_now=$BASH_COMMAND; (_ao_perl backup "$@"); }
+atomic_recover() { _ao_now=$BASH_COMMAND; (_ao_perl recover "$@"); }
+atomic_sweep() { _ao_now=$BASH_COMMAND; (_ao_perl sweep "$@"); }
 
 with_lock() {
   _ao_now=$BASH_COMMAND
@@ -144,7 +101,7 @@ with_lock() {
       _ao_locked "$_ao_lock" "$@" 239<"$_ao_lock"
     fi
   else
-    (_ao_leave "$?")
+    (_ao_release "$?")
   fi
 }
 
@@ -164,7 +121,7 @@ _ao_locked() { # _ao_locked LOCK FILE COMMAND [ARGUMENT...], with descriptor 239
     fi
     (_ao_release "$?" "$3")
   else
-    (_ao_leave "$?")
+    (_ao_release "$?")
   fi
 }
 
@@ -177,20 +134,21 @@ _ao_count_locks() { # sets _ao_depth: what is in _ao_held beyond that is of call
 
 # --- in subshells, which these end ------------------------------------------------------------------------------------
 
-_ao_leave() {
-  [[ -o posix ]] || POSIXLY_CORRECT=1
-  \exit "$1"
-}
-
-_ao_release() { # _ao_release STATUS COMMAND
+_ao_release() { # _ao_release STATUS [COMMAND]: ends with this status; after what was no program, without the lock
   [[ -o posix ]] || POSIXLY_CORRECT=1
   \unset -f type
-  [[ $(\type -t -- "$2") == file ]] || (_ao_perl release 239)
+  [[ $# == 1 || $(\type -t -- "$2") == file ]] || (_ao_perl release 239)
   \exit "$1"
 }
 
-_ao_send() { # _ao_send TEXT OPERATION ARGUMENT...: not as an argument, for those have a limit, and all users see them
-  _ao_print "$1" | (_ao_perl --whole "${@:2}") # in a subshell also where the caller has set lastpipe
+_ao_send() { # a text is not passed as an argument, for those have a limit, and all users see them
+  if [[ $# == 3 && $2 != - ]]; then
+    _ao_print "$2" | (_ao_perl --whole "$1" - "$3") # in a subshell also where the caller has set lastpipe
+  elif [[ $# == 5 && $2 == --if-version && $4 != - ]]; then
+    _ao_print "$4" | (_ao_perl --whole "${@:1:3}" - "$5")
+  else
+    (_ao_perl "$@")
+  fi
 }
 
 _ao_print() {

@@ -195,12 +195,17 @@ def canaries_of(number: int, seed: int, today: datetime.date) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """One thing to do, the seconds that it wants at the most, and how likely it is to fail."""
+    """One thing to do: what and which, as in `Outcome`, and the seconds that it wants at the most."""
 
-    key: str
+    kind: str
+    name: str
     seconds: float
-    risk: float
     do: Callable[[float], Outcome]
+
+    @property
+    def key(self) -> str:
+        """By which the results of the last runs are kept."""
+        return f"{self.kind} {self.name}"
 
 
 def allot(wanted: float, left: float, all_wanted: float) -> float:
@@ -225,14 +230,12 @@ def run(
     past = _past(config.runs)
     chosen = [campaign for campaign in config.campaigns if only in (None, campaign.name)]
     tasks = [
-        _campaign_task(campaign, plan, past, config.runs, config.budget_s)
-        for campaign in chosen
-        for plan in campaign.plans
+        _campaign_task(campaign, plan, config.runs, config.budget_s) for campaign in chosen for plan in campaign.plans
     ]
     if only is None:
         day = today if today is not None else datetime.datetime.now(datetime.timezone.utc).date()
-        tasks += [_canary_task(name, config, seed, past) for name in canaries_of(config.canaries, seed, day)]
-    tasks.sort(key=lambda task: -task.risk)
+        tasks += [_canary_task(name, config, seed) for name in canaries_of(config.canaries, seed, day)]
+    tasks.sort(key=lambda task: -_risk(past, task.key))
     interrupted = False
     for place, task in enumerate(tasks):
         left = config.budget_s - (time.monotonic() - began)
@@ -240,8 +243,7 @@ def run(
         seconds = allot(task.seconds + OVERHEAD_S, left, all_wanted) - OVERHEAD_S
         if interrupted or seconds < min(LEAST_S, task.seconds):
             why = "interrupted" if interrupted else "the budget is used up; give more with budget or --budget"
-            kind, _, name = task.key.partition(" ")
-            outcomes.append(Outcome(kind, name, Verdict.UNKNOWN, f"not run: {why}"))
+            outcomes.append(Outcome(task.kind, task.name, Verdict.UNKNOWN, f"not run: {why}"))
             continue
         watch(task.key)
         outcome = task.do(seconds)
@@ -270,9 +272,7 @@ def _risk(past: Mapping[str, tuple[int, int]], key: str) -> float:
     return (fails + 1) / (runs + 2)
 
 
-def _campaign_task(
-    campaign: Campaign, plan: Plan | ExplorePlan, past: Mapping[str, tuple[int, int]], runs: str, budget_s: float
-) -> _Task:
+def _campaign_task(campaign: Campaign, plan: Plan | ExplorePlan, runs: str, budget_s: float) -> _Task:
     several = len(campaign.plans) > 1
     name = f"{campaign.name} (seed {plan.seed})" if several else campaign.name
     # How long operations take nobody knows: a campaign in operations may have all that the others leave.
@@ -292,7 +292,7 @@ def _campaign_task(
         cut_short = plan.duration_s is None and plan.ops is not None and outcome.operations < plan.ops
         return _cut_short(outcome, "operations", plan.ops, seconds) if cut_short else outcome
 
-    return _Task(f"campaign {name}", wanted, _risk(past, f"campaign {name}"), do)
+    return _Task("campaign", name, wanted, do)
 
 
 def _cut_short(outcome: Outcome, what: str, asked: int | None, seconds: float) -> Outcome:
@@ -329,7 +329,7 @@ def _judge_campaign(campaign: Campaign, name: str, result: Result, floor_per_s: 
     return Outcome("campaign", name, verdict, said, seconds, done, ratio or None, result.without_history())
 
 
-def _canary_task(name: str, config: Config, seed: int, past: Mapping[str, tuple[int, int]]) -> _Task:
+def _canary_task(name: str, config: Config, seed: int) -> _Task:
     broken = target.load(name)
     where = broken.scenarios or ("bridge",)
 
@@ -351,7 +351,7 @@ def _canary_task(name: str, config: Config, seed: int, past: Mapping[str, tuple[
         said = f"this gate no longer sees {' or '.join(broken.expects)}: {name} came out as {seen}, twice"
         return Outcome("canary", name, Verdict.FAIL, said, spent, operations, None, result)
 
-    return _Task(f"canary {name}", CANARY_S, _risk(past, f"canary {name}"), do)
+    return _Task("canary", name, CANARY_S, do)
 
 
 def _floor_per_s(directory: str | None) -> float:

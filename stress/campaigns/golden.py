@@ -18,8 +18,8 @@
     required     [[kind]], for each scenario
     limit_ms     how long an operation may take
 
-Times are milliseconds since the gate was opened. Versions are text: ``p3.12``, ``initial``, ``absent``, ``garbage``,
-``-``. Bytes are text in Latin-1. Notes are those of `stress.history.notes`, as `to_plain` gives them.
+Times are milliseconds since the start barrier was opened. Versions are text: ``p3.12``, ``initial``, ``absent``,
+``garbage``, ``-``. Bytes are text in Latin-1. Notes are those of `stress.history.notes`, as `to_plain` gives them.
 ``log`` and ``log_after`` instead of ``note`` or ``content`` are a log's records by their versions, with ``log_tail``
 between the two. What is not there has its default.
 """
@@ -110,10 +110,10 @@ def plain_history(
     leftovers: Sequence[str],
     metadata_seen: Sequence[MetadataSeen],
     began: int,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The plain values of a history of one file, whatever ``file`` its operations say; `read_saved` is the inverse."""
     ordered = sorted(operations, key=lambda op: op.invoke)
-    plain: dict[str, Any] = {"files": [_plain_facts(facts)]}
+    plain: dict[str, object] = {"files": [_plain_facts(facts)]}
     if final is not None:
         plain["final"] = [_plain_final(final)]
     if backups:
@@ -200,11 +200,11 @@ def _final(plain: Mapping[str, Any], facts: FileFacts) -> FinalFile:
     )
 
 
-def _plain_operation(op: Operation, began: int) -> dict[str, Any]:
+def _plain_operation(op: Operation, began: int) -> dict[str, object]:
     def ms(at: int) -> float:
         return (at - began) / 1e6
 
-    plain: dict[str, Any] = {
+    plain: dict[str, object] = {
         "by": f"p{op.process} {op.language.label}",
         "does": op.kind.label,
         "at": [ms(op.invoke), ms(op.ret)],
@@ -224,8 +224,8 @@ def _plain_operation(op: Operation, began: int) -> dict[str, Any]:
     return plain
 
 
-def _plain_facts(facts: FileFacts) -> dict[str, Any]:
-    plain: dict[str, Any] = {"path": facts.path, "checkers": sorted(facts.checkers)}
+def _plain_facts(facts: FileFacts) -> dict[str, object]:
+    plain: dict[str, object] = {"path": facts.path, "checkers": sorted(facts.checkers)}
     for known in fields(FileFacts):
         value = getattr(facts, known.name)
         if known.name in ("path", "checkers", "scenario") or value == known.default:
@@ -236,7 +236,7 @@ def _plain_facts(facts: FileFacts) -> dict[str, Any]:
     return plain
 
 
-def _plain_final(final: FinalFile) -> dict[str, Any]:
+def _plain_final(final: FinalFile) -> dict[str, object]:
     # The mode and the link are told also where they are the default: `_final` takes those from the file's facts.
     return {
         "exists": final.exists,

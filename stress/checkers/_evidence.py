@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from stress.anomalies import GARBAGE_READ, MISSING_READ, TORN_READ, Anomaly
-from stress.checkers._words import counted, excerpt, parts
+from stress.checkers._words import excerpt, parts
 from stress.history.notes import ErrorNote, Note, SeenBytes, data_of
 from stress.history.record import NO_VERSION, format_version, parse_version
 from stress.result import Details, Evidence, Owner
+from stress.units import counted
 from stress.workload.payload import writers_in
 
 __all__ = ["Diagnosis", "diagnose", "versions_named"]

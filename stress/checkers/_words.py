@@ -10,7 +10,7 @@ from stress.history.record import NO_VERSION, Kind, Operation, Outcome
 from stress.result import Details, Evidence, Finding, Verdict, witness
 from stress.workload.payload import writers_in
 
-__all__ = ["WITNESS_MAX", "counted", "did", "excerpt", "finding", "moment", "parts", "pick", "span", "who"]
+__all__ = ["WITNESS_MAX", "did", "excerpt", "finding", "moment", "parts", "pick", "span", "who"]
 
 WITNESS_MAX = 6
 
@@ -50,11 +50,6 @@ def did(history: History, op: Operation) -> str:
         said += f" from {history.names.version(op.parent)}"
     ended = {Outcome.FAIL: ", which failed", Outcome.INFO: ", outcome unknown"}.get(op.outcome, "")
     return f"{said} at {span(history, op)}{ended}"
-
-
-def counted(count: int, one: str, many: str = "") -> str:
-    """``1 update``, ``12 updates``."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def excerpt(content: bytes, at: int, around: int = 48) -> str:

@@ -1,9 +1,9 @@
 """``appends``: a log keeps every record that was acknowledged, once, whole, and in an order that real time allows.
 
-What the log holds at the end is the one order that there is, and every other look must have found the beginning of
-it: the list-append workload of Elle (K. Kingsbury and P. Alvaro, "Elle: inferring isolation anomalies from experimental
-observations", VLDB 2020) for one list, where nothing is left to be inferred. With the places known, an order exists
-iff nothing that had ended when something else began stands behind it: one sweep over the returns.
+What the log holds at the end is the one order that there is, and every read must have found the beginning of it: the
+list-append workload of Elle (K. Kingsbury and P. Alvaro, "Elle: inferring isolation anomalies from experimental
+observations", VLDB 2020) for one list, where nothing is left to be inferred. With the places known, an order exists iff
+nothing that had ended when something else began stands behind it: one sweep over the returns.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from stress.anomalies import (
 from stress.checkers._log.append_order import Log, Rows, log_of, overtaken
 from stress.checkers._log.non_prefix_reads import NonPrefixReads, find_non_prefix_reads
 from stress.checkers._register.clusters import LAST
-from stress.checkers._words import counted, did, excerpt, finding, moment, parts, span, who
+from stress.checkers._words import did, excerpt, finding, moment, parts, span, who
 from stress.checkers.registry import checker
 from stress.checkers.torn import Garbled, garbled
 from stress.history.history import FileFacts, History
 from stress.history.record import INITIAL, Format, Kind, Outcome, format_version
 from stress.result import Details, Finding
+from stress.units import counted
 
 __all__ = ["appends"]
 
@@ -77,10 +78,12 @@ def _lost(history: History, log: Log, unexplained: NonPrefixReads) -> Iterator[F
     first = next((a for a in acknowledged.tolist() if a in unexplained.vanished), None)
     lost = first if first is not None else int(acknowledged[0]) if len(acknowledged) else seen[0]
     op = history.operation(int(log.rows[lost]))
-    look = unexplained.vanished.get(lost, -1)
-    known = "and it was acknowledged" if op.outcome is Outcome.OK else ""
-    saw = f"{did(history, history.operation(look)).replace(' read ', ' saw it ')}" if look >= 0 else ""
-    told = " and ".join(part for part in (known.removeprefix("and "), saw) if part)
+    read = unexplained.vanished.get(lost, -1)
+    known = ["it was acknowledged"] if op.outcome is Outcome.OK else []
+    if read >= 0:
+        reader = history.operation(read)
+        known.append(f"{who(history, reader)} saw it at {span(history, reader)}")
+    told = " and ".join(known)
     message = f"{did(history, op)}, {told}, but {_end(history, log)} the log did not hold that record."
     total = int(((log.outcome == Outcome.OK) & (log.ret < log.at)).sum())
     if len(acknowledged) > 1:
@@ -91,7 +94,7 @@ def _lost(history: History, log: Log, unexplained: NonPrefixReads) -> Iterator[F
     if len(rivals):
         rival = history.operation(int(log.rows[rivals[0]]))
         detail += (("meanwhile", f"{did(history, rival)}, and that is there"),)
-    rows = [log.rows[lost], look, *log.rows[rivals]]
+    rows = [log.rows[lost], read, *log.rows[rivals]]
     yield finding(history, "appends", LOST_APPEND, log.facts, message, rows, detail, count)
 
 
@@ -131,9 +134,9 @@ def _doubled(history: History, log: Log, unexplained: NonPrefixReads) -> Iterato
             f"records {said}."
         )
     else:
-        look = unexplained.doubled[version]
-        rows.append(look)
-        op = history.operation(look)
+        read = unexplained.doubled[version]
+        rows.append(read)
+        op = history.operation(read)
         message = (
             f"{made}{who(history, op)} read the log at {span(history, op)} and saw "
             f"{history.names.version(version)} in it twice."
@@ -151,18 +154,18 @@ def _phantom(history: History, log: Log, unexplained: NonPrefixReads) -> Iterato
         return
     version = versions[0]
     rows = log.rows[log.version == version][:1].tolist()
-    look = unexplained.phantom.get(version, -1)
+    read = unexplained.phantom.get(version, -1)
     if version in failed or version in nobodys:
-        where = f"{_end(history, log)} the log held {history.names.version(version)}"
+        end = "When all had ended" if log.at == LAST else f"At {moment(history, log.at)}"
+        where = f"{end} the log held {history.names.version(version)}"
     else:
-        op = history.operation(look)
+        op = history.operation(read)
         where = f"{who(history, op)} read the log at {span(history, op)} and saw {history.names.version(version)}"
     if rows:
         message = f"{where}, but its append had failed for certain: {did(history, history.operation(rows[0]))}."
     else:
         message = f"{where}, a record that nobody appended to it in this run."
-    message = message[0].upper() + message[1:] if message.startswith("when") else message
-    yield finding(history, "appends", PHANTOM_APPEND, log.facts, message, [*rows, look], count=len(versions))
+    yield finding(history, "appends", PHANTOM_APPEND, log.facts, message, [*rows, read], count=len(versions))
 
 
 def _late(history: History, log: Log, unexplained: NonPrefixReads) -> Iterator[Finding]:
@@ -187,9 +190,9 @@ def _late(history: History, log: Log, unexplained: NonPrefixReads) -> Iterator[F
         )  # fmt: skip
     future = np.flatnonzero(behind & ~began)
     if len(future):
-        look, append = (history.operation(int(rows[future[0]])) for rows in (pairs.first, pairs.second))
+        read, append = (history.operation(int(rows[future[0]])) for rows in (pairs.first, pairs.second))
         message = (
-            f"{who(history, look)} read the log at {span(history, look)} and saw "
+            f"{who(history, read)} read the log at {span(history, read)} and saw "
             f"{history.names.version(append.version)}, before "
             f"{who(history, append)} had begun to append it at {moment(history, append.invoke)}."
         )
@@ -200,9 +203,9 @@ def _late(history: History, log: Log, unexplained: NonPrefixReads) -> Iterator[F
         yield _stale(history, log, unexplained, pairs.first[stale], pairs.second[stale])
 
 
-def _stale(history: History, log: Log, unexplained: NonPrefixReads, firsts: Rows, looks: Rows) -> Finding:
-    if len(looks):
-        first, row = int(firsts[0]), int(looks[0])
+def _stale(history: History, log: Log, unexplained: NonPrefixReads, firsts: Rows, seconds: Rows) -> Finding:
+    if len(seconds):
+        first, row = int(firsts[0]), int(seconds[0])
     else:
         row, append = unexplained.stale[0]
         first = int(log.rows[append]) if append >= 0 else -1
@@ -215,7 +218,7 @@ def _stale(history: History, log: Log, unexplained: NonPrefixReads, firsts: Rows
         had = f"records that {who(history, before)} had found there before, at {span(history, before)}"
     message = f"{who(history, op)} read the log at {span(history, op)} and did not see {had}."
     return finding(
-        history, "appends", STALE_READ, log.facts, message, [row, first], count=len(looks) + len(unexplained.stale)
+        history, "appends", STALE_READ, log.facts, message, [row, first], count=len(seconds) + len(unexplained.stale)
     )  # fmt: skip
 
 
@@ -239,7 +242,7 @@ def _crossed(history: History, log: Log, unexplained: NonPrefixReads) -> Iterato
 
 
 def _torn(history: History, index: int, facts: FileFacts, log: Log | None) -> Iterator[Finding]:
-    """Bytes of no record: in the end, or in a look."""
+    """Bytes of no record: in the end, or in what a read saw."""
     spans = log.torn if log is not None and log.at == LAST else []
     rows = garbled(history, index) if log is None else log.garbled
     if not spans and not len(rows):

@@ -50,16 +50,16 @@ def _named(history: History, rows: Rows) -> tuple[list[str], list[str]]:
 
 def _bad(history: History, index: int, facts: FileFacts, rows: Rows) -> Iterator[Finding]:
     ops = history.ops
-    looks = history.rows(index, Kind.OBSERVE_BACKUP, outcome=Outcome.OK)
-    looks = looks[ops["version"][looks] == GARBAGE]
+    reads = history.rows(index, Kind.OBSERVE_BACKUP, outcome=Outcome.OK)
+    reads = reads[ops["version"][reads] == GARBAGE]
     broken = rows[ops["version"][rows] == GARBAGE]
     past = _not_current(history, index)
-    count = len(broken) + len(looks) + past.count
+    count = len(broken) + len(reads) + past.count
     if not count:
         return
     # A backup that is no document tells more than one which is of the wrong time.
-    if len(broken) or len(looks):
-        row = int(broken[0]) if len(broken) else int(looks[0])
+    if len(broken) or len(reads):
+        row = int(broken[0]) if len(broken) else int(reads[0])
         op = history.operation(row)
         diagnosis = diagnose(op.note, op.size)
         path = op.note.path if isinstance(op.note, BackupNote) else ""

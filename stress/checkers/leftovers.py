@@ -6,11 +6,12 @@ import posixpath
 from collections.abc import Iterable, Iterator
 
 from stress.anomalies import LEFTOVER_TEMP
-from stress.checkers._words import counted, finding
+from stress.checkers._words import finding
 from stress.checkers.registry import checker
 from stress.history.history import History
 from stress.history.record import End
 from stress.result import Finding, Verdict
+from stress.units import counted
 
 __all__ = ["leftovers"]
 

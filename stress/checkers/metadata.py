@@ -7,13 +7,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from stress.anomalies import METADATA_LOST
-from stress.checkers._words import counted, did, finding
+from stress.checkers._words import did, finding
 from stress.checkers.registry import checker
 from stress.history.history import FileFacts, FinalFile, History
 from stress.history.machine_errors import REFUSALS
 from stress.history.notes import ErrorNote, words_of
 from stress.history.record import ABSENT, Kind, Outcome
 from stress.result import Finding
+from stress.units import counted
 
 __all__ = ["metadata"]
 

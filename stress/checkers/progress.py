@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from stress.anomalies import HANG, STARVATION
-from stress.checkers._words import counted, did, finding
+from stress.checkers._words import did, finding
 from stress.checkers.registry import checker
 from stress.history.history import History, ProcessFacts
 from stress.history.record import End
 from stress.result import Finding
+from stress.units import counted
 
 __all__ = ["progress"]
 

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from stress.anomalies import GARBAGE_READ, LOST_FIELD, MISSING_READ, TORN_READ, Anomaly
 from stress.checkers._evidence import Diagnosis, diagnose, versions_named
-from stress.checkers._words import counted, did, excerpt, finding, parts, span, who
+from stress.checkers._words import did, excerpt, finding, parts, span, who
 from stress.checkers.registry import checker
 from stress.history.history import FileFacts, History
 from stress.history.notes import ReturnedDocument, SeenBytes, data_of, words_of
 from stress.history.record import ABSENT, GARBAGE, Format, Kind, Outcome, Recovery, format_version, parse_version
 from stress.result import Details, Finding
+from stress.units import counted
 from stress.workload.log_replay import replay_log
 from stress.workload.payload import parse_log
 
@@ -184,7 +185,7 @@ def _writes(history: History, index: int, names: list[str]) -> list[int]:
 
 def meanwhile(history: History, index: int, row: int, *more: Kind, at_most: int = 2) -> list[int]:
     """Changes to the file that went on while ``row`` did, those that ended next after it began first. Backups
-    only read the file; for who looks at one they are the ``more`` kinds that count.
+    only read the file; for who reads one they are the ``more`` kinds that count.
     """
     ops = history.ops
     rows = history.rows(index, Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.RECOVER, *more)
@@ -245,14 +246,14 @@ def _invented(history: History, index: int, facts: FileFacts) -> Iterator[Findin
 
 
 class Garbled:
-    """The first look at a log that found bytes which belong to no whole record."""
+    """The first read of a log that found bytes which belong to no whole record."""
 
     def __init__(self, history: History, index: int, rows: Rows) -> None:
         ops = history.ops
         self.row = int(rows[np.argmin(ops["return"][rows])])
         self.op = history.operation(self.row)
-        looks = history.rows(index, Kind.READ, Kind.OBSERVE, Kind.RECOVER, outcome=Outcome.OK)
-        own = looks[ops["process"][looks] == self.op.process]
+        reads = history.rows(index, Kind.READ, Kind.OBSERVE, Kind.RECOVER, outcome=Outcome.OK)
+        own = reads[ops["process"][reads] == self.op.process]
         content, known = b"", False
         for view in replay_log(history, own[own <= self.row].tolist()):
             if view.row == self.row:
@@ -273,7 +274,7 @@ class Garbled:
 
 
 def garbled(history: History, index: int) -> Rows:
-    """The looks at a log that found bytes which belong to no whole record."""
+    """The reads of a log that found bytes which belong to no whole record."""
     rows: Rows = history.rows(index, Kind.READ, Kind.OBSERVE, outcome=Outcome.OK)
     found: Rows = rows[history.ops["version"][rows] == GARBAGE]
     return found

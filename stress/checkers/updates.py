@@ -19,11 +19,12 @@ from stress.checkers._columns import Ints
 from stress.checkers._register.clusters import FAILED, PHANTOM, WITHOUT
 from stress.checkers._register.interleaving import Interleaving, interleavings
 from stress.checkers._register.read_analysis import ReadAnalysis, analyse_reads
-from stress.checkers._words import counted, did, finding, moment, span, who
+from stress.checkers._words import did, finding, moment, span, who
 from stress.checkers.registry import checker
 from stress.history.history import History
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language
 from stress.result import Details, Finding
+from stress.units import counted
 
 __all__ = ["updates"]
 

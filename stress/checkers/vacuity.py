@@ -14,18 +14,19 @@ from numpy.typing import NDArray
 
 from stress.anomalies import NO_OVERLAP, TOO_FEW_OPERATIONS, UNACCOUNTED, WORKER_DIED, WORKER_STAYED, Anomaly
 from stress.checkers._columns import Flags, Ints, among, grouping, segment_starts
-from stress.checkers._words import counted, did, finding
+from stress.checkers._words import did, finding
 from stress.checkers.registry import checker
 from stress.history.history import History
 from stress.history.notes import ReturnedDocument, words_of
 from stress.history.record import ABSENT, End, Kind, Language, Outcome, Recovery
 from stress.history.skipped import Part, Skipped
 from stress.result import Details, Finding, Verdict
+from stress.units import counted
 
 __all__ = ["not_reached", "vacuity"]
 
 CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.BACKUP, Kind.RECOVER)
-LOOKS = (Kind.READ, Kind.OBSERVE, Kind.OBSERVE_BACKUP)
+READS = (Kind.READ, Kind.OBSERVE, Kind.OBSERVE_BACKUP)
 _BLOCK = 1 << 16
 ENOUGH = 0.1
 """The share of the operations tried that must have succeeded, of each kind in each language."""
@@ -118,9 +119,9 @@ def _gaps(history: History, order: NDArray[np.intp]) -> tuple[NDArray[np.intp], 
 def _too_few(history: History) -> Iterator[Finding]:
     ops = history.ops
     kinds, ok = ops["kind"], ops["outcome"] == Outcome.OK
-    changes, looks = among(kinds, CHANGES), among(kinds, LOOKS)
-    if not (looks & ok).any():
-        tried = "" if not looks.any() else f" ({counted(int(looks.sum()), 'read')} failed)"
+    changes, reads = among(kinds, CHANGES), among(kinds, READS)
+    if not (reads & ok).any():
+        tried = "" if not reads.any() else f" ({counted(int(reads.sum()), 'read')} failed)"
         message = f"Nobody read anything{tried}: whether what was written can be seen whole was not tested."
         yield _doubt(history, TOO_FEW_OPERATIONS, message)
     if changes.any() and not (changes & ok).any():

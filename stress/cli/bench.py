@@ -9,7 +9,6 @@ import shlex
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -86,7 +85,7 @@ def _measure(
     setting: measure.Setting,
     rounds: int,
     only: str | None,
-    machine: dict[str, Any],
+    machine: dict[str, object],
     wanted: list[Destination],
 ) -> int:
     from stress.engine import HarnessError
@@ -161,7 +160,7 @@ def _place(where: str) -> Iterator[Path]:
         yield Path(os.path.realpath(made))
 
 
-def _machine(where: str) -> dict[str, Any]:
+def _machine(where: str) -> dict[str, object]:
     return {
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "processor": _processor(),

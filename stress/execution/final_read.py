@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import multiprocess
-
+from stress.execution.child import in_child
 from stress.execution.drivers.observe import document_observation
-from stress.execution.loop import quieten
 from stress.history.history import FileFacts, FinalFile
 from stress.history.notes import data_of
 from stress.history.record import ABSENT, NO_VERSION
-from stress.host import process_tree
 from stress.workload.target import Target
 
 __all__ = ["final_by_reader"]
-
-_FORK = multiprocess.get_context("fork")
 
 
 def final_by_reader(
@@ -32,47 +28,28 @@ def final_by_reader(
     """
     reader = target.call("read")
     assert reader is not None, "looked at when the target was loaded"
-    read_end, write_end = os.pipe()
-    parent = os.getpid()
+    documents = [index for index, each in enumerate(facts) if each.form.is_document]
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as answers:  # and no pipe, which holds only so much
 
-    def body() -> None:
-        os.setsid()
-        process_tree.die_with_parent(parent)
-        quieten()
-        os.chdir(directory)
-        with open(write_end, "w", encoding="utf-8") as answers:
-            for index, each in enumerate(facts):
-                if not each.form.is_document:
-                    continue
+        def body() -> None:
+            os.chdir(directory)
+            for index in documents:
                 try:
-                    seen = document_observation(reader(each.path))
+                    seen = document_observation(reader(facts[index].path))
                 except FileNotFoundError:
                     seen = document_observation(None)
                 except Exception:  # whatever a target raises
                     continue
                 line = [index, seen.version, seen.parent, data_of(seen.note).decode("latin-1")]
                 answers.write(json.dumps(line) + "\n")
-        os._exit(0)
+                answers.flush()
 
-    process = _FORK.Process(target=body, name="stress-final-read")
-    process.start()
-    os.close(write_end)
-    read = {}
-    with open(read_end, encoding="utf-8") as answers:
-        process.join(limit_s)
-        if process.is_alive():
-            process_tree.end_group(process.pid, process.join)
-        else:
-            process_tree.end_remains(process.pid)
-        for line in answers:
-            if line.endswith("\n"):
-                index, version, before, content = json.loads(line)
-                read[index] = (version, before, content.encode("latin-1"))
-    made = []
-    for index, (each, file) in enumerate(zip(facts, final, strict=True)):
-        if not each.form.is_document:
-            made.append(file)
-            continue
+        in_child(body, "stress-final-read", limit_s)
+        answers.seek(0)
+        lines = [json.loads(line) for line in answers if line.endswith("\n")]
+    read = {index: (version, before, content.encode("latin-1")) for index, version, before, content in lines}
+    made = list(final)
+    for index in documents:
         version, before, content = read.get(index, (NO_VERSION, NO_VERSION, b""))
-        made.append(replace(file, exists=version != ABSENT, version=version, parent=before, content=content))
+        made[index] = replace(final[index], exists=version != ABSENT, version=version, parent=before, content=content)
     return tuple(made)

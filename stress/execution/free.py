@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stress.execution.cast import Cast
+from stress.execution.cpu import own_ns
 from stress.execution.drivers import shell
 from stress.execution.drivers.driver import Driver
 from stress.execution.drivers.python import PythonDriver
@@ -43,7 +44,7 @@ class FreeRun:
     def run(self, cast: Cast, place: Place, watch: Watch) -> Ended:
         """Have the run supervised, and watch; see `stress.execution.runner.Runner`."""
         follower = JournalFollower(place.run.journals, cast.world.facts)
-        cpu = time.process_time()
+        before_ns = own_ns()
         try:
             with interrupts() as signals, launch(self._spec(cast, place)) as supervised:
                 with signals.calling(supervised.stop) as signalled:
@@ -57,7 +58,7 @@ class FreeRun:
         early = bool(signalled or cause)
         if early:
             place.run.add_event(Interrupted(time.monotonic_ns(), cause))
-        tool_cpu_s = time.process_time() - cpu + supervisor_cpu_s
+        tool_cpu_s = (own_ns() - before_ns) / 1e9 + supervisor_cpu_s
         return Ended(place.run.history(), tuple(place.run.events()), early, tool_cpu_s)
 
     def _spec(self, cast: Cast, place: Place) -> RunSpec:

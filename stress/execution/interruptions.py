@@ -11,9 +11,8 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
 
-from stress.execution.drivers.driver import Driver, Numbered
+from stress.execution.drivers.driver import Driver, Numbered, Raw
 from stress.execution.drivers.observe import Observation
 from stress.execution.step import step
 from stress.history.record import version_of
@@ -43,11 +42,11 @@ class Interruptible:
         signal.signal(signal.SIGINT, self._interrupt)
         signal.signal(signal.SIGUSR1, self._again)
 
-    def prepare(self, op: Numbered, record_parent: Callable[[int], None]) -> Callable[[], Any]:
+    def prepare(self, op: Numbered, record_parent: Callable[[int], None]) -> Callable[[], Raw]:
         """As the driver's; the call can be interrupted."""
         call = self._driver.prepare(op, record_parent)
 
-        def interruptible() -> Any:
+        def interruptible() -> Raw:
             try:
                 self._op = op
                 raw = call()
@@ -60,7 +59,7 @@ class Interruptible:
 
         return interruptible
 
-    def examine(self, op: Numbered, raw: Any) -> Observation:
+    def examine(self, op: Numbered, raw: Raw) -> Observation:
         """As the driver's."""
         return self._driver.examine(op, raw)
 

@@ -13,11 +13,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import multiprocess
-
 from stress.execution.assignment import WorkerSpec
+from stress.execution.child import in_child
 from stress.execution.drivers.shell import environment
-from stress.execution.loop import quieten
 from stress.history.record import Language
 from stress.history.skipped import Part, Skipped
 from stress.host import process_tree
@@ -31,7 +29,6 @@ PROBE_S = 8.0
 _ASLEEP_S = 0.5
 """How long it may be asleep in that time: nobody else has its file, so it is itself that it waits for."""
 _LOOK_S = 0.01
-_FORK = multiprocess.get_context("fork")
 _NAME = "stress-probe.json"
 _DOCUMENT = '{"probe": 1}'
 _BASH = 'source "$1" || exit 1; target_lock "$2" target_update "$2" "$STRESS_IN"'
@@ -70,28 +67,14 @@ def python_lock_nests(target: Target, folder: Path, wait_s: float = PROBE_S) -> 
         return True  # nobody asks for it
 
     def body() -> None:
-        os.setsid()
-        process_tree.die_with_parent(parent)
-        quieten()
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 2)
         os.chdir(folder)
         Path(_NAME).write_text(_DOCUMENT, encoding="ascii")
         with lock(_NAME):
             write(_NAME, read(_NAME))
-        os._exit(0)
 
-    parent = os.getpid()
-    process = _FORK.Process(target=body, name="stress-lock-probe")
-    process.start()
-    try:
-        _wait(process.is_alive, process.pid, wait_s)
-    finally:
-        if process.is_alive():
-            process_tree.end_group(process.pid, process.join)
-        else:
-            process_tree.end_remains(process.pid)
-    return bool(process.exitcode == 0)
+    return in_child(body, "stress-lock-probe", wait_s, lambda child, s: _wait(child.is_alive, child.pid, s)) == 0
 
 
 def _wait(alive: Callable[[], bool], leader: int, wait_s: float) -> None:

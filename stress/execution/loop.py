@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 from stress.execution.barrier import StartBarrier
-from stress.execution.drivers.driver import Driver, Numbered
-from stress.execution.drivers.observe import Observation
+from stress.execution.cpu import CpuShare, own_ns
+from stress.execution.drivers.driver import Numbered
 from stress.execution.drivers.shell import Lost, ShellDriver
 from stress.execution.step import Stepper, begin, finish, step
 from stress.history.journal import FINISHED, READY, RUNNING, Journal
 from stress.history.record import Kind
 
-__all__ = ["EXIT_JOURNAL", "CpuShare", "PipeLoop", "last_words", "quieten", "staying_threads", "work"]
+__all__ = ["EXIT_JOURNAL", "PipeLoop", "work"]
 
 EXIT_JOURNAL = 74
 """Exit status of a worker that could not write its journal."""
 _BURST = 16
 """Operations that a reader does at a stretch."""
-_TIMED_MASK = 7
-"""Of eight operations the CPU time until the next is taken, for all of them: asking for it costs more than recording
-does.
-"""
 
 
 def work(stepper: Stepper, journal: Journal, barrier: StartBarrier, rest: Callable[[], float]) -> None:
@@ -39,42 +31,17 @@ def work(stepper: Stepper, journal: Journal, barrier: StartBarrier, rest: Callab
     journal.write_header(state=READY)
     journal.woken_ns = barrier.wait()
     journal.write_header(state=RUNNING)
-    journal.cpu_before_ns = cpu = time.process_time_ns()
+    journal.cpu_before_ns = before_ns = own_ns()
     done = 0
     while not barrier.stopped and stepper.step():
         done += 1
         if done % _BURST == 0 and (pause_s := rest()):
             time.sleep(pause_s)
-    journal.cpu_ns = time.process_time_ns() - cpu
+    journal.cpu_ns = own_ns() - before_ns
     if isinstance(stepper.driver, CpuShare):
         journal.cpu_harness_ns = stepper.driver.harness_ns
     journal.write_header(state=FINISHED)
     journal.close()
-
-
-class CpuShare:
-    """A driver that takes the CPU time between operations: what the harness takes of a worker's."""
-
-    def __init__(self, driver: Driver) -> None:
-        self.harness_ns = 0
-        self._driver = driver
-        self._since = 0
-
-    def prepare(self, op: Numbered, record_parent: Callable[[int], None]) -> Callable[[], Any]:
-        """As the driver's."""
-        call = self._driver.prepare(op, record_parent)
-        if self._since:
-            self.harness_ns += (time.thread_time_ns() - self._since) * (_TIMED_MASK + 1)
-            self._since = 0
-        return call
-
-    def examine(self, op: Numbered, raw: Any) -> Observation:
-        """As the driver's."""
-        if op.seq & _TIMED_MASK == 0:
-            # Less what asking takes, here and now: seven of eight do not ask.
-            before = time.thread_time_ns()
-            self._since = 2 * time.thread_time_ns() - before
-        return self._driver.examine(op, raw)
 
 
 class PipeLoop:
@@ -143,30 +110,3 @@ class PipeLoop:
         assert self._op is not None
         op, self._op = self._op, None
         self._stepper.stream.answer(finish(self.driver, self.journal, op, self._invoked, raw, returned))
-
-
-def staying_threads() -> list[str]:
-    """The names of threads that keep this process from ending: those that are no daemons."""
-    others = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
-    return [thread.name for thread in others if not thread.daemon and thread.is_alive()]
-
-
-def quieten() -> None:
-    """In a fresh worker: leave the terminal's signals to the tool, and standard streams alone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.dup2(null, 1)
-    os.close(null)
-
-
-def last_words(path: str) -> str:
-    """The last line that a worker wrote on standard error."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            lines = file.read().strip().splitlines()
-    except OSError:
-        return ""
-    return lines[-1] if lines else ""

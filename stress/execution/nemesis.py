@@ -119,13 +119,13 @@ class Nemesis:
                 continue
             pid: int | None = 0 if kind == "clean" else self._random.choice(pids)
             if kind == "pause" and self._pause_s is not None:
-                free = [each for each in pids if (kind, each) not in self._until and each not in _struck(faults)]
+                free = [each for each in pids if (kind, each) not in self._until and each not in _hit(faults)]
                 inside = stop_inside(free) if free else None
                 if inside is None and now < at + _AIM_S:
                     continue
                 pid = inside if inside is not None or not free else self._random.choice(free)
             self._next[kind] = now + self._interval(kind)
-            if pid is not None and pid not in _struck(faults):
+            if pid is not None and pid not in _hit(faults):
                 faults.append(Fault(kind, pid, self._length_s(kind)))
                 self._counts[kind] = self.count(kind) + 1
                 if faults[-1].lasts_s:
@@ -155,7 +155,7 @@ class Nemesis:
         return self._every_s[kind] * self._random.uniform(0.5, 1.5)
 
 
-def _struck(faults: Sequence[Fault]) -> set[int]:
+def _hit(faults: Sequence[Fault]) -> set[int]:
     return {fault.pid for fault in faults}
 
 

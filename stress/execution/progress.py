@@ -86,7 +86,7 @@ class JournalFollower:
         self.violations: dict[Anomaly, int] = {}
 
     def poll(self, now_s: float) -> None:
-        """Take in what is new; ``now_s`` is the time since the gate opened."""
+        """Take in what is new; ``now_s`` is the time since the start barrier opened."""
         for name in os.listdir(self._folder):
             if name.endswith(".ops") and name not in self._fds:
                 self._fds[name] = (os.open(self._folder / name, os.O_RDONLY | os.O_CLOEXEC), 0)
@@ -136,8 +136,8 @@ class JournalFollower:
         np.add.at(self._outcomes, (keys, rows["outcome"]), 1)
         self._recent.append((now_s, np.bincount(keys, minlength=_KINDS * _LANGUAGES)))
         kinds = rows["kind"]
-        looks = acknowledged & ((kinds == Kind.READ) | (kinds == Kind.OBSERVE)) & (rows["version"] == GARBAGE)
-        self._count(TORN_READ, int(self._torn[rows["file"][looks]].sum()))
+        reads = acknowledged & ((kinds == Kind.READ) | (kinds == Kind.OBSERVE)) & (rows["version"] == GARBAGE)
+        self._count(TORN_READ, int(self._torn[rows["file"][reads]].sum()))
         gone = acknowledged & ((kinds == Kind.READ) | (kinds == Kind.OBSERVE)) & (rows["version"] == ABSENT)
         self._count(MISSING_READ, int(self._there[rows["file"][gone]].sum()))
         self._count_overlaps(rows[(rows["held_from"] > 0) & self._locked[rows["file"]]])

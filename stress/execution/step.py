@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from stress.execution.drivers.driver import Driver, Numbered, Raw
 from stress.execution.operations import OperationStream
 from stress.history.journal import row_of
-from stress.history.record import NO_VERSION, Kind, version_of
+from stress.history.record import CHANGES, NO_VERSION, Kind, version_of
 from stress.history.recorder import Recorder
 from stress.workload.scenario import Answer, Request
 
@@ -19,7 +19,6 @@ __all__ = ["Stepper", "begin", "finish", "number", "step"]
 
 # Bound once: before Python 3.12 each look-up of an enumeration's member is a call.
 _READ, _OBSERVE = Kind.READ, Kind.OBSERVE
-_CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND)
 
 
 def number(
@@ -51,7 +50,7 @@ def begin(driver: Driver, recorder: Recorder, op: Numbered) -> tuple[Callable[[]
     """Prepare ``op`` and open its row; returns the call that does it, to be made at once, and when it was invoked."""
     call = driver.prepare(op, recorder.record_parent)
     request = op.request
-    size = request.size if request.kind in _CHANGES else NO_VERSION
+    size = request.size if request.kind in CHANGES else NO_VERSION
     return call, recorder.invoke(row_of(request.kind, op.file, op.scenario), size)
 
 
@@ -64,7 +63,7 @@ def finish(driver: Driver, recorder: Recorder, op: Numbered, invoked: int, raw: 
         held = seen.held_from, seen.held_to
         held_from, held_to = held if invoked < held[0] < held[1] < returned else (0, 0)
         recorder.attach(size=seen.size, digest=seen.digest, held_from=held_from, held_to=held_to, note=seen.note)
-    if op.request.kind in _CHANGES:
+    if op.request.kind in CHANGES:
         version = op.version
         recorder.complete(returned, outcome, op.request.size, seen.parent)
     else:

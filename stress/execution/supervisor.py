@@ -12,7 +12,6 @@ import functools
 import gc
 import os
 import random
-import resource
 import selectors
 import shutil
 import signal
@@ -26,17 +25,19 @@ import multiprocess
 from stress.execution import nemesis
 from stress.execution.assignment import WorkerSpec
 from stress.execution.barrier import StartBarrier
+from stress.execution.child import last_words, quieten, staying_threads
+from stress.execution.cpu import CpuShare, children_s, own_ns
 from stress.execution.drivers.driver import Driver
 from stress.execution.drivers.python import PythonDriver
 from stress.execution.drivers.shell import ShellDriver, environment, start_shell
 from stress.execution.interruptions import SIGNALS, Interruptible
-from stress.execution.loop import EXIT_JOURNAL, CpuShare, PipeLoop, last_words, quieten, staying_threads, work
+from stress.execution.loop import EXIT_JOURNAL, PipeLoop, work
 from stress.execution.metadata_watch import watch_metadata
 from stress.execution.operations import OperationStream
 from stress.execution.run_spec import RunSpec, explain
 from stress.execution.step import Stepper
 from stress.execution.sweep import sweep
-from stress.history.events import Ended, Event, FaultInjected, GateOpened, Reaped, Started, Stopped, event_line
+from stress.history.events import BarrierOpened, Ended, Event, FaultInjected, Reaped, Started, Stopped, event_line
 from stress.history.journal import FINISHED, READY, Journal, read_header, row_with_parent
 from stress.history.record import End, FaultKind, Language, WorkerRole
 from stress.host import process_tree
@@ -132,8 +133,8 @@ class Supervisor:
         while not self._barrier.stopped and not all(self._ready(worker) for worker in self._workers.values()):
             self._turn()
         self._barrier.open(self._run_spec.duration_ns, len(self._workers))
-        cpu = time.process_time()
-        self.note(GateOpened(_now(), self._barrier.began))
+        before_ns = own_ns()
+        self.note(BarrierOpened(_now(), self._barrier.began))
         self._nemesis.begin(time.monotonic())
         for worker in list(self._workers.values()):
             self._let_through(worker)
@@ -143,11 +144,9 @@ class Supervisor:
                 self._barrier.stop()
             self._inject()
         self._barrier.stop()
-        self.note(Stopped(_now(), self._barrier.ends, time.process_time() - cpu))
+        self.note(Stopped(_now(), self._barrier.ends, (own_ns() - before_ns) / 1e9))
         self._wind_down()
-        # Of the workers and all that they started: they have been reaped, every one.
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        self.note(Reaped(_now(), children.ru_utime + children.ru_stime))
+        self.note(Reaped(_now(), children_s()))
         if metadata is not None:
             metadata.join()
         if self._nemesis.count("kill") or self._nemesis.count("signal") or self._cut_short:
@@ -443,13 +442,13 @@ class Supervisor:
             elif fault.kind == "signal":
                 self._interrupt(worker)
             elif fault.kind in self._run_spec.nemeses:
-                self._strike(fault.kind, worker)
+                self._inject_registered(fault.kind, worker)
             else:
                 self._nemesis.apply(fault)
             kind = fault.kind if fault.kind in self._run_spec.nemeses else FaultKind(fault.kind)
             self.note(FaultInjected(_now(), kind, worker.process, fault.lasts_s))
 
-    def _strike(self, name: str, worker: _Worker) -> None:
+    def _inject_registered(self, name: str, worker: _Worker) -> None:
         files = tuple(self._run_spec.files)
         victim = nemesis.Victim(worker.process, worker.pid, self._run_spec.directory, files, self._random)
         try:

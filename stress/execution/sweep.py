@@ -6,15 +6,11 @@ import os
 import time
 from collections.abc import Callable, Iterator
 
-import multiprocess
-
-from stress.execution.loop import quieten
+from stress.execution.child import in_child
 from stress.execution.run_spec import RunSpec
 from stress.history.events import Event, LeftBehind, Swept
 
 __all__ = ["sweep"]
-
-_FORK = multiprocess.get_context("fork")
 
 
 def sweep(run_spec: RunSpec, note: Callable[[Event], None]) -> None:
@@ -32,18 +28,12 @@ def sweep(run_spec: RunSpec, note: Callable[[Event], None]) -> None:
         note(each)
 
     def body() -> None:
-        quieten()
         for folder in folders:
             if os.path.isdir(folder):
                 call(folder)
 
-    handle = _FORK.Process(target=body)
-    handle.start()
-    handle.join(run_spec.op_limit_s)
-    if handle.is_alive():
-        handle.kill()
-        handle.join()
-    note(Swept(time.monotonic_ns(), handle.exitcode))
+    status = in_child(body, "stress-sweep", run_spec.op_limit_s)
+    note(Swept(time.monotonic_ns(), status))
 
 
 def _left_behind(run_spec: RunSpec) -> Iterator[LeftBehind]:

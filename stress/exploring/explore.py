@@ -253,7 +253,9 @@ def replay(saved: SavedSchedule, show: Show | None = None) -> tuple[Execution, R
             table=tuple(table(trace, case.names, critical=marked, blocked=blocked, width=100, fold=False)),
             names=case.names, rows=rows(trace, critical=marked, blocked=blocked, fold=False),
         )  # fmt: skip
-        return execution, result
+        assert result.exploration is not None
+        one_schedule = dataclasses.replace(result.exploration, cases=())  # of which no search says anything
+        return execution, dataclasses.replace(result, exploration=one_schedule)
 
 
 # What it came to

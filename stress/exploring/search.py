@@ -19,6 +19,7 @@ from stress.schedulers.replay import Replay
 from stress.schedulers.shrink import shrink
 from stress.syscalls.calls import Abandoned, Call, Diverged, Scheduler, Step
 from stress.syscalls.ran import Ran
+from stress.units import counted
 
 __all__ = ["Failure", "Found", "Search", "executing", "explored_words", "scheduler_of", "step"]
 
@@ -138,7 +139,7 @@ class Search:
 def explored_words(tally: Tally, pct_runs: int | None, processes: int, points: int, depth: int) -> str:
     """What a search without an end has reached, in words; ``pct_runs``: see `guarantee`."""
     schedules = sum(tally.endings.values())
-    said = f"explored, not proved: {schedules:,} schedules, {len(tally.interleavings):,} different"
+    said = f"explored, not proved: {counted(schedules, 'schedule')}, {len(tally.interleavings):,} different"
     if tally.endings[Ending.CUT]:
         said += f", {tally.endings[Ending.CUT]:,} cut short"
     if tally.endings[Ending.DIVERGED]:

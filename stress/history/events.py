@@ -15,11 +15,11 @@ from typing import TypeAlias
 from stress.history.record import End, FaultKind, Language, WorkerRole
 
 __all__ = [
+    "BarrierOpened",
     "Ended",
     "Event",
     "EventFollower",
     "FaultInjected",
-    "GateOpened",
     "Interrupted",
     "LeftBehind",
     "MetadataSeen",
@@ -59,7 +59,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class GateOpened:
+class BarrierOpened:
     """The start barrier let the first workers through, at ``began``."""
 
     at: int
@@ -137,13 +137,13 @@ class Interrupted:
 
 
 Event: TypeAlias = (
-    Started | Ended | GateOpened | Stopped | Reaped | FaultInjected | MetadataSeen | LeftBehind | Swept | Interrupted
+    Started | Ended | BarrierOpened | Stopped | Reaped | FaultInjected | MetadataSeen | LeftBehind | Swept | Interrupted
 )
 
 _NAMES: dict[type[Event], str] = {
     Started: "started",
     Ended: "ended",
-    GateOpened: "gate",
+    BarrierOpened: "gate",
     Stopped: "stop",
     Reaped: "reaped",
     MetadataSeen: "metadata",

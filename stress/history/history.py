@@ -16,6 +16,7 @@ from stress.history.events import LeftBehind, MetadataSeen
 from stress.history.naming import Naming
 from stress.history.notes import Note
 from stress.history.record import (
+    CHANGES,
     INITIAL,
     NO_VERSION,
     RECORD,
@@ -72,7 +73,7 @@ class ProcessFacts:
     language: Language
     role: WorkerRole
     started: int = 0
-    """ns, when it was let through the gate."""
+    """ns, when it was let through the start barrier."""
     ended: int = 0
     """ns, when its whole process tree had been reaped."""
     end: End = End.FINISHED
@@ -133,7 +134,7 @@ class History:
     cleanings: tuple[tuple[int, int], ...] = ()
     """When it removed what is not part of the scenario, lock files too: ns from and to, in order."""
     began: int = 0
-    """ns, when the gate was opened."""
+    """ns, when the start barrier was opened."""
     ended: int = 0
     """ns, when the workers were told to stop."""
     limit: int = 0
@@ -209,7 +210,7 @@ class History:
         ops = self.ops[self.ops["invoke"] <= time].copy()
         pending = ops["return"] > time
         ops["outcome"][pending], ops["return"][pending] = Outcome.INFO, time
-        seen = pending & ~np.isin(ops["kind"], (Kind.WRITE, Kind.UPDATE, Kind.APPEND))
+        seen = pending & ~np.isin(ops["kind"], CHANGES)
         ops["version"][seen] = ops["parent"][seen] = NO_VERSION
         ops["size"][seen] = -1
         for name, nothing in (("held_from", 0), ("held_to", 0), ("digest", -1), ("note_at", -1), ("note_size", 0)):

@@ -31,7 +31,7 @@ import numpy as np
 
 from stress.history.history import Columns
 from stress.history.notes import Note, decode, encode, without_data
-from stress.history.record import NO_VERSION, RECORD, Kind, Language, Outcome, version_of
+from stress.history.record import CHANGES, NO_VERSION, RECORD, Kind, Language, Outcome, version_of
 from stress.history.recorder import Clock
 
 __all__ = [
@@ -91,9 +91,8 @@ _EXTRA_BYTES = _EXTRA.itemsize
 ROW_BYTES = _ROW.itemsize
 """What one operation takes in a journal, bytes; those with more to tell take a row of extras besides."""
 assert (_PACK_ROW.size, _PACK_EXTRA.size) == (_ROW.itemsize, _EXTRA.itemsize), "packed and columns are the same bytes"
-_CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND)
 _OK = Outcome.OK
-_IS_CHANGE = np.isin(np.arange(256), _CHANGES)
+_IS_CHANGE = np.isin(np.arange(256), CHANGES)
 # Bound once: an operation is recorded in half a microsecond, of which each look-up is a part.
 _monotonic_ns = time.monotonic_ns
 _pack_row = _PACK_ROW.pack_into
@@ -106,7 +105,7 @@ NOTES_BUDGET_BYTES = 64 << 20
 """Evidence that one process may keep; what comes after is counted, not kept."""
 
 READY, RUNNING, FINISHED = 1, 2, 3
-"""States of a process: at the gate, through it, come to its end by itself."""
+"""States of a process: at the start barrier, through it, come to its end by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +119,13 @@ class Header:
     state: int
     rows: int
     cpu_ns: int
-    """CPU time that the process spent from the gate to its end; 0 if it did not come to an end."""
+    """CPU time that the process spent from the start barrier to its end; 0 if it did not come to an end."""
     cpu_harness_ns: int
     """The part of it outside of the operations under test."""
     cpu_before_ns: int
     """CPU time that it spent before, on getting ready."""
     woken_ns: int
-    """When the gate let it through; 0: not yet."""
+    """When the start barrier let it through; 0: not yet."""
 
 
 class OldJournal(ValueError):
@@ -425,7 +424,7 @@ def pack_rows(ops: Columns) -> tuple[bytes, bytes]:
 
 def read_note(folder: Path, process: int, at: int, size: int) -> Note:
     """One note of a journal."""
-    # One read and no buffer: a long run's backups and looks at logs have a million notes.
+    # One read and no buffer: a long run's backups and reads of logs have a million notes.
     fd = os.open(folder / f"p{process:06}.notes", os.O_RDONLY | os.O_CLOEXEC)
     try:
         return decode(os.pread(fd, size, at))

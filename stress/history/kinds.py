@@ -7,6 +7,7 @@ from enum import IntEnum, StrEnum
 from typing import ClassVar
 
 __all__ = [
+    "CHANGES",
     "LANGUAGES_MAX",
     "End",
     "FaultKind",
@@ -35,12 +36,16 @@ class Kind(IntEnum):
     @property
     def is_change(self) -> bool:
         """Whether it makes a version: its own."""
-        return self in (Kind.WRITE, Kind.UPDATE, Kind.APPEND)
+        return self in CHANGES
 
     @property
     def label(self) -> str:
         """The name used in reports and in the line protocol."""
         return self.name.lower()
+
+
+CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND)
+"""The kinds that make a version."""
 
 
 class Outcome(IntEnum):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stress.history.kinds import (
+    CHANGES,
     LANGUAGES_MAX,
     End,
     FaultKind,
@@ -28,6 +29,7 @@ from stress.history.notes import Note
 
 __all__ = [
     "ABSENT",
+    "CHANGES",
     "GARBAGE",
     "INITIAL",
     "LANGUAGES_MAX",

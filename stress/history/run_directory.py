@@ -36,10 +36,10 @@ import numpy as np
 
 from stress.files import write_text
 from stress.history.events import (
+    BarrierOpened,
     Ended,
     Event,
     FaultInjected,
-    GateOpened,
     LeftBehind,
     MetadataSeen,
     Started,
@@ -342,7 +342,7 @@ def _bytes(value: Mapping[str, str]) -> bytes:
 def _as_of(ops: Columns, now: int) -> Columns:
     """What had happened by ``now``, which is before the first journal was read.
 
-    The journals of a run under way are read one after the other: in a later one there may be a look at what an earlier
+    The journals of a run under way are read one after the other: in a later one there may be a read of what an earlier
     one, when it was read, did not have yet.
     """
     ops = ops[ops["invoke"] <= now]
@@ -364,7 +364,7 @@ def _processes(events: Iterable[Event], now: int) -> tuple[int, int, dict[int, P
     processes: dict[int, ProcessFacts] = {}
     for event in events:
         match event:
-            case GateOpened():
+            case BarrierOpened():
                 began = event.began
             case Stopped():
                 ended = event.ended
@@ -375,7 +375,7 @@ def _processes(events: Iterable[Event], now: int) -> tuple[int, int, dict[int, P
                 processes[process] = dataclasses.replace(processes[process], ended=reaped, end=end, status=status)
             case _:
                 pass
-    if began:  # those of the first round waited for the gate
+    if began:  # those of the first round waited for the start barrier
         processes = {
             number: dataclasses.replace(facts, started=max(facts.started, began)) for number, facts in processes.items()
         }

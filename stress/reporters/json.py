@@ -26,12 +26,12 @@
     exploration   of `stress explore` alone: {schedules, interleavings, seconds, cases: [[name, what was reached]],
                    proved, failing, found_after, critical, table, file, invisible}; see `stress.result.Exploration`
 
-Times of a witness are seconds since the gate was opened; ``held_…`` are null where no lock was claimed. ``from`` and
-``version`` are versions as text (``p3.12``: operation 12 of process 3), or ``initial``, ``absent``, ``garbage``, or
-null. ``note`` is null or {kind, …}: an ``error`` with its text, a ``backup`` with path and digest, how a ``log``
-differs from what the process saw of it before (the first ``keep`` bytes are the same), bytes that were ``seen``, or a
-document that the target's reader ``returned``. ``bytes`` are those of the note, or of the evidence, which from
-``offset`` on are wrong: text with the escapes of `stress.reporters.words.escape_bytes`, the first 16 KiB of
+Times of a witness are seconds since the start barrier was opened; ``held_…`` are null where no lock was claimed.
+``from`` and ``version`` are versions as text (``p3.12``: operation 12 of process 3), or ``initial``, ``absent``,
+``garbage``, or null. ``note`` is null or {kind, …}: an ``error`` with its text, a ``backup`` with path and digest, how
+a ``log`` differs from what the process saw of it before (the first ``keep`` bytes are the same), bytes that were
+``seen``, or a document that the target's reader ``returned``. ``bytes`` are those of the note, or of the evidence,
+which from ``offset`` on are wrong: text with the escapes of `stress.reporters.words.escape_bytes`, the first 16 KiB of
 ``bytes_total``.
 """
 

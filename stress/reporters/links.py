@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from stress.anomalies import LOST_APPEND
 from stress.history.notes import data_of
-from stress.history.record import GARBAGE, INITIAL, Kind, Operation, format_version
+from stress.history.record import CHANGES, GARBAGE, INITIAL, Kind, Operation, format_version
 from stress.result import Finding
 from stress.workload.payload import writers_in
 
-__all__ = ["CHANGES", "links", "version_shown"]
+__all__ = ["links", "version_shown"]
 
-CHANGES = frozenset({Kind.WRITE, Kind.UPDATE, Kind.APPEND})
-"""Kinds of operation that make a version."""
 _EXAMINED = 1 << 20  # bytes
 
 

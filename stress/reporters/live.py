@@ -14,8 +14,7 @@ from rich.text import Text
 from stress.execution.progress import Phase, Progress
 from stress.plan import Plan
 from stress.reporters.table import rows_of_progress, table
-from stress.reporters.words import counted
-from stress.units import format_duration, format_rate
+from stress.units import counted, format_duration, format_rate
 
 __all__ = ["LineView", "LiveView", "View", "frame", "progress_line"]
 

@@ -23,8 +23,9 @@ from stress.reporters.live import LineView, LiveView, View
 from stress.reporters.schedule import schedule_lines
 from stress.reporters.table import rows_of_result, table
 from stress.reporters.witness import told_lines
-from stress.reporters.words import commands, counted, verdict_label, verdict_words
+from stress.reporters.words import commands, verdict_label, verdict_words
 from stress.result import Result, Verdict
+from stress.units import counted
 
 __all__ = ["Terminal"]
 

@@ -1,7 +1,7 @@
 """``--report trace=FILE``: Chrome's trace-event JSON, which Perfetto (ui.perfetto.dev) and chrome://tracing open.
 
 Each process of the run is one there, its operations are complete events (``X``), and faults and findings are instants
-(``i``). Times are microseconds since the gate was opened. The form is that of Google's "Trace Event Format".
+(``i``). Times are microseconds since the start barrier was opened. The form is that of Google's "Trace Event Format".
 
 An operation of a witness has ▲ before its name, the category ``witness``, and the findings that it proves among its
 arguments. Flow events (``s``, ``f``) are arrows from the operation that made a version to those of the witness that saw
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +80,7 @@ def _chosen(result: Result) -> tuple[NDArray[np.intp], int]:
     return np.unique(np.concatenate(chosen)), every
 
 
-def _events(result: Result, rows: NDArray[np.intp], every: int) -> Iterator[dict[str, Any]]:
+def _events(result: Result, rows: NDArray[np.intp], every: int) -> Iterator[dict[str, object]]:
     name = f"the run: {'all operations' if every == 1 else f'1 operation in {every:,}'}"
     yield _named("process_name", _RUN, name)
     history = result.history
@@ -101,7 +100,7 @@ def _events(result: Result, rows: NDArray[np.intp], every: int) -> Iterator[dict
     yield from _flows(result.findings[:WITNESSES_MAX], result.began)
 
 
-def _processes(history: History) -> Iterator[dict[str, Any]]:
+def _processes(history: History) -> Iterator[dict[str, object]]:
     for process, name in history.names.processes.items():
         yield _named("process_name", process, name)
     for facts in history.processes:
@@ -110,7 +109,7 @@ def _processes(history: History) -> Iterator[dict[str, Any]]:
         yield _named("thread_name", facts.process, name)
 
 
-def _of_finding(finding: Finding, began: int) -> Iterator[dict[str, Any]]:
+def _of_finding(finding: Finding, began: int) -> Iterator[dict[str, object]]:
     focus: Operation | None = finding.focus
     if focus is None:
         return
@@ -129,7 +128,7 @@ def _witnesses(findings: Sequence[Finding]) -> dict[tuple[int, int], list[str]]:
     return proves
 
 
-def _flows(findings: Sequence[Finding], began: int) -> Iterator[dict[str, Any]]:
+def _flows(findings: Sequence[Finding], began: int) -> Iterator[dict[str, object]]:
     """An arrow for each pair of a witness in which the second saw the version of the first, or started from it.
 
     It leaves at the end of the first and arrives at the end of the second; a viewer binds each end to the operation
@@ -141,24 +140,18 @@ def _flows(findings: Sequence[Finding], began: int) -> Iterator[dict[str, Any]]:
             number += 1
             flow = {"name": f"finding {place}: {finding.anomaly}", "cat": "witness", "id": number}
             leaves = min(maker.ret, user.ret)
+            arrives = {"ph": "f", "bp": "e", "pid": user.process, "tid": user.process}
             yield {**flow, "ph": "s", "pid": maker.process, "tid": maker.process, "ts": (leaves - began) / 1e3}
-            yield {
-                **flow,
-                "ph": "f",
-                "bp": "e",
-                "pid": user.process,
-                "tid": user.process,
-                "ts": (user.ret - began) / 1e3,
-            }
+            yield {**flow, **arrives, "ts": (user.ret - began) / 1e3}
 
 
 def _operation(
-    op: Any, files: list[str], names: Naming, began: int, proves: Mapping[tuple[int, int], list[str]]
-) -> dict[str, Any]:
+    op: np.void, files: list[str], names: Naming, began: int, proves: Mapping[tuple[int, int], list[str]]
+) -> dict[str, object]:
     kind, process = Kind(int(op["kind"])).label, int(op["process"])
     version, parent = int(op["version"]), int(op["parent"])
     named = f" {names.version(version)}" if version != NO_VERSION else ""
-    arguments: dict[str, Any] = {
+    arguments: dict[str, object] = {
         "file": one_line(files[op["file"]]) if 0 <= op["file"] < len(files) else "",
         "outcome": Outcome(int(op["outcome"])).label,
     }
@@ -181,10 +174,12 @@ def _operation(
     }
 
 
-def _named(what: str, process: int, name: str) -> dict[str, Any]:
+def _named(what: str, process: int, name: str) -> dict[str, object]:
     return {"ph": "M", "name": what, "pid": process, "tid": process, "args": {"name": name}}
 
 
-def _instant(name: str, process: int, at_ns: int, scope: str, category: str, more: Any) -> dict[str, Any]:
+def _instant(
+    name: str, process: int, at_ns: int, scope: str, category: str, more: Mapping[str, object]
+) -> dict[str, object]:
     place = {"s": scope, "pid": process, "tid": process, "ts": at_ns / 1e3}
     return {"ph": "i", "name": name, "cat": category, **place, "args": more}

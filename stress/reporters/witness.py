@@ -15,8 +15,9 @@ from stress.history.record import GARBAGE, Operation
 from stress.reporters.aligned import aligned
 from stress.reporters.groups import Group, Told
 from stress.reporters.table import NAMES
-from stress.reporters.words import counted, escape_bytes, one_line, plain_text
+from stress.reporters.words import escape_bytes, one_line, plain_text
 from stress.result import Finding, Verdict
+from stress.units import counted
 
 __all__ = [
     "body",
@@ -34,6 +35,7 @@ WIDTH = 78
 _HEAD, _TAIL = 120, 80  # bytes; where a document was cut off shows at its end
 _NOTE_SHOWN = 160
 _ROWS_MAX = 12
+_SPARED = ("language", "end ", "start ")
 PLACES_MAX = 8
 """Other places of one anomaly that get a line."""
 
@@ -77,7 +79,7 @@ def body(finding: Finding, names: Naming, width: int = WIDTH) -> list[str]:
     lines = _wrapped(finding.message, width, hang="")
     if finding.witness:
         ops = sorted(finding.witness, key=lambda op: (op.invoke, op.ret))
-        lines += ["", *witness_table(ops[:_ROWS_MAX], names)]
+        lines += ["", *witness_table(ops[:_ROWS_MAX], names, width)]
         if len(ops) > _ROWS_MAX:
             lines.append(f"… and {len(ops) - _ROWS_MAX} more operations")
         if 2 <= len(ops) <= _ROWS_MAX:
@@ -92,14 +94,23 @@ def body(finding: Finding, names: Naming, width: int = WIDTH) -> list[str]:
     return lines
 
 
-def witness_table(ops: Sequence[Operation], names: Naming) -> list[str]:
-    """The operations in order of time, one a line; times as `Naming` tells them."""
-    rows = witness_cells(ops, names)
-    return aligned(rows, right={at for at, head in enumerate(rows[0]) if head.startswith(("start ", "end "))})
+def witness_table(ops: Sequence[Operation], names: Naming, width: int = WIDTH) -> list[str]:
+    """The operations in order of time, one a line; times as `Naming` tells them. Where less than `WIDTH` is there, and
+    they are wider, the columns `_SPARED` go, in their order, and a last line says so.
+    """
+    rows, gone = witness_cells(ops, names), list[str]()
+    while True:
+        head = rows[0]
+        lines = aligned(rows, right={at for at, name in enumerate(head) if name.startswith(("start ", "end "))})
+        spared = next((at for word in _SPARED for at, name in enumerate(head) if name.startswith(word)), None)
+        if spared is None or width >= WIDTH or max(map(len, lines)) <= width:
+            return [*lines, f"not shown: {', '.join(gone)}"] if gone else lines
+        gone.append(head[spared])
+        rows = [[*row[:spared], *row[spared + 1 :]] for row in rows]
 
 
 def witness_cells(ops: Sequence[Operation], names: Naming) -> list[list[str]]:
-    """The same, as cells; the head is the first row."""
+    """The same, as cells; the head is the first row, and the times are in the last columns but one."""
     unit = names.shown_unit
     rows = [
         ["process", "language", "operation", "from", "version", f"start {unit}", f"end {unit}", "outcome"],

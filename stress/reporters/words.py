@@ -6,13 +6,13 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from stress.history.record import Kind
+from stress.history.record import CHANGES, Kind
 from stress.result import Exploration, Finding, Result, Verdict
+from stress.units import counted
 
 __all__ = [
     "again",
     "commands",
-    "counted",
     "escape_bytes",
     "one_line",
     "plain_text",
@@ -26,7 +26,7 @@ __all__ = [
 _CLAIMS = (
     # operations that must have been done, checkers that must have looked, and what is then true of a clean run
     ({Kind.READ, Kind.OBSERVE, Kind.OBSERVE_BACKUP}, {"torn"}, "no reader saw a partial document"),
-    ({Kind.WRITE, Kind.UPDATE, Kind.APPEND}, {"register", "updates", "appends"}, "nothing acknowledged was lost"),
+    ({*CHANGES}, {"register", "updates", "appends"}, "nothing acknowledged was lost"),
 )
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -129,11 +129,6 @@ def readers_of(plan: Mapping[str, Any]) -> int:
     """How many readers a plan (as in `Plan.to_json`) asks for."""
     readers = plan.get("readers")
     return max(2, int(plan.get("writers", 0)) // 4) if readers is None else int(readers)
-
-
-def counted(count: int, one: str, many: str = "") -> str:
-    """``1 writer``, ``16 writers``, ``41,203 operations``."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def again(result: Result) -> str | None:

@@ -282,6 +282,8 @@ def _from_module(name: str, path: Path) -> Target:
             spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         where = _line_in(error, path)
+        if shipped is not None and isinstance(error, ImportError) and error.path:
+            where += "; a module of yours is in the way: rename it, or keep its folder off the path"
         raise TargetError(
             f"{str(path)!r} could not be imported: {type(error).__name__}: {_one_line(error)}{where}"
         ) from error

@@ -45,6 +45,8 @@ def test_the_content_is_what_was_given(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == "one\r\ntwo ü".encode()
     atomicops.atomic_write_bytes(b"\x00\xff", tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == b"\x00\xff"
+    atomicops.atomic_write_bytes(bytearray(b"\x00"), tmp_path / "a")  # type: ignore[arg-type]
+    assert (tmp_path / "a").read_bytes() == b"\x00"
     atomicops.atomic_write_json({"ü": [1, None, True, 1.5]}, tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == '{"ü": [1, null, true, 1.5]}\n'.encode()
     atomicops.atomic_write_json([1], tmp_path / "a", indent=1)
@@ -222,15 +224,15 @@ def test_any_legal_name_will_do(tmp_path: Path, name: bytes, monkeypatch: pytest
         assert atomicops.update_json(path, lambda data: {"a": data["a"] + 1}) == {"a": 2}
         atomicops.atomic_append_text(" ", path)
         assert atomicops.read_json(path).data == {"a": 2}
-    assert sorted(os.listdir(b".")) == sorted((name, _paths.lock_name(name)))
-    assert len(_paths.temp_name(name)) <= 255
+    assert sorted(os.listdir(b".")) == sorted((name, _paths.lock_name(_paths.stem(name))))
+    assert len(_paths.temp_name(_paths.stem(name))) <= 255
 
 
 @pytest.mark.parametrize("name", [b"a" * 180, b"a" * 181, b"a" * 255])
 def test_long_names_share_no_lock(name: bytes) -> None:
     other = name[:-1] + b"b"
-    assert _paths.lock_name(name) != _paths.lock_name(other)
-    assert _paths.stem_of_temp(_paths.temp_name(name)) == _paths.stem(name)
+    assert _paths.lock_name(_paths.stem(name)) != _paths.lock_name(_paths.stem(other))
+    assert _paths.stem_of_temp(_paths.temp_name(_paths.stem(name))) == _paths.stem(name)
 
 
 def test_temp_names_carry_128_random_bits_and_no_pid() -> None:

@@ -88,7 +88,7 @@ def test_only_regular_files_go(tmp_path: Path) -> None:
 def test_every_name_that_we_make_is_recognised(tmp_path: Path) -> None:
     names = [b"x", b"n" * 180, b"n" * 255, b"\xff\n", b".hidden", b"a.b." + DIGITS.encode()]
     for name in names:
-        (tmp_path / os.fsdecode(_paths.temp_name(name))).touch()
+        (tmp_path / os.fsdecode(_paths.temp_name(_paths.stem(name)))).touch()
     removed = atomicops.sweep_orphans(os.fsencode(tmp_path)).removed
     assert len(removed) == len(names)
     assert temps(tmp_path) == []

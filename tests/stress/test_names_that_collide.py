@@ -59,16 +59,20 @@ def test_torture_says_what_is_in_the_way_of_stress_and_does_not_run_it(tmp_path:
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["theirs is loaded first", "ours is loaded first"])
-def test_torture_beside_a_folder_named_scenarios(tmp_path: Path, first: bool) -> None:
-    head = "import scenarios\n" if first else ""
+def test_torture_beside_folders_named_scenarios_and_atomicops(tmp_path: Path, first: bool) -> None:
+    head = "import atomicops\nimport scenarios\n" if first else ""
     store = f"class Store:\n    def write(self, path, document):\n        open(path, 'w').write(str(document))\n{head}"
     _lay_out(tmp_path, {
         "scenarios/__init__.py": OWN,
+        "atomicops/__init__.py": OWN,
         "test_mine.py": f"{store}\ndef test_it(torture):\n    torture(Store, scenario='no-such')\n"
+        + ("def test_ours(torture):\n    torture('atomicops')\n" if first else "")
         + TEST.format(name="scenarios"),
     })  # fmt: skip
     done = _do(tmp_path, PYTHON, "-m", "pytest", "-q")
-    assert "1 failed, 1 passed" in done.stdout, done.stdout
+    assert f"{1 + first} failed, 1 passed" in done.stdout, done.stdout
+    assert not first or f"({tmp_path}/atomicops/__init__.py)" in done.stdout
+    assert not first or "a module of yours is in the way: rename it" in done.stdout
     assert "no scenario is named 'no-such'; there are: backups, bridge" in done.stdout
 
 

@@ -150,7 +150,7 @@ def backups(count: int, *, broken: bool = False, seed: int = 7) -> History:
 def logs(count: int, *, broken: bool = False, seed: int = 7) -> History:
     """Logs: one operation in twenty appends, the others read.
 
-    Broken: appends that are lost, and looks that found something else than what came of the log.
+    Broken: appends that are lost, and reads that found something else than what came of the log.
     """
     scene = _scene(count, 0.05, broken=broken, seed=seed)
     ops, changing, wrong = scene.ops, scene.changing, scene.broken
@@ -163,10 +163,10 @@ def logs(count: int, *, broken: bool = False, seed: int = 7) -> History:
         content, ends, crcs = _log([INITIAL, *own[rows[changing[rows] & ~wrong[rows]]].tolist()])
         final.append(FinalFile(exists=True, content=content))
         there = 1 + np.cumsum(changing[rows] & ~wrong[rows])
-        looks = ~changing[rows]
-        ops["size"][rows[looks]] = ends[there[looks]]
-        ops["digest"][rows[looks]] = crcs[there[looks]]
-        _note_looks(ops, rows[looks], content, notes, wrong)
+        reads = ~changing[rows]
+        ops["size"][rows[reads]] = ends[there[reads]]
+        ops["digest"][rows[reads]] = crcs[there[reads]]
+        _note_reads(ops, rows[reads], content, notes, wrong)
     return _history(ops, Format.LOG, frozenset({"appends", "torn"}), final, lambda process, at, size: notes[at])
 
 
@@ -181,9 +181,9 @@ def _log(versions: Sequence[int]) -> tuple[bytes, Numbers, Numbers]:
     return b"".join(records), ends, crcs
 
 
-def _note_looks(ops: Columns, looks: Numbers, content: bytes, notes: list[Note], wrong: Flags) -> None:
-    """Note with each look what is new to its process, as a worker does; a wrong look has a byte at its end."""
-    order = looks[np.argsort(ops["process"][looks], kind="stable")]
+def _note_reads(ops: Columns, reads: Numbers, content: bytes, notes: list[Note], wrong: Flags) -> None:
+    """Note with each read what is new to its process, as a worker does; a wrong read has a byte at its end."""
+    order = reads[np.argsort(ops["process"][reads], kind="stable")]
     size = ops["size"][order]
     first = np.append(True, ops["process"][order[1:]] != ops["process"][order[:-1]])
     before = np.where(first, 0, np.append(0, size[:-1]))
@@ -194,7 +194,7 @@ def _note_looks(ops: Columns, looks: Numbers, content: bytes, notes: list[Note],
         LogDelta(start, content[start:stop])
         for start, stop in zip(before[told].tolist(), size[told].tolist(), strict=True)
     ]
-    ops["digest"][looks[wrong[looks]]] ^= 1
+    ops["digest"][reads[wrong[reads]]] ^= 1
 
 
 def recoveries(count: int, *, broken: bool = False, seed: int = 7) -> History:

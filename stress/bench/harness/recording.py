@@ -20,7 +20,7 @@ from stress.execution.drivers.python import PythonDriver
 from stress.execution.free import FreeRun
 from stress.execution.progress import Progress
 from stress.execution.runner import Ended, Place, Watch
-from stress.history.events import GateOpened, Started, read_events
+from stress.history.events import BarrierOpened, Started, read_events
 from stress.history.history import History
 from stress.history.journal import ROW_BYTES, Header, Journal, read_header, read_rows, row_of
 from stress.history.npz import save_columns
@@ -182,16 +182,18 @@ def _starting(setting: Setting, workers: int) -> Iterator[Figure]:
     result = engine.run(plan, weigh)
     run = Path(result.run)
     events = read_events(run)
-    gate = next(event.began for event in events if isinstance(event, GateOpened))
+    opened = next(event.began for event in events if isinstance(event, BarrierOpened))
     first = min(event.at for event in events if isinstance(event, Started))
     headers = _headers(run)
     woken = [header.woken_ns for header in headers]
     ops = read_rows(*RunDirectory(run).journals.glob("p*.ops"))
     last = int(ops["invoke"][ops["seq"] == 1].max())
     how = f"{workers} Python workers, once"
-    yield Figure("until the gate opens", (gate - first) / 1e9, "s", f"from the first one's start, {how}")
-    yield Figure("skew at the gate", (max(woken) - min(woken)) / 1e6, "ms", f"from the first woken to the last, {how}")
-    yield Figure("first operations within", (last - gate) / 1e6, "ms", "of the gate: each is work for a processor")
+    yield Figure("until the start barrier opens", (opened - first) / 1e9, "s", f"from the first one's start, {how}")
+    yield Figure(
+        "skew at the start barrier", (max(woken) - min(woken)) / 1e6, "ms", f"from the first woken to the last, {how}"
+    )
+    yield Figure("first operations within", (last - opened) / 1e6, "ms", "of the barrier: each is work for a processor")
     yield Figure(
         "CPU time to get ready",
         float(np.median([header.cpu_before_ns for header in headers])) / 1e6,

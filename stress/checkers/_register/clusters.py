@@ -40,7 +40,7 @@ __all__ = [
 
 FIRST, LAST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 FINAL = -1
-"""In place of a row: the harness's own look at the file when every process had ended."""
+"""In place of a row: the harness's own read of the file when every process had ended."""
 
 # In place of the cluster of a parent:
 UNKNOWN = -1  # there is none, or it could not be learnt

@@ -74,7 +74,7 @@ def read_file(path: str) -> bytes | None:
         os.close(fd)
 
 
-def document_observation(document: Any) -> Observation:
+def document_observation(document: object) -> Observation:
     """What a target's reader returned: a document, or None for no file."""
     if document is None:
         return _ABSENT
@@ -202,7 +202,7 @@ class Observer:
         )
 
 
-def _dump(document: Any) -> bytes:
+def _dump(document: object) -> bytes:
     try:
         return json.dumps(document)[:EVIDENCE_BYTES].encode("utf-8", "backslashreplace")
     except (TypeError, ValueError, RecursionError):

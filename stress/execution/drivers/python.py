@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from stress.execution.drivers.driver import Numbered
+from stress.execution.drivers.driver import Numbered, Raw
 from stress.execution.drivers.observe import (
     Observation,
     Observer,
@@ -52,7 +52,7 @@ class PythonDriver:
         self._held: tuple[int, int] = (0, 0)
         self._pid, self._directory = os.getpid(), os.getcwd()
 
-    def prepare(self, op: Numbered, record_parent: Callable[[int], None]) -> Callable[[], Any]:
+    def prepare(self, op: Numbered, record_parent: Callable[[int], None]) -> Callable[[], Raw]:
         """The call that carries ``op`` out."""
         request = op.request
         kind, path = request.kind, request.path
@@ -68,7 +68,7 @@ class PythonDriver:
             return lambda: self._observer.inspect_backup(path)
         return self._bind(kind.label, path)
 
-    def examine(self, op: Numbered, raw: Any) -> Observation:
+    def examine(self, op: Numbered, raw: Raw) -> Observation:
         """What a call returned or raised."""
         kind, path = op.request.kind, op.request.path
         if kind not in (_OBSERVE, _OBSERVE_BACKUP):
@@ -115,12 +115,12 @@ class PythonDriver:
         note = ErrorNote(f"{type(error).__name__}: {error}"[:2000], errno_of(error))
         return Observation(NO_VERSION, note=note, outcome=outcome, held_from=held_from, held_to=held_to)
 
-    def _bind(self, operation: str, *arguments: Any) -> Callable[[], Any]:
+    def _bind(self, operation: str, *arguments: Any) -> Callable[[], Raw]:
         function = self._functions[operation]
         assert function is not None, f"a role asks for {operation}, which the target does not have"
         return lambda: function(*arguments)
 
-    def _update(self, op: Numbered, record_parent: Callable[[int], None]) -> Callable[[], Any]:
+    def _update(self, op: Numbered, record_parent: Callable[[int], None]) -> Callable[[], Raw]:
         request, clock = op.request, self._clock
         self._held = (0, 0)
 

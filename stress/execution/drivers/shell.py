@@ -22,9 +22,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from stress.execution.drivers.driver import Numbered
+from stress.execution.drivers.driver import Numbered, Raw
 from stress.execution.drivers.observe import Observation, Observer, read_file, saved_observation
 from stress.history.machine_errors import errno_in
 from stress.history.notes import ErrorNote, SeenBytes
@@ -256,7 +256,7 @@ class ShellDriver:
         if not self.hello(line):
             raise Lost(f"it began with {line!r}, not with `hello 1` and words that there are")
 
-    def prepare(self, op: Numbered, record_parent: Callable[[int], None]) -> Callable[[], Any]:
+    def prepare(self, op: Numbered, record_parent: Callable[[int], None]) -> Callable[[], Raw]:
         """Put what does not fit a line where the worker finds it; the call sends the line and waits for the answer."""
         request = op.request
         kind, content = request.kind, ""
@@ -302,7 +302,7 @@ class ShellDriver:
         claimed = len(words) == 4 and (self._exclusive or op.request.locked)
         return Reply(int(words[1]), (int(words[2]), int(words[3])) if claimed else None)
 
-    def examine(self, op: Numbered, raw: Any) -> Observation:
+    def examine(self, op: Numbered, raw: Raw) -> Observation:
         """What an answer says, and what the worker left for it in its files."""
         if isinstance(raw, Observation):
             return raw

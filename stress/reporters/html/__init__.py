@@ -52,7 +52,9 @@ from stress.units import format_latency, format_rate
 __all__ = ["PAGE_BYTES_MAX", "SHOWN_MAX", "as_html"]
 
 SHOWN_MAX = 40
-"""Findings that are shown with their witness; the page names the others."""
+"""Findings that are shown with their witness, one of each group; the page names the others."""
+_SHOWN_MIN = 12
+"""Findings that are shown though another of their group is."""
 PAGE_BYTES_MAX = 1_000_000
 _SHOWN_BYTES_MAX = 550_000
 """Of the findings that are shown: the first is there in any case, and is bounded by itself."""
@@ -70,10 +72,13 @@ def as_html(result: Result) -> str:
     """The report's text."""
     environment = _environment()
     findings = in_order(result.findings)
-    shown, sections, timelines = _sections(environment, result, findings[:SHOWN_MAX])
+    wanted = min(SHOWN_MAX, max(_SHOWN_MIN, len(groups_of(findings))))
+    shown, sections, timelines = _sections(environment, result, findings[:wanted])
     findings_shown, rest = findings[: len(shown)], findings[len(shown) :]
     rest_groups = groups_of(rest)
-    drawn = None if result.history is None else figures(result.history, result.events)
+    # A schedule has steps, and no time that would mean anything.
+    is_timed = result.exploration is None
+    drawn = figures(result.history, result.events) if is_timed and result.history is not None else None
     length_s = drawn["slice_s"] * len(drawn["times"]) if drawn else result.stats.duration_s
     latency, latency_scale = latency_panels(drawn) if drawn else ([], "")
     spread, decades = spread_panels(drawn) if drawn else ([], [])
@@ -93,7 +98,7 @@ def as_html(result: Result) -> str:
         rest_total=len(rest),
         rest_left_out=max(0, len(rest_groups) - _NAMED_MAX),
         first=_first_error(findings_shown),
-        axis=axis_of(findings_shown, result.began, length_s),
+        axis=axis_of(findings_shown if is_timed else (), result.began, length_s),
         chronicle=lines,
         faults_left_out=faults_left_out,
         figures=drawn,
@@ -147,7 +152,7 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
-def _data(value: Any) -> Markup:
+def _data(value: object) -> Markup:
     """JSON that can stand in an element ``script``."""
     return htmlsafe_json_dumps(value, separators=(",", ":"))
 
@@ -163,7 +168,7 @@ def _sections(
     used = 0
     for place, finding in enumerate(findings, 1):
         each = shown_of(result, finding, place)
-        section = template.render(each=each, finding=finding)
+        section = template.render(each=each, finding=finding, timed=result.exploration is None)
         used += len(section.encode("utf-8", "replace")) + len(_data(each.timeline))
         if shown and used > _SHOWN_BYTES_MAX:
             break

@@ -10,10 +10,11 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from stress.history.history import History
-from stress.history.record import NO_VERSION, Kind, Operation
-from stress.reporters.html._palette import CHANGES, Palette
-from stress.reporters.words import counted, escape_bytes
+from stress.history.record import CHANGES, NO_VERSION, Kind, Operation
+from stress.reporters.html._palette import Palette
+from stress.reporters.words import escape_bytes
 from stress.result import Finding, Owner
+from stress.units import counted
 from stress.workload.payload import document_of
 
 __all__ = ["BytesShown", "bytes_shown"]
@@ -33,7 +34,7 @@ class Strip:
 
 @dataclass(frozen=True, slots=True)
 class BytesShown:
-    """What the page shows of a look that was no whole document."""
+    """What the page shows of a read that saw no whole document."""
 
     seen: Strip
     expected: list[Strip]

@@ -51,7 +51,7 @@ class _Tally:
 
 
 def figures(history: History, events: Sequence[Event]) -> dict[str, Any]:
-    """The charts' data as plain values; times in seconds since the gate was opened, latencies in milliseconds."""
+    """The charts' data as plain values; times in seconds since the start barrier was opened, latencies in ms."""
     tally = _tally(history)
     times = [round((number + 0.5) * tally.slice_s, 6) for number in range(tally.counts.shape[1])]
     edges_ms = 2 ** (np.arange(_BUCKETS + 1) / PER_OCTAVE) / 1e6

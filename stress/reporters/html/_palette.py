@@ -10,13 +10,12 @@ from markupsafe import Markup, escape
 
 from stress.history.naming import Naming
 from stress.history.notes import data_of
-from stress.history.record import INITIAL
-from stress.reporters.links import CHANGES
+from stress.history.record import CHANGES, INITIAL
 from stress.reporters.words import plain_text
 from stress.result import Finding
 from stress.workload.payload import writers_in
 
-__all__ = ["BAD", "CHANGES", "COLOURS", "NEUTRAL", "Palette", "palette_of"]
+__all__ = ["BAD", "COLOURS", "NEUTRAL", "Palette", "palette_of"]
 
 COLOURS = 6
 """Colours for versions: the page's classes ``v0`` to ``v5``."""

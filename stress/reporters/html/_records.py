@@ -13,8 +13,8 @@ from stress.workload.log_replay import records_of, replay_log
 
 __all__ = ["Records", "records_shown"]
 
-LOOKS_MAX = 20_000
-"""Looks of one process that are gone through, to put together what it saw."""
+READS_MAX = 20_000
+"""Reads of one process that are gone through, to put together what it saw."""
 _BEFORE, _AFTER, _LENGTH = 2, 4, 14
 
 
@@ -46,17 +46,17 @@ def records_shown(finding: Finding, palette: Palette, history: History | None) -
     return made
 
 
-def _seen(look: Operation, history: History) -> list[int] | None:
-    """The records that a look found; None where it is none, or where what it saw was not kept."""
-    if look.kind not in (Kind.READ, Kind.OBSERVE):
+def _seen(read: Operation, history: History) -> list[int] | None:
+    """The records that a read found; None where it is none, or where what it saw was not kept."""
+    if read.kind not in (Kind.READ, Kind.OBSERVE):
         return None
     ops = history.ops
-    rows = history.rows(look.file, Kind.READ, Kind.OBSERVE, outcome=Outcome.OK)
-    rows = rows[(ops["process"][rows] == look.process) & (ops["invoke"][rows] <= look.invoke)]
-    if len(rows) > LOOKS_MAX:
+    rows = history.rows(read.file, Kind.READ, Kind.OBSERVE, outcome=Outcome.OK)
+    rows = rows[(ops["process"][rows] == read.process) & (ops["invoke"][rows] <= read.invoke)]
+    if len(rows) > READS_MAX:
         return None
     for view in replay_log(history, rows.tolist()):
-        if int(ops["invoke"][view.row]) == look.invoke:
+        if int(ops["invoke"][view.row]) == read.invoke:
             return records_of(bytes(view.content)).versions if view.known else None
     return None
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +15,8 @@ from stress.history.events import Event, FaultInjected
 from stress.history.history import History
 from stress.history.naming import Naming
 from stress.history.notes import words_of
-from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Operation, Outcome
-from stress.reporters.html._palette import BAD, CHANGES, Palette
+from stress.history.record import ABSENT, CHANGES, GARBAGE, NO_VERSION, Kind, Operation, Outcome
+from stress.reporters.html._palette import BAD, Palette
 from stress.reporters.links import links, version_shown
 from stress.reporters.processes import about_process
 from stress.reporters.table import NAMES
@@ -39,7 +38,7 @@ _OUTCOMES = {Outcome.OK: "ok", Outcome.FAIL: "failed", Outcome.INFO: "unknown", 
 
 def timeline(
     finding: Finding, palette: Palette, history: History | None, events: Sequence[Event]
-) -> dict[str, Any] | None:
+) -> dict[str, object] | None:
     """What the page's ``timeline.js`` draws; None where the finding has no witness."""
     witness = list(finding.witness[:WITNESS_MAX])
     if not witness:
@@ -100,7 +99,7 @@ def _neighbours(finding: Finding, history: History, start: int, stop: int) -> tu
 
 def _of_witness(
     op: Operation, finding: Finding, palette: Palette, lanes: Mapping[int, int], start: int
-) -> dict[str, Any]:
+) -> dict[str, object]:
     focus = op == finding.focus
     drawn = _drawn(dataclasses.replace(op, version=version_shown(op, finding)), focus, palette, lanes, start)
     if focus and op.version in (GARBAGE, NO_VERSION) and op.kind not in CHANGES:
@@ -108,7 +107,7 @@ def _of_witness(
     return drawn
 
 
-def _drawn(op: Operation, focus: bool, palette: Palette, lanes: Mapping[int, int], start: int) -> dict[str, Any]:
+def _drawn(op: Operation, focus: bool, palette: Palette, lanes: Mapping[int, int], start: int) -> dict[str, object]:
     held = [op.held_from - start, op.held_to - start] if op.held_from > 0 and op.held_to >= op.held_from else None
     version = palette.names.version(op.version) if op.version != NO_VERSION else ""
     return {
@@ -116,7 +115,7 @@ def _drawn(op: Operation, focus: bool, palette: Palette, lanes: Mapping[int, int
         "a": op.invoke - start,
         "b": op.ret - start,
         "kind": NAMES.get(op.kind.label, op.kind.label),
-        "looks": op.kind not in CHANGES,
+        "reads": op.kind not in CHANGES,
         "label": _label(op, version, palette),
         "colour": BAD if focus else palette.colour(version),
         "focus": focus,
@@ -127,10 +126,10 @@ def _drawn(op: Operation, focus: bool, palette: Palette, lanes: Mapping[int, int
     }
 
 
-def _faint(op: Operation, names: Naming, lanes: Mapping[int, int], start: int) -> list[Any]:
-    """One of the others: lane, start, end, label, outcome, size, as in `_drawn`. A list, for there are many."""
+def _faint(op: Operation, names: Naming, lanes: Mapping[int, int], start: int) -> list[object]:
+    """One of the others: lane, start, end, label, outcome, size, reads, as in `_drawn`. A list, for there are many."""
     of_witness = _drawn(op, False, Palette({}, names), lanes, start)
-    return [of_witness[key] for key in ("lane", "a", "b", "label", "outcome", "size")]
+    return [of_witness[key] for key in ("lane", "a", "b", "label", "outcome", "size", "reads")]
 
 
 def _label(op: Operation, version: str, palette: Palette) -> str:
@@ -152,7 +151,7 @@ def _links(finding: Finding, witness: Sequence[Operation]) -> list[list[int]]:
     return [[places[one], places[two]] for one, two in pairs if one in places and two in places]
 
 
-def _marks(events: Sequence[Event], lanes: Mapping[int, int], start: int, stop: int) -> list[dict[str, Any]]:
+def _marks(events: Sequence[Event], lanes: Mapping[int, int], start: int, stop: int) -> list[dict[str, object]]:
     return [
         {
             "fault": str(event.kind),

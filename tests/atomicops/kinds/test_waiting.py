@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -149,6 +150,25 @@ def test_a_slow_producer_does_not_hold_the_lock(path: Path, form: str, before: s
     slow.communicate(b"2]", timeout=LIMIT_S)
     if before and "append" not in " ".join(command):
         assert (slow.returncode, path.read_text()) == (76, '{"n": 9}\n')
+
+
+@pytest.mark.parametrize("timeout_s", [float("inf"), 1e30])
+def test_an_endless_timeout_waits(path: Path, timeout_s: float) -> None:
+    """The waiting thread is told a number of seconds, and there are larger ones."""
+    with file_lock(path):
+        results: list[object] = []
+        waiting = threading.Thread(target=_write, args=(path, timeout_s, results))
+        waiting.start()
+        time.sleep(0.05)  # longer than one waits without a thread
+    waiting.join(LIMIT_S)
+    assert (results, path.read_text()) == ([None], "[2]")
+
+
+def _write(path: Path, timeout_s: float, results: list[object]) -> None:
+    try:
+        results.append(atomic_write_text("[2]", path, timeout=timeout_s, durability="none"))  # type: ignore[func-returns-value]
+    except Exception as error:
+        results.append(error)
 
 
 @pytest.mark.parametrize("mask", ["blocked", "ignored", "blocked, all"])

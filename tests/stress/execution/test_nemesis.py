@@ -27,7 +27,7 @@ def test_strokes_come_about_as_often_as_asked_and_never_before_an_interval() -> 
     assert nemesis.count("kill") == len(faults)
 
 
-def test_nobody_to_strike_is_no_stroke() -> None:
+def test_nobody_to_hit_is_no_fault() -> None:
     nemesis = Nemesis({"kill": 0.1}, random.Random(1))
     nemesis.begin(0.0)
     assert nemesis.due(50.0, []) == []

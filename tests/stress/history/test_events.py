@@ -9,11 +9,11 @@ from typing import get_args
 import pytest
 
 from stress.history.events import (
+    BarrierOpened,
     Ended,
     Event,
     EventFollower,
     FaultInjected,
-    GateOpened,
     Interrupted,
     LeftBehind,
     MetadataSeen,
@@ -28,7 +28,7 @@ from stress.history.record import End, FaultKind, Language, WorkerRole
 
 EVENTS: list[Event] = [
     Started(1, 3, 0, Language.BASH, WorkerRole.READER, 77),
-    GateOpened(2, 2),
+    BarrierOpened(2, 2),
     *(FaultInjected(3, kind, 3, 0.25) for kind in FaultKind),
     Ended(4, 3, End.DIED, 4, "exit status 7: no"),
     Stopped(5, 5, 0.5),

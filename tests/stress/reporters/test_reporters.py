@@ -264,6 +264,16 @@ def test_the_witness_is_a_table_in_order_of_time() -> None:
     ]
 
 
+def test_where_it_is_narrow_the_witness_loses_columns_and_says_which() -> None:
+    ops = sorted(LOST.witness, key=lambda op: op.invoke)
+    assert witness_table(ops, Naming(BEGAN), 60)[::2] == [
+        "process  operation  from   version  start ms  outcome",
+        "p7       update     p1.12  p7.9     1203.201  unknown",
+    ]
+    assert witness_table(ops, Naming(BEGAN), 60)[-1] == "not shown: language, end ms"
+    assert max(map(len, witness_table(ops, Naming(BEGAN), 20))) > 20
+
+
 def test_the_diagram_keeps_the_order_of_starts_and_ends() -> None:
     ops = [
         Operation(process=1, kind=Kind.WRITE, invoke=0, ret=100),

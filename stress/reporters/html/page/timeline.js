@@ -68,8 +68,8 @@
   function timeline(figure, plan) {
     const canvas = figure.querySelector(".canvas");
     for (const hidden of figure.querySelectorAll(".tools")) hidden.hidden = false;
-    plan.others = plan.others.map(([lane, a, b, label, outcome, size]) => ({lane, a, b, label, outcome, size, colour: "other",
-      looks: label.includes(" saw ")}));
+    plan.others = plan.others.map(([lane, a, b, label, outcome, size, reads]) =>
+      ({lane, a, b, label, outcome, size, reads, colour: "other"}));
     const knots = knotsOf(plan);
     const span = Math.max(1, knots[knots.length - 1] - knots[0]);
     const gaps = knots.slice(1).map((knot, k) => knot - knots[k]);
@@ -151,7 +151,7 @@
             const [a, b] = edges[at];
             if (a > width || b < left) return;
             const text = op.label, need = long(text), from = Math.max(a, left), to = Math.min(b, width);
-            if (need <= to - from) put.labels.push({op, text, style: op.looks ? "" : "inside", x: from + 5, y: barTop + THICK / 2 + 4});
+            if (need <= to - from) put.labels.push({op, text, style: op.reads ? "" : "inside", x: from + 5, y: barTop + THICK / 2 + 4});
             else place({op, text, style: ""}, from, at, need);
           });
         }
@@ -172,8 +172,8 @@
       const a = x(op.a), wide = Math.max(BAR_MIN, x(op.b) - a);
       op.drawn = null;
       if (a > width + 10 || a + wide < -10) return;
-      const looks = op.looks ? " looks" : "", open = op.outcome === "ok" ? "" : " open";
-      const group = add(parent, "g", {class: `bar ${op.colour} ${role}${looks}${open}`});
+      const reads = op.reads ? " reads" : "", open = op.outcome === "ok" ? "" : " open";
+      const group = add(parent, "g", {class: `bar ${op.colour} ${role}${reads}${open}`});
       const inset = role === "faint" ? 5 : 0, small = op.lane >= plan.own_lanes;
       add(group, "rect", {x: a, y: y(op) + (small ? 4 : inset), width: wide, height: small ? THIN - 8 : THICK - 2 * inset, rx: 3});
       if (op.held) {
