@@ -57,6 +57,8 @@ def commands(console: str) -> list[tuple[str, str]]:
 def _run(argv: list[str], folder: Path, programs: Path) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "PYTHON"))}
     environment |= {"PATH": f"{programs}:{os.environ['PATH']}", "CI": "true"}
+    # pytest in a page would tidy up after the tests that run it, which have left thousands of files.
+    environment["PYTEST_DEBUG_TEMPROOT"] = str(folder.parent)
     return subprocess.run(
         argv, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS_MAX, check=False
     )

@@ -42,9 +42,9 @@ from stress.syscalls import Forked, Program, Ran, Warm
 from stress.syscalls import Kind as AgentKind
 from stress.workload.inspection import inspect
 from stress.workload.layout import lay_out
-from stress.workload.payload import document_of, jq_program, log_record
+from stress.workload.payload import document_of, edit_list, jq_program, log_record
 from stress.workload.scenario import Agent, Answer, Request, Role
-from stress.workload.target import Target
+from stress.workload.target import BUILT_IN, Target
 from stress.workload.tree import Tree, take
 from stress.workload.world import World, compose, required_kinds
 
@@ -188,6 +188,7 @@ class Stage:
         self._before: Tree = {}
         source = shell.write_commands(case.target, scratch)
         self._source = None if source is None else source.resolve()
+        self._bash = shutil.which("bash") or "bash"  # looked up once
         self.agents: list[AgentKind] = [self._agent(number, duty) for number, duty in enumerate(case.duties)]
 
     def close(self) -> None:
@@ -240,18 +241,24 @@ class Stage:
             if not stays_warm(self._case.target):
                 return Forked(function)
             return Warm(lambda _: function(), reset=Remembered(self._case.target.module).put_back)
-        assert self._source is not None
+        target, foreign = self._case.target, duty.language.label not in BUILT_IN
         folder = self._scratch / str(number)
         folder.mkdir()
         lines = []
         for seq, request in enumerate(duty.requests, 1):
             operation = request.kind.label
-            if request.kind is Kind.UPDATE and request.locked and self._case.target.exclusive:
+            if request.kind is Kind.UPDATE and request.locked and (target.exclusive or foreign):
                 operation = "locked_update"
             lines.append(f"{seq} {operation} {request.path}\n")
-            (folder / f"{seq}.in").write_text(self._content(request, version_of(number + 1, seq)), encoding="ascii")
+            version = version_of(number + 1, seq)
+            (folder / f"{seq}.in").write_text(self._content(request, version), encoding="ascii")
+            if foreign and request.kind is Kind.UPDATE:
+                form = self._files[request.path][1]
+                edits = edit_list(version, request.size, request.edits, form=form)
+                (folder / f"{seq}.edits").write_text(edits, encoding="ascii")
         (folder / "requests").write_text("".join(lines), encoding="utf-8")
-        argv = ["bash", "--norc", "--noprofile", str(_WORKER), str(self._source), str(folder), str(_FREE_WORKER)]
+        done_by = ["/dev/null", *target.worker] if foreign else [str(self._source)]
+        argv = [self._bash, "--norc", "--noprofile", str(_WORKER), str(folder), str(_FREE_WORKER), *done_by]
         return Program(argv, shell.environment() | {"PYTHONHASHSEED": "0"})
 
     def _do(self, rows: mmap, process: int, duty: Duty) -> None:

@@ -30,7 +30,6 @@ from stress.result import Finding, Verdict
 from stress.schedulers.execution import Run, Tally
 from stress.syscalls import Ran, Supervisor
 from stress.syscalls.calls import Scheduler
-from stress.workload.target import BUILT_IN
 
 __all__ = [
     "ANOMALIES",
@@ -199,10 +198,7 @@ def cases_of(plan: ExplorePlan, round: int = 0) -> list[Case]:
     """Each scenario of the plan, in each mix of languages. Raises `UsageError`."""
     scenarios_named(plan.scenarios)
     target = target_named(plan.target)
-    supported = {language: can for language, can in abilities(target)[0].items() if language.label in BUILT_IN}
-    if not supported:
-        why = f"has workers in {target.language} alone, and those can't be scheduled; `stress run` runs them"
-        raise UsageError("--target", target.name, why)
+    supported = abilities(target)[0]
     for name in plan.languages:
         if name not in {language.label for language in supported}:
             offered = ", ".join(sorted(language.label for language in supported))
@@ -250,7 +246,7 @@ def start(plan: ExplorePlan, case: Case, stack: ExitStack, round: int = 0, cpu: 
     def judge(ran: Ran) -> Failure | None:
         return _judge(one, ran)
 
-    one = Exploring(case, stage, search, frozenset(plan.allow))
+    one = Exploring(case, stage, search, frozenset((*plan.allow, *case.target.allow)))
     one.run, one.last = executing(stage.lay_out, execute, judge)
     return one
 

@@ -82,7 +82,7 @@ class Dpor:
         self._branch = max(0, len(self._nodes) - 1)
         self._abandoned = False
         self._effects = []
-        self.source = Source(str(self._seed))
+        self.source = Source(str(self._seed), least=True)
         return True
 
     def pick(self, enabled: Sequence[Call], trace: Sequence[Step]) -> int:
@@ -108,7 +108,7 @@ class Dpor:
         return allowed[chosen]
 
     def draw(self, below: int) -> int:
-        """A recorded random number: the same in each execution."""
+        """What is usual: the same in each execution."""
         return self.source.draw(below)
 
     def end(self, trace: Sequence[Step], blocked: Sequence[Call] = ()) -> None:

@@ -63,7 +63,7 @@ class Exhaustive:
             return False
         self._prefix = self._levels[self._level].pop()
         self._effects = []
-        self.source = Source(str(self._seed))
+        self.source = Source(str(self._seed), least=True)
         return True
 
     def pick(self, enabled: Sequence[Call], trace: Sequence[Step]) -> int:
@@ -88,7 +88,7 @@ class Exhaustive:
         return allowed[chosen]
 
     def draw(self, below: int) -> int:
-        """A recorded random number: the same in each execution."""
+        """What is usual: the same in each execution."""
         return self.source.draw(below)
 
     def end(self, trace: Sequence[Step], blocked: Sequence[Call] = ()) -> None:

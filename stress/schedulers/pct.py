@@ -47,7 +47,7 @@ class Pct:
     def begin(self) -> bool:
         """Start the next execution, with new priorities and change points: there is always one more."""
         self._number += 1
-        self.source = Source(f"{self._seed}/{self._number}")
+        self.source = Source(f"{self._seed}/{self._number}", least=True)
         self._priorities = {}
         self._lowest = 0
         left = list(range(1, self.points + 1))
@@ -75,7 +75,7 @@ class Pct:
         return max(range(len(enabled)), key=lambda index: self._priorities[enabled[index].agent])
 
     def draw(self, below: int) -> int:
-        """A recorded random number."""
+        """What is usual: the guarantee is for one program."""
         return self.source.draw(below)
 
     def end(self, trace: Sequence[Step], blocked: Sequence[Call] = ()) -> None:

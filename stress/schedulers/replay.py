@@ -28,7 +28,7 @@ class Replay:
             raise ValueError(f"{len(decisions)} decisions, but {len(texts)} texts")
         self._decisions, self._texts, self._draws = tuple(decisions), tuple(texts), tuple(draws)
         self._begun = self._diverged = False
-        self.source = Source("replay", draws)
+        self.source = Source("replay", draws, least=True)
 
     def begin(self) -> bool:
         """True the first time: there is one execution."""
@@ -86,7 +86,7 @@ class TolerantReplay:
         self._begun = False
         self._effects: list[Effect] = []
         self.runnable: list[frozenset[int]] = []
-        self.source = Source("replay", draws)
+        self.source = Source("replay", draws, least=True)
 
     def begin(self) -> bool:
         """True the first time: there is one execution."""

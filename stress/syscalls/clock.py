@@ -2,8 +2,8 @@
 
 The vDSO answers clocks without a syscall. So its functions are overwritten in each new image: most by a few bytes that
 make the syscall, which the supervisor answers; the one that is called at every turn by code that returns what the
-supervisor has stored beside it. Time passes by a microsecond a step, and by what is slept; it does not depend on how
-fast the machine is, and nobody waits for it.
+supervisor has stored beside it. Time passes by a microsecond a step (`PACES_NS`), and by what is slept; it does not
+depend on how fast the machine is, and nobody waits for it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ _BOOTED_NS = 1_000 * 10**9
 _REALTIME = frozenset({0, 5, 8, 11})  # CLOCK_REALTIME, _COARSE, _ALARM, CLOCK_TAI
 _CPU_TIME = frozenset({2, 3})
 _STEP_NS, _SKEW_NS = 1_000, 101
+PACES_NS = (_STEP_NS, _STEP_NS, _STEP_NS, 10_000_000)
+"""How long a step may take in an execution; the last is so long that a lease, or a timeout, runs out now and then."""
 _LOOKS_MAX = 500
 _SECTION, _SYMBOL = struct.Struct("<IIQQQQIIQQ"), struct.Struct("<IBBHQQ")
 _SHT_DYNSYM = 11
@@ -50,10 +52,12 @@ class Clock:
 
     Attributes:
         now_ns: Nanoseconds since the execution began.
+        step_ns: How long a step takes.
     """
 
     def __init__(self) -> None:
         self.now_ns = 0
+        self.step_ns = _STEP_NS
 
     @property
     def realtime_ns(self) -> int:
@@ -61,8 +65,8 @@ class Clock:
         return EPOCH_NS + self.now_ns
 
     def step(self) -> None:
-        """A step takes a microsecond."""
-        self.now_ns += _STEP_NS
+        """A step has been done."""
+        self.now_ns += self.step_ns
 
     def advance_to(self, time_ns: int) -> None:
         """Let time pass; it never goes back."""

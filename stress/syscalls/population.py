@@ -115,7 +115,10 @@ class Population:
     def _over(self, agent: Agent, known: set[int] | None = None) -> None:
         """All processes of an agent have ended, or are about to."""
         known = (known or set()) | {task.process.pid for task in self.of(agent)}
-        for task in [*self.of(agent)]:
+        own = [*self.of(agent)]
+        for task in own:  # before anybody asks what they are about to do
+            task.state, task.point, task.wait = State.EXITING, None, None
+        for task in own:
             self._drop(task)
         del self._of[agent]
         agent.reap(wait=True)

@@ -18,7 +18,7 @@ from types import TracebackType
 from stress.syscalls import agents, kernel, listener, locks
 from stress.syscalls.agents import Agent, Kind, Warm
 from stress.syscalls.calls import Access, Call, Scheduler, Step
-from stress.syscalls.clock import EPOCH_NS
+from stress.syscalls.clock import EPOCH_NS, PACES_NS
 from stress.syscalls.decoding import Point
 from stress.syscalls.intake import Intake
 from stress.syscalls.modes import Modes
@@ -26,7 +26,7 @@ from stress.syscalls.names import Names
 from stress.syscalls.population import Stuck
 from stress.syscalls.ran import Disturb, Finding, Mark, Ran
 from stress.syscalls.starving import starving
-from stress.syscalls.tables import machine
+from stress.syscalls.tables import Watched, machine
 from stress.syscalls.tasks import Process, State, Task
 
 _ERESTARTSYS, _ERESTARTNOHAND = 512, 514
@@ -116,7 +116,7 @@ class Supervisor:
         ending: str | None = None
         idle = 0
         try:
-            self._begin(kinds, number)
+            self._begin(kinds, number, scheduler.draw(len(PACES_NS)))
             while ending is None:
                 offers = self._offers() or self._probed()
                 if not offers and idle < self._idle_max:
@@ -150,11 +150,11 @@ class Supervisor:
 
     # Beginning and end
 
-    def _begin(self, kinds: Sequence[Kind], number: int) -> None:
+    def _begin(self, kinds: Sequence[Kind], number: int, pace: int) -> None:
         self._agents, self._trace, self._marks, self._findings = [], [], [], []
         self._modes.begin(self._names.begin(EPOCH_NS))
         self._holders.begin()
-        self._virtual.begin()
+        self._virtual.begin(PACES_NS[pace])
         self._known = [None] * len(kinds)
         for index, kind in enumerate(kinds):  # each alone until its first step, so that they come to it in one order
             known = self._warm.get((index, kind)) if isinstance(kind, Warm) else None
@@ -355,7 +355,7 @@ class Supervisor:
                 continue
             task.call, task.is_free, task.process.agent.offer_is_known = None, None, False
             if row.verb not in ("close", "exit"):
-                task.point = self._decoder.point(task.process.pid, row, task.args) or point
+                self._decode_again(task, row)
 
     def _ended(self) -> None:
         """A process is gone: perhaps with locks."""
@@ -363,7 +363,13 @@ class Supervisor:
         for task in self._population.parked():
             if task.point is not None and task.point.lock is not None and task.row is not None:
                 task.call, task.is_free, task.process.agent.offer_is_known = None, None, False
-                task.point = self._decoder.point(task.process.pid, task.row, task.args) or task.point
+                self._decode_again(task, task.row)
+
+    def _decode_again(self, task: Task, row: Watched) -> None:
+        try:
+            task.point = self._decoder.point(task.process.pid, row, task.args) or task.point
+        except OSError:  # it was killed meanwhile, and does nothing any more
+            pass
 
     def _interrupt(self, process: Process) -> None:
         """A signal was sent to a process: it ends its sleeps, and its waits for locks."""

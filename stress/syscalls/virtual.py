@@ -141,9 +141,9 @@ class Virtual:
         for id in [id for id in process.timers if id >= _FIRST_ID]:
             del process.timers[id]
 
-    def begin(self) -> None:
+    def begin(self, step_ns: int) -> None:
         """A new execution: the clock starts again, and there are no timers."""
-        self.clock.now_ns = 0
+        self.clock.now_ns, self.clock.step_ns = 0, step_ns
         self._timed.clear()
 
     def expire(self, until_ns: int | None = None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -27,6 +28,7 @@ BROKEN = (
     ("no-lock", "session_count", 1, "lost-update", 20),
     ("naive", "session_count", 1, "lost-update", 60),
     ("naive", "handoff", 1, "torn-read", 60),
+    ("lock-broken-by-age", "session_count", 1, "lost-update", 120),
     pytest.param("lock-unlinked", "session_count", 2, "lost-update", 400, marks=pytest.mark.long),
 )
 SEEDS = {"lock-unlinked": 5}
@@ -208,3 +210,15 @@ def test_where_it_is_denied_the_command_says_what_would_do(
     assert "--security-opt" in capsys.readouterr().err
     assert run_command(["doctor"]) in (0, 3)
     assert "needed for `stress explore`" in capsys.readouterr().out
+
+
+def test_workers_in_other_languages_are_scheduled() -> None:
+    if shutil.which("perl") is None:
+        pytest.skip("perl is missing")
+    target = str(Path(__file__).parents[3] / "docs" / "workers" / "perl.toml")
+    result = explore(ExplorePlan(target=target, processes=2, schedules=2, seed=1, jobs=1))
+    assert result.verdict is Verdict.PASS, result.findings
+    assert result.exploration is not None
+    assert result.exploration.cases[0][0] == "session_count (perl)"
+    labels = {language.label for _, language in result.stats.kinds}
+    assert labels == {"perl"}, "what it did is told as its own"

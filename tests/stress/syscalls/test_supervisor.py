@@ -144,6 +144,22 @@ def test_a_lock_that_bash_takes_through_a_child_is_held_until_its_descriptor_is_
     assert frees == ["close (frees lock lock)"] * 2
 
 
+def hold_and_wait_in_a_child() -> None:
+    with open("x", "r+") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        pid = os.fork()
+        if pid == 0:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+        os.waitpid(pid, 0)
+
+
+def test_a_process_that_waits_for_a_lock_may_be_gone_when_its_agent_is(supervisor: Supervisor, shared: Path) -> None:
+    (shared / "x").touch()
+    ran = run(supervisor, [Forked(hold_and_wait_in_a_child)])
+    assert ran.ending == "deadlock", "the child waits for its parent, and that for the child"
+    assert [call.text for call in ran.blocked] == ["lock x"]
+
+
 def test_a_try_for_a_lock_that_is_held_spins(supervisor: Supervisor, shared: Path) -> None:
     (shared / "l").touch()
 
