@@ -18,6 +18,8 @@ CONTEXT = SharedFile(
         "session_count": 0,
         "features_completed": [],
         "last_update": "2024-01-11T15:00:00Z",
+        # What encoders, templates and shells are apt to drop or to change.
+        "notes": {"blocked_by": None, "urgent": False, "left": [], "said": " Grüße,\t“weiter” → 日本 \n"},
     },
     mode=0o640,  # not what a new file gets, so that a helper which loses the mode is seen
 )

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from stress import plugins
 from stress.anomalies import NOT_JUDGED
+from stress.checkers.blind_reads import without_blind_reads
 from stress.checkers.vacuity import not_reached
 from stress.execution.cast import Cast
 from stress.execution.cpu import cpu_of_run
@@ -250,6 +251,7 @@ def run_checkers(history: History, only: Sequence[str] = ()) -> list[Finding]:
     breaks.
     """
     findings: list[Finding] = []
+    history = without_blind_reads(history)
     named = frozenset[str]().union(*(facts.checkers for facts in history.files))
     for name in sorted(ALWAYS | (named & frozenset(only) if only else named)):
         try:

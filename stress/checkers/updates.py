@@ -22,7 +22,7 @@ from stress.checkers._register.read_analysis import ReadAnalysis, analyse_reads
 from stress.checkers._words import did, finding, moment, span, who
 from stress.checkers.registry import checker
 from stress.history.history import History
-from stress.history.record import ABSENT, GARBAGE, Kind
+from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language
 from stress.result import Details, Finding
 from stress.units import counted
 
@@ -74,6 +74,7 @@ def _lost(history: History, reads: ReadAnalysis, from_nothing: Ints) -> Iterator
         _nothing(history, reads, from_nothing),
         _between(history, reads, interleavings(reads, from_nothing)),
         _gone(history, reads),
+        _unasked(history, reads),
     )
     cases = [case for case in tried if case is not None]
     if not cases:
@@ -212,6 +213,21 @@ def _gone(history: History, reads: ReadAnalysis) -> _Case | None:
     )
     detail = (("expected", f"{history.names.version(op.version)} or what was made of it"), ("seen", left))
     return _Case(len(newer), message, [made.rows[update], made.rows[last], reads.last_observation(update)], detail)
+
+
+def _unasked(history: History, reads: ReadAnalysis) -> _Case | None:
+    """Updates that were acknowledged, and never asked for the change: only our own Python side always knows."""
+    made = reads.made
+    rows = made.rows[made.update & made.ok & (made.parent_version == NO_VERSION)]
+    rows = rows[(rows >= 0) & (history.ops["language"][rows] == Language.PYTHON)]
+    if not history.processes or not len(rows):
+        return None
+    op = history.operation(int(rows[0]))
+    message = (
+        f"{who(history, op)} had its update acknowledged at {span(history, op)}, but what it was to change was never "
+        "asked for: nothing was changed."
+    )
+    return _Case(len(rows), message, [int(rows[0])], (("expected", "a call of change(document)"),))
 
 
 def _torn(history: History, reads: ReadAnalysis, torn: Ints) -> Iterator[Finding]:

@@ -17,8 +17,8 @@ from stress.checkers._columns import Flags, Ints, among, grouping, segment_start
 from stress.checkers._words import did, finding
 from stress.checkers.registry import checker
 from stress.history.history import History
-from stress.history.notes import words_of
-from stress.history.record import End, Kind, Language, Outcome, Recovery
+from stress.history.notes import ReturnedDocument, words_of
+from stress.history.record import ABSENT, End, Kind, Language, Outcome, Recovery
 from stress.history.skipped import Part, Skipped
 from stress.result import Details, Finding, Verdict
 from stress.units import counted
@@ -28,8 +28,10 @@ __all__ = ["not_reached", "vacuity"]
 CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.BACKUP, Kind.RECOVER)
 READS = (Kind.READ, Kind.OBSERVE, Kind.OBSERVE_BACKUP)
 _BLOCK = 1 << 16
-ENOUGH = 0.02
-"""The share of the operations tried that must have succeeded, of each kind, in each language and each worker."""
+ENOUGH = 0.1
+"""The share of the operations tried that must have succeeded, of each kind in each language."""
+WORKER_ENOUGH = 0.02
+"""The same in each worker, which may have had bad luck."""
 WORKER_TRIES = 10
 """Tries of a worker from which on some must have succeeded; fewer may all meet a fault."""
 EXPECTED_FROM = 50
@@ -71,7 +73,9 @@ def _stayed(history: History) -> Iterator[Finding]:
     stayed = [facts for facts in history.processes if facts.end is End.STAYED]
     if stayed:
         first = stayed[0]
-        thread = f" (the thread {first.status})" if first.status else ""
+        name, _, more = first.status.partition(", ")
+        others = f" and {more.count(',') + 1} more" if more else ""
+        thread = f" (the thread {name}{others})" if name else ""
         message = (
             f"p{first.process} had done all that it had to, but did not end, as something that the target had started "
             f"went on in it{thread}. It was killed, and what it still had to do was not judged; have the target end or "
@@ -82,7 +86,8 @@ def _stayed(history: History) -> Iterator[Finding]:
 
 def _unaccounted(history: History) -> Iterator[Finding]:
     ops = history.ops
-    unended = np.flatnonzero(ops["outcome"] == Outcome.OPEN)
+    dead = [facts.process for facts in history.processes if facts.end is End.DIED]  # told of by `_deaths`
+    unended = np.flatnonzero((ops["outcome"] == Outcome.OPEN) & ~np.isin(ops["process"], dead))
     if len(unended):
         op = history.operation(int(unended[0]))
         message = f"p{op.process} came to its end by itself, but its {op.kind.label} number {op.seq} has no end."
@@ -153,11 +158,13 @@ def _seldom(history: History, index: int) -> Iterator[Finding]:
     ops = history.ops[rows]
     ok = ops["outcome"] == Outcome.OK
     language = ops["language"].astype(np.int64)
-    yield from _below(history, index, rows, ok, language, lambda key: f"by {Language(key).label} workers", 1)
+    yield from _below(history, index, rows, ok, language, lambda key: f"by {Language(key).label} workers", 1, ENOUGH)
     workers = {facts.process: facts.worker for facts in history.processes}
     if workers:  # others' histories have clients whose every compare-and-swap may fail
         numbers = np.array([workers.get(process, -1) for process in ops["process"].tolist()], np.int64)
-        yield from _below(history, index, rows, ok, numbers, lambda key: f"by worker {key}", WORKER_TRIES)
+        yield from _below(
+            history, index, rows, ok, numbers, lambda key: f"by worker {key}", WORKER_TRIES, WORKER_ENOUGH
+        )
 
 
 def _below(
@@ -168,13 +175,14 @@ def _below(
     groups: Ints,
     named: Callable[[int], str],
     tries: int,
+    enough: float,
 ) -> Iterator[Finding]:
     """The kinds of each group that were tried ``tries`` times or more, and succeeded too seldom: one finding."""
     kinds = history.ops["kind"][rows].astype(np.int64)
     keys, places = np.unique(kinds << 32 | groups, return_inverse=True)
     tried = np.bincount(places, minlength=len(keys))
     done = np.bincount(places, weights=ok, minlength=len(keys)).astype(np.int64)
-    short = np.flatnonzero((tried >= tries) & (done < np.maximum(1, ENOUGH * tried)))
+    short = np.flatnonzero((tried >= tries) & (done < np.maximum(1, enough * tried)))
     if not len(short):
         return
     said = []
@@ -183,7 +191,7 @@ def _below(
         why = _why(history, rows[(places == at) & ~ok])
         said.append(f"{done[at]:,} of {counted(int(tried[at]), kind.label)} {named(group)} succeeded: {why}")
     first = rows[(places == short[0]) & ~ok][:1].tolist()
-    message = f"{said[0]} (at least {ENOUGH:.0%} are asked for)."
+    message = f"{said[0]} (at least {enough:.0%} are asked for)."
     yield replace(
         _in_scenario(history, index, message, first),
         detail=tuple(("also", line) for line in said[1:5]),
@@ -214,9 +222,18 @@ def _excused(history: History) -> Flags:
 
 def _why(history: History, rows: NDArray[np.intp]) -> str:
     """What most of these were told."""
-    words = Counter(words_of(history.note(row)).split("\n")[0][:200] for row in rows[:200].tolist())
+    words = Counter(_said(history, row) for row in rows[:200].tolist())
     text, _ = words.most_common(1)[0] if words else ("", 0)
     return text or "no reason was given"
+
+
+def _said(history: History, row: int) -> str:
+    note, version = history.note(row), history.ops["version"][row]
+    if version == ABSENT:
+        return "the answer was that there is no file"
+    if isinstance(note, ReturnedDocument):
+        return f"the answer was no document: {note.data[:60].decode('utf-8', 'replace')}"
+    return words_of(note).split("\n")[0][:200]
 
 
 def _alone(history: History) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ same time as what it interrupts. A Bash worker's group gets SIGINT, as of Ctrl-C
 
 from __future__ import annotations
 
+import errno
 import signal
 from collections.abc import Callable
 from types import FrameType
@@ -23,8 +24,12 @@ __all__ = ["SIGNALS", "Interrupted", "Interruptible"]
 SIGNALS = (signal.SIGINT, signal.SIGUSR1)
 
 
-class Interrupted(Exception):
-    """A target let KeyboardInterrupt out of an operation: whether it was done is unknown."""
+class Interrupted(InterruptedError):
+    """A target let KeyboardInterrupt out of an operation: whether it was done is unknown, and the fault is ours."""
+
+    def __init__(self) -> None:
+        super().__init__("KeyboardInterrupt")
+        self.errno = errno.EINTR
 
 
 class Interruptible:
@@ -53,7 +58,7 @@ class Interruptible:
                 self._op = None
                 return raw
             except KeyboardInterrupt as error:
-                raise Interrupted("KeyboardInterrupt") from error
+                raise Interrupted from error
             finally:
                 self._op = None
 

@@ -55,7 +55,7 @@ def locks_that_nest(
 
 def not_nested(language: Language) -> Skipped:
     """What is left out where a lock does not nest, in words."""
-    why = "the target's lock can't be entered twice by one process, so updates are done by update alone"
+    why = "the target's lock can't be entered twice by one process, or raises, so updates are done by update alone"
     cure = "have lock, read and write not wait for what their own process holds"
     return Skipped(Part.WORKERS, language.label, why, cure, ("update inside lock",))
 

@@ -32,6 +32,7 @@ Source: https://github.com/jepsen-io/jepsen, on histories.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -221,7 +222,9 @@ def _operations(path: str) -> Iterator[_Line]:
 
 def _parse(number: int, raw: bytes) -> Mapping[str, Json]:
     try:
-        plain = json.loads(str(raw, "utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_once)
+        plain = json.loads(
+            str(raw, "utf-8"), parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_once
+        )
     except UnicodeDecodeError as error:
         raise HistoryError(number, f"not UTF-8: {error.reason} at byte {error.start}") from error
     except RecursionError as error:
@@ -235,6 +238,12 @@ def _parse(number: int, raw: bytes) -> Mapping[str, Json]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")
+
+
+def _finite(text: str) -> float:
+    if math.isinf(number := float(text)):  # two such numbers would be one
+        raise ValueError(f"{text[:40]} is beyond what a floating-point number can be")
+    return number
 
 
 def _once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
@@ -278,6 +287,12 @@ def _own(number: int, plain: Mapping[str, Json]) -> _Line:
         raise HistoryError(number, f"the outcome {_shown(outcome)}; there are {', '.join(_OUTCOMES)}")
     if unit not in _UNITS_NS:
         raise HistoryError(number, f"the unit {_shown(unit)}; there are {', '.join(_UNITS_NS)}")
+    if does == "read" and outcome == "ok" and "version" not in plain:
+        raise HistoryError(number, "a read without the version that it saw; null is for a file that was not there")
+    if does != "update" and "from" in plain:
+        raise HistoryError(number, f"a {does} that says what it is from; only an update has that")
+    if "from" in plain and plain["from"] is not None and _text(plain["from"]) == _text(plain.get("version")):
+        raise HistoryError(number, f"an update from {_shown(plain['from'])} to itself; give each write its own value")
     start, end = (_time(number, name, plain[name], _UNITS_NS[str(unit)]) for name in ("start", "end"))
     if end < start:
         raise HistoryError(number, f"ends at {_shown(plain['end'])}, before its start at {_shown(plain['start'])}")

@@ -15,6 +15,7 @@ MACHINE_ERRORS = frozenset(
     {
         errno.ENOSPC, errno.EDQUOT, errno.EFBIG,  # no room, or a limit on it
         errno.EMFILE, errno.ENFILE, errno.ENOMEM,  # no descriptor, no memory (EAGAIN may be a lock that is busy)
+        errno.EINTR,  # a signal: of the nemesis, or from outside
         errno.EIO, errno.EROFS,  # a device that fails; Linux then makes the file system read-only
     }
 )  # fmt: skip

@@ -19,7 +19,8 @@ __all__ = ["inspect"]
 def inspect(world: World, tree: Tree, before: Tree, is_residue: Callable[[str], bool]) -> FinalState:
     """The shared files, backups and leftovers of ``tree``.
 
-    ``before`` is the directory as it was laid out; ``is_residue`` tells of a base name whether it may stay behind.
+    ``before`` is the directory as it was laid out; ``is_residue`` tells of a base name whether it may stay behind, and
+    with it all that is below.
     """
     ours = world.laid_out
     backups = {}
@@ -31,7 +32,7 @@ def inspect(world: World, tree: Tree, before: Tree, is_residue: Callable[[str], 
             contents[str(name.parent)].add(node.content)
         if is_backup(path) and node.content is not None:
             backups[path] = examine_bytes(node.content).version, hashlib.sha256(node.content).hexdigest()
-        elif path not in ours and not is_residue(name.name):
+        elif path not in ours and not any(map(is_residue, name.parts)):
             leftovers.append(path)
     files = tuple(
         _final(world, facts, tree.get(facts.path), before.get(facts.path), contents[str(PurePath(facts.path).parent)])

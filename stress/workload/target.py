@@ -10,6 +10,7 @@ import fnmatch
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import os
 import re
 import shlex
@@ -51,7 +52,8 @@ OPERATIONS = ("write", "read", "update", "append", "backup", "recover", "lock", 
 BUILT_IN = ("python", "bash", "command")
 """Labels of languages that the harness has a side of its own for."""
 
-_RESIDUE = (".*.lock", "*.lock", "*.bak", "*.corrupt")
+_RESIDUE = ("*lock", "*locks", "*.lck", "*.bak", "*.corrupt")
+_TEMP = re.compile("te?mp", re.IGNORECASE)
 
 
 class DefiniteFailure(Exception):
@@ -125,7 +127,11 @@ class Target:
         return function if callable(function) else None
 
     def is_residue(self, base_name: str) -> bool:
-        """Whether a file of that name may stay behind."""
+        """Whether a file of that name may stay behind; of a target whose files are no documents, all but temp files
+        may, for they are its store.
+        """
+        if not self.observe and not _TEMP.search(base_name):
+            return True
         return any(fnmatch.fnmatchcase(base_name, pattern) for pattern in self.residue)
 
     def bash_source(self) -> str:
@@ -301,6 +307,16 @@ def _of(thing: Any, name: str, path: Path, bash: Path | None, called: str) -> Ta
         bash=bash,
         **_worker(getattr(thing, "WORKER", None), getattr(thing, "LANGUAGE", None), called, path.parent),
     )
+    for operation in target.operations:
+        function = getattr(thing, operation)
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            raise TargetError(
+                f"{called!r}: {operation} is a coroutine, which nobody here awaits; give a plain function, such as "
+                f"def {operation}(*args): return asyncio.run(...)"
+            )
+        if inspect.isgeneratorfunction(function):
+            cure = "decorate it with contextlib.contextmanager" if operation == "lock" else "have it return, not yield"
+            raise TargetError(f"{called!r}: {operation} is a generator, which does nothing when it is called; {cure}")
     if not target.operations and not target.worker:
         raise TargetError(
             f"{called!r} defines none of the operations {', '.join(OPERATIONS[:6])}; see `stress run --help`"

@@ -131,7 +131,7 @@ def test_a_broken_plugin_is_named_and_nothing_else_stops(tmp_path: Path) -> None
     assert bad.endswith(f"({tmp_path}/site/theirs_bad/broken.py, line 2)")
     assert "'absent' (theirs 1.5) is left out: ModuleNotFoundError: No module named 'theirs_absent'" in absent
     assert "'twice' (theirs 1.5) is left out: ValueError: a checker named 'torn' is registered already" in twice
-    argv = ("run", "handoff", "--writers", "2", "--readers", "2", "--ops", "400", "--mix", "python=2")
+    argv = ("run", "handoff", "--writers", "2", "--readers", "2", "--ops", "1500", "--mix", "python=2")
     done = _do(tmp_path, PYTHON, "-m", "stress", *argv, path=str(tmp_path / "site"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "plug-in 'bad' (theirs 1.5): ModuleNotFoundError" in done.stdout

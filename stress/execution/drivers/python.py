@@ -50,6 +50,7 @@ class PythonDriver:
         }
         self._lock: Callable[[str], AbstractContextManager[Any]] | None = target.call("lock")
         self._held: tuple[int, int] = (0, 0)
+        self._pid, self._directory = os.getpid(), os.getcwd()
 
     def prepare(self, op: Numbered, record_parent: Callable[[int], None]) -> Callable[[], Raw]:
         """The call that carries ``op`` out."""
@@ -70,6 +71,8 @@ class PythonDriver:
     def examine(self, op: Numbered, raw: Raw) -> Observation:
         """What a call returned or raised."""
         kind, path = op.request.kind, op.request.path
+        if kind not in (_OBSERVE, _OBSERVE_BACKUP):
+            self._stay()
         if isinstance(raw, Exception):
             return self._failed(kind, raw)
         if kind in _CHANGES:
@@ -88,6 +91,19 @@ class PythonDriver:
                 return Observation(GARBAGE, note=ErrorNote(f"backup returned {raw!r}, not a path"))
             return saved_observation(os.fspath(raw))
         return self._observer.inspect(path, op.form, read_file(path))
+
+    def _stay(self) -> None:
+        """End what can't go on: a copy of this process that the target has forked off, and that comes back as if it
+        were the worker; and a worker in another directory, where the paths of operations lead elsewhere.
+        """
+        if os.getpid() != self._pid:
+            os._exit(0)
+        try:
+            now = os.getcwd()
+        except FileNotFoundError:
+            now = "one that is no more"
+        if now != self._directory:
+            raise SystemExit(f"the target changed the current directory (to {now}), and paths are relative to it")
 
     def _failed(self, kind: Kind, error: Exception) -> Observation:
         if kind is _READ and isinstance(error, FileNotFoundError):

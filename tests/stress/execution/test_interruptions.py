@@ -10,8 +10,9 @@ import pytest
 
 from stress.execution.drivers.driver import Numbered
 from stress.execution.drivers.observe import Observation
-from stress.execution.interruptions import SIGNALS, Interruptible
+from stress.execution.interruptions import SIGNALS, Interrupted, Interruptible
 from stress.execution.step import step
+from stress.history.machine_errors import MACHINE_ERRORS, errno_of
 from stress.history.notes import ErrorNote
 from stress.history.record import Kind, Language, Outcome, version_of
 from stress.workload.scenario import Request
@@ -57,6 +58,10 @@ def _run(driver: Raising, op: Numbered) -> tuple[ListRecorder, ListRecorder, Rai
     inner = Raising()
     step(Interruptible(driver, inner, handler), outer, op)
     return outer, handler, inner
+
+
+def test_ctrl_c_is_a_fault_of_ours_and_not_the_targets() -> None:
+    assert errno_of(Interrupted()) in MACHINE_ERRORS
 
 
 def test_ctrl_c_leaves_the_outcome_unknown() -> None:

@@ -61,7 +61,7 @@ def test_where_sigchld_is_ignored_a_run_ends_as_it_always_does(by: str, tmp_path
     if by == "operation":
         source = source.replace("def read(path):", "def read(path):\n    " + ignore)
     (tmp_path / "mine.py").write_text(source)
-    argv = [*RUN, "--duration", "300ms", "--runs", "runs", "--target", "mine.py"]
+    argv = [*RUN, "--ops", "800", "--runs", "runs", "--target", "mine.py"]
     starter = (ignore if by == "parent" else "") + f"import os; os.execv({argv[0]!r}, {argv!r})"
     done = subprocess.run(
         [sys.executable, "-c", starter], cwd=tmp_path, env=_environment(tmp_path), capture_output=True, text=True,
@@ -204,7 +204,7 @@ def test_a_thread_that_ends_soon_or_is_a_daemon_is_no_matter(kind: str, tmp_path
     thread = f"    threading.Thread(target=time.sleep, args=({seconds},), {kind}).start()\n    temp = f"
     source = CORRECT.replace("    temp = f", "    if document['seq'] % 50 == 1:\n    " + thread, 1)
     source = source.replace("document['seq'] % 50 == 1", "hash(str(document)) % 50 == 1")
-    assert _run(tmp_path, source).findings == ()
+    assert _run(tmp_path, source, duration_s=30.0, ops=800).findings == ()
 
 
 def test_temps_of_a_worker_that_hung_are_told_as_what_they_are(tmp_path: Path) -> None:

@@ -127,6 +127,9 @@ def test_jepsens_events_are_read(tmp_path: Path) -> None:
         ([_op(["write"], "write", 1, 0, 1)], "line 1: the process"),
         ([_op(True, "write", 1, 0, 1)], "line 1: the process true"),
         ([_op(1, ["write"], 1, 0, 1)], "line 1: does"),
+        ([_op(1, "read", 1, 0, 1, **{"from": 2})], "line 1: a read that says what it is from"),
+        ([_op(1, "update", 1, 0, 1, **{"from": 1.0})], "line 1: an update from 1.0 to itself"),
+        ([{"process": 1, "does": "read", "start": 0, "end": 1}], "line 1: a read without the version"),
         ([_op(1, "write", 1, 1, 0)], "line 1: ends at 0, before its start"),
         ([_op(1, "write", 1, 0, 1, outcome="maybe")], 'line 1: the outcome "maybe"'),
         ([_op(1, "write", 1, 0, 1, unit="ticks")], 'line 1: the unit "ticks"'),
@@ -178,6 +181,7 @@ def test_a_line_that_is_wrong_is_named(
         (b'{"process": 1, "does": "\xff"}', "line 1: not UTF-8"),
         (b'{"process": 1, "process": 2}', "line 1: not JSON: 'process' is given twice"),
         (b'{"process": 1', "line 1: not JSON"),
+        (b'{"version": -1e999}', "line 1: not JSON: -1e999 is beyond"),
     ],
 )
 def test_what_is_hardly_json_is_named(

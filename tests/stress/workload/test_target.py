@@ -95,3 +95,28 @@ def test_a_store_whose_file_is_not_the_document_says_so_and_needs_a_reader(tmp_p
     other.write_text("OBSERVE = False\ndef write(path, document): ...\n")
     with pytest.raises(TargetError, match=r"OBSERVE = False and has no read"):
         load(str(other))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("async def write(path, document): pass", "write is a coroutine"),
+        ("def update(path, change): yield", "update is a generator"),
+        ("def write(path, document): pass\ndef lock(path): yield", "contextlib.contextmanager"),
+    ],
+)
+def test_an_operation_that_does_nothing_when_it_is_called_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(TargetError, match=words):
+        load(str(path))
+
+
+def test_of_a_store_only_temp_files_are_left_behind(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("OBSERVE = False\ndef read(path): pass")
+    store = load(str(path))
+    assert store.is_residue("a.json.shelf.dat")
+    assert not store.is_residue(".tmp.a.json")
+    path.write_text("def read(path): pass")
+    assert not load(str(path)).is_residue("a.json.shelf.dat")

@@ -1,0 +1,39 @@
+"""A worker that is not where it was, or not who it was, does not go on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from stress.execution.drivers.driver import Numbered
+from stress.execution.drivers.python import PythonDriver
+from stress.history.record import Kind, version_of
+from stress.workload.scenario import Request
+from stress.workload.target import Target
+
+
+def _reads(read: Callable[[str], object]) -> None:
+    driver = PythonDriver(Target("mine", Path("mine.py"), module=SimpleNamespace(read=read)), lambda: 0)
+    op = Numbered(Request(Kind.READ, "a.json"), 0, 0, "object", 1, version_of(1, 1))
+    driver.examine(op, driver.prepare(op, lambda _: None)())
+
+
+def test_a_target_that_changes_the_directory_ends_its_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gone").mkdir()
+    with pytest.raises(SystemExit, match="changed the current directory"):
+        _reads(lambda _: os.chdir("/"))
+    monkeypatch.chdir(tmp_path / "gone")
+    with pytest.raises(SystemExit, match="changed the current directory"):
+        _reads(lambda _: os.chdir(tmp_path / "gone/.."))
+    _reads(lambda _: os.chdir("."))
+
+
+def test_a_copy_that_the_target_forks_off_does_not_come_back() -> None:
+    children: list[int] = []
+    _reads(lambda _: children.append(os.fork()))  # the copy would go on with this test, and with all that follow
+    assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
