@@ -34,6 +34,7 @@ if (($# > 3)); then
   shift 3
   export STRESS_IN=$folder/in STRESS_OUT=$folder/out STRESS_ERR=$folder/err
   coproc worker { exec "$@" 2>"$folder/said"; }
+  # shellcheck disable=SC2154 # coproc sets worker_PID
   pid=$worker_PID from=${worker[0]} to=${worker[1]} # Bash forgets them when it ends
   read -r -u "$from" hello && [[ $hello == 'hello 1'* ]] || exit 70
   hello+=' '

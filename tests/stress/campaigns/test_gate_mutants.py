@@ -24,12 +24,12 @@ MUTANTS = {
     ),
     "rename before the content is written": (
         "_replace.py",
-        "            self.with_temp(fill, target, self._rename)\n",
-        "            self.with_temp(lambda fd: None, target, self._rename)\n"
+        "            self.with_temp(content, target, self._rename)\n",
+        "            self.with_temp(b'', target, self._rename)\n"
         "            fd = os.open(self.place.name, os.O_WRONLY, dir_fd=self.place.fd)\n"
-        "            fill(fd)\n            os.close(fd)\n",
+        "            content(fd) if callable(content) else os.write(fd, content)\n            os.close(fd)\n",
     ),
-    "no lock in Python": ("_lock.py", "            got = _try(hold, place)\n", "            got = True\n"),
+    "no lock in Python": ("_lock.py", "                fcntl.flock(hold.fd, _TRY)\n", "                pass\n"),
     "no lock in Bash": ("shell/atomicops.pl", "(flock(L, 6) || lock_busy()) ? stat L", "1 ? stat L"),
     "the lock is given back before the rename": (
         "_replace.py",
@@ -57,7 +57,7 @@ MUTANTS = {
     ),
     "the mode is lost": (
         "_replace.py",
-        "self._keeping(copy_attributes, self.given, fd, mine, source.fileno(), status, names)\n",
+        "copy_attributes(self.given, fd, mine, source.fileno(), status, names)\n",
         "os.fchmod(fd, 0o600)\n",
     ),
     "temporary files stay after a failure": (

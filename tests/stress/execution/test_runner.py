@@ -29,7 +29,8 @@ class Sequential:
 
     def run(self, cast: Cast, place: Place, watch: Watch) -> Ended:
         """See `stress.execution.runner.Runner`."""
-        clock, steppers, recorders = StepClock(), [], []
+        clock, steppers, recorders, before = StepClock(), [], [], Path.cwd()
+        os.chdir(place.directory)  # where a driver is made, its paths begin
         for number, spec in enumerate(cast.workers, start=1):
             agent = Agent(worker=spec.worker, writers=spec.writers, source=Random(f"{cast.plan.seed} {number}"))
             recorder = ListRecorder(number, Language.PYTHON, clock)
@@ -37,8 +38,6 @@ class Sequential:
             driver = PythonDriver(cast.target, clock)
             steppers.append(Stepper(driver, recorder, stream, cast.files, spec.supported))
             recorders.append(recorder)
-        before = Path.cwd()
-        os.chdir(place.directory)
         try:
             for _ in range(self.rounds):
                 for stepper in steppers:
