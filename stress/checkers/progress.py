@@ -21,6 +21,8 @@ STARVED_SHARE = 20
 PEERS_MIN = 3
 MEDIAN_MIN = 40
 """Where half of them do less than this, chance decides who does how much."""
+STARVED_S = 3.0
+"""Who waited less than this in all may have been unlucky once: a lock that is polled sleeps for a second at a time."""
 
 
 @checker("progress")
@@ -78,7 +80,7 @@ def _starvation(history: History) -> Iterator[Finding]:
         median, least = float(np.median(done)), int(np.argmin(done))
         slowest = known[least]
         # Who spent most of the time outside of operations was held up by the machine, and not by its peers.
-        waited = busy[slowest.process] > 0.5 * (history.ended - history.began)
+        waited = busy[slowest.process] > max(0.5 * (history.ended - history.began), STARVED_S * 1e9)
         if median < MEDIAN_MIN or done[least] * STARVED_SHARE >= median or not waited:
             continue
         rows = np.flatnonzero(ops["process"] == slowest.process)

@@ -61,9 +61,6 @@ def test_what_tears_fails_with_the_witness_and_what_does_not_passes(tmp_path: Pa
         tmp_path,
         """
 def test_naive(torture):
-    torture(Naive, scenario="handoff", duration="20s", stop_on_first=True)
-
-def test_naive_by_name(torture):
     torture(write=save, read=load, scenario="handoff", duration="20s", stop_on_first=True)
 
 @tortured(scenario="handoff", duration="20s", stop_on_first=True)
@@ -72,17 +69,17 @@ def test_decorated(tmp_path):
     return Naive
 
 def test_sound(torture):
-    result = torture(Sound, scenario="handoff", ops=3000)
+    result = torture(Sound, scenario="handoff", ops=1000)
     assert result.stats.total > 0
 
-@tortured(scenario="handoff", ops=3000)
+@tortured(scenario="handoff", ops=1000)
 def test_sound_and_decorated():
     return Sound
 """,
         "--junitxml=report.xml",
     )
-    assert _outcomes(done) == "3 failed, 2 passed", done.stdout
-    assert len(re.findall(r"^torn-read .*\(checker torn, scenario handoff\)$", done.stdout, re.M)) == 3
+    assert _outcomes(done) == "2 failed, 2 passed", done.stdout
+    assert len(re.findall(r"^torn-read .*\(checker torn, scenario handoff\)$", done.stdout, re.M)) == 2
     assert "Show it again: stress check " in done.stdout
     assert "Traceback" not in done.stdout
     assert "pytest_plugin.py" not in done.stdout

@@ -34,21 +34,22 @@ SECOND = 10**9
 FILES = [FileFacts(path, "drill") for path in ("a.json", "b.json")]
 
 
-def _run(counts: list[int], *, ends: list[End] | None = None, busy: float = 0.9, language: int = 1) -> History:
-    """Processes that did this many operations each in one second."""
+def _run(
+    counts: list[int], *, ends: list[End] | None = None, busy: float = 0.9, language: int = 1, seconds: int = 4
+) -> History:
+    """Processes that did this many operations each in that time."""
+    end_at = (1 + seconds) * SECOND
     operations, processes = [], []
     for number, count in enumerate(counts, start=1):
-        step = SECOND // max(count, 1)
+        step = seconds * SECOND // max(count, 1)
         for at in range(count):
             begin = SECOND + at * step
             operations.append(
                 Operation(number, Kind.WRITE, 0, version_of(number, at + 1), invoke=begin, ret=begin + int(step * busy))
             )
         end = ends[number - 1] if ends else End.FINISHED
-        processes.append(
-            ProcessFacts(number, number, Language(language), WorkerRole.WRITER, SECOND, 2 * SECOND + 5, end)
-        )
-    return History.of(operations, FILES, processes=processes, scenarios=["drill"], began=SECOND, ended=2 * SECOND)
+        processes.append(ProcessFacts(number, number, Language(language), WorkerRole.WRITER, SECOND, end_at + 5, end))
+    return History.of(operations, FILES, processes=processes, scenarios=["drill"], began=SECOND, ended=end_at)
 
 
 def test_who_gets_next_to_nothing_done_starves() -> None:
@@ -65,9 +66,10 @@ def test_who_gets_next_to_nothing_done_starves() -> None:
         _run([30, 30, 30, 1]),  # too few to tell
         _run([400, 3]),  # too few peers
         _run([400, 300, 500, 3], ends=[End.FINISHED] * 3 + [End.KILLED]),  # did not live as long
+        _run([400, 300, 500, 3], seconds=1),  # for a moment
         _run([400, 300, 500, 3], busy=0.2),  # was not waiting in operations, but outside of them
     ],
-    ids=["slow", "few", "alone", "killed", "idle"],
+    ids=["slow", "few", "alone", "killed", "short", "idle"],
 )
 def test_starvation_is_not_claimed_lightly(history: History) -> None:
     assert list(progress(history)) == []

@@ -25,10 +25,10 @@ from stress.workload import catalog
 
 BROKEN = (
     # target, scenario, operations of each process, anomaly, schedules within which it must be found
-    ("no-lock", "session_count", 1, "lost-update", 20),
+    pytest.param("no-lock", "session_count", 1, "lost-update", 20, marks=pytest.mark.long),
     ("naive", "session_count", 1, "lost-update", 60),
-    ("naive", "handoff", 1, "torn-read", 60),
-    ("lock-broken-by-age", "session_count", 1, "lost-update", 120),
+    pytest.param("naive", "handoff", 1, "torn-read", 60, marks=pytest.mark.long),
+    pytest.param("lock-broken-by-age", "session_count", 1, "lost-update", 120, marks=pytest.mark.long),
     pytest.param("lock-unlinked", "session_count", 2, "lost-update", 400, marks=pytest.mark.long),
 )
 SEEDS = {"lock-unlinked": 5}
