@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import stress
+from stress.execution import lock_probe
 from stress.execution.lock_probe import bash_lock_nests, python_lock_nests
 from stress.plan import Plan
 from stress.result import Verdict
@@ -130,3 +131,15 @@ def test_it_passes_and_what_was_not_nested_is_said(lock: str, tmp_path: Path) ->
     said = [str(each) for each in result.skipped if "update inside lock" in str(each)]
     assert len(said) == 1
     assert "can't be entered twice" in said[0]
+
+
+@pytest.mark.parametrize(("asleep", "given_up_s"), [(True, 0.5), (False, 60.0)], ids=["sleeps", "works"])
+def test_it_is_given_up_soon_when_it_sleeps_and_late_when_it_works(
+    asleep: bool, given_up_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(lock_probe.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(lock_probe.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr(lock_probe.process_tree, "all_asleep", lambda pid: asleep)
+    lock_probe._wait(lambda: True, 1, 60.0)
+    assert now[0] - 100.0 == pytest.approx(given_up_s, abs=0.05)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from stress.host import process_tree
+
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: prctl(2) and /proc")
 
 # Run in a process of its own: becoming a subreaper, and ending orphans, must not touch the tests' other children.
@@ -97,3 +99,27 @@ time.sleep(300)
         time.sleep(0.01)
     os.kill(child, 9)
     raise AssertionError("the child outlived its parent")
+
+
+@linux
+@pytest.mark.parametrize(
+    ("script", "asleep"),
+    [
+        ("sleep 60", True),
+        ("sleep 60 & wait", True),
+        ("while :; do :; done", False),
+        ("while :; do :; done & wait", False),
+    ],
+)
+def test_asleep_is_who_waits_while_nobody_that_it_has_started_works(script: str, asleep: bool) -> None:
+    process = subprocess.Popen(["bash", "-c", f"echo; {script}"], stdout=subprocess.PIPE, start_new_session=True)
+    assert process.stdout is not None
+    try:
+        process.stdout.readline()
+        until = time.monotonic() + 20
+        while process_tree.all_asleep(process.pid) != asleep and time.monotonic() < until:
+            time.sleep(0.01)
+        assert process_tree.all_asleep(process.pid) is asleep
+    finally:
+        process_tree.end_group(process.pid, process.wait)
+        process.stdout.close()
