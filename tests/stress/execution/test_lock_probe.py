@@ -138,8 +138,8 @@ def test_it_is_given_up_soon_when_it_sleeps_and_late_when_it_works(
     asleep: bool, given_up_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr(lock_probe.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(lock_probe.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
-    monkeypatch.setattr(lock_probe.process_tree, "all_asleep", lambda pid: asleep)
+    monkeypatch.setattr("stress.execution.lock_probe.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("stress.execution.lock_probe.time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr("stress.execution.lock_probe.process_tree.all_asleep", lambda pid: asleep)
     lock_probe._wait(lambda: True, 1, 60.0)
     assert now[0] - 100.0 == pytest.approx(given_up_s, abs=0.05)
