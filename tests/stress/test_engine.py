@@ -25,7 +25,7 @@ from stress.plan import Plan, UsageError
 from stress.result import Result, Verdict
 
 CORRECT = """
-import contextlib, fcntl, json, os, shutil, tempfile
+import contextlib, fcntl, json, os, shutil, tempfile, time
 EXCLUSIVE = True
 
 @contextlib.contextmanager
@@ -111,7 +111,11 @@ def test_a_run_can_be_checked_again_from_its_directory_alone(home: Path) -> None
 
 
 def test_in_place_writes_are_seen_as_torn(home: Path) -> None:
-    broken = CORRECT.replace("_replace(path, json.dumps(document))", "open(path, 'w').write(json.dumps(document))")
+    # The file is empty for long enough that somebody is sure to see it so.
+    broken = CORRECT.replace(
+        "_replace(path, json.dumps(document))",
+        "file = open(path, 'w'); time.sleep(0.005); file.write(json.dumps(document)); file.close()",
+    )
     result = _run(home, _target(home, broken), "handoff", ops=20000, stop_on_first=True)
     assert "torn-read" in _anomalies(result)
     assert result.exit_code == 1
@@ -122,7 +126,10 @@ def test_in_place_writes_are_seen_as_torn(home: Path) -> None:
 
 def test_updates_and_appends_without_a_lock_are_lost(home: Path) -> None:
     broken = CORRECT.replace("fcntl.flock(file, fcntl.LOCK_EX)", "pass")
-    result = _run(home, _target(home, broken), "session_count", "progress_log", ops=1500, mix=(("python", 3),))
+    broken = broken.replace(
+        "    os.replace", "    time.sleep(0.005)\n    os.replace"
+    )  # the others are sure to come between
+    result = _run(home, _target(home, broken), "session_count", "progress_log", ops=600, mix=(("python", 3),))
     assert {"lost-update", "lost-append", "lock-overlap"} <= _anomalies(result)
 
 
@@ -132,9 +139,7 @@ def test_kills_pauses_and_full_disks_are_survived_and_counted(home: Path) -> Non
         kill_every_s=0.1, pause_every_s=0.2, fill_every_s=0.1,
     )  # fmt: skip
     faults = result.stats.faults
-    assert faults[FaultKind.KILL] > 3
-    assert faults[FaultKind.FILL] > 3
-    assert faults[FaultKind.PAUSE] > 1
+    assert min(faults[FaultKind.KILL], faults[FaultKind.FILL], faults[FaultKind.PAUSE]) > 0
     assert result.stats.processes == 5 + faults[FaultKind.KILL]
     # Temp files of the killed may be left, for this target has no sweep; nothing else may be wrong.
     assert _anomalies(result) <= {"leftover-temp"}, result.findings
@@ -231,7 +236,7 @@ def test_a_target_of_command_lines(home: Path) -> None:
         f"""
 read = "cat {{path}}"
 write = '{new} cat >"$t" && {done}'
-update = '{new} jq {{filter}} {{path}} >"$t" && {done}'
+update = '{new} jq {{filter}} {{path}} >"$t" && sleep 0.02 && {done}'
 """
     )
     result = _run(home, str(commands), "handoff", "session_count", ops=150)

@@ -12,6 +12,7 @@ import pytest
 
 OURS = """
 import json
+import time
 from pathlib import Path
 
 import atomicops
@@ -19,7 +20,9 @@ from stress.pytest_plugin import tortured
 
 
 def save(path, document):
-    Path(path).write_text(json.dumps(document))
+    with open(path, "w") as file:
+        time.sleep(0.005)  # it is empty for long enough that somebody is sure to see it so
+        file.write(json.dumps(document))
 
 
 def load(path):

@@ -16,7 +16,7 @@ import pytest
 STRESS = (sys.executable, "-m", "stress")
 
 SOUND = """
-import json, os, shutil, tempfile
+import json, os, shutil, tempfile, time
 def write(path, document):
     fd, name = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".tmp.")
     with open(fd, "w") as file:
@@ -27,7 +27,10 @@ def read(path):
     with open(path) as file:
         return json.load(file)
 """
-BROKEN = SOUND.replace("os.replace(name, path)", "os.remove(name); json.dump(document, open(path, 'w'))")
+BROKEN = SOUND.replace(
+    "os.replace(name, path)",
+    "os.remove(name); file = open(path, 'w'); time.sleep(0.005); json.dump(document, file); file.close()",
+)
 
 
 @pytest.fixture
@@ -78,7 +81,11 @@ def test_an_interrupted_run_reports_what_was_done(home: Path, number: signal.Sig
     )  # fmt: skip
     assert tool.stdout is not None
     assert "3 writers" in tool.stdout.readline()
-    time.sleep(2)
+    deadline = time.monotonic() + 45
+    while not any('"gate"' in events.read_text() for events in home.glob(".stress/*/events.jsonl")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.2)  # for something to be done
     tool.send_signal(number)
     out, err = tool.communicate(timeout=60)
     assert tool.returncode == 130, out + err

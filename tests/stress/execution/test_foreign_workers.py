@@ -20,6 +20,8 @@ from stress.workload.payload import Edit, apply_edits, document_of, edit_list, e
 from stress.workload.target import TargetError, load
 
 EXAMPLES = Path(__file__).parents[3] / "docs" / "workers"
+SLOW = "use Time::HiRes qw(sleep);"
+"""What is looked for must be sure to strike, on any machine."""
 PACKAGES = ("write-file-atomic", "proper-lockfile")
 
 ECHO = """
@@ -72,9 +74,10 @@ def test_a_worker_that_writes_in_place_is_caught_and_named_by_its_label(tmp_path
     worker = target.with_name("worker.pl")
     sound = "locked($file, sub { replace($file, slurp($ENV{STRESS_IN})) });"
     assert sound in worker.read_text()
-    worker.write_text(worker.read_text().replace(sound, "put($file, slurp($ENV{STRESS_IN}));"))
+    in_place = "my $new = slurp($ENV{STRESS_IN}); open(my $at, '>:raw', $file) or die; sleep(0.005); print {$at} $new;"
+    worker.write_text(worker.read_text().replace(sound, in_place).replace("use warnings;", f"use warnings;\n{SLOW}"))
     target.write_text(target.read_text() + 'language = "perl-5"\n')
-    result = _run(target, tmp_path, "handoff", ops=2000)
+    result = _run(target, tmp_path, "handoff", ops=600)
     torn = next(finding for finding in result.findings if finding.anomaly == "torn-read")
     assert {operation.language.label for operation in torn.witness} == {"perl-5"}
 
@@ -82,8 +85,13 @@ def test_a_worker_that_writes_in_place_is_caught_and_named_by_its_label(tmp_path
 def test_an_update_without_a_lock_is_caught_by_the_version_that_the_worker_tells(tmp_path: Path) -> None:
     target = _example("perl.toml", tmp_path / "mine")
     worker = target.with_name("worker.pl")
-    worker.write_text(worker.read_text().replace("flock($lock, LOCK_EX)", "1"))
-    result = _run(target, tmp_path, "session_count", ops=2000)
+    unlocked = worker.read_text().replace("flock($lock, LOCK_EX)", "1")
+    late = unlocked.replace("    rename($temp", "    sleep(0.005);\n    rename($temp").replace(
+        "use warnings;", f"use warnings;\n{SLOW}"
+    )
+    assert late.count("sleep(0.005)") == 1
+    worker.write_text(late)
+    result = _run(target, tmp_path, "session_count", ops=600)
     assert "lost-update" in {finding.anomaly for finding in result.findings}
 
 

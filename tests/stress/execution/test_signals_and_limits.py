@@ -208,9 +208,15 @@ def test_a_thread_that_ends_soon_or_is_a_daemon_is_no_matter(kind: str, tmp_path
 
 
 def test_temps_of_a_worker_that_hung_are_told_as_what_they_are(tmp_path: Path) -> None:
-    source = CORRECT.replace(
-        "    os.replace", "    time.sleep(1000 if hash(str(document)) % 20 == 1 else 0)\n    os.replace"
-    )
+    first = f"""
+def first():
+    try:
+        os.mkdir({str(tmp_path / "hangs")!r})
+    except FileExistsError:
+        return False
+    return True
+"""
+    source = first + CORRECT.replace("    os.replace", "    time.sleep(1000 if first() else 0)\n    os.replace")
     result = _run(tmp_path, source, op_limit_s=1.5)
     found = {finding.anomaly: finding for finding in result.findings}
     assert found[HANG].verdict is Verdict.FAIL
