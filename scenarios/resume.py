@@ -1,7 +1,8 @@
 """Resuming after corruption: many state files, most of them broken before the run, and several recoverers at each.
 
 A recoverer must put back the newest backup that is valid, which may not be the newest; leave alone what is valid;
-refuse where no backup is; and destroy no corrupt bytes, which may be all that is left of somebody's work.
+refuse where no backup is; and destroy no corrupt bytes, which may be all that is left of somebody's work. Some go on
+with what was recovered, while others still recover it: what they write is no backup's to take back.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from scenarios.world import CONTEXT, alternate, watch
 from stress.api import (
     Agent,
     Beside,
+    Edit,
     Kind,
     Outcome,
     Role,
@@ -27,7 +29,7 @@ from stress.api import (
 )
 
 SLOTS = 150
-_CASES = ("newest valid", "newest corrupt", "file valid", "none valid", "newest valid", "newest corrupt")
+_CASES = ("gone on with", "newest corrupt", "file valid", "none valid", "newest valid", "newest corrupt")
 _CHECKERS = frozenset({"recovery", "leftovers", "progress"})
 _NOON = 1704985200  # seconds since the epoch, of the oldest backup
 
@@ -65,6 +67,7 @@ def _slot(number: int) -> SharedFile:
     current = version_of(0, first + 4)
     corrupt = b"" if case == "file valid" else _broken(number, current)
     recovery, recovered, checkers = {
+        "gone on with": ("restore", backups[-1], _CHECKERS | {"updates"}),
         "newest valid": ("restore", backups[-1], _CHECKERS),
         "newest corrupt": ("restore", backups[-2], _CHECKERS),
         "file valid": ("keep", current, _CHECKERS | {"torn", "register", "sessions"}),
@@ -94,17 +97,30 @@ def resume(*files: SharedFile) -> Callable[[Agent], Steps]:
     return steps
 
 
+def go_on(*files: SharedFile) -> Callable[[Agent], Steps]:
+    """Recover each file in turn, and count a session in it."""
+
+    def steps(agent: Agent) -> Steps:
+        for file in itertools.cycle(files):
+            if (yield agent.recover(file)).outcome is Outcome.OK:
+                yield agent.update(file, Edit(("session_count",), add=1))
+
+    return steps
+
+
 @scenario
 def _made(size: Size) -> Scenario:
     files = tuple(_slot(number) for number in range(size.files(SLOTS)))
+    gone_on = [file for file in files if "updates" in (file.checkers or ())]
     return Scenario(
         name="resume",
         about="files that were corrupted before the run are recovered from backups by several at once",
         files=files,
         roles=(
             Role("resume", "writer", resume(*files), needs=frozenset({"recover"}), weight=8),
+            Role("go on", "writer", go_on(*gone_on), needs=frozenset({"recover", "update"}), weight=4, optional=True),
             Role("read what was never broken", "reader", watch(*(f for f in files if f.recovery == "keep"))),
         ),
-        checkers=_CHECKERS,
+        checkers=_CHECKERS | {"updates"},
         kinds=frozenset({Kind.RECOVER, Kind.READ}),
     )

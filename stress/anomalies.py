@@ -196,5 +196,7 @@ NO_OVERLAP = Anomaly(
 )
 UNACCOUNTED = Anomaly("unaccounted", "an operation has no end in any journal", harm=Harm.DOUBT)
 NOT_JUDGED = Anomaly(
-    "not-judged", "a checker that a file names is not there, so nobody looked for what it finds", harm=Harm.DOUBT
+    "not-judged",
+    "a checker that a file names is not there, or the file is not the document, so nobody looked for what is wrong",
+    harm=Harm.DOUBT,
 )

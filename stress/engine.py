@@ -17,6 +17,7 @@ from pathlib import Path
 from stress import plugins
 from stress.anomalies import NOT_JUDGED
 from stress.checkers.blind_reads import without_blind_reads
+from stress.checkers.elsewhere import without_what_is_elsewhere
 from stress.checkers.vacuity import not_reached
 from stress.execution.cast import Cast
 from stress.execution.cpu import cpu_of_run
@@ -250,8 +251,7 @@ def run_checkers(history: History, only: Sequence[str] = ()) -> list[Finding]:
     A checker that is not known here leaves a doubt: nobody looked for what it finds. Raises `HarnessError` if one
     breaks.
     """
-    findings: list[Finding] = []
-    history = without_blind_reads(history)
+    history, findings = without_what_is_elsewhere(without_blind_reads(history))
     named = frozenset[str]().union(*(facts.checkers for facts in history.files))
     for name in sorted(ALWAYS | (named & frozenset(only) if only else named)):
         try:

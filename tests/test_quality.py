@@ -55,6 +55,7 @@ def test_ruff_would_format_nothing() -> None:
     _run(sys.executable, "-m", "ruff", "format", "--no-cache", "--check", *OURS, "tests")
 
 
+@pytest.mark.long  # a minute, where nothing is cached: CI runs it by itself
 def test_mypy_finds_nothing() -> None:
     _run(sys.executable, "-m", "mypy")
 

@@ -17,6 +17,9 @@ SCENARIOS = ("progress_log",)
 
 def append(path: str, text: str) -> None:
     with atomicops.file_lock(path), open(path, "a", encoding="utf-8", buffering=1) as log:
-        for line in text.splitlines(keepends=True):
-            log.write(line)  # the bug: each line is there as soon as it is written
+        first, *more = text.splitlines(keepends=True)
+        log.write(first)  # the bug: each line is there as soon as it is written
+        os.fsync(log.fileno())
+        for line in more:
+            log.write(line)
         os.fsync(log.fileno())

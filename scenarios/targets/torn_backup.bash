@@ -13,7 +13,8 @@ target_write() { atomic_write - "$1" <"$2"; }
 copy() {
   local made
   made=$1.${EPOCHREALTIME/[.,]/}.bak
-  cp --preserve=all -- "$1" "$made" && sync -- "$made" && printf '%s\n' "$made" # the bug
+  : >"$made" && sync -- "$made" # the bug: the name is there, and nothing in it yet
+  cp --preserve=all -- "$1" "$made" && sync -- "$made" && printf '%s\n' "$made"
 }
 
 target_backup() { with_lock "$1" copy "$1"; }

@@ -31,7 +31,9 @@ def read(path: str) -> Any:
 def backup(path: str) -> str:
     with atomicops.file_lock(path):  # so that no two have the same microsecond
         made = f"{path}.{time.time_ns() // 1000}.bak"
-        shutil.copy2(path, made)  # the bug
+        with open(made, "xb") as copy:
+            os.fsync(copy.fileno())  # the bug: the name is there, and nothing in it yet
+        shutil.copy2(path, made)
         with open(made, "rb") as copy:
             os.fsync(copy.fileno())
     return made

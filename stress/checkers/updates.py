@@ -22,7 +22,7 @@ from stress.checkers._register.read_analysis import ReadAnalysis, analyse_reads
 from stress.checkers._words import did, finding, moment, span, who
 from stress.checkers.registry import checker
 from stress.history.history import History
-from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language
+from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language, Operation, Recovery
 from stress.result import Details, Finding
 from stress.units import counted
 
@@ -132,7 +132,20 @@ def _one_parent(history: History, reads: ReadAnalysis) -> _Case | None:
     detail = (("expected", "the second update to start from the first"), ("seen", f"both started from {parent}"))
     rows = [made.rows[one], made.rows[two], made.rows[made.parent[one]]]
     rows += [reads.last_observation(one), reads.last_observation(two)]
+    if (by := _taken_back(history, first, second)) is not None:
+        message += f" Meanwhile {did(history, history.operation(by))}, and may have taken back what was written."
+        rows.insert(1, by)
     return _Case(count, message, rows, detail)
+
+
+def _taken_back(history: History, first: Operation, second: Operation) -> int | None:
+    """The row of the last recovery that may have put back, between two updates, the version both started from."""
+    facts, ops = history.files[first.file], history.ops
+    if facts.recovery is not Recovery.RESTORE or first.parent != facts.recovered:
+        return None
+    rows = history.rows(first.file, Kind.RECOVER)
+    may = rows[(ops["return"][rows] > first.invoke) & (ops["invoke"][rows] < second.ret)]
+    return int(may[np.argmax(ops["return"][may])]) if len(may) else None
 
 
 def _nothing(history: History, reads: ReadAnalysis, from_nothing: Ints) -> _Case | None:

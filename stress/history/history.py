@@ -63,6 +63,12 @@ class FileFacts:
         object.__setattr__(self, "form", Format(self.form))
         object.__setattr__(self, "recovery", None if self.recovery is None else Recovery(self.recovery))
 
+    @property
+    def root(self) -> int:
+        """The version that the first update builds on: what a recovery puts there, or what was there."""
+        restored = self.recovery is Recovery.RESTORE and self.recovered != NO_VERSION
+        return self.recovered if restored else self.initial
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessFacts:

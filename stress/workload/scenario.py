@@ -152,6 +152,8 @@ class Role:
     needs: frozenset[str] = frozenset()
     weight: int = 1
     """How often an agent with several roles turns to this one, against the others."""
+    optional: bool = False
+    """Whether the scenario is worth running with a target that has not what this role needs."""
 
 
 @dataclass(frozen=True)
@@ -180,4 +182,4 @@ class Scenario:
     @property
     def needs(self) -> frozenset[str]:
         """The operations that a target must have for this scenario."""
-        return frozenset().union(*(role.needs for role in self.roles))
+        return frozenset().union(*(role.needs for role in self.roles if not role.optional))

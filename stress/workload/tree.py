@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -16,7 +17,7 @@ from typing import TypeAlias
 from stress.host.users import COLLEAGUES
 from stress.workload.world import World
 
-__all__ = ["XATTR", "XATTR_VALUE", "Node", "Tree", "is_backup", "owners", "take"]
+__all__ = ["XATTR", "XATTR_VALUE", "Node", "Tree", "is_backup", "is_temporary", "owners", "take"]
 
 XATTR, XATTR_VALUE = "user.stress", b"kept"
 """Set on every shared file where the file system has extended attributes; helpers must keep it."""
@@ -46,6 +47,11 @@ Tree: TypeAlias = Mapping[str, Node]
 def is_backup(path: str) -> bool:
     """Whether a name is that of a backup."""
     return path.endswith(".bak")
+
+
+def is_temporary(path: str) -> bool:
+    """Whether a name is that of a temporary file, for what may keep files of its own beside the shared ones."""
+    return re.search("te?mp", PurePath(path).name, re.IGNORECASE) is not None
 
 
 def owners(world: World, node: Node) -> frozenset[tuple[int, int]]:

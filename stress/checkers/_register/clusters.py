@@ -51,8 +51,8 @@ PHANTOM = -4  # a version that nobody wrote
 
 @dataclass(frozen=True)
 class Clusters:
-    """Cluster 0 is the initial value, written before everything; the others are writes that took, or may have taken,
-    effect. Writes that failed, and those of unknown outcome that nobody saw, are left out.
+    """Cluster 0 is the initial value (`FileFacts.root`), written before everything; the others are writes that took, or
+    may have taken, effect. Writes that failed, and those of unknown outcome that nobody saw, are left out.
     """
 
     facts: FileFacts
@@ -89,7 +89,7 @@ def clusters_of(history: History, file: int, *extra: Kind) -> Clusters:
     failed = version[writing & (outcome == Outcome.FAIL)]
     made, seeing = (
         writing & (outcome != Outcome.FAIL),
-        (version >= 0) | ((version == ABSENT) & (facts.initial == ABSENT)),
+        (version >= 0) | ((version == ABSENT) & (facts.root == ABSENT)),
     )
     seeing &= ~writing & (outcome == Outcome.OK)
     # What was taken out of the rows once is not taken out of them again: they are many, and far apart.
@@ -100,7 +100,7 @@ def clusters_of(history: History, file: int, *extra: Kind) -> Clusters:
     index = VersionIndex(w_version)
     seen_parent, invoke, ret = ops["parent"][r], ops["invoke"][r], ops["return"][r]
     end = history.final[file] if history.final else None
-    if end is not None and (end.version >= 0 or end.version == facts.initial == ABSENT):
+    if end is not None and (end.version >= 0 or end.version == facts.root == ABSENT):
         r, seen, seen_parent = np.append(r, FINAL), np.append(seen, end.version), np.append(seen_parent, end.parent)
         invoke, ret = np.append(invoke, LAST), np.append(ret, LAST)
     read_at = index.find(seen)
@@ -120,9 +120,9 @@ def clusters_of(history: History, file: int, *extra: Kind) -> Clusters:
     w, update, parent_version = w[kept], update[kept], parent_version[kept]
     parent = place[parent_at[kept]]
     if (lost := update & (parent < 0)).any():
-        parent[lost] = _no_cluster(parent_version[lost], facts.initial, failed)
+        parent[lost] = _no_cluster(parent_version[lost], facts.root, failed)
     cluster = place[read_at]
-    cluster[seen == facts.initial] = 0
+    cluster[seen == facts.root] = 0
     known = cluster >= 0
     unknown = r[~known]
     is_aborted = np.isin(seen[~known], failed)
@@ -130,7 +130,7 @@ def clusters_of(history: History, file: int, *extra: Kind) -> Clusters:
     return Clusters(
         facts=facts,
         rows=np.append(FINAL, w),
-        version=np.append(facts.initial, w_version[kept]),
+        version=np.append(facts.root, w_version[kept]),
         invoke=np.append(FIRST, ops["invoke"][w]),
         ret=np.append(FIRST, ops["return"][w]),
         ok=np.append(True, w_ok[kept]),

@@ -35,6 +35,8 @@ _WRITE, _READ, _OBSERVE, _UPDATE, _APPEND = Kind.WRITE, Kind.READ, Kind.OBSERVE,
 _BACKUP, _OBSERVE_BACKUP = Kind.BACKUP, Kind.OBSERVE_BACKUP
 _CHANGES = (_WRITE, _APPEND, _UPDATE)
 _DONE = Observation()
+_DECODERS = frozenset({"_lzma", "_pickle", "gzip", "lzma", "pickle", "struct", "yaml", "zlib"})
+"""Modules whose exceptions say of bytes that they can't be decoded, besides ValueError and EOFError."""
 
 _forks = object()
 """Another one in each process that was forked: to ask for the pid is a syscall in each operation."""
@@ -119,7 +121,7 @@ class PythonDriver:
     def _failed(self, kind: Kind, error: Exception) -> Observation:
         if kind is _READ and isinstance(error, FileNotFoundError):
             return Observation(ABSENT)
-        if kind is _READ and isinstance(error, ValueError):
+        if kind is _READ and _undecodable(error):
             return unreadable_observation(error)
         outcome = Outcome.FAIL if isinstance(error, DefiniteFailure) else Outcome.INFO
         held_from, held_to = self._held if kind is _UPDATE else (0, 0)
@@ -156,3 +158,15 @@ class PythonDriver:
                 self._held = (began, clock())
 
         return locked
+
+
+def _undecodable(error: Exception) -> bool:
+    """Whether a reader that raised this has seen something that is no document, and did not merely fail."""
+    if isinstance(error, (ValueError, EOFError)):
+        return True
+    made = type(error)
+    # sqlite3's more special errors speak of locks and of statements.
+    return made.__module__.partition(".")[0] in _DECODERS or (made.__module__, made.__name__) == (
+        "sqlite3",
+        "DatabaseError",
+    )
