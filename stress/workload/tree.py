@@ -51,7 +51,7 @@ def is_backup(path: str) -> bool:
 
 def is_temporary(path: str) -> bool:
     """Whether a name is that of a temporary file, for what may keep files of its own beside the shared ones."""
-    return re.search("te?mp", PurePath(path).name, re.IGNORECASE) is not None
+    return re.search("te?mp", os.path.basename(path), re.IGNORECASE) is not None
 
 
 def owners(world: World, node: Node) -> frozenset[tuple[int, int]]:
