@@ -136,12 +136,13 @@ def benchmark(name: str) -> Callable[[Benchmark], Benchmark]:
 
 @functools.cache
 def load() -> Registry[Benchmark]:
-    """Import, once, the harness's own benchmark, and every module in the ``benchmarks`` folders of the packages that
+    """Import, once, the harness's own benchmarks, and every module in the ``benchmarks`` folders of the packages that
     announce scenarios.
 
     Modules whose name has a leading underscore are parts of others. Returns the registry.
     """
-    importlib.import_module("stress.bench.harness")
+    for name in ("harness", "exploring"):
+        importlib.import_module(f"stress.bench.{name}")
     for package in plugins.load():
         for _ in package.modules("benchmarks"):
             pass
