@@ -141,8 +141,7 @@ def load() -> Registry[Benchmark]:
 
     Modules whose name has a leading underscore are parts of others. Returns the registry.
     """
-    for name in ("harness", "exploring"):
-        importlib.import_module(f"stress.bench.{name}")
+    importlib.import_module("stress.bench.harness")
     for package in plugins.load():
         for _ in package.modules("benchmarks"):
             pass
