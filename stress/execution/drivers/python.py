@@ -38,6 +38,17 @@ _DONE = Observation()
 _DECODERS = frozenset({"_lzma", "_pickle", "gzip", "lzma", "pickle", "struct", "yaml", "zlib"})
 """Modules whose exceptions say of bytes that they can't be decoded, besides ValueError and EOFError."""
 
+_forks = object()
+"""Another one in each process that was forked: to ask for the pid is a syscall in each operation."""
+
+
+def _in_child() -> None:
+    global _forks
+    _forks = object()
+
+
+os.register_at_fork(after_in_child=_in_child)
+
 
 class PythonDriver:
     """Calls the functions of one target; see `stress.execution.drivers.driver.Driver`. Used by one process only."""
@@ -52,7 +63,7 @@ class PythonDriver:
         }
         self._lock: Callable[[str], AbstractContextManager[Any]] | None = target.call("lock")
         self._held: tuple[int, int] = (0, 0)
-        self._pid, self._directory = os.getpid(), os.getcwd()
+        self._forks, self._directory = _forks, os.getcwd()
 
     def prepare(self, op: Numbered, record_parent: Callable[[int], None]) -> Callable[[], Raw]:
         """The call that carries ``op`` out."""
@@ -98,7 +109,7 @@ class PythonDriver:
         """End what can't go on: a copy of this process that the target has forked off, and that comes back as if it
         were the worker; and a worker in another directory, where the paths of operations lead elsewhere.
         """
-        if os.getpid() != self._pid:
+        if self._forks is not _forks:
             os._exit(0)
         try:
             now = os.getcwd()
