@@ -66,7 +66,8 @@ LOST_UPDATE = Anomaly(
 LOST_FIELD = Anomaly(
     "lost-field",
     "a document was whole, but its fields were not those that had been written",
-    "an encoder that drops some values (false, null, an empty list), or a merge with an older copy",
+    "an encoder that drops or rounds some values (false, null, an empty list, 0.1234567), or a merge with an older "
+    "copy; fields that a target adds for itself are not looked at if their names begin with _",
 )
 LOST_WRITE = Anomaly(
     "lost-write",

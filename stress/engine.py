@@ -17,7 +17,7 @@ from pathlib import Path
 from stress import plugins
 from stress.anomalies import NOT_JUDGED
 from stress.checkers.blind_reads import without_blind_reads
-from stress.checkers.elsewhere import without_what_is_elsewhere
+from stress.checkers.elsewhere import not_looked_into, without_what_is_elsewhere
 from stress.checkers.vacuity import not_reached
 from stress.execution.cast import Cast
 from stress.execution.cpu import cpu_of_run
@@ -147,7 +147,7 @@ def _judge(plan: Plan, cast: Cast, ended: Ended, folder: RunDirectory) -> Result
     return replace(
         result,
         checkers=cast.world.checkers,
-        skipped=(*cast.skipped, *not_reached(ended.history)),
+        skipped=(*cast.skipped, *not_reached(ended.history), *not_looked_into(ended.history)),
         plan=plan.to_json(),
         run=str(folder.path),
         provenance=folder.provenance(),
@@ -188,7 +188,7 @@ def check(
     return replace(
         _result_of(saved.history, saved.events, cpu, allow, only, interrupted=interrupted),
         checkers={name: checkers & known for name, checkers in saved.checkers.items()},
-        skipped=(*saved.skipped, *not_reached(saved.history)),
+        skipped=(*saved.skipped, *not_reached(saved.history), *not_looked_into(saved.history)),
         plan=saved.plan,
         run=run_directory,
         provenance=saved.provenance,

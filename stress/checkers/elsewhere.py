@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from stress.anomalies import NOT_JUDGED
 from stress.checkers._words import finding
 from stress.history.history import FileFacts, History
-from stress.history.notes import data_of
+from stress.history.notes import BackupNote, data_of
 from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Kind, Outcome
+from stress.history.skipped import Part, Skipped
 from stress.result import Finding, Verdict
 from stress.workload.tree import is_temporary
 
-__all__ = ["TRIES", "without_what_is_elsewhere"]
+__all__ = ["TRIES", "not_looked_into", "without_what_is_elsewhere"]
 
 TRIES = 10
 """Looks of outsiders, and finds of the target's own reader, from which on it is said."""
@@ -30,6 +31,9 @@ _HEADS = {
     b"\x1f\x8b": "gzip's header",
     b"\x80": "pickle's opcode PROTO",
     b"PK\x03\x04": "zip's header",
+    b"\x28\xb5\x2f\xfd": "zstd's header",
+    b"\xfd7zXZ": "xz's header",
+    b"BZh": "bzip2's header",
     b"\xce\x9aW\x13": "gdbm's header",
     b"\xcf\x9aW\x13": "gdbm's header",
 }
@@ -40,6 +44,7 @@ Rows = NDArray[np.intp]
 
 def without_what_is_elsewhere(history: History) -> tuple[History, list[Finding]]:
     """The history in which such looks saw nothing, and the doubt; the same history where there are none."""
+    history = _without_backups(history)
     looks = {index: rows for index, facts in enumerate(history.files) if len(rows := _in_vain(history, index, facts))}
     finds = {index: _found_by_reader(history, index) for index in looks}
     told = sum(len(looks[index]) for index, count in finds.items() if count)
@@ -60,6 +65,50 @@ def without_what_is_elsewhere(history: History) -> tuple[History, list[Finding]]
         history, ops=ops, final=final, leftovers=tuple(path for path in history.leftovers if is_temporary(path))
     )
     return kept, [_doubt(history, looks)]
+
+
+def not_looked_into(history: History) -> list[Skipped]:
+    """The backups that are in a form of the target's own: that they are versions of their files is not judged."""
+    return [
+        Skipped(
+            Part.CHECKER,
+            "backups",
+            f"those of {history.files[index].path} begin with {name}; that each is there and unchanged is judged alone",
+        )
+        for index, (name, _) in _packed(history).items()
+    ]
+
+
+def _without_backups(history: History) -> History:
+    packed = _packed(history)
+    if not packed:
+        return history
+    ops = history.ops.copy()
+    for _, rows in packed.values():
+        ops["version"][rows] = NO_VERSION
+    return replace(history, ops=ops)
+
+
+def _packed(history: History) -> dict[int, tuple[str, Rows]]:
+    """The documents whose backups begin alike and are none of them JSON, with what, and the rows of these; an empty
+    one is none of them.
+    """
+    found = {}
+    for index, facts in enumerate(history.files):
+        rows = history.rows(index, Kind.BACKUP, Kind.OBSERVE_BACKUP, outcome=Outcome.OK)
+        rows = rows[history.ops["version"][rows] != ABSENT]
+        if not len(rows) or not facts.form.is_document or (history.ops["version"][rows] != GARBAGE).any():
+            continue
+        notes = [note for note in history.notes_of(rows) if isinstance(note, BackupNote)]
+        filled = np.array([bool(note.data or note.dropped) for note in notes], np.bool_)
+        begin = {_head(note.data) for note in notes if note.data}
+        if len(notes) == len(rows) and len(begin) == 1 and (name := begin.pop()):
+            found[index] = name, rows[filled]
+    return found
+
+
+def _head(content: bytes) -> str:
+    return next((name for head, name in _HEADS.items() if content.startswith(head)), "")
 
 
 def _in_vain(history: History, index: int, facts: FileFacts) -> Rows:
@@ -111,9 +160,8 @@ def _doubt(history: History, looks: dict[int, Rows]) -> Finding:
 
 
 def _begins(content: bytes) -> str:
-    for head, name in _HEADS.items():
-        if content.startswith(head):
-            return f"it begins with {name}"
+    if name := _head(content):
+        return f"it begins with {name}"
     if not content:
         return "it is empty"
     start = content.lstrip().partition(b"\n")[0][:24].decode("utf-8", "replace")

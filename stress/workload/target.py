@@ -78,7 +78,8 @@ class Target:
     - ``WORKER`` and ``LANGUAGE``: a program in any language that does the operations too, as in a TOML file;
     - ``mine.bash`` beside it, with ``target_write PATH CONTENTFILE`` and so on.
 
-    Paths are `str`, relative to the current directory; documents are JSON values.
+    Paths are `str`, relative to the current directory; documents are JSON values. A target may keep fields of its own
+    at the top of a document, under names that begin with ``_``.
     """
 
     name: str

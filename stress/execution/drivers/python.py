@@ -88,6 +88,8 @@ class PythonDriver:
             self._stay()
         if isinstance(raw, Exception):
             return self._failed(kind, raw)
+        if raw is False and kind not in (_READ, _BACKUP):
+            return Observation(outcome=Outcome.INFO, note=ErrorNote(f"{kind.label} returned False"))
         if kind in _CHANGES:
             if kind is _UPDATE and self._held[0]:
                 return Observation(held_from=self._held[0], held_to=self._held[1])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from stress.checkers.elsewhere import TRIES, without_what_is_elsewhere
+from stress.checkers.elsewhere import TRIES, not_looked_into, without_what_is_elsewhere
 from stress.checkers.torn import torn
 from stress.history.history import FileFacts, FinalFile, History
-from stress.history.notes import SeenBytes
+from stress.history.notes import BackupNote, SeenBytes
 from stress.history.record import ABSENT, GARBAGE, INITIAL, Format, Kind, Operation, version_of
 from stress.result import Verdict
 
@@ -96,3 +97,28 @@ def test_bytes_of_backups_are_no_documents_either() -> None:
     ops = [*map(run.operation, range(len(run.ops))), *backups]
     kept, (_,) = without_what_is_elsewhere(History.of(ops, FILES, final=run.final))
     assert not (kept.ops["version"] == GARBAGE).any()
+
+
+@pytest.mark.parametrize(
+    ("contents", "judged"),
+    [
+        ([b"\x1f\x8b\x08", b"\x1f\x8b\x09"], 0),
+        ([b"\x1f\x8b\x08", b""], 1),  # an empty one is no gzip
+        ([b"\x1f\x8b\x08", b"SQLite format 3\0"], 2),
+        ([b"\0\0\0\0", b"\0\0"], 2),
+        ([b'{"a"', b'{"b"'], 2),
+    ],
+    ids=["packed", "empty", "two forms", "zeros", "cut off"],
+)
+def test_backups_in_a_form_of_the_target_s_own_are_left_out_and_said_so(contents: list[bytes], judged: int) -> None:
+    ops = [
+        Operation(number, Kind.BACKUP, 0, GARBAGE, invoke=10, ret=20, note=BackupNote(f"a.{number}.bak", "d", content))
+        for number, content in enumerate(contents, 1)
+    ]
+    history = History.of(ops, FILES)
+    kept, doubts = without_what_is_elsewhere(history)
+    assert int(np.count_nonzero(kept.ops["version"] == GARBAGE)) == judged
+    assert doubts == []
+    said = [str(each) for each in not_looked_into(history)]
+    alone = "that each is there and unchanged is judged alone"
+    assert said == ([f"checker backups: those of a.json begin with gzip's header; {alone}"] if judged < 2 else [])

@@ -17,6 +17,7 @@ import pytest
 
 from stress.execution.drivers.driver import Numbered
 from stress.execution.drivers.python import PythonDriver
+from stress.history.notes import words_of
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Outcome, version_of
 from stress.workload.scenario import Request
 from stress.workload.target import Target
@@ -49,6 +50,15 @@ def _raising(error: Exception) -> tuple[int, Outcome]:
 )
 def test_a_reader_that_could_not_decode_has_seen_no_document(error: Exception) -> None:
     assert _raising(error) == (GARBAGE, Outcome.OK)
+
+
+def test_a_change_that_returned_false_is_no_success() -> None:
+    driver = PythonDriver(Target("mine", Path("mine.py"), module=SimpleNamespace()), lambda: 0)
+    for kind in (Kind.WRITE, Kind.UPDATE, Kind.APPEND):
+        op = Numbered(Request(kind, "a.json"), 0, 0, "object", 1, version_of(1, 1))
+        seen = driver.examine(op, False)
+        assert (seen.outcome, words_of(seen.note)) == (Outcome.INFO, f"{kind.label} returned False")
+        assert [driver.examine(op, raw).outcome for raw in (None, True, 0)] == [Outcome.OK] * 3
 
 
 def test_a_reader_that_failed_otherwise_says_nothing_of_the_file() -> None:
