@@ -20,6 +20,7 @@ CONTEXT = SharedFile(
         "last_update": "2024-01-11T15:00:00Z",
         # What encoders, templates and shells are apt to drop or to change.
         "notes": {"blocked_by": None, "urgent": False, "left": [], "said": " Grüße,\t“weiter” → 日本 \n"},
+        "spent": {"tokens": 987_654_321_098, "dollars": 0.1234567},
     },
     mode=0o640,  # not what a new file gets, so that a helper which loses the mode is seen
 )

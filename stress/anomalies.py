@@ -66,7 +66,8 @@ LOST_UPDATE = Anomaly(
 LOST_FIELD = Anomaly(
     "lost-field",
     "a document was whole, but its fields were not those that had been written",
-    "an encoder that drops some values (false, null, an empty list), or a merge with an older copy",
+    "an encoder that drops or rounds some values (false, null, an empty list, 0.1234567), or a merge with an older "
+    "copy; fields that a target adds for itself are not looked at if their names begin with _",
 )
 LOST_WRITE = Anomaly(
     "lost-write",
@@ -196,5 +197,7 @@ NO_OVERLAP = Anomaly(
 )
 UNACCOUNTED = Anomaly("unaccounted", "an operation has no end in any journal", harm=Harm.DOUBT)
 NOT_JUDGED = Anomaly(
-    "not-judged", "a checker that a file names is not there, so nobody looked for what it finds", harm=Harm.DOUBT
+    "not-judged",
+    "a checker that a file names is not there, or the file is not the document, so nobody looked for what is wrong",
+    harm=Harm.DOUBT,
 )

@@ -17,6 +17,7 @@ from pathlib import Path
 from stress import plugins
 from stress.anomalies import NOT_JUDGED
 from stress.checkers.blind_reads import without_blind_reads
+from stress.checkers.elsewhere import not_looked_into, without_what_is_elsewhere
 from stress.checkers.vacuity import not_reached
 from stress.execution.cast import Cast
 from stress.execution.cpu import cpu_of_run
@@ -146,7 +147,7 @@ def _judge(plan: Plan, cast: Cast, ended: Ended, folder: RunDirectory) -> Result
     return replace(
         result,
         checkers=cast.world.checkers,
-        skipped=(*cast.skipped, *not_reached(ended.history)),
+        skipped=(*cast.skipped, *not_reached(ended.history), *not_looked_into(ended.history)),
         plan=plan.to_json(),
         run=str(folder.path),
         provenance=folder.provenance(),
@@ -187,7 +188,7 @@ def check(
     return replace(
         _result_of(saved.history, saved.events, cpu, allow, only, interrupted=interrupted),
         checkers={name: checkers & known for name, checkers in saved.checkers.items()},
-        skipped=(*saved.skipped, *not_reached(saved.history)),
+        skipped=(*saved.skipped, *not_reached(saved.history), *not_looked_into(saved.history)),
         plan=saved.plan,
         run=run_directory,
         provenance=saved.provenance,
@@ -250,8 +251,7 @@ def run_checkers(history: History, only: Sequence[str] = ()) -> list[Finding]:
     A checker that is not known here leaves a doubt: nobody looked for what it finds. Raises `HarnessError` if one
     breaks.
     """
-    findings: list[Finding] = []
-    history = without_blind_reads(history)
+    history, findings = without_what_is_elsewhere(without_blind_reads(history))
     named = frozenset[str]().union(*(facts.checkers for facts in history.files))
     for name in sorted(ALWAYS | (named & frozenset(only) if only else named)):
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stress.history.history import History
 from stress.history.record import Kind, Outcome
@@ -16,22 +17,33 @@ from stress.history.record import Kind, Outcome
 __all__ = ["without_blind_reads"]
 
 TRIES = 10
-"""Reads of one file in one language, and looks of outsiders at it, from which on the reader is blamed."""
+"""Reads of one file in one language, and looks of outsiders at it, from which on the reader is blamed; of one that
+never found anything anywhere, for its reads of other files as well.
+"""
 
 
 def without_blind_reads(history: History) -> History:
     """The history with the outcome of such reads unknown; the same one where there are none."""
-    blind = []
+    blind: list[NDArray[np.intp]] = []
+    nowhere: dict[int, list[NDArray[np.intp]]] = {}  # language → its reads in vain, of files too little read to tell
+    able: set[int] = set()
     for index, facts in enumerate(history.files):
         looks = history.rows(index, Kind.OBSERVE, outcome=Outcome.OK)
-        if not facts.form.is_document or np.count_nonzero(history.ops["version"][looks] >= 0) < TRIES:
+        there = np.count_nonzero(history.ops["version"][looks] >= 0)
+        if not facts.form.is_document or not there:
             continue
         reads = history.rows(index, Kind.READ, outcome=Outcome.OK)
         version, language = history.ops["version"][reads], history.ops["language"][reads]
-        for each in np.unique(language):
+        for each in np.unique(language).tolist():
             own = language == each
-            if own.sum() >= TRIES and not (version[own] >= 0).any():
+            if (version[own] >= 0).any():
+                able.add(each)
+            elif own.sum() >= TRIES <= there:
                 blind.append(reads[own])
+            else:
+                nowhere.setdefault(each, []).append(reads[own])
+    told = set(history.ops["language"][np.concatenate(blind)].tolist()) if blind else set()
+    blind += [rows for each in told - able for rows in nowhere.get(each, ())]
     if not blind:
         return history
     ops = history.ops.copy()

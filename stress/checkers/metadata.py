@@ -31,7 +31,7 @@ def metadata(history: History) -> Iterable[Finding]:
         else:
             changes = history.rows(index, Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.RECOVER, outcome=Outcome.OK)
             detail = tuple(("lost", each) for each in lost)
-            message = f"After {len(changes):,} changes the file is not what it was: {'; '.join(lost)}."
+            message = f"After {counted(len(changes), 'change')} the file is not what it was: {'; '.join(lost)}."
             yield finding(history, "metadata", METADATA_LOST, facts, message, changes[:1].tolist(), detail, len(lost))
 
 

@@ -205,10 +205,13 @@ class Stage:
     def evidence(self, ran: Ran) -> Evidence:
         """What an execution that is over did, saw and left."""
         operations: list[Operation] = []
+        own: list[list[int]] = [[] for _ in self._case.duties]
+        for at, agent in enumerate(ran.decisions):
+            own[agent].append(at)
+        plain = {steps + 1: steps for steps in range(len(ran.trace) + 1)}
         for number, duty in enumerate(self._case.duties):
-            rows, steps = self._rows(number, duty, ran)
-            own = [step.index for step in ran.trace if step.call.agent == number]
-            stamps = Stamps(steps, own, len(ran.trace))
+            rows, steps = self._rows(number, duty, ran, plain)
+            stamps = Stamps(steps, own[number], len(ran.trace))
             operations += [stamps.timed(row) for row in rows]
         processes = tuple(
             ProcessFacts(
@@ -279,10 +282,11 @@ class Stage:
 
     # Rows
 
-    def _rows(self, number: int, duty: Duty, ran: Ran) -> tuple[list[Row], dict[int, int]]:
-        marks = [mark for mark in ran.marks if mark.agent == number]
+    def _rows(self, number: int, duty: Duty, ran: Ran, plain: dict[int, int]) -> tuple[list[Row], dict[int, int]]:
+        """What it recorded, and stamp → how many steps there were: ``plain``, where the stamps say that themselves."""
         if duty.language is Language.PYTHON:
-            return kept_rows(self._memories[number]), {steps + 1: steps for steps in range(len(ran.trace) + 1)}
+            return kept_rows(self._memories[number]), plain
+        marks = [mark for mark in ran.marks if mark.agent == number]
         rows: list[Row] = []
         folder = self._scratch / str(number)
         answers = _Files(folder, self._files)

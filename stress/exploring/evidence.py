@@ -12,11 +12,11 @@ from stress.workload.tree import Tree
 
 __all__ = ["Evidence"]
 
-_TIMES = attrgetter("invoke", "ret", "held_from", "held_to")
 _REST = attrgetter(
     *("process", "kind", "file", "version", "parent", "outcome", "seq", "language", "scenario", "size", "digest"),
     "note",
 )
+_BEGIN, _END = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +33,21 @@ class Evidence:
 
     @property
     def essence(self) -> Hashable:
-        """The same for executions in which the same happened in the same order.
+        """The same for executions in which the same was over before the same began.
 
-        How many steps lie between two events is left out: a verdict is about what was before what.
+        A verdict is about what was before what: how many steps lie between two events is left out, and in which order
+        two operations began that were both under way, or ended (an interval order has no more than that).
         """
-        times = [_TIMES(operation) for operation in self.operations]
-        rank = {time: at for at, time in enumerate(sorted({0, *(each for row in times for each in row)}))}
+        what: dict[int, int] = {}
+        for op in self.operations:
+            for begin, end in ((op.invoke, op.ret), (op.held_from, op.held_to)):
+                what[begin] = what.get(begin, 0) | _BEGIN
+                what[end] = what.get(end, 0) | _END
+        rank, number, before = {0: 0}, 0, 0
+        for time in sorted(time for time in what if time):
+            number += what[time] != before or before == _BEGIN | _END
+            rank[time], before = number, what[time]
         rows = tuple(
-            (_REST(operation), *map(rank.__getitem__, row))
-            for operation, row in zip(self.operations, times, strict=True)
+            (_REST(op), rank[op.invoke], rank[op.ret], rank[op.held_from], rank[op.held_to]) for op in self.operations
         )
         return rows, self.processes, tuple(sorted(self.tree.items(), key=lambda item: item[0]))

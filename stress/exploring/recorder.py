@@ -5,15 +5,16 @@ Memory is shared between the supervisor and the processes that it forks, so that
 
 from __future__ import annotations
 
-import io
 import pickle
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from mmap import mmap
-from operator import attrgetter
+from struct import Struct
+from typing import Any
 
 from stress.history.notes import Note
-from stress.history.record import NO_VERSION, Kind, Language, Operation, Outcome, version_of
+from stress.history.record import CHANGES, NO_VERSION, Kind, Language, Operation, Outcome, version_of
 from stress.syscalls.calls import Call, Scheduler, Step
 
 __all__ = ["Counting", "Memory", "Row", "Stamps", "kept_rows"]
@@ -21,13 +22,20 @@ __all__ = ["Counting", "Memory", "Row", "Stamps", "kept_rows"]
 STEP_NS = 1_000_000
 """A step of the schedule takes one millisecond, in histories and in what is said of them."""
 
-_CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND)
-_LENGTH_BYTES = 8
+_NUMBER = Struct("<q")
+_OPEN = int(Outcome.OPEN)
+_CHANGES = frozenset(map(int, CHANGES))
 
 Row = Operation
 """An operation whose times are stamps, which `Stamps` turns into times."""
 
-_FIELDS = attrgetter(*(field.name for field in fields(Row)))  # a tuple is pickled in a fraction of the time
+_FIELDS = [field.name for field in fields(Row)]  # all but the last, which is the note, are numbers
+_KIND, _VERSION, _PARENT, _RET, _OUTCOME, _LANGUAGE, _HELD_FROM, _HELD_TO, _SIZE, _DIGEST = map(
+    _FIELDS.index,
+    ("kind", "version", "parent", "ret", "outcome", "language", "held_from", "held_to", "size", "digest"),
+)
+_ROW = Struct(f"<{len(_FIELDS) + 1}q")
+"""A row in memory: its numbers, and where its note is and how many bytes it has."""
 
 
 class Counting:
@@ -38,14 +46,14 @@ class Counting:
     """
 
     def __init__(self, scheduler: Scheduler, steps: mmap) -> None:
-        self._scheduler, self._steps = scheduler, steps
+        self._pick, self._steps = scheduler.pick, steps
         self.begin, self.draw, self.end = scheduler.begin, scheduler.draw, scheduler.end
-        steps[:_LENGTH_BYTES] = bytes(_LENGTH_BYTES)
+        _NUMBER.pack_into(steps, 0, 0)
 
     def pick(self, enabled: Sequence[Call], trace: Sequence[Step]) -> int:
         """What the scheduler picks."""
-        picked = self._scheduler.pick(enabled, trace)
-        self._steps[:_LENGTH_BYTES] = (len(trace) + 1).to_bytes(_LENGTH_BYTES, "little")
+        picked = self._pick(enabled, trace)
+        _NUMBER.pack_into(self._steps, 0, len(trace) + 1)
         return picked
 
 
@@ -53,72 +61,82 @@ class Memory:
     """The writing side, as `stress.history.journal.Journal`, into memory that the supervisor reads.
 
     Args:
-        rows: That memory. Rows are added as they change, so that a process that never ends has them there too.
+        rows: That memory: rows from its beginning, notes from its middle. A row is there as soon as it is opened, so
+            that a process that never ends has it there too.
         steps: How many steps there were: see `Counting`.
     """
 
     def __init__(self, rows: mmap, steps: mmap, process: int, language: Language) -> None:
         self.process, self.rows, self.clock = process, 0, self.now
         self._memory, self._steps, self._language = rows, steps, language
-        self._row = Operation(process, Kind.READ)
+        self._row: list[int] = []
+        self._note_at, self._note_bytes = len(rows) // 2, 0
 
     def now(self) -> int:
         """The stamp: one more than the steps until now, as 0 means none."""
-        return int.from_bytes(self._steps[:_LENGTH_BYTES], "little") + 1
+        number: int = _NUMBER.unpack_from(self._steps)[0]
+        return number + 1
 
     def invoke(self, row: int, value: int = NO_VERSION, /) -> int:
         """Open a row: see `Journal.invoke`."""
         self.rows += 1
-        kind = Kind(row >> 16 & 255)
-        change = kind in _CHANGES
-        self._row = Operation(
-            self.process, kind, row & 0xFFFF, invoke=self.now(), outcome=Outcome.OPEN, seq=self.rows,
-            language=self._language, scenario=row >> 24,
-            version=version_of(self.process, self.rows) if change else NO_VERSION, size=value if change else -1,
-        )  # fmt: skip
+        kind, invoked, version, size = row >> 16 & 255, self.now(), NO_VERSION, -1
+        if kind in _CHANGES:
+            version, size = version_of(self.process, self.rows), value
+        self._row = [
+            self.process, kind, row & 0xFFFF, version, NO_VERSION, invoked, 0, _OPEN,
+            self.rows, self._language, row >> 24, 0, 0, size, -1,
+        ]  # fmt: skip
+        self._note_at, self._note_bytes = self._note_at + self._note_bytes, 0
         self._keep()
-        return self._row.invoke
+        return invoked
 
     def record_parent(self, parent: int) -> None:
         """What an update started from."""
-        self._row = replace(self._row, parent=parent)
+        self._row[_PARENT] = parent
         self._keep()
 
     def attach(
         self, *, size: int = -1, digest: int = -1, held_from: int = 0, held_to: int = 0, note: Note | None = None
     ) -> None:
         """What few rows have: see `Journal.attach`."""
-        size = self._row.size if self._row.kind in _CHANGES else size
-        self._row = replace(
-            self._row, size=size, digest=digest, held_from=held_from, held_to=held_to, note=note or self._row.note
-        )
+        row = self._row
+        row[_HELD_FROM], row[_HELD_TO], row[_DIGEST] = held_from, held_to, digest
+        if row[_KIND] not in _CHANGES:
+            row[_SIZE] = size
+        if note is not None:
+            content = pickle.dumps(note)
+            self._memory[self._note_at : self._note_at + len(content)] = content
+            self._note_bytes = len(content)
+        self._keep()
 
     def complete(self, ret: int, outcome: Outcome, value: int, parent: int = NO_VERSION, /) -> None:
         """Close the row: see `Journal.complete`."""
-        version = self._row.version if self._row.kind in _CHANGES else value
-        parent = self._row.parent if parent == NO_VERSION else parent
-        self._row = replace(self._row, ret=ret, outcome=outcome, version=version, parent=parent)
+        row = self._row
+        row[_RET], row[_OUTCOME] = ret, outcome
+        if row[_KIND] not in _CHANGES:
+            row[_VERSION] = value
+        if parent != NO_VERSION:
+            row[_PARENT] = parent
         self._keep()
 
     def _keep(self) -> None:
-        start = _LENGTH_BYTES + int.from_bytes(self._memory[:_LENGTH_BYTES], "little")
-        content = pickle.dumps(_FIELDS(self._row))
-        self._memory[start : start + len(content)] = content
-        self._memory[:_LENGTH_BYTES] = (start + len(content) - _LENGTH_BYTES).to_bytes(_LENGTH_BYTES, "little")
+        _ROW.pack_into(self._memory, (self.rows - 1) * _ROW.size, *self._row, self._note_at, self._note_bytes)
 
 
 def kept_rows(memory: mmap) -> list[Row]:
-    """What a `Memory` has kept, the last of each row; it is empty then."""
-    length = int.from_bytes(memory[:_LENGTH_BYTES], "little")
-    content = io.BytesIO(memory[_LENGTH_BYTES : _LENGTH_BYTES + length])
-    memory[:_LENGTH_BYTES] = bytes(_LENGTH_BYTES)
-    rows: dict[int, Row] = {}
-    while True:
-        try:
-            row = Row(*pickle.load(content))
-        except (EOFError, pickle.UnpicklingError):
-            return [rows[seq] for seq in sorted(rows)]
-        rows[row.seq] = row
+    """What a `Memory` has kept; it is empty then."""
+    rows: list[Row] = []
+    for start in range(0, len(memory) // 2 - _ROW.size, _ROW.size):
+        *numbers, note_at, note_bytes = _ROW.unpack_from(memory, start)
+        if not numbers[0]:
+            break
+        row: list[Any] = numbers
+        row[_KIND], row[_OUTCOME], row[_LANGUAGE] = Kind(row[_KIND]), Outcome(row[_OUTCOME]), Language(row[_LANGUAGE])
+        row.append(pickle.loads(memory[note_at : note_at + note_bytes]) if note_bytes else None)
+        rows.append(Row(*row))
+    memory[: len(rows) * _ROW.size] = bytes(len(rows) * _ROW.size)
+    return rows
 
 
 class Stamps:
@@ -138,12 +156,14 @@ class Stamps:
     def timed(self, row: Row) -> Operation:
         """The row with times, ns from one step before the first."""
         ret = self._after(row.ret) if row.ret else (self._all + 2) * STEP_NS
-        begun = self._steps.get(row.invoke, 0)
-        first = next((index for index in self._own if index >= begun), None)
-        invoke = ret - 1 if first is None else min((first + 1) * STEP_NS + 1, ret - 1)
-        held = [self._after(stamp) if stamp else 0 for stamp in (row.held_from, row.held_to)]
-        outcome = Outcome.INFO if row.outcome is Outcome.OPEN else row.outcome
-        return replace(row, invoke=invoke, ret=ret, held_from=held[0], held_to=held[1], outcome=outcome)
+        first = bisect_left(self._own, self._steps.get(row.invoke, 0))
+        invoke = ret - 1 if first == len(self._own) else min((self._own[first] + 1) * STEP_NS + 1, ret - 1)
+        held_from, held_to = (self._after(stamp) if stamp else 0 for stamp in (row.held_from, row.held_to))
+        return Operation(
+            row.process, row.kind, row.file, row.version, row.parent, invoke, ret,
+            Outcome.INFO if row.outcome is Outcome.OPEN else row.outcome,
+            row.seq, row.language, row.scenario, held_from, held_to, row.size, row.digest, row.note,
+        )  # fmt: skip
 
     def _after(self, stamp: int) -> int:
         return (self._steps.get(stamp, 0) + 1) * STEP_NS - 1

@@ -23,19 +23,16 @@ class Mix:
             raise ValueError("a mix of no schedulers")
         self.schedulers = tuple(schedulers)
         self.current = self.schedulers[-1]
+        self.pick = self.current.pick
 
     def begin(self) -> bool:
         """Start the next execution, of the next scheduler that has one left."""
         at = self.schedulers.index(self.current) + 1
         for scheduler in (*self.schedulers[at:], *self.schedulers[:at]):
             if scheduler.begin():
-                self.current = scheduler
+                self.current, self.pick = scheduler, scheduler.pick
                 return True
         return False
-
-    def pick(self, enabled: Sequence[Call], trace: Sequence[Step]) -> int:
-        """What the current scheduler picks."""
-        return self.current.pick(enabled, trace)
 
     def draw(self, below: int) -> int:
         """What the current scheduler draws."""

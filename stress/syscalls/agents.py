@@ -90,14 +90,15 @@ class Agent:
 
     def output(self) -> tuple[bytes, bytes]:
         """What it wrote to stdout and stderr."""
-        first, second = (os.pread(file, os.fstat(file).st_size, 0) for file in self.outputs)
+        first, second = (os.pread(file, size, 0) if (size := os.fstat(file).st_size) else b"" for file in self.outputs)
         return first, second
 
     def rewind(self) -> None:
         """Forget what it wrote."""
         for file in self.outputs:
-            os.ftruncate(file, 0)
-            os.lseek(file, 0, os.SEEK_SET)
+            if os.fstat(file).st_size:
+                os.ftruncate(file, 0)
+                os.lseek(file, 0, os.SEEK_SET)
 
     def reap(self, wait: bool) -> None:
         """Take in the exit status of its first process."""

@@ -1,7 +1,7 @@
 """Virtual time: all clocks of the scheduled processes.
 
 The vDSO answers clocks without a syscall. So its functions are overwritten in each new image: most by a few bytes that
-make the syscall, which the supervisor answers; the one that is called at every turn by code that returns what the
+make the syscall, which the supervisor answers; for a process that looks at every turn, by code that returns what the
 supervisor has stored beside it. Time passes by a microsecond a step (`PACES_NS`), and by what is slept; it does not
 depend on how fast the machine is, and nobody waits for it.
 """
@@ -26,6 +26,8 @@ _STEP_NS, _SKEW_NS = 1_000, 101
 PACES_NS = (_STEP_NS, _STEP_NS, _STEP_NS, 10_000_000)
 """How long a step may take in an execution; the last is so long that a lease, or a timeout, runs out now and then."""
 _LOOKS_MAX = 500
+_SELDOM = 2
+"""Looks at the clock in an execution that may be a syscall each: many cost more than to store the time at each step."""
 _SECTION, _SYMBOL = struct.Struct("<IIQQQQIIQQ"), struct.Struct("<IBBHQQ")
 _SHT_DYNSYM = 11
 _AT_SYSINFO_EHDR = 33
@@ -63,10 +65,6 @@ class Clock:
     def realtime_ns(self) -> int:
         """CLOCK_REALTIME now."""
         return EPOCH_NS + self.now_ns
-
-    def step(self) -> None:
-        """A step has been done."""
-        self.now_ns += self.step_ns
 
     def advance_to(self, time_ns: int) -> None:
         """Let time pass; it never goes back."""
@@ -144,6 +142,9 @@ def _functions() -> dict[str, tuple[int, int]]:
 class Dial:
     """The clock of a process: its vDSO, overwritten.
 
+    Attributes:
+        is_local: Whether it has to be `set` before the process goes on, as that looks without a syscall.
+
     Raises:
         OSError: Another process's memory cannot be written here.
     """
@@ -151,23 +152,35 @@ class Dial:
     def __init__(self, tid: int, machine: Machine) -> None:
         self._memory = os.open(f"/proc/{tid}/mem", os.O_WRONLY | os.O_CLOEXEC)
         self._now_ns = -1
-        self._data = 0
+        self._looks = self._local = 0
+        self.is_local = False
         with open(f"/proc/{tid}/auxv", "rb") as file:
             base = dict(struct.iter_unpack("<QQ", file.read())).get(_AT_SYSINFO_EHDR)
         for name, (start, size) in _functions().items():
             if base is None or name not in machine.vdso:
                 continue
-            code = machine.vdso[name]
             if machine.has_local_clock and name.endswith("clock_gettime") and size >= len(_LOCAL) + _DATA_BYTES:
-                code, self._data = _LOCAL, base + start + len(_LOCAL)
-            os.pwrite(self._memory, code, base + start)
+                self._local = base + start
+            os.pwrite(self._memory, machine.vdso[name], base + start)
+
+    def look(self) -> None:
+        """The process has asked for the time by a syscall. Where it asks often, it gets to know it without one."""
+        self._looks += 1
+        if self._looks > _SELDOM and self._local and not self.is_local:
+            self.is_local = True
+            os.pwrite(self._memory, _LOCAL, self._local)
+
+    def begin(self) -> None:
+        """A new execution: the process has not looked yet."""
+        self._looks = 0
 
     def set(self, time_ns: int) -> None:
         """Make it say ``time_ns``, in nanoseconds since the beginning of the execution."""
-        if time_ns != self._now_ns and self._data:
+        if time_ns != self._now_ns:
             self._now_ns = time_ns
             seconds, rest = divmod(time_ns, 10**9)  # both clocks begin with a whole second
-            os.pwrite(self._memory, _TIMES.pack(_EPOCH_S + seconds, rest, _BOOTED_S + seconds, rest), self._data)
+            times = _TIMES.pack(_EPOCH_S + seconds, rest, _BOOTED_S + seconds, rest)
+            os.pwrite(self._memory, times, self._local + len(_LOCAL))
 
     def close(self) -> None:
         """The image is gone."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -38,7 +38,10 @@ class Point:
         creates: Path of the inode that it creates.
         writes: Path of the file whose content it changes.
         shows: Path whose mode it may have changed.
+        touches: What it accesses.
+        disturbs: What it may change, and its lock: of that others' points say something else afterwards.
         changes: Whether it may change a file or a directory.
+        changes_entry: Whether it may change an entry of a directory.
     """
 
     text: str
@@ -50,13 +53,25 @@ class Point:
     creates: str = ""
     writes: str = ""
     shows: str = ""
-    changes: bool = field(init=False, default=False)
+    touches: frozenset[tuple[Hashable, ...]] = field(init=False)
+    disturbs: frozenset[tuple[Hashable, ...]] = field(init=False)
+    changes: bool = field(init=False)
+    changes_entry: bool = field(init=False)
 
     def __post_init__(self) -> None:
         """See what it changes."""
+        self.touches = frozenset([access.what for access in self.accesses])
+        self.disturbs, self.changes, self.changes_entry = self.touches, False, False
+        disturbed = []
         for access in self.accesses:
-            if access.writes and access.what[0] != "lock":
+            kind = access.what[0]
+            if access.writes and kind != "lock":
                 self.changes = True
+                self.changes_entry |= kind == "entry"
+            if access.writes or kind == "lock":
+                disturbed.append(access.what)
+        if len(disturbed) < len(self.touches):
+            self.disturbs = frozenset(disturbed)
 
 
 MARK = "/.stress/mark/"
@@ -88,15 +103,13 @@ class Decoder:
 
     def point(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         """The scheduling point of a syscall of thread ``pid``; None if it does not touch the shared directory."""
-        if row.verb not in self._rules:
-            self._rules[row.verb] = getattr(self, f"_{row.verb}", None)
-        rule = self._rules[row.verb]
+        verb = row.verb
+        if verb not in self._rules:
+            self._rules[verb] = getattr(self, f"_{verb}", None)
+        rule = self._rules[verb]
         point = None if rule is None else rule(pid, row, args)
         self.is_inside = point is not None
-        if point is None:
-            return None
-        accesses = point.accesses
-        if accesses and accesses[0].what in _ROOT and all(a.what in _ROOT and not a.writes for a in accesses):
+        if point is None or (point.touches and not point.changes and point.touches <= _ROOT):
             return None
         return point
 
@@ -105,22 +118,18 @@ class Decoder:
     def _places(self, pid: int, row: Watched, args: tuple[int, ...], follow: bool) -> list[Place | None]:
         """Where each path of the call leads; None for one that is not in the shared directory."""
         places: list[Place | None] = []
-        descriptor: int | None = None
-        for letter, value in zip(row.operands, args, strict=False):
-            if letter == "d":
-                descriptor = _signed(value)
-            elif letter == "p":
-                path = kernel.read_string(pid, value)
-                if path.startswith(MARK):
-                    raise Marked(path[len(MARK) :])
-                if path.startswith("/proc/"):
-                    path = self._in_proc(pid, value, path)
-                self.opens_random |= path in ("/dev/urandom", "/dev/random")
-                base = ""
-                if not path.startswith("/"):
-                    base = self._names.base(pid, None if descriptor in (None, _AT_FDCWD) else descriptor)
-                places.append(self._names.locate(base, path, follow))
-                descriptor = None
+        for directory, at in row.paths:
+            path, base = kernel.read_string(pid, args[at]), ""
+            if path[:1] != "/":
+                descriptor = _AT_FDCWD if directory is None else _signed(args[directory])
+                base = self._names.base(pid, None if descriptor == _AT_FDCWD else descriptor)
+            elif path.startswith(MARK):
+                raise Marked(path[len(MARK) :])
+            elif path.startswith("/proc/"):
+                path = self._in_proc(pid, args[at], path)
+            elif path in ("/dev/urandom", "/dev/random"):
+                self.opens_random = True
+            places.append(self._names.place(base, path, follow))
         return places
 
     def _in_proc(self, pid: int, address: int, path: str) -> str:
@@ -137,7 +146,7 @@ class Decoder:
         return self._places(pid, row, args, follow)[0]
 
     def _file(self, pid: int, row: Watched, args: tuple[int, ...]) -> Opened | None:
-        return self._names.opened(pid, _signed(args[row.operands.index("f")]))
+        return self._names.opened(pid, _signed(args[row.descriptor]))
 
     # Paths
 
@@ -156,6 +165,12 @@ class Decoder:
         place = self._place(pid, row, args, follow=not (flags & os.O_NOFOLLOW or (creates and alone)))
         if place is None:
             return None
+        known: Point | None = place.points.get(flags)
+        if known is None:
+            known = place.points[flags] = self._opened(place, flags, creates, alone)
+        return known
+
+    def _opened(self, place: Place, flags: int, creates: bool, alone: bool) -> Point:
         if flags & _O_TMPFILE == _O_TMPFILE:
             return Point(f"open a file without a name in {place.text}", _way(place))
         how = "read" if flags & os.O_ACCMODE == os.O_RDONLY else "write"
@@ -187,9 +202,13 @@ class Decoder:
             return None
         if row.name == "chdir":
             self._names.forget(pid)
-        missing = place.parent is not None and place.id is None
-        what = _status(place.id) if place.id is not None else ()
-        return Point(f"{_LOOKS.get(row.name, 'stat')} {place.text}", (*_reads(place), *what), _failure(missing))
+        known: Point | None = place.points.get(row.name)
+        if known is None:
+            missing = place.parent is not None and place.id is None
+            what = _status(place.id) if place.id is not None else ()
+            text = f"{_LOOKS.get(row.name, 'stat')} {place.text}"
+            known = place.points[row.name] = Point(text, (*_reads(place), *what), _failure(missing))
+        return known
 
     def _readlink(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         place = self._place(pid, row, args, follow=False)
@@ -297,9 +316,9 @@ class Decoder:
         file = self._file(pid, row, args)
         if file is None:
             return None
-        what = {"mmap": "map", "lseek": "seek the end of"}.get(row.name, "read")
         stores = row.name == "mmap" and bool(args[2] & 2 and args[3] & 1)
-        return Point(f"{what} {file.text}", (Access(("inode", file.id), stores),))
+        what = {"mmap": "map", "lseek": "seek the end of"}.get(row.name, "read")
+        return _of(file, (what, stores), lambda: Point(f"{what} {file.text}", (Access(("inode", file.id), stores),)))
 
     def _write(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         file = self._file(pid, row, args)
@@ -331,7 +350,7 @@ class Decoder:
         if row.name == "fchdir":
             self._names.forget(pid)
         file = self._file(pid, row, args)
-        return None if file is None else Point(f"stat {file.text}", _status(file.id))
+        return None if file is None else _of(file, "stat", lambda: Point(f"stat {file.text}", _status(file.id)))
 
     def _fattr(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         file = self._file(pid, row, args)
@@ -343,7 +362,9 @@ class Decoder:
     def _sync(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         """Nothing crashes here, so nothing has to reach the disk: it is answered, and costs no time."""
         file = self._file(pid, row, args)
-        return None if file is None else Point(f"{row.name} {file.text}", result=0, answer=0)
+        if file is None:
+            return None
+        return _of(file, row.name, lambda: Point(f"{row.name} {file.text}", result=0, answer=0))
 
     # Locks
 
@@ -384,6 +405,14 @@ _ROOT = frozenset({("entry", "..", "."), ("inode", "."), ("links", ".")})
 def is_of_descriptor(row: Watched, args: tuple[int, ...]) -> bool:
     """Whether a call of stat has no path: that is how libc asks for the status of a descriptor."""
     return row.name == "newfstatat" and bool(args[3] & _AT_EMPTY_PATH)
+
+
+def _of(file: Opened, key: object, make: Callable[[], Point]) -> Point:
+    """A point that depends on the file alone: it is made once for as long as no entry changes."""
+    known: Point | None = file.points.get(key)
+    if known is None:
+        known = file.points[key] = make()
+    return known
 
 
 def _signed(value: int) -> int:

@@ -67,7 +67,7 @@ class Holders:
         return Point(f"{what} (frees lock {names})", accesses, effect="frees")
 
     def _released(self, task: Task) -> list[Holder]:
-        own = [holder for holder in self._held if holder.process is task.process]
+        own = [holder for holder in self._held if holder.process is task.process] if self._held else []
         if not own or task.row is None:
             return []
         if task.row.name == "exit":
@@ -75,7 +75,7 @@ class Holders:
         if task.row.name == "close_range":
             return [holder for holder in own if task.args[0] <= holder.descriptor <= task.args[1]]
         if task.row.verb == "close":
-            descriptor = task.args[task.row.operands.index("f")] & 0xFFFFFFFF
+            descriptor = task.args[task.row.descriptor] & 0xFFFFFFFF
             inode = _inode(task.process.pid, descriptor)
             return [
                 holder

@@ -21,13 +21,14 @@ from stress.syscalls.waits import Waits, is_wait
 _LINGERS_S, _MILLISECOND_NS = 0.2, 1_000_000
 _RANDOM = ("/dev/urandom", "/dev/random")
 _CLONE_VFORK = 0x4000
+_PARKED = State.PARKED  # looked up once
 
 
 class Intake:
     """Takes in the syscalls of a population.
 
     Args:
-        speaks: Called first with each task that makes a syscall: what it did before is over.
+        speaks: Called first when the task that is `stepping` makes a syscall: what it did before is over.
         marked: Called with a task and its message.
         ended: Called when a process is gone.
         interrupt: Called with a process after a signal was sent to it.
@@ -39,7 +40,7 @@ class Intake:
         machine: Machine,
         names: Names,
         *,
-        speaks: Callable[[Task], None],
+        speaks: Callable[[], None],
         marked: Callable[[Task, str], None],
         ended: Callable[[], None],
         interrupt: Callable[[Process], None],
@@ -50,11 +51,15 @@ class Intake:
         self.decoder = Decoder(names, self.virtual.real_pid)
         self.holders = Holders(names)
         self._waits = Waits(machine)
+        self.stepping: Task | None = None
+        """Who does a step whose effects have not been looked at."""
         self._machine, self._names, self._speaks, self._marked = machine, names, speaks, marked
 
     def proceed(self, task: Task, row: Watched) -> None:
         """Let the kernel do a syscall, and remember what that means for the task."""
-        if row.verb == "exec":
+        if not row.is_special:
+            pass
+        elif row.verb == "exec":
             task.process.forget_image()
         elif row.verb == "spawn":
             task.spawning = task.args[0] if row.name == "clone" else _CLONE_VFORK if row.name == "vfork" else 0
@@ -68,7 +73,8 @@ class Intake:
         row, process = task.row, task.process
         assert row is not None
         result, point, wait = None, None, None
-        self._speaks(task)
+        if self.stepping is task:
+            self._speaks()
         try:
             if process.dial is None:
                 self._renew(task)
@@ -81,11 +87,17 @@ class Intake:
                 agent = process.agent
                 task.state, agent.is_done, agent.status = State.IDLE, True, task.args[2] & 0xFF
                 return
-            result = self._answer(task, row)
-            if result is None and is_wait(row, task.args):
+            rule = self.virtual.rules.get(row.verb)
+            if rule is not None:
+                result = rule(task, row, task.args)
+            else:
+                task.looks = 0
+                if process.reads_random and row.name == "read":
+                    result = self._random(task)
+            if result is None and row.is_special and is_wait(row, task.args):
                 wait = self._waits.of(task.tid, process.pid, row, task.args, self.virtual.clock.now_ns)
             elif result is None:
-                point = self._point(task, row)
+                point = self._point(task, row) if row.is_special else self.decoder.point(process.pid, row, task.args)
         except PermissionError as error:
             raise Denied(
                 f"the memory of another process cannot be read or written ({error.strerror})",
@@ -97,7 +109,7 @@ class Intake:
             self._marked(task, str(mark))
             result = -errno.ENOENT
         if point is not None:
-            task.point, task.call, task.is_free, task.state = point, None, None, State.PARKED
+            task.point, task.call, task.is_free, task.state = point, None, None, _PARKED
         elif wait is not None:
             self.population.wait(task, wait)
         else:
@@ -164,20 +176,13 @@ class Intake:
             self.virtual.set_clock(task.process)
             self.release()
 
-    def _answer(self, task: Task, row: Watched) -> int | None:
-        """The virtual result of a syscall that is none of the shared directory's; None if it has none."""
-        rule = self.virtual.rules.get(row.verb)
-        if rule is not None:
-            return rule(task, row, task.args)
-        task.looks = 0
-        if row.name == "read" and task.process.reads_random:
-            link = f"/proc/{task.process.pid}/fd/{task.args[0] & 0xFFFFFFFF}"
-            if os.readlink(link) in _RANDOM:
-                return self.virtual.store_random(task, task.args[1], task.args[2])
-        return None
+    def _random(self, task: Task) -> int | None:
+        """The virtual result of a read from the kernel's random numbers; None if it reads something else."""
+        link = f"/proc/{task.process.pid}/fd/{task.args[0] & 0xFFFFFFFF}"
+        return self.virtual.store_random(task, *task.args[1:3]) if os.readlink(link) in _RANDOM else None
 
     def _point(self, task: Task, row: Watched) -> Point | None:
-        """The scheduling point of a syscall; None if it may go on at once."""
+        """The scheduling point of a syscall that is special; None if it may go on at once."""
         process, args = task.process, task.args
         if row.verb == "sleep":
             now = self.virtual.clock.now_ns
@@ -189,7 +194,7 @@ class Intake:
             if row.name == "close_range":
                 self._names.forget(process.pid)
             else:
-                self._names.closed(process.pid, args[row.operands.index("f")] & 0xFFFFFFFF)
+                self._names.closed(process.pid, args[row.descriptor] & 0xFFFFFFFF)
             return self.holders.release(task)
         if row.verb == "exit":
             return self.holders.release(task)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from typing import Any
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -26,6 +27,7 @@ _here = ctypes.create_string_buffer(_CHUNK)
 _local = _Slice(ctypes.addressof(_here), _CHUNK)
 _outgoing = _Slice(ctypes.addressof(_here), _CHUNK)
 _remote = _Slice()
+_string = _Slice(0, _CHUNK)
 _readv: Any = _libc.process_vm_readv
 _readv.argtypes = (
     ctypes.c_int,
@@ -38,7 +40,8 @@ _readv.argtypes = (
 _readv.restype = ctypes.c_ssize_t
 _writev: Any = _libc.process_vm_writev
 _writev.argtypes, _writev.restype = _readv.argtypes, _readv.restype
-_local_at, _outgoing_at, _remote_at = (ctypes.addressof(slice) for slice in (_local, _outgoing, _remote))
+_local_at, _outgoing_at, _remote_at, _string_at = map(ctypes.addressof, (_local, _outgoing, _remote, _string))
+_ENCODING = sys.getfilesystemencoding()
 
 
 def _checked(result: int, what: str) -> int:
@@ -81,6 +84,11 @@ def read(pid: int, address: int, length: int) -> bytes:
 
 def read_string(pid: int, address: int) -> str:
     """A string of another process that ends with NUL, at most one page long."""
+    _string.base = address
+    count = _readv(pid, _local_at, 1, _string_at, 1, 0)
+    text: bytes = _here.value if count > 0 else b""
+    if len(text) < count:  # the NUL is among what was read
+        return text.decode(_ENCODING, "surrogateescape")
     text = b""
     while len(text) < _PAGE:
         part = read(pid, address + len(text), _CHUNK)

@@ -26,7 +26,7 @@ _SET_MODE_FILTER, _NEW_LISTENER, _WAIT_KILLABLE_RECV = 1, 1 << 3, 1 << 5
 _RECEIVE, _SEND, _IS_VALID, _SET_FLAGS = 0xC0502100, 0xC0182101, 0x40082102, 0x40082104
 _SYNC_WAKE_UP = 1
 _MAP_DENYWRITE = 0x800
-_CONTINUE = 1
+CONTINUE = 1
 _MESSAGE = struct.Struct("<QIIiIQ6Q")
 _REPLY = struct.Struct("<Qqii")
 FUTEX_COMMAND, FUTEX_WAIT, FUTEX_WAIT_BITSET = 0x7F, 0, 9
@@ -165,14 +165,14 @@ def receive(listener: int) -> tuple[int, int, int, tuple[int, ...]] | None:
     return fields[0], fields[1], fields[3], fields[6:]
 
 
-def proceed(listener: int, id: int) -> None:
-    """Let the kernel do the syscall."""
-    _send(listener, _REPLY.pack(id, 0, 0, _CONTINUE))
-
-
-def answer(listener: int, id: int, result: int) -> None:
-    """Return ``result``, or −errno, in the kernel's place."""
-    _send(listener, _REPLY.pack(id, max(result, 0), min(result, 0), 0))
+def send(listener: int, id: int, result: int, flags: int = 0) -> None:
+    """Return ``result``, or −errno, in the kernel's place; with the flag `CONTINUE` and 0, let the kernel do it."""
+    reply = _REPLY.pack(id, result, 0, flags) if result >= 0 else _REPLY.pack(id, 0, result, flags)
+    try:
+        fcntl.ioctl(listener, _SEND, reply)
+    except OSError as error:
+        if error.errno != errno.ENOENT:  # killed meanwhile
+            raise
 
 
 def is_waiting(listener: int, id: int) -> bool:
@@ -182,11 +182,3 @@ def is_waiting(listener: int, id: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _send(listener: int, reply: bytes) -> None:
-    try:
-        fcntl.ioctl(listener, _SEND, reply)
-    except OSError as error:
-        if error.errno != errno.ENOENT:  # killed meanwhile
-            raise

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 _SYMLINKS_MAX = 40
 _REMEMBERED_MAX = 10_000
@@ -28,6 +29,7 @@ class Place:
         name: Of the entry.
         id: Of the inode; None if there is none.
         status: Of the inode.
+        points: The scheduling points that were made of it, for as long as no entry changes.
     """
 
     path: str
@@ -37,6 +39,7 @@ class Place:
     name: str
     id: str | None
     status: os.stat_result | None
+    points: dict[object, Any] = field(init=False, default_factory=dict)
 
     @property
     def is_directory(self) -> bool:
@@ -46,11 +49,12 @@ class Place:
 
 @dataclass(slots=True)
 class Opened:
-    """What a descriptor of a process stands for: path at this moment, and id of the inode."""
+    """What a descriptor of a process stands for: path at this moment, and id of the inode; `points` as of a `Place`."""
 
     path: str
     text: str
     id: str
+    points: dict[object, Any] = field(init=False, default_factory=dict)
 
 
 class Names:
@@ -64,6 +68,7 @@ class Names:
         self._outside: dict[str, str] = {}
         self._opened: dict[int, dict[int, Opened | None]] = {}
         self._directories: dict[int, str] = {}
+        self._places: dict[tuple[str, str, bool], Place | None] = {}
 
     def begin(self, time_ns: int) -> dict[str, os.stat_result]:
         """A new execution: all that is there gets its path for a name, and ``time_ns`` for a time.
@@ -103,7 +108,9 @@ class Names:
 
     def opened(self, pid: int, descriptor: int) -> Opened | None:
         """What a descriptor stands for; None if it is not in the shared directory."""
-        known = self._opened.setdefault(pid, {})
+        known = self._opened.get(pid)
+        if known is None:
+            known = self._opened[pid] = {}
         if descriptor not in known:
             try:
                 known[descriptor] = self._look(f"/proc/{pid}/fd/{descriptor}")
@@ -129,8 +136,9 @@ class Names:
         self._directories.pop(pid, None)
 
     def forget_paths(self) -> None:
-        """An entry has changed: what processes have open may be called otherwise."""
+        """An entry is about to change, or has changed: paths lead elsewhere, and what is open is called otherwise."""
         self._opened.clear()
+        self._places.clear()
         self._directories.clear()
 
     def _look(self, link: str) -> Opened | None:
@@ -146,6 +154,14 @@ class Names:
         if pid not in self._directories:
             self._directories[pid] = os.readlink(f"/proc/{pid}/cwd")
         return self._directories[pid]
+
+    def place(self, base: str, path: str, follow: bool) -> Place | None:
+        """As `locate`, which is asked once for as long as no entry changes."""
+        key = base, path, follow
+        places = self._places
+        if key not in places:
+            places[key] = self.locate(base, path, follow)
+        return places[key]
 
     def locate(self, base: str, path: str, follow: bool, links: int = 0) -> Place | None:
         """Where ``path`` leads from ``base``; the last symlink is followed only if ``follow``.

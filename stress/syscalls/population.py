@@ -19,6 +19,7 @@ _CLONE_THREAD = 0x10000
 _WAIT_MS, _WAIT_MS_MAX = 1, 50
 _YIELDS_MAX = 4
 _END_S_MAX = 10.0
+_POLLIN, _RUNNING = select.POLLIN, State.RUNNING  # looked up once
 
 
 class Stuck(Exception):
@@ -72,6 +73,11 @@ class Population:
             return []
         waiting = [task for task in self._waiting if task.state is State.WAITING]
         return sorted(waiting, key=lambda task: (task.agent, task.path))
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether `waiting` may have one."""
+        return bool(self._waiting)
 
     @property
     def agents(self) -> list[Agent]:
@@ -181,7 +187,7 @@ class Population:
         events = self._poll.poll(wait_ms)
         for file, event in events:
             agent = self._agents[file]
-            if not event & select.POLLIN:
+            if not event & _POLLIN:
                 self._over(agent)
                 continue
             message = listener.receive(file)
@@ -236,13 +242,11 @@ class Population:
 
     def proceed(self, task: Task) -> None:
         """Let the kernel do the task's syscall."""
-        self._resume(task)
-        listener.proceed(task.process.agent.listener, task.id)
+        listener.send(self._resume(task).listener, task.id, 0, listener.CONTINUE)
 
     def answer(self, task: Task, result: int) -> None:
         """Return ``result``, or −errno, from the task's syscall."""
-        self._resume(task)
-        listener.answer(task.process.agent.listener, task.id, result)
+        listener.send(self._resume(task).listener, task.id, result)
 
     def wait(self, task: Task, wait: Wait) -> None:
         """Let a task wait in virtual time."""
@@ -267,16 +271,17 @@ class Population:
                 task.state = State.RUNNING
                 process.agent.offer_is_known = False
 
-    def _resume(self, task: Task) -> None:
-        task.state, task.point, task.call = State.RUNNING, None, None
-        task.until_ns = None
+    def _resume(self, task: Task) -> Agent:
+        agent = task.process.agent
+        task.state, task.point, task.call, task.until_ns = _RUNNING, None, None, None
         if task.wait is not None:
             task.wait = None
             self._waiting.discard(task)
         task.computed_s, task.lingers, task.runs = None, 0, -1
-        task.process.agent.offer_is_known = False  # it may stand still without a word
+        agent.offer_is_known = False  # it may stand still without a word
         self._awaited.add(task)
         self._resumed = True
+        return agent
 
     # Who is whose child
 

@@ -39,6 +39,9 @@ def starving(trace: Sequence[Step], blocked: Sequence[Call] = (), most: int = BY
 
     for step in trace:
         call = step.call
+        if not call.lock:
+            last[call.agent, call.task] = step.index
+            continue
         if call.lock == "waits" and _is_exclusive(call) and (times := overtaken(call)) > most:
             return said(call, times)
         for lock in _locks(call):

@@ -60,7 +60,7 @@ class Supervisor:
         self._intake = Intake(
             self._machine,
             self._names,
-            speaks=self._speaks,
+            speaks=self._look,
             marked=self._marked,
             ended=self._ended,
             interrupt=self._interrupt,
@@ -75,7 +75,7 @@ class Supervisor:
         self._trace: list[Step] = []
         self._marks: list[Mark] = []
         self._findings: list[Finding] = []
-        self._unseen: tuple[Task, Point] | None = None
+        self._unseen: Point | None = None
         self._affinity = os.sched_getaffinity(0)
         self._was_subreaper = kernel.is_subreaper()
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
@@ -127,8 +127,7 @@ class Supervisor:
                     ending = "cut"
                 else:
                     task, call = offers[scheduler.pick([call for _, call in offers], self._trace)]
-                    idle = 0 if task.point is not None and task.point.changes else idle + 1
-                    self._step(task, call, disturb)
+                    idle = 0 if self._step(task, call, disturb) else idle + 1
         except Stuck as error:
             ending = "stuck"
             self._find("stuck", str(error))
@@ -181,6 +180,8 @@ class Supervisor:
         agent.unreaped.clear()
         task = self._population.tasks[agent.root]
         task.number, task.spawned, task.looks, task.draws = -1, 0, 0, 0
+        if task.process.dial is not None:
+            task.process.dial.begin()
         self._virtual.set_clock(task.process)
         self._population.answer(task, number)
 
@@ -212,38 +213,37 @@ class Supervisor:
 
     def _offers(self) -> list[tuple[Task, Call]]:
         """The next task of each agent that has one, with its call."""
+        known = self._known
         for agent in self._agents:
             if not agent.offer_is_known:
-                self._known[agent.index] = self._offer(agent)
+                known[agent.index] = self._offer(agent)
                 agent.offer_is_known = True
-        return [offer for offer in self._known if offer is not None]
+        return [offer for offer in known if offer is not None]
 
     def _offer(self, agent: Agent) -> tuple[Task, Call] | None:
         """Its first task that can go on. One that polls comes last, else what it polls for might never come."""
-        late, waiting = None, []
+        late: tuple[Task, Call] | None = None
+        waiting: list[Task] = []
         for task in self._population.of(agent):
             if task.state is not State.PARKED:
                 continue
             if task.number < 0:
                 task.number, agent.numbered = agent.numbered, agent.numbered + 1
-            if not self._is_enabled(task):
-                waiting.append(task)
-            elif not task.spins:
-                return task, self._call(task, waiting)
-            else:
-                late = late or task
-        return None if late is None else (late, self._call(late, waiting))
+            point = task.point
+            if point is not None and point.lock is not None and point.lock.waits:
+                if task.is_free is None:
+                    task.is_free = locks.is_free(point.lock)
+                if not task.is_free:
+                    waiting.append(task)
+                    continue
+            call = task.call or self._call(task)
+            if not call.spins:
+                return task, self._with(call, waiting) if waiting else call
+            late = late or (task, call)
+        return late and (late[0], self._with(late[1], waiting) if waiting else late[1])
 
-    def _is_enabled(self, task: Task) -> bool:
-        point = task.point
-        if point is None or point.lock is None or not point.lock.waits:
-            return True
-        if task.is_free is None:
-            task.is_free = locks.is_free(point.lock)
-        return task.is_free
-
-    def _call(self, task: Task, before: Sequence[Task] = ()) -> Call:
-        """The call that a task is about to do; that it is offered also depends on the locks of tasks ``before`` it."""
+    def _call(self, task: Task) -> Call:
+        """The call that a task is about to do."""
         if task.call is None:
             point = task.point
             assert point is not None
@@ -251,9 +251,10 @@ class Supervisor:
             task.call = Call(
                 task.agent, task.number, task.row.name, point.text, point.accesses, task.spins, point.effect
             )
-        if not before:
-            return task.call
-        call = task.call
+        return task.call
+
+    def _with(self, call: Call, before: Sequence[Task]) -> Call:
+        """A call, that it is offered also depends on the locks of tasks ``before`` it."""
         waits = (Access(a.what, False) for task in before if task.point for a in task.point.accesses)
         return Call(call.agent, call.task, call.name, call.text, (*call.accesses, *waits), call.spins, call.lock)
 
@@ -275,14 +276,15 @@ class Supervisor:
 
     def _settle(self) -> None:
         """Until all stand still, and no wait is over."""
-        self._population.settle()
-        while self._intake.release():
-            self._population.settle()
+        population = self._population
+        population.settle()
+        while population.has_waiting and self._intake.release():
+            population.settle()
 
     # A step
 
-    def _step(self, task: Task, call: Call, disturb: Disturb | None) -> None:
-        """Let a task do its call, and see what has changed when all stand still again."""
+    def _step(self, task: Task, call: Call, disturb: Disturb | None) -> bool:
+        """Let a task do its call, and see what has changed when all stand still again. Whether it may change a file."""
         point, row = task.point, task.row
         assert point is not None
         assert row is not None
@@ -292,17 +294,21 @@ class Supervisor:
             result = answer = replaced
         elif point.effect and result is None:
             self._holders.do(task, point)
-        self._virtual.clock.step()
+        clock = self._virtual.clock
+        clock.now_ns += clock.step_ns
         self._trace.append(Step(len(self._trace), call, result))
         if task.until_ns is not None:
             until_ns = task.until_ns
             while self._intake.expire(until_ns):
                 self._settle()
                 if task.state is not State.PARKED or task.until_ns != until_ns:  # the timer was for this task
-                    return
-            self._virtual.clock.advance_to(until_ns)
+                    return False
+            clock.advance_to(until_ns)
         self._virtual.set_clock(task.process)
-        self._unseen = (task, point) if replaced is None else None
+        if point.changes and replaced is None:
+            self._unseen, self._intake.stepping = point, task
+            if point.changes_entry:
+                self._names.forget_paths()
         if answer is not None:
             self._population.answer(task, answer)
         else:
@@ -310,24 +316,23 @@ class Supervisor:
         self._settle()
         if self._unseen is not None:
             self._look()
-        if replaced is None:
-            self._refresh(call, point.changes)
+        if point.disturbs and replaced is None:
+            self._refresh(point)
+        return point.changes
 
     def _marked(self, task: Task, text: str) -> None:
         self._marks.append(Mark(len(self._trace), task.agent, text))
 
-    def _speaks(self, task: Task) -> None:
-        """The step's task makes its next syscall: what the step did can be seen."""
-        if self._unseen is not None and self._unseen[0] is task:
-            self._look()
-
     def _look(self) -> None:
-        """Names, times and modes of what the last step has created or changed, before anybody asks for them."""
-        assert self._unseen is not None
-        (task, point), self._unseen = self._unseen, None
-        if not point.changes:
-            return
-        if any(access.writes and access.what[0] == "entry" for access in point.accesses):
+        """Names, times and modes of what the last step has created or changed, before anybody asks for them.
+
+        It can be seen as soon as the step's task makes its next syscall.
+        """
+        point, task = self._unseen, self._intake.stepping
+        self._unseen = self._intake.stepping = None
+        assert point is not None
+        assert task is not None
+        if point.changes_entry:
             self._names.forget_paths()
         path = point.creates or point.writes
         if path:
@@ -337,21 +342,18 @@ class Supervisor:
                 return  # it failed, or the file has no name any more
             if point.creates:
                 self._names.create(task.agent, status)
-            if point.creates or any(access.what == ("inode", self._names.id(status)) for access in point.accesses):
+            if point.creates or ("inode", self._names.id(status)) in point.touches:
                 now = self._virtual.clock.realtime_ns
                 os.utime(path, ns=(now, now), follow_symlinks=False)
         text = self._modes.look(point.shows) if point.shows else None
         if text:
             self._find("readable", text)
 
-    def _refresh(self, call: Call, changes: bool) -> None:
+    def _refresh(self, done: Point) -> None:
         """Decode again what other tasks are about to do, where the step has changed what that means."""
-        if not (changes or call.lock):
-            return
-        changed = {access.what for access in call.accesses if access.writes or access.what[0] == "lock"}
         for task in self._population.parked():
             point, row = task.point, task.row
-            if point is None or row is None or not any(access.what in changed for access in point.accesses):
+            if point is None or row is None or point.touches.isdisjoint(done.disturbs):
                 continue
             task.call, task.is_free, task.process.agent.offer_is_known = None, None, False
             if row.verb not in ("close", "exit"):

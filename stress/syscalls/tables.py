@@ -8,7 +8,7 @@ Numbers are those of ``asm/unistd_64.h`` (x86-64) and ``asm-generic/unistd.h`` (
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stress.syscalls.errors import Denied
 
@@ -144,18 +144,35 @@ REFUSED = {
 nothing would wake its waiters in virtual time."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Watched:
     """A syscall that is watched: its name, the rule that decodes it, a letter for each operand.
 
     Attributes:
         needs_descriptor: Whether it can touch the shared directory through a descriptor alone.
+        paths: Of each path that it takes: index of its directory's descriptor, if it has one, and of its address.
+        descriptor: Index of the first descriptor that is no path's; −1 if there is none.
+        is_special: Whether it can be more than a look at the shared directory, or a change of it.
     """
 
     name: str
     verb: str
     operands: str
     needs_descriptor: bool = False
+    paths: tuple[tuple[int | None, int], ...] = field(init=False)
+    descriptor: int = field(init=False)
+    is_special: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Look at the operands once."""
+        letters = self.operands
+        paths = (at for at, letter in enumerate(letters) if letter == "p")
+        self.paths = tuple((at - 1 if at and letters[at - 1] == "d" else None, at) for at in paths)
+        self.descriptor = letters.find("f")
+        self.is_special = self.verb in _SPECIAL
+
+
+_SPECIAL = frozenset({"sleep", "wait", "close", "exit", "exec", "fcntl", "open", "create", "spawn"})
 
 
 @dataclass(frozen=True, slots=True)

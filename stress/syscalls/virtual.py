@@ -47,8 +47,9 @@ class Virtual:
 
     def set_clock(self, process: Process) -> None:
         """A process is about to go on: it is told the time."""
-        if process.dial is not None:
-            process.dial.set(self.clock.of(process.agent.index))
+        dial = process.dial
+        if dial is not None and dial.is_local:
+            dial.set(self.clock.of(process.agent.index))
 
     def _identity(self, task: Task, row: Watched, args: tuple[int, ...]) -> int:
         if row.name == "gettid":
@@ -69,6 +70,8 @@ class Virtual:
 
     def _clock(self, task: Task, row: Watched, args: tuple[int, ...]) -> int:
         task.looks += 1
+        if task.process.dial is not None:
+            task.process.dial.look()
         result, address, stored = clock.told(row, args, self.clock.read(task.agent, task.looks))
         if address:
             kernel.write(task.tid, address, stored)

@@ -103,9 +103,9 @@ def _header(version: int, parent: int, size: int, body: int | None) -> dict[str,
 
 
 def _rest(document: Json) -> Json:
-    """All of a document but header and end mark."""
+    """All of a document but header, end mark, and what its target may keep there: names that begin with ``_``."""
     if isinstance(document, dict):
-        return {key: value for key, value in document.items() if key not in _MARKS}
+        return {key: value for key, value in document.items() if key not in _MARKS and key[:1] != "_"}
     rest = list(document)
     for at in {0, len(rest) - 1}:
         if isinstance(rest[at], dict):
@@ -118,7 +118,7 @@ _MARKS = ("stress", "stress_end")
 
 def _checksum(rest: Json) -> int:
     """Adler-32 of the fields as JSON with sorted keys, ``?`` for what is not ASCII: jq can work that out as well."""
-    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
     return zlib.adler32(text.encode("ascii", "replace"))
 
 
@@ -130,11 +130,14 @@ def _is_altered(header: Mapping[str, Json], document: Json) -> bool:
     body, text = header.get("body"), header["version"]
     if body is None:  # made by a worker that can't work it out
         return False
-    rest = _rest(document)
-    exact = marshal.dumps(rest, 2)  # in which 0 and false differ
-    if _whole.get(text) == exact:
-        return False
-    if _checksum(rest) != body:
+    try:
+        rest = _rest(document)
+        exact = marshal.dumps(rest, 2)  # in which 0 and false differ
+        if _whole.get(text) == exact:
+            return False
+        if _checksum(rest) != body:
+            return True
+    except (TypeError, ValueError):  # what JSON does not have, in which a reader may put it
         return True
     if len(_whole) >= 64:
         _whole.pop(next(iter(_whole)))
@@ -168,7 +171,32 @@ _NOTHING = Seen(GARBAGE, NO_VERSION)
 
 
 def examine_document(document: Json) -> Seen:
-    """The version of a document, or `GARBAGE` where it is not one complete document of ours."""
+    """The version of a document, or `GARBAGE` where it is not one complete document of ours.
+
+    A reader's types are its own affair: any mapping is an object, any sequence a list, and 1.0 is 1.
+    """
+    seen = _examine(document)
+    if seen.version != GARBAGE and not seen.altered:
+        return seen
+    try:
+        return _examine(_plain(document))
+    except (RecursionError, TypeError, ValueError):  # whatever objects a reader may return
+        return seen
+
+
+def _plain(value: Any) -> Json:
+    """A value in the types that `json.loads` gives."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, (str, bytes, int)) or value is None:
+        return value
+    if isinstance(value, Sequence):
+        return [_plain(each) for each in value]
+    number = float(value)  # of a Decimal, say
+    return int(value) if number.is_integer() else number
+
+
+def _examine(document: Json) -> Seen:
     header, end = _ends(document)
     if not isinstance(header, dict):
         return _NOTHING
@@ -201,6 +229,8 @@ def apply_edits(document: Json, parent: int, version: int, size: int, edits: Ite
     one, say, because a reader fell back to its default) becomes one: an update that starts from nothing must show as
     what it is.
     """
+    if type(document) not in (dict, list, type(None)):
+        document = _plain(document)
     header = _header(version, parent, size, None)
     if isinstance(document, list):
         changed: Json = [dict(entry) if isinstance(entry, dict) else entry for entry in document] or [{}]
@@ -245,12 +275,13 @@ def jq_program(version: int, size: int, edits: Iterable[Edit], *, form: str) -> 
     header, end = (".stress", ".stress_end") if form == "object" else (".[0].stress", ".[-1].stress_end")
     made = _header(version, NO_VERSION, size, None)
     text = json.dumps(made["version"])
+    own = f'{"." if form == "object" else "(.[0], .[-1])"} |= with_entries(select(.key[:1] != "_"))'
     parts = [f"{header} = ({json.dumps(made)} | .parent = $parent)"]
     for edit in edits:
         path = "." + "".join(f"[{json.dumps(key)}]" for key in edit.path)
         parts.append(f"{path} = {json.dumps(edit.set)}" if edit.add is None else f"{path} += {edit.add}")
     parts.append(f"{end} = {text}")
-    parts.append(f"{header}.body = (del({header}, {end}) | checksum)")
+    parts.append(f"{header}.body = (del({header}, {end}) | {own} | checksum)")
     mark = json.dumps(PARENT_MARK)
     told = f'({header}.version // null) as $parent | ({mark} + "\\($parent);" | stderr | empty)'
     return f"{_JQ_CHECKSUM} {told}, ({' | '.join(parts)})"

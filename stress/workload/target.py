@@ -28,6 +28,7 @@ from stress import plugins
 from stress.history.record import is_label
 from stress.registry import Registry, close_names
 from stress.workload.catalog import target_folders
+from stress.workload.tree import is_temporary
 
 __all__ = [
     "OPERATIONS",
@@ -53,7 +54,6 @@ BUILT_IN = ("python", "bash", "command")
 """Labels of languages that the harness has a side of its own for."""
 
 _RESIDUE = ("*lock", "*locks", "*.lck", "*.bak", "*.corrupt")
-_TEMP = re.compile("te?mp", re.IGNORECASE)
 
 
 class DefiniteFailure(Exception):
@@ -78,7 +78,8 @@ class Target:
     - ``WORKER`` and ``LANGUAGE``: a program in any language that does the operations too, as in a TOML file;
     - ``mine.bash`` beside it, with ``target_write PATH CONTENTFILE`` and so on.
 
-    Paths are `str`, relative to the current directory; documents are JSON values.
+    Paths are `str`, relative to the current directory; documents are JSON values. A target may keep fields of its own
+    at the top of a document, under names that begin with ``_``.
     """
 
     name: str
@@ -130,7 +131,7 @@ class Target:
         """Whether a file of that name may stay behind; of a target whose files are no documents, all but temp files
         may, for they are its store.
         """
-        if not self.observe and not _TEMP.search(base_name):
+        if not self.observe and not is_temporary(base_name):
             return True
         return any(fnmatch.fnmatchcase(base_name, pattern) for pattern in self.residue)
 
@@ -354,7 +355,7 @@ def _from_toml(path: Path) -> Target:
         content = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TargetError(f"{str(path)!r} is not TOML: {_one_line(error)}") from error
-    known = {*OPERATIONS, "about", "residue", "definite_failures", "worker", "language", "allow"} - {"lock"}
+    known = {*OPERATIONS, "about", "residue", "definite_failures", "worker", "language", "allow", "observe"} - {"lock"}
     for key, value in content.items():
         if key not in known:
             raise TargetError(f"{str(path)!r} has an unknown key {key!r}; there are: {', '.join(sorted(known))}")
@@ -381,6 +382,11 @@ def _from_toml(path: Path) -> Target:
     codes = content.get("definite_failures", [])
     if not isinstance(codes, list) or not all(isinstance(code, int) and 0 < code < 256 for code in codes):
         raise TargetError(f"{str(path)!r}: definite_failures must be a list of exit codes from 1 to 255")
+    observe = content.get("observe", True)
+    if not isinstance(observe, bool) or (not observe and commands and "read" not in commands):
+        raise TargetError(
+            f"{str(path)!r}: observe must be true, or false where there is a read, which outsiders then use too"
+        )
     for key, of in (("residue", "file name patterns"), ("allow", "anomalies")):
         texts = content.setdefault(key, [])
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
@@ -391,6 +397,7 @@ def _from_toml(path: Path) -> Target:
         about=_one_line(content.get("about", "")),
         allow=tuple(content["allow"]),
         residue=(*_RESIDUE, *content["residue"]),
+        observe=observe,
         commands={**commands, "definite_failures": " ".join(map(str, codes))} if commands else {},
         **worker,
     )

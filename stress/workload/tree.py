@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TypeAlias
 
 from stress.host.users import COLLEAGUES
 from stress.workload.world import World
 
-__all__ = ["XATTR", "XATTR_VALUE", "Node", "Tree", "is_backup", "owners", "take"]
+__all__ = ["XATTR", "XATTR_VALUE", "Node", "Tree", "is_backup", "is_temporary", "owners", "take"]
 
 XATTR, XATTR_VALUE = "user.stress", b"kept"
 """Set on every shared file where the file system has extended attributes; helpers must keep it."""
@@ -47,6 +49,11 @@ def is_backup(path: str) -> bool:
     return path.endswith(".bak")
 
 
+def is_temporary(path: str) -> bool:
+    """Whether a name is that of a temporary file, for what may keep files of its own beside the shared ones."""
+    return re.search("te?mp", os.path.basename(path), re.IGNORECASE) is not None
+
+
 def owners(world: World, node: Node) -> frozenset[tuple[int, int]]:
     """The users and groups to whom a file may belong that was laid out as ``node``: a folder may give its group to
     what is made in it.
@@ -59,32 +66,50 @@ def take(world: World, directory: Path) -> Tree:
     files, of backups, and of all that lies where evidence of a corruption was to be kept. Raises OSError.
     """
     shared = {facts.path: "metadata" in facts.checkers for facts in world.facts}
-    evidence = {str(PurePath(facts.path).parent) for facts in world.facts if facts.corrupt}
-    paths = dict.fromkeys(shared)
-    for folder, _, base_names in os.walk(directory):
-        within = os.path.relpath(folder, directory)
-        paths |= dict.fromkeys(base_name if within == "." else f"{within}/{base_name}" for base_name in base_names)
+    evidence = {os.path.dirname(facts.path) for facts in world.facts if facts.corrupt}
     tree = {}
-    for path in paths:
-        wanted = path in shared or is_backup(path) or str(PurePath(path).parent) in evidence
+    for path in dict.fromkeys([*shared, *_names(directory, "")]):
+        wanted = path in shared or is_backup(path) or os.path.dirname(path) in evidence
         if node := _node(os.path.join(directory, path), content=wanted, xattr=shared.get(path, False)):
             tree[path] = node
     return tree
 
 
+def _names(directory: Path, within: str) -> Iterator[str]:
+    """The paths of all that is there, but for folders."""
+    with suppress(OSError), os.scandir(os.path.join(directory, within)) as entries:
+        folders = []
+        for entry in entries:
+            path = within + entry.name
+            if not os.path.isdir(entry):
+                yield path
+            elif not entry.is_symlink():
+                folders.append(f"{path}/")
+        for folder in folders:
+            yield from _names(directory, folder)
+
+
 def _node(path: str, *, content: bool, xattr: bool) -> Node | None:
-    link = os.readlink(path) if os.path.islink(path) else None
+    link = None
     try:
-        status = os.stat(path)
+        status = os.lstat(path)
+        if stat.S_ISLNK(status.st_mode):
+            link = os.readlink(path)
+            status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None if link is None else Node(link=link, exists=False)
     return Node(
-        content=Path(path).read_bytes() if content and stat.S_ISREG(status.st_mode) else None,
+        content=_bytes(path) if content and stat.S_ISREG(status.st_mode) else None,
         mode=stat.S_IMODE(status.st_mode),
         owner=(status.st_uid, status.st_gid),
         xattr=_xattr(path) if xattr else None,
         link=link,
     )
+
+
+def _bytes(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as file:
+        return file.read()
 
 
 def _xattr(path: str) -> bytes | None:

@@ -78,7 +78,7 @@ class _Final:
         """Of each record and all behind it, the least of those."""
         order = np.argsort(log.tokens, kind="stable")
         again = order[1:][log.tokens[order[1:]] == log.tokens[order[:-1]]]
-        self.doubled = int(again.min()) if len(again) else len(log.tokens)
+        self.doubled = int(again.min()) if len(again) else len(log.tokens) + 1
         """Which record is the first that was there before."""
 
 
@@ -104,7 +104,7 @@ def _take_apart(final: _Final, read: ReplayedRead, found: NonPrefixReads) -> Non
     for version in twice:
         found.doubled.setdefault(version, read.row)
         flaws += 1
-    flaws += final.doubled < skipped
+    flaws += final.doubled <= skipped  # the next that the log holds may be the second of one that was seen
     invoke = int(final.history.ops["invoke"][read.row])
     # What is behind the last record that had been acknowledged by then need not be looked at.
     last = int(np.searchsorted(final.least, invoke, side="left"))

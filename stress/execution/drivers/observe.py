@@ -84,8 +84,8 @@ def document_observation(document: object) -> Observation:
     return Observation(version, parent)
 
 
-def unreadable_observation(error: ValueError) -> Observation:
-    """A reader that raised ValueError has seen something that is no document; the error often holds it."""
+def unreadable_observation(error: Exception) -> Observation:
+    """A reader that raised this has seen something that is no document; the error often holds it."""
     # JSONDecodeError has the text in `doc`, UnicodeDecodeError the bytes in `object`.
     seen = getattr(error, "doc", None) if isinstance(error, json.JSONDecodeError) else getattr(error, "object", None)
     data = (

@@ -35,6 +35,19 @@ _WRITE, _READ, _OBSERVE, _UPDATE, _APPEND = Kind.WRITE, Kind.READ, Kind.OBSERVE,
 _BACKUP, _OBSERVE_BACKUP = Kind.BACKUP, Kind.OBSERVE_BACKUP
 _CHANGES = (_WRITE, _APPEND, _UPDATE)
 _DONE = Observation()
+_DECODERS = frozenset({"_lzma", "_pickle", "gzip", "lzma", "pickle", "struct", "yaml", "zlib"})
+"""Modules whose exceptions say of bytes that they can't be decoded, besides ValueError and EOFError."""
+
+_forks = object()
+"""Another one in each process that was forked: to ask for the pid is a syscall in each operation."""
+
+
+def _in_child() -> None:
+    global _forks
+    _forks = object()
+
+
+os.register_at_fork(after_in_child=_in_child)
 
 
 class PythonDriver:
@@ -50,7 +63,7 @@ class PythonDriver:
         }
         self._lock: Callable[[str], AbstractContextManager[Any]] | None = target.call("lock")
         self._held: tuple[int, int] = (0, 0)
-        self._pid, self._directory = os.getpid(), os.getcwd()
+        self._forks, self._directory = _forks, os.getcwd()
 
     def prepare(self, op: Numbered, record_parent: Callable[[int], None]) -> Callable[[], Raw]:
         """The call that carries ``op`` out."""
@@ -75,6 +88,8 @@ class PythonDriver:
             self._stay()
         if isinstance(raw, Exception):
             return self._failed(kind, raw)
+        if raw is False and kind not in (_READ, _BACKUP):
+            return Observation(outcome=Outcome.INFO, note=ErrorNote(f"{kind.label} returned False"))
         if kind in _CHANGES:
             if kind is _UPDATE and self._held[0]:
                 return Observation(held_from=self._held[0], held_to=self._held[1])
@@ -96,7 +111,7 @@ class PythonDriver:
         """End what can't go on: a copy of this process that the target has forked off, and that comes back as if it
         were the worker; and a worker in another directory, where the paths of operations lead elsewhere.
         """
-        if os.getpid() != self._pid:
+        if self._forks is not _forks:
             os._exit(0)
         try:
             now = os.getcwd()
@@ -108,7 +123,7 @@ class PythonDriver:
     def _failed(self, kind: Kind, error: Exception) -> Observation:
         if kind is _READ and isinstance(error, FileNotFoundError):
             return Observation(ABSENT)
-        if kind is _READ and isinstance(error, ValueError):
+        if kind is _READ and _undecodable(error):
             return unreadable_observation(error)
         outcome = Outcome.FAIL if isinstance(error, DefiniteFailure) else Outcome.INFO
         held_from, held_to = self._held if kind is _UPDATE else (0, 0)
@@ -145,3 +160,15 @@ class PythonDriver:
                 self._held = (began, clock())
 
         return locked
+
+
+def _undecodable(error: Exception) -> bool:
+    """Whether a reader that raised this has seen something that is no document, and did not merely fail."""
+    if isinstance(error, (ValueError, EOFError)):
+        return True
+    made = type(error)
+    # sqlite3's more special errors speak of locks and of statements.
+    return made.__module__.partition(".")[0] in _DECODERS or (made.__module__, made.__name__) == (
+        "sqlite3",
+        "DatabaseError",
+    )

@@ -56,7 +56,9 @@ def test_who_gets_next_to_nothing_done_starves() -> None:
     (found,) = progress(_run([400, 300, 500, 3]))
     assert found.anomaly == "starvation"
     assert found.witness[0].process == 4
-    assert "3 operations" in found.message
+    assert found.message.startswith(
+        "p4 (python), a writer, got 3 operations done in the whole run, and half of the 4 like"
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,6 +121,7 @@ def test_each_scenario_has_to_show_overlap() -> None:
     half = History.of(_met(0, 0, apart=-5) + _met(1, 1, apart=5), FILES, scenarios=["one", "two"])
     (found,) = vacuity(half)
     assert (found.anomaly, found.scenario) == ("no-overlap", "two")
+    assert found.message.startswith("In scenario two none of 50 changes overlapped anything that another process did")
 
 
 def test_few_changes_of_a_scenario_may_miss_all_others_by_chance() -> None:
@@ -126,16 +129,38 @@ def test_few_changes_of_a_scenario_may_miss_all_others_by_chance() -> None:
     assert _anomalies(History.of(_met(0, 0, apart=-5) + few, FILES, scenarios=["one", "two"])) == []
 
 
+def test_an_operation_that_goes_on_for_blocks_is_met_in_a_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stress.checkers.vacuity._BLOCK", 1)
+    history = History.of(_met(0, 0, apart=-5), FILES)
+    assert _anomalies(history) == []
+
+
+def test_a_change_in_a_later_block_meets_a_read_of_an_earlier_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stress.checkers.vacuity._BLOCK", 1)
+    read = Operation(1, Kind.READ, 0, INITIAL, invoke=0, ret=100)
+    short = Operation(2, Kind.READ, 0, INITIAL, invoke=10, ret=20)
+    write = Operation(3, Kind.WRITE, 0, version_of(3, 1), invoke=30, ret=40)
+    assert _anomalies(History.of([read, short, write], FILES)) == []
+
+
 def test_operations_at_once_on_different_files_show_nothing() -> None:
     history = History.of(_met(0, 0, apart=5) + _met(1, 1, apart=5), FILES, scenarios=["one", "two"])
     assert set(_anomalies(history)) == {"no-overlap"}
+
+
+def test_a_pause_long_before_an_operation_is_none_of_its_time() -> None:
+    write = Operation(1, Kind.WRITE, 0, version_of(1, 1), invoke=500, ret=601)
+    history = History.of([write], FILES, scenarios=["one"], pauses=[(100, 200)], limit=100)
+    assert [found.anomaly for found in progress(history)] == ["hang"]
 
 
 def test_an_operation_without_an_end_is_not_accounted_for() -> None:
     history = History.of(_met(0, 0, apart=-5), FILES)
     ops = history.ops.copy()
     ops["outcome"][7] = Outcome.OPEN
-    assert _anomalies(replace(history, ops=ops)) == ["unaccounted"]
+    (found,) = vacuity(replace(history, ops=ops))
+    assert found.anomaly == "unaccounted"
+    assert found.message == "p2 came to its end by itself, but its read number 4 has no end."
 
 
 def test_operations_of_a_process_that_nobody_started_are_not_accounted_for() -> None:
@@ -178,7 +203,8 @@ def _few(history: History) -> list[str]:
 
 def test_a_kind_that_hardly_ever_succeeded_is_too_few_in_each_language() -> None:
     (message,) = _few(_of(_tried(1, 200, 3) + _tried(2, 200, 200, Language.BASH)))
-    assert "3 of 200 writes by python workers succeeded: OSError: disk on fire (at least 10% are asked for)" in message
+    said = "3 of 200 writes by python workers succeeded: OSError: disk on fire (at least 10% are asked for)."
+    assert message == f"In scenario one {said}"
     assert _few(_of(_tried(1, 200, 20) + _tried(2, 200, 200, Language.BASH))) == []
 
 
@@ -209,6 +235,19 @@ def test_a_reader_that_finds_nothing_where_outsiders_do_is_doubted_and_not_belie
     once = [replace(reads[0], version=INITIAL), *reads[1:]]
     assert list(torn(known(looks + once))) != []
     assert list(torn(known(reads))) != []  # nobody knows better
+
+
+def test_a_reader_that_never_found_anything_is_not_believed_of_files_that_it_seldom_read() -> None:
+    facts = [FileFacts(path, "one", checkers=frozenset({"torn"})) for path in ("a.json", "b.json")]
+    looks = [Operation(9, Kind.OBSERVE, 0, INITIAL, invoke=at, ret=at + 1) for at in range(0, 100, 5)]
+    reads = [Operation(1, Kind.READ, 0, GARBAGE, invoke=at, ret=at + 1) for at in range(0, 100, 5)]
+    seldom = [
+        Operation(*who, 1, seen, invoke=200, ret=201)
+        for who, seen in (((9, Kind.OBSERVE), INITIAL), ((1, Kind.READ), GARBAGE))
+    ]
+    assert list(torn(without_blind_reads(History.of([*looks, *reads, *seldom], facts)))) == []
+    able = [*looks, replace(reads[0], version=INITIAL), *seldom]
+    assert [found.file for found in torn(without_blind_reads(History.of(able, facts)))] == ["b.json"]
 
 
 def test_an_acknowledged_update_that_never_asked_for_its_change_is_lost() -> None:

@@ -39,6 +39,12 @@ def test_documents_larger_than_a_pipe_holds_are_all_taken(tmp_path: Path) -> Non
     assert len(final[0].content) > 100_000
 
 
+def test_nothing_is_claimed_where_nobody_here_can_read(tmp_path: Path) -> None:
+    target = Target("mine", Path("mine.toml"), observe=False)
+    (made,) = final_by_reader(target, tmp_path, [FileFacts("a.json", "mine")], [FinalFile(True, GARBAGE)], 20.0)
+    assert made.version == NO_VERSION
+
+
 def test_a_child_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
     note = tmp_path / "pid"
 

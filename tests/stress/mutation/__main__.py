@@ -37,6 +37,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "checkers/test_golden_histories.py",
         "checkers/test_progress_and_vacuity.py",
         "checkers/test_owners.py",
+        "checkers/test_small_parts.py",
+        "checkers/test_elsewhere.py",
     ),
     "checkers/register.py": _REGISTER,
     "checkers/_register": _REGISTER,

@@ -6,7 +6,10 @@ import json
 import random
 import shutil
 import subprocess
+from collections import OrderedDict, UserDict
 from collections.abc import Callable
+from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -75,6 +78,45 @@ def test_a_whole_document_whose_fields_are_others_is_altered(shape: object, alte
         assert examine_bytes(text.encode()) == (version, NO_VERSION, False)
 
 
+class _Mapping(UserDict[str, Any]):
+    """What a library may return for an object."""
+
+
+@pytest.mark.parametrize(
+    "loads",
+    [
+        lambda text: json.loads(text, object_pairs_hook=OrderedDict),
+        lambda text: json.loads(text, object_pairs_hook=lambda pairs: type("Made", (dict,), {})(pairs)),
+        lambda text: json.loads(text, object_hook=_Mapping),
+        lambda text: json.loads(text, parse_float=Decimal),
+        lambda text: json.loads(text, parse_int=float),
+        lambda text: {**json.loads(text), "_rev": 7, "_read_at": 1.5},
+        lambda text: MappingProxyType(json.loads(text)),
+    ],
+    ids=["ordered", "subclass", "mapping", "decimal", "float", "own", "proxy"],
+)
+def test_a_reader_s_types_and_a_target_s_own_fields_are_their_own_affair(loads: Callable[[str], Any]) -> None:
+    version = version_of(7, 9)
+    document = loads(json.dumps(document_of(version, 30, {"n": 3, "a": {"b": [1, 0.25, None]}, "f": False})))
+    assert examine_document(document) == (version, NO_VERSION, False)
+    updated = apply_edits(document, version, version_of(8, 1), 40, [Edit(("n",), add=1)])
+    assert examine_document(updated) == (version_of(8, 1), version, False)
+    assert updated["n"] == 4
+    altered = loads(json.dumps(document_of(version, 30, {"n": 3}) | {"n": 2}))
+    assert examine_document(altered).altered
+
+
+def test_a_list_as_a_tuple_is_one() -> None:
+    document = document_of(version_of(7, 9), 30, [{"n": 1}, {"n": 2}])
+    assert examine_document(tuple(document)) == (version_of(7, 9), NO_VERSION, False)
+    assert apply_edits(tuple(document), 1, version_of(8, 1), 40, [Edit((1, "n"), add=1)])[1]["n"] == 3
+
+
+@pytest.mark.parametrize("odd", [object(), {"stress": {1: 2}}, {1: 2, "stress": object()}, 10**400, b"x", {1, 2}])
+def test_what_is_no_document_at_all_is_garbage(odd: object) -> None:
+    assert examine_document(odd) == (GARBAGE, NO_VERSION, False)
+
+
 def test_fields_are_not_judged_where_their_writer_could_not_add_them_up() -> None:
     document = document_of(version_of(7, 8), 30, {"a": 1})
     document["stress"]["body"] = None
@@ -125,6 +167,8 @@ def test_a_changed_pad_length_or_checksum_shows(version: int, size: int) -> None
         ({"session_count": 4}, "object", (Edit(("session_count",), add=1), Edit(("last_update",), set="today"))),
         ({}, "object", (Edit(("session_count",), add=1),)),
         ([{"passes": False}, {"passes": False}, {"passes": False}], "list", (Edit((1, "passes"), set=True),)),
+        ({"_rev": 4, "a": {"_b": 1}}, "object", (Edit(("n",), add=1),)),
+        ([{"_rev": 4, "n": 1}, {"_n": 2}, {"_rev": 5}], "list", (Edit((1, "n"), add=1),)),
         ({"z": {"b": [1, {"y": None, "x": 'ü\n"'}], "a": -1.5}, "a": True}, "object", (Edit(("n",), set=[{}]),)),
     ],
 )

@@ -28,6 +28,8 @@ def _toml(tmp_path: Path, text: str) -> str:
         ("update = 'jq . {path}'", "{filter}"),
         ("write = 'tee {path}'\ndefinite_failures = [0]", "1 to 255"),
         ("write = 'tee {path}'\nresidue = 'x'", "list"),
+        ("write = 'tee {path}'\nobserve = 1", "observe must be true, or false"),
+        ("write = 'tee {path}'\nobserve = false", "where there is a read"),
     ],
 )
 def test_a_bad_file_of_commands_says_what_is_wrong(tmp_path: Path, text: str, words: str) -> None:
@@ -35,6 +37,11 @@ def test_a_bad_file_of_commands_says_what_is_wrong(tmp_path: Path, text: str, wo
         load(_toml(tmp_path, text))
     assert words in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_commands_may_say_that_the_file_is_not_the_document(tmp_path: Path) -> None:
+    text = "write = 'gzip >{path}'\nread = 'gzip -dc {path}'\nobserve = false"
+    assert not load(_toml(tmp_path, text)).observe
 
 
 @pytest.mark.parametrize("name", ["nosuch", "no/such.py", "nosuch.toml", "atomic_ops", ""])

@@ -1,0 +1,121 @@
+"""What checkers are made of, at its edges: columns, chains, diagnoses, words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from stress.checkers._columns import VersionIndex, running_argmax
+from stress.checkers._evidence import diagnose
+from stress.checkers._register.chains import chains
+from stress.checkers._words import WITNESS_MAX, did, pick
+from stress.checkers.leftovers import leftovers
+from stress.checkers.sessions import sessions
+from stress.checkers.torn import meanwhile
+from stress.history.events import LeftBehind
+from stress.history.history import FileFacts, History, ProcessFacts
+from stress.history.notes import SeenBytes
+from stress.history.record import GARBAGE, INITIAL, End, Kind, Language, Operation, WorkerRole, version_of
+from stress.result import Verdict
+
+WRITER = WorkerRole.WRITER
+
+
+def _ints(*values: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    return np.array(values, np.int64)
+
+
+def test_a_version_past_the_last_of_its_process_is_not_found() -> None:
+    index = VersionIndex(_ints(version_of(1, 1), version_of(2, 0)))
+    assert index.find(_ints(version_of(1, 2), version_of(2, 1), version_of(2, 0))).tolist() == [-1, -1, 1]
+
+
+def test_the_initial_version_is_found_like_any_other() -> None:
+    assert VersionIndex(_ints(INITIAL, version_of(1, 1))).find(_ints(INITIAL, GARBAGE)).tolist() == [0, -1]
+
+
+def test_a_running_extreme_stands_where_it_was_first_reached() -> None:
+    assert running_argmax(_ints(5, 3, 5, 4)).tolist() == [0, 0, 2, 2]
+
+
+def test_of_no_versions_there_are_no_chains() -> None:
+    made = chains(_ints(), _ints())
+    assert [len(each) for each in (made.parent, made.root, made.depth, made.branching, made.cyclic)] == [0] * 5
+
+
+def test_chains_are_told_from_their_root_on() -> None:
+    members, starts = chains(_ints(-1, 0, -1), _ints(1, 2, 3)).in_order()
+    assert members.tolist() == [0, 1]
+    assert starts.tolist() == [True, False]
+
+
+def test_a_mixture_breaks_where_the_second_begins() -> None:
+    content = b'{"stress": {"pad": "p1.1;p1.1;p2.1;p2.1;"}'
+    assert diagnose(SeenBytes(content), len(content)).at == content.index(b"p2.1")
+
+
+def test_what_proves_most_at_a_glance_comes_first() -> None:
+    one = b'{"stress": {"version": "p1.1"}, "stress_end": "p1.1"}'
+    seen = (one + b"garbage", one[:30], b"", b'{"a": 1}', b"garbage")
+    assert [diagnose(SeenBytes(content), len(content)).rank for content in seen] == [1, 1, 3, 5, 6]
+
+
+def test_no_bytes_are_an_emptied_file_and_kept_ones_are_counted() -> None:
+    assert diagnose(None, 0).what == "an empty file: the document had been emptied"
+    assert diagnose(None, 7).what == "7 bytes that are no document (they were not kept)"
+
+
+def test_a_witness_has_room_for_six() -> None:
+    assert pick(range(9)) == [0, 1, 2, 3, 4, 5]
+    assert WITNESS_MAX == 6
+
+
+def test_what_an_operation_did_is_said_by_its_kind() -> None:
+    kinds = (Kind.WRITE, Kind.READ, Kind.APPEND, Kind.BACKUP, Kind.OBSERVE_BACKUP, Kind.RECOVER)
+    history = History.of([Operation(1, kind, version=INITIAL, invoke=0, ret=10**6) for kind in kinds], [])
+    said = [did(history, history.operation(row)).split(" at ")[0] for row in range(len(kinds))]
+    verbs = ("wrote", "read", "appended", "backed up", "read a backup:", "recovered, and saw")
+    assert said == [f"p1 (python) {verb} initial" for verb in verbs]
+
+
+def test_two_of_those_that_went_on_meanwhile_are_shown() -> None:
+    writes = [Operation(number, Kind.WRITE, 0, version_of(number, 1), invoke=10, ret=20) for number in (1, 2, 3)]
+    history = History.of([*writes, Operation(4, Kind.READ, 0, GARBAGE, invoke=12, ret=15)], [FileFacts("a", "one")])
+    assert len(meanwhile(history, 0, 3)) == 2
+
+
+def test_who_saw_the_newest_first_and_then_an_older_went_backwards() -> None:
+    old, new = version_of(3, 1), version_of(3, 2)
+    history = History.of(
+        [
+            Operation(3, Kind.WRITE, 0, old, invoke=0, ret=10),
+            Operation(3, Kind.WRITE, 0, new, invoke=20, ret=30),
+            Operation(1, Kind.READ, 0, new, invoke=40, ret=50),
+            Operation(1, Kind.READ, 0, old, invoke=60, ret=70),
+        ],
+        [FileFacts("a.json", "one", checkers=frozenset({"sessions"}))],
+    )
+    assert [each.anomaly for each in sessions(history)] == ["non-monotonic-read"]
+
+
+@pytest.mark.parametrize(
+    ("ends", "verdict", "said"),
+    [
+        ((End.KILLED, End.FINISHED), Verdict.FAIL, "after 1 process had been killed"),
+        ((End.HUNG, End.FINISHED), Verdict.UNKNOWN, "after 1 process that did not end had to be killed, whose they"),
+        ((End.HUNG, End.KILLED), Verdict.FAIL, "after 1 process that did not end had to be killed, whose they"),
+    ],
+)
+def test_whose_a_leftover_may_be_decides(ends: tuple[End, End], verdict: Verdict, said: str) -> None:
+    facts = [FileFacts("a.json", "one", checkers=frozenset({"leftovers"}))]
+    processes = [ProcessFacts(number, number, Language.PYTHON, WRITER, end=end) for number, end in enumerate(ends, 1)]
+    (found,) = leftovers(History.of([], facts, processes=processes, leftovers=["a.json.tmp"]))
+    assert (found.verdict, said in found.message) == (verdict, True)
+
+
+@pytest.mark.parametrize(("late_ns", "count"), [(30_000_000, 0), (30_000_001, 1)])
+def test_a_swept_file_is_a_killed_one_s_until_a_tick_after_its_end(late_ns: int, count: int) -> None:
+    facts = [FileFacts("a.json", "one", checkers=frozenset({"leftovers"}))]
+    killed = ProcessFacts(1, 1, Language.PYTHON, WRITER, started=10**9, ended=2 * 10**9, end=End.KILLED)
+    left = LeftBehind(3 * 10**9, "a.json.tmp", 2 * 10**9 + late_ns)
+    assert len(list(leftovers(History.of([], facts, processes=[killed], unswept=[left])))) == count
