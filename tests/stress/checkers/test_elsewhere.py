@@ -57,7 +57,8 @@ def test_a_store_whose_file_is_not_the_document_is_asked_to_say_so(seen: int, co
     assert doubt.verdict is Verdict.UNKNOWN
     assert doubt.message == (
         f"{said} the target's own reader finds what others wrote: if the target keeps its documents in another form "
-        "or place, say OBSERVE = False in it, and outsiders use its read. What they saw was not judged."
+        "or place, say OBSERVE = False in it (in TOML, observe = false), and outsiders use its read. What they saw was "
+        "not judged."
     )
     assert doubt.count == TRIES + 1
     assert list(torn(history)) == []
