@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stress.checkers.elsewhere import TRIES, not_looked_into, without_what_is_elsewhere
+from stress.checkers.elsewhere import _HEADS, TRIES, not_looked_into, without_what_is_elsewhere
 from stress.checkers.torn import torn
 from stress.history.history import FileFacts, FinalFile, History
 from stress.history.notes import BackupNote, SeenBytes
@@ -90,6 +90,13 @@ def test_one_look_that_found_it_is_enough_to_judge_the_others() -> None:
 def test_a_log_is_no_document() -> None:
     history = replace(_run(GARBAGE), files=tuple(replace(each, form=Format.LOG) for each in FILES))
     assert without_what_is_elsewhere(history)[1] == []
+
+
+@pytest.mark.parametrize("name", ["SQLite", "gzip", "pickle", "zip", "zstd", "xz", "bzip2", "gdbm"])
+def test_a_form_is_known_by_its_first_bytes(name: str) -> None:
+    (head,) = [head for head, said in _HEADS.items() if said.startswith(f"{name}'s ")][-1:]
+    _, (doubt,) = without_what_is_elsewhere(_run(GARBAGE, head + b"..."))
+    assert f"(it begins with {_HEADS[head]})" in doubt.message
 
 
 def test_bytes_of_backups_are_no_documents_either() -> None:
