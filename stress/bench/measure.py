@@ -136,7 +136,7 @@ def benchmark(name: str) -> Callable[[Benchmark], Benchmark]:
 
 @functools.cache
 def load() -> Registry[Benchmark]:
-    """Import, once, the harness's own benchmark, and every module in the ``benchmarks`` folders of the packages that
+    """Import, once, the harness's own benchmarks, and every module in the ``benchmarks`` folders of the packages that
     announce scenarios.
 
     Modules whose name has a leading underscore are parts of others. Returns the registry.

@@ -35,6 +35,7 @@ Examples:
   stress bench helpers --dir /dev/shm --rounds 50
   stress bench helpers --only Bash --report json=bench.json
   stress bench harness
+  stress bench explore
 
 \b
 Exit code 0: it was measured; whether that is fast enough is for you to say.
@@ -68,6 +69,7 @@ def command(
 
     BENCHMARK: what to measure. helpers: all that atomicops has, beside bare system calls and other libraries.
     harness: what recording costs and how fast histories are checked, as figures of this machine.
+    explore: what a schedule costs, by kind of process, likewise.
     """
     known = list(measure.load())
     if name is None or name not in known:

@@ -1,4 +1,4 @@
-"""``stress bench harness``: what recording costs, and how fast histories are checked.
+"""``stress bench harness``: what recording costs, and how fast histories are checked; ``stress bench explore``.
 
 The parts are modules of this package with ``sheets(setting)``.
 """
@@ -17,3 +17,11 @@ def harness(setting: Setting) -> Iterator[Sheet | LeftOut]:
 
     for part in (recording, checking):
         yield from part.sheets(setting)
+
+
+@benchmark("explore")
+def explore(setting: Setting) -> Iterator[Sheet | LeftOut]:
+    """What a schedule costs, by kind of process, as figures of this machine."""
+    from stress.bench.harness import exploring
+
+    yield from exploring.sheets(setting)
