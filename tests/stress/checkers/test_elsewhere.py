@@ -99,6 +99,13 @@ def test_a_form_is_known_by_its_first_bytes(name: str) -> None:
     assert f"(it begins with {_HEADS[head]})" in doubt.message
 
 
+def test_what_is_no_document_is_told_of_though_it_was_seen_once() -> None:
+    history = _run(INITIAL, b"\x1f\x8b\x08")
+    history.ops["version"][1] = GARBAGE
+    _, (doubt,) = without_what_is_elsewhere(history)
+    assert "(it begins with gzip's header)" in doubt.message
+
+
 def test_bytes_of_backups_are_no_documents_either() -> None:
     run = _run(GARBAGE)
     backups = [Operation(4, kind, 0, GARBAGE, invoke=10, ret=20) for kind in (Kind.BACKUP, Kind.OBSERVE_BACKUP)]
