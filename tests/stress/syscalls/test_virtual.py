@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stress.syscalls import Forked, Kind, Program, Supervisor
+from stress.syscalls import Forked, Kind, Program, Supervisor, clock, tables
 
 from .schedules import at_random, in_order, run
 
@@ -170,3 +170,8 @@ def test_what_cannot_be_seen_is_refused(supervisor: Supervisor, name: str) -> No
         print(libc.syscall(REFUSED[name][column], 0, 0), ctypes.get_errno())
 
     assert output(supervisor, Forked(calls)) == ["-1 38\n"]
+
+
+def test_who_is_within_the_stub_when_other_code_takes_its_place_goes_on_as_before() -> None:
+    stub = tables.machine("x86_64").vdso["__vdso_clock_gettime"]
+    assert clock._LOCAL[5 : len(stub)] == stub[5:] == b"\x0f\x05\xc3"  # syscall; ret
