@@ -207,7 +207,7 @@ def lock_reach(place: Place, fd: int, mine: os.stat_result, target: os.stat_resu
             os.fchmod(fd, 0o666)  # nobody may be locked out; the file is empty, and to take the lock is all one can do
         return
     directory = os.fstat(place.fd)
-    mode = mine.st_mode & 0o7777
+    mode = mine.st_mode & 0o7777 | 0o600  # its owner's, whatever the umask
     if directory.st_mode & st.S_IWGRP:
         if mine.st_gid != directory.st_gid:
             try:

@@ -103,17 +103,20 @@ class Hold(Carrier):
 
     def prove(self, place: Place) -> None:
         """Raise LockLost unless this thread still has the lock that others meet."""
-        try:
-            found = os.stat(self.name, dir_fd=place.fd, follow_symlinks=False)
-            there = (found.st_dev, found.st_ino) == self.key
-        except FileNotFoundError:
-            there = False
-        except OSError as error:
-            raise failed(error, place.given, f"looking at the lock {os.fsdecode(self.name)}") from None
         # In a child made by fork the descriptor is closed; but C code can make one that Python does not know of.
         is_open = self.own is not None and not self.own.closed
-        if not (there and is_open and self.thread is _local.me and self.process == os.getpid()):
+        if not (self.is_met(place) and is_open and self.thread is _local.me and self.process == os.getpid()):
             raise _lost(self.name, place)
+
+    def is_met(self, place: Place) -> bool:
+        """Whether it is the lock that others meet: its name still leads to it."""
+        try:
+            found = os.stat(self.name, dir_fd=place.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise failed(error, place.given, f"looking at the lock {os.fsdecode(self.name)}") from None
+        return (found.st_dev, found.st_ino) == self.key
 
 
 class _Local(_thread._local):
@@ -151,12 +154,16 @@ def acquire(
             if not got or len(carriers) > 1:
                 outer = _held_here(hold, place)
                 if outer is not None:
+                    if got:  # what has it cannot have it: its descriptor was closed behind its back (os.closerange)
+                        raise _lost(hold.name, place)
                     hold.close()
                     return outer, True
-            if not got:
+            if got:
+                is_met = status.st_nlink > 0  # without another look: there was hardly time to rename it
+            else:
                 _wait(hold, timeout, place)
-                status = os.fstat(hold.fd)
-            if status.st_nlink:
+                is_met = hold.is_met(place)
+            if is_met:
                 return hold, False
         except BaseException as error:
             if hold.own is not None:
@@ -164,7 +171,7 @@ def acquire(
             if isinstance(error, OSError) and error.filename is None:
                 failed(error, place.given)
             raise
-        # Somebody deleted the lock file since we opened it: what we have is no longer the lock that others meet.
+        # Somebody deleted or renamed the lock file since we opened it: what we have is not the lock that others meet.
         hold.close()
 
 

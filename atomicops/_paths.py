@@ -171,3 +171,17 @@ def stem_of_temp(name: bytes) -> bytes | None:
     if not 0 < len(found) <= _STEM_BYTES_MAX or dot != b"." or len(digits) != 32 or digits.strip(b"0123456789abcdef"):
         return None
     return found
+
+
+def refuse_own_name(place: Place) -> None:
+    """Raise OSError for a name that helpers give: a sweep deletes a temp file, and a lock must not be replaced."""
+    if stem_of_temp(place.name) is not None:
+        fail(errno.EINVAL, "has the name of a temp file, which a sweep deletes", place.given, "choose another name")
+    if place.name.endswith(b".lock"):
+        target = place.name[1:-5]
+        try:
+            is_lock = st.S_ISREG(os.stat(target, dir_fd=place.fd, follow_symlinks=False).st_mode)
+        except OSError:
+            is_lock = False  # of nothing
+        if is_lock:
+            fail(errno.EINVAL, f"is the lock of {os.fsdecode(target)}", place.given, "choose another name")

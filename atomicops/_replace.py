@@ -14,7 +14,7 @@ from ._carriers import unlock
 from ._descriptors import Leaving, closer, open_owned
 from ._errors import CommittedNotDurable, LockLost, fail, failed, version_conflict
 from ._lock import TIMEOUT_S, acquire
-from ._paths import Place, check_regular, locate, short_stem, temp_name
+from ._paths import Place, check_regular, locate, refuse_own_name, short_stem, temp_name
 from ._sync import FULL, NONE, check_durability, sync_directory, sync_file
 
 TYPE_CHECKING = False
@@ -70,6 +70,8 @@ class Writer(Leaving):
         held: list[Any] = [place]
         self.leave = closer(held)
         try:
+            if place.name.startswith(b"."):
+                refuse_own_name(place)
             if must_exist and place.stat() is None:  # no lock file for a misspelt name
                 fail(errno.ENOENT, os.strerror(errno.ENOENT), self.given)
             self.hold, is_nested = acquire(place, timeout)
@@ -173,6 +175,8 @@ class Writer(Leaving):
                 next(map(os.close, map(os.dup, (fd,))))
             unlock(fd)  # a child by fork may have the same description, and this is going to be the target
             own.close()
+            if source is not None:  # ext4 replaces an open file by way of its list of orphans: twice the time
+                source.close()
             if not self._is_at(name, mine):
                 raise OSError(errno.ESTALE, "its temp file has been removed or replaced by somebody")
             publish(name, mine)

@@ -320,7 +320,7 @@ sub recover_file {
     my @kept;
     if ($there) {
         my @read = @::old;
-        @::old = sysopen(S, $::name, $::RDWR | $::NOFOLLOW | $::NONBLOCK) ? stat S : not_opened($::RDWR);
+        @::old = sysopen(S, $::name, $::RDWR | $::NOFOLLOW | $::NONBLOCK) ? exactly(*S) : not_opened($::RDWR);
         @::old or is("ENOENT") ? changed() : fails("looking at it");
         $::old[3] == 1 or may_not_replace();
         changed() if !same(@read, @::old) || $read[7] != $::old[7] || $read[9] != $::old[9];
@@ -402,7 +402,7 @@ sub sweep {
     chdir $path or not_readable("the directory $path");
     my $prefix = $path eq "." ? "" : $path =~ m{/\z} ? $path : "$path/";
     for my $temp (sort(list_names())) {
-        my ($stem) = $temp =~ /\A\.(.{1,180})\.[0-9a-f]{32}\.atomicops-tmp\z/s or next;
+        my $stem = stem_of_temp($temp) // next;
         lstat $temp or is("ENOENT") ? next : not_writable("deleting $temp");
         next if !-f _;
         ($::lock, $::by_group) = (".$stem.lock", 0);

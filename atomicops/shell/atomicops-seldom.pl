@@ -283,8 +283,23 @@ sub look_again { # the first look may have failed
     same(@ours, @there) or lost($what);
 }
 
+sub exactly { # the status of a handle, or of a name, with times to the fraction of a second where Perl has what tells it
+    my ($what) = @_;
+    local $^W = 0;
+    if (ref \$what eq "GLOB") { return eval { require Time::HiRes } ? Time::HiRes::stat($what) : stat $what }
+    return eval { require Time::HiRes } ? Time::HiRes::lstat($what) : lstat $what;
+}
+
+sub refuse_own_name { # a sweep deletes a temp file, and a lock must not be replaced
+    my $why = defined stem_of_temp($::name) ? "has the name of a temp file, which a sweep deletes"
+        : $::name =~ /\A\.(.+)\.lock\z/s && look($1) && -f _ ? "is the lock of $1" : return;
+    bail(73, "$why (unchanged)", "choose another name");
+}
+
+sub stem_of_temp { return $_[0] =~ /\A\.(.{1,180})\.[0-9a-f]{32}\.atomicops-tmp\z/s ? $1 : undef }
+
 sub prove_unchanged { # that the target is what we have read
-    my @now = look($::name);
+    my @now = exactly($::name);
     @now || is("ENOENT") or fails("looking at it");
     (@::old ? same(@::old, @now) && $::old[7] == $now[7] && $::old[9] == $now[9] : !@now) or changed();
 }

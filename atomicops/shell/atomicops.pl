@@ -148,12 +148,13 @@ sub begin { # begin MODE of opening, MUST EXIST: with the lock, S is the file, a
     my ($mode, $must_exist) = @_;
     $::sync ne "full" || sysopen D, ".", 0 or directory_unreadable();
     not_there() if $must_exist && !lstat $::name;
+    refuse_own_name() if $::name =~ /\A\./;
     my $opened = sysopen L, $::lock, $::RDWR | $::NOFOLLOW | $::NONBLOCK;
     my @lock = $opened && (flock(L, 6) || lock_busy()) ? stat L : ();
     my $new = @lock && -f _ && !%::held && same(@lock, lstat $::lock) ? 0 : take_lock(0, !$opened);
     @lock = stat L if $new || !@lock;
     my $there = sysopen S, $::name, $mode | $::NOFOLLOW | $::NONBLOCK;
-    @::old = $there ? stat S : not_opened($mode);
+    @::old = !$there ? not_opened($mode) : $mode == $::WRONLY ? stat S : exactly(*S);
     !$there || @::old or fails("looking at it");
     if (@::old) { -f _ && ($mode == 0 || $::old[3] == 1) or may_not_replace() }
     elsif ($must_exist) { missing() }
@@ -210,6 +211,7 @@ sub replace { # replace FILL, READ: with READ, only what has been read is replac
     my ($fill, $read) = @_;
     make_temp($fill);
     my @temp = close_temp();
+    close S; # ext4 replaces an open file by way of its list of orphans: twice the time
     prove_lock();
     prove_unchanged() if $read;
     $::done = 1; # a signal after the rename comes too late

@@ -21,7 +21,9 @@ def test_mine():
 
 
 def _do(folder: Path, *argv: str, path: str = "") -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": path, "PYTEST_ADDOPTS": "-p no:cacheprovider"}
+    # A pytest of its own would first tidy up after the tests that run it, which may have left thousands of files.
+    own = {"PYTHONPATH": path, "PYTEST_ADDOPTS": "-p no:cacheprovider", "PYTEST_DEBUG_TEMPROOT": str(folder.parent)}
+    environment = os.environ | own
     return subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, timeout=100, check=False)
 
 

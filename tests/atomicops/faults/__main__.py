@@ -8,6 +8,7 @@ the languages differ without a reason.
 
 from __future__ import annotations
 
+import signal
 import sys
 import tempfile
 from collections import defaultdict
@@ -77,4 +78,7 @@ def report(table: dict[Cell, str]) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a script's background job has it ignored, and children would
     sys.exit(main(sys.argv[1:]))

@@ -31,6 +31,12 @@ from tests.atomicops.faults.scene import is_free
 
 HELPERS = Helpers()
 LOCK = ".s.json.lock"
+CHANGES = {
+    "write": "atomicops.atomic_write_json({'n': 9}, path)",
+    "append": "atomicops.atomic_append_text(' ', path)",
+    "append in place": "atomicops.atomic_append_text(' ', path, in_place=True)",
+    "backup": "atomicops.create_backup(path)",
+}
 
 
 @pytest.fixture
@@ -170,6 +176,65 @@ def test_the_target_is_replaced_by_somebody_without_the_lock(path: Path) -> None
     with pytest.raises(OSError, match=r"s\.json"):
         update_json(path, change)
     assert json.loads(path.read_text()) == {"n": 100}
+
+
+def test_the_lock_file_is_renamed_while_one_waits_for_it(path: Path) -> None:
+    """Who has it then by another name has nothing that others meet."""
+    lock = path.with_name(LOCK)
+    block = file_lock(path)
+    with ThreadPoolExecutor(1) as thread:
+        with holder(path):
+            entered = thread.submit(block.__enter__)
+            until_somebody_waits(lock)
+            rename_away(lock)
+        entered.result(LIMIT_S)
+    assert not is_free(lock, 0)
+    block.__exit__(None, None, None)
+    update_json(path, lambda document: {"n": document["n"] + 1})
+    assert is_free(lock, 0)
+
+
+def until_somebody_waits(lock: Path) -> None:
+    """In flock(2), as /proc/locks has it."""
+    number = f":{lock.stat().st_ino} "
+    end = time.monotonic() + LIMIT_S
+    while not any("->" in line and number in line for line in Path("/proc/locks").read_text().splitlines()):
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("operation", ["write", "append", "append in place", "backup"])
+def test_all_descriptors_are_closed_under_a_file_lock(path: Path, operation: str) -> None:
+    """As programs do that become daemons: the lock goes with its descriptor, and the next block would not know."""
+    code = f"""if True:
+        import os, sys, atomicops
+        path = sys.argv[1]
+        block = atomicops.file_lock(path)
+        block.__enter__()
+        os.closerange(3, 100)
+        try:
+            {CHANGES[operation]}
+        except atomicops.LockLost:
+            print("lost", flush=True)
+        os._exit(0)
+        """
+    done = HELPERS.run([HELPERS.python, "-c", code, str(path)], cwd=path.parent)
+    assert (done.out, json.loads(path.read_text())) == ("lost\n", {"n": 0}), done
+    assert not list(path.parent.glob("*.bak"))
+
+
+def test_the_target_is_changed_in_place_within_the_same_second(path: Path) -> None:
+    """By something that takes no lock, while jq works. Same inode, same size: only a fraction of a second tells."""
+    programs = path.parent / "programs"
+    programs.mkdir()
+    changes = "import os; s = os.stat('s.json'); os.utime('s.json', ns=(s.st_atime_ns, s.st_mtime_ns ^ 1 << 20))"
+    (programs / "jq").write_text(f'#!/bin/sh\n"{sys.executable}" -S -c "{changes}"\nPATH=${{PATH#*:}}\nexec jq "$@"\n')
+    (programs / "jq").chmod(0o755)
+    os.utime(path, ns=(1_700_000_000_000_000_000, 1_700_000_000_500_000_000))
+    script = '. "$0/atomicops.sh"; atomic_update s.json ".n += 1"'
+    done = HELPERS.bash(script, cwd=path.parent, env={"PATH": f"{programs}:{os.environ['PATH']}"})
+    assert (done.code, done.refused) == (75, True), done
+    assert json.loads(path.read_text()) == {"n": 0}
 
 
 def in_child(action: Callable[[], None], fork: Callable[[], int] = os.fork) -> int:

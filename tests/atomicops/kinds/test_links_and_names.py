@@ -213,3 +213,27 @@ def test_a_folder_that_is_renamed_meanwhile(tmp_path: Path) -> None:
     assert os.listdir(folder) == []
     assert [name for name in os.listdir(tmp_path / "b") if name.endswith("-tmp")] == []
     atomic_append_text("x", tmp_path / "b" / "log")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("operation", ["write", "append", "backup"])
+@pytest.mark.parametrize("name", [".s.json.lock", f".s.json.{'0123456789abcdef' * 2}.atomicops-tmp"])
+def test_what_the_helpers_made_is_no_target(tmp_path: Path, language: str, operation: str, name: str) -> None:
+    """A lock that is replaced excludes nobody; and what is named as a temp file, the next sweep deletes."""
+    (tmp_path / "s.json").write_text("{}")
+    (tmp_path / name).touch()
+    before = (tmp_path / name).stat()
+    done = HELPERS.call(language, operation, *(["2"] if operation != "backup" else []), name, cwd=tmp_path)
+    assert (done.code, done.refused) == (73, True), done
+    after = (tmp_path / name).stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    assert sorted(os.listdir(tmp_path)) == sorted(["s.json", name])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", [".app.lock", ".env", ".s.json.lock.old", ".s.json.0123456789abcdef.atomicops-tmp"])
+def test_what_only_looks_alike_is_one(tmp_path: Path, language: str, name: str) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "s.json").write_text("{}")
+    assert HELPERS.call(language, "write", "2", name, cwd=tmp_path).code == 0
+    assert (tmp_path / name).read_text().strip() == "2"
