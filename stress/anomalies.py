@@ -198,6 +198,6 @@ NO_OVERLAP = Anomaly(
 UNACCOUNTED = Anomaly("unaccounted", "an operation has no end in any journal", harm=Harm.DOUBT)
 NOT_JUDGED = Anomaly(
     "not-judged",
-    "a checker that a file names is not there, or the file is not the document, so nobody looked for what is wrong",
+    "nobody could look for what is wrong: a checker is not there, the file is not the document, or a reader tripped",
     harm=Harm.DOUBT,
 )

@@ -152,8 +152,8 @@ def _doubt(history: History, looks: dict[int, Rows]) -> Finding:
         what = f"There is no file {facts.path}" if absent else f"The file {facts.path} stays as it was before the run"
     message = (
         f"{what}, and yet the target's own reader finds what others wrote: if the target keeps "
-        "its documents in another form or place, say OBSERVE = False in it, and outsiders use its read. What they saw "
-        "was not judged."
+        "its documents in another form or place, say OBSERVE = False in it (in TOML, observe = false), and outsiders "
+        "use its read. What they saw was not judged."
     )
     count = sum(map(len, looks.values()))
     return finding(history, "vacuity", NOT_JUDGED, facts, message, [row], count=count, verdict=Verdict.UNKNOWN)

@@ -5,6 +5,7 @@ The engine has it look at every history; its findings are doubts, not violations
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -12,7 +13,15 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from stress.anomalies import NO_OVERLAP, TOO_FEW_OPERATIONS, UNACCOUNTED, WORKER_DIED, WORKER_STAYED, Anomaly
+from stress.anomalies import (
+    NO_OVERLAP,
+    NOT_JUDGED,
+    TOO_FEW_OPERATIONS,
+    UNACCOUNTED,
+    WORKER_DIED,
+    WORKER_STAYED,
+    Anomaly,
+)
 from stress.checkers._columns import Flags, Ints, among, grouping, segment_starts
 from stress.checkers._words import did, finding
 from stress.checkers.registry import checker
@@ -34,6 +43,13 @@ WORKER_ENOUGH = 0.02
 """The same in each worker, which may have had bad luck."""
 WORKER_TRIES = 10
 """Tries of a worker from which on some must have succeeded; fewer may all meet a fault."""
+_TRIPS = re.compile(
+    r"(KeyError|IndexError|TypeError|AttributeError|AssertionError|NameError|UnboundLocalError|ZeroDivisionError"
+    r"|OverflowError|RecursionError): |exit status \d+: .*"
+    r"(parse error|unexpected end of file|not in gzip format|malformed|is not a database)",
+    re.DOTALL,
+)
+"""Errors that speak of what was read, and not of the system, a lock or a time."""
 EXPECTED_FROM = 50
 """Changes of one scenario from which on some must have met another operation; fewer may miss all by chance."""
 
@@ -44,6 +60,7 @@ def vacuity(history: History) -> Iterable[Finding]:
     yield from _deaths(history)
     yield from _stayed(history)
     yield from _unaccounted(history)
+    yield from _tripped(history)
     if not len(history.ops):
         yield _doubt(history, TOO_FEW_OPERATIONS, "Nobody did anything: nothing was tested.")
         return
@@ -82,6 +99,21 @@ def _stayed(history: History) -> Iterator[Finding]:
             "join its threads, or make them daemons."
         )
         yield _doubt(history, WORKER_STAYED, message, count=len(stayed))
+
+
+def _tripped(history: History) -> Iterator[Finding]:
+    """Reads that raised what a reader raises that trips over what it has read, a torn file perhaps."""
+    rows = np.flatnonzero((history.ops["kind"] == Kind.READ) & (history.ops["outcome"] == Outcome.INFO))
+    rows = rows[history.ops["note_at"][rows] >= 0]
+    tripped = [row for row in rows.tolist() if _TRIPS.match(words_of(history.note(row)))]
+    if tripped:
+        op = history.operation(tripped[0])
+        reads = int((history.ops["kind"] == Kind.READ).sum())
+        message = (
+            f"{did(history, op)}: its reader raised {words_of(op.note)[:200]}. That may be what it makes of a torn "
+            f"file, so whether the file was whole is not known ({len(tripped):,} of {counted(reads, 'read')} did so)."
+        )
+        yield _doubt(history, NOT_JUDGED, message, tripped[:1], count=len(tripped))
 
 
 def _unaccounted(history: History) -> Iterator[Finding]:

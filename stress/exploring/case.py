@@ -141,7 +141,7 @@ def _duties(
     readers = int(processes > 2 and bool(roles["reader"]))
     for number in range(processes if roles["writer"] else 0):
         part = "reader" if number >= processes - readers else "writer"
-        agent = Agent(worker=number, writers=processes - readers, source=random.Random(f"{seed}/{number}"))
+        agent = Agent(worker=number, writers=processes - readers, source=random.Random(f"{seed}/{number}"), long_at=0)
         stream = OperationStream(agent, roles[part])
         # One operation each, of a scenario with several kinds of change: not all begin with the same one.
         requests = _requests(stream, {file.path for file in world.files if file.absent})

@@ -66,12 +66,14 @@ class Edit(NamedTuple):
     add: int | None = None
 
 
-def draw_size(source: random.Random) -> int:
-    """A padding length in bytes: mostly hundreds, one in sixteen thousands, one in 64 from 48 to 80 KiB."""
+def draw_size(source: random.Random, *, long: bool = False) -> int:
+    """A padding length in bytes: mostly hundreds, one in sixteen thousands, one in 64 (each, if ``long``) from 48 to
+    80 KiB.
+    """
     # One draw: its first six bits choose, the rest is the length. This is done for every operation.
     share = source.random() * 64
     rest = share % 1
-    if share < 1:
+    if share < 1 or long:
         return int((48 << 10) + rest * (32 << 10))
     if share < 5:
         return int((2 << 10) + rest * (10 << 10))

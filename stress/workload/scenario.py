@@ -99,20 +99,27 @@ FULL, SMALL = Size(), Size(4)
 class Agent:
     """What a role knows: who it is, a source of randomness of its own, and the requests it can make."""
 
-    def __init__(self, *, worker: int, writers: int, source: random.Random) -> None:
+    def __init__(self, *, worker: int, writers: int, source: random.Random, long_at: int = 4) -> None:
+        """``long_at``: which write, and which update, is long for certain, as slow workers make but few; 0: none."""
         self.worker = worker
         """Its number, from 0; the replacement of a killed process has the same."""
         self.writers = writers
         self.random = source
+        self._long_at = long_at
+        self._made = {_WRITE: 0, _UPDATE: 0}
+
+    def _size(self, kind: Kind) -> int:
+        self._made[kind] += 1
+        return draw_size(self.random, long=self._made[kind] == self._long_at)
 
     def write(self, file: SharedFile, **fields: Any) -> Request:
         """Replace the document by a new one, blindly; ``fields`` replace those of the file's shape."""
         shape = {**file.shape, **fields} if isinstance(file.shape, Mapping) else file.shape
-        return Request(_WRITE, file.path, size=draw_size(self.random), shape=shape)
+        return Request(_WRITE, file.path, size=self._size(_WRITE), shape=shape)
 
     def update(self, file: SharedFile, *edits: Edit, locked: bool = False) -> Request:
         """Read, change, write: one operation on a target that has it."""
-        return Request(_UPDATE, file.path, size=draw_size(self.random), edits=edits, locked=locked)
+        return Request(_UPDATE, file.path, size=self._size(_UPDATE), edits=edits, locked=locked)
 
     def append(self, file: SharedFile) -> Request:
         """Append one record to a log; most are short, as lines of logs are."""

@@ -80,6 +80,12 @@ def _drive(steps: Steps, files: Files) -> Iterator[Request]:
             return
 
 
+def test_each_worker_soon_makes_a_long_change_of_either_kind() -> None:
+    agent, file = _agent(), SharedFile("a.json", shape={})
+    for make in (agent.write, agent.update):
+        assert [make(file).size >= 48 << 10 for _ in range(4)][3]
+
+
 def test_all_there_are_and_the_default_is_made_of_all_others() -> None:
     assert set(SCENARIOS) == {*NAMES, "bridge", "strangers"}, "two users are not everywhere to be had"
     assert tuple(SCENARIOS["bridge"].parts) == NAMES

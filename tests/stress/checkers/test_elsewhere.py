@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stress.checkers.elsewhere import TRIES, not_looked_into, without_what_is_elsewhere
+from stress.checkers.elsewhere import _HEADS, TRIES, not_looked_into, without_what_is_elsewhere
 from stress.checkers.torn import torn
 from stress.history.history import FileFacts, FinalFile, History
 from stress.history.notes import BackupNote, SeenBytes
@@ -57,7 +57,8 @@ def test_a_store_whose_file_is_not_the_document_is_asked_to_say_so(seen: int, co
     assert doubt.verdict is Verdict.UNKNOWN
     assert doubt.message == (
         f"{said} the target's own reader finds what others wrote: if the target keeps its documents in another form "
-        "or place, say OBSERVE = False in it, and outsiders use its read. What they saw was not judged."
+        "or place, say OBSERVE = False in it (in TOML, observe = false), and outsiders use its read. What they saw was "
+        "not judged."
     )
     assert doubt.count == TRIES + 1
     assert list(torn(history)) == []
@@ -89,6 +90,20 @@ def test_one_look_that_found_it_is_enough_to_judge_the_others() -> None:
 def test_a_log_is_no_document() -> None:
     history = replace(_run(GARBAGE), files=tuple(replace(each, form=Format.LOG) for each in FILES))
     assert without_what_is_elsewhere(history)[1] == []
+
+
+@pytest.mark.parametrize("name", ["SQLite", "gzip", "pickle", "zip", "zstd", "xz", "bzip2", "gdbm"])
+def test_a_form_is_known_by_its_first_bytes(name: str) -> None:
+    (head,) = [head for head, said in _HEADS.items() if said.startswith(f"{name}'s ")][-1:]
+    _, (doubt,) = without_what_is_elsewhere(_run(GARBAGE, head + b"..."))
+    assert f"(it begins with {_HEADS[head]})" in doubt.message
+
+
+def test_what_is_no_document_is_told_of_though_it_was_seen_once() -> None:
+    history = _run(INITIAL, b"\x1f\x8b\x08")
+    history.ops["version"][1] = GARBAGE
+    _, (doubt,) = without_what_is_elsewhere(history)
+    assert "(it begins with gzip's header)" in doubt.message
 
 
 def test_bytes_of_backups_are_no_documents_either() -> None:

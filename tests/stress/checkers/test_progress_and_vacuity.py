@@ -250,6 +250,26 @@ def test_a_reader_that_never_found_anything_is_not_believed_of_files_that_it_sel
     assert [found.file for found in torn(without_blind_reads(History.of(able, facts)))] == ["b.json"]
 
 
+@pytest.mark.parametrize(
+    ("said", "doubted"),
+    [
+        ("KeyError: 'doc'", True),
+        ("exit status 5: jq: parse error: Unfinished JSON term at line 1", True),
+        ("exit status 1: gzip: stdin: unexpected end of file", True),
+        ("TimeoutError: no lock for 30 s", False),
+        ("OSError: [Errno 24] Too many open files", False),
+        ("exit status 130: ", False),
+    ],
+)
+def test_a_reader_that_trips_over_what_it_read_leaves_a_doubt(said: str, doubted: bool) -> None:
+    read = Operation(9, Kind.READ, invoke=5, ret=9 * 10**6, outcome=Outcome.INFO, note=ErrorNote(said))
+    found = [each for each in vacuity(History.of([*_met(0, 0, apart=-5), read], FILES)) if each.anomaly == "not-judged"]
+    assert [each.message for each in found] == [
+        f"p9 (python) read at 0.000–9.000 ms, outcome unknown: its reader raised {said}. That may be what it makes of "
+        "a torn file, so whether the file was whole is not known (1 of 51 reads did so)."
+    ] * doubted
+
+
 def test_an_acknowledged_update_that_never_asked_for_its_change_is_lost() -> None:
     facts = [ProcessFacts(1, 1, Language.PYTHON, WorkerRole.WRITER)]
     asked = Operation(1, Kind.UPDATE, version=version_of(1, 1), parent=INITIAL, invoke=1, ret=2)

@@ -216,3 +216,9 @@ def test_lengths_vary_from_tens_of_bytes_to_over_64_kib() -> None:
     assert min(drawn) < 50
     assert max(drawn) > 64 << 10
     assert sorted(drawn)[len(drawn) // 2] < 1000
+
+
+def test_a_long_one_is_long() -> None:
+    drawn = [draw_size(random.Random(seed), long=True) for seed in range(99)]
+    assert min(drawn) >= 48 << 10
+    assert max(drawn) > 64 << 10
