@@ -34,7 +34,7 @@ ABSENT = "absent"
 
 def encode(text: str) -> bytes:
     try:
-        return text.encode()
+        return str.encode(text)
     except UnicodeEncodeError as error:
         raise ValueError(f"the text cannot be written as UTF-8: {error.reason} at index {error.start}") from error
 

@@ -61,6 +61,8 @@ def atomic_write_bytes(
         CommittedNotDurable: the target has the new content, but the directory could not be synced.
         OSError: anything else that failed; the target is unchanged. Source: rename(2), fsync(2).
     """
+    if data.__class__ is not bytes:  # a buffer, whose items may be wider than bytes, and may change meanwhile
+        data = bytes(memoryview(data))
     if validate:
         check_json_target(data, target_path)
     with Writer(target_path, durability, timeout) as writer:

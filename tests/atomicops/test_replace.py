@@ -10,6 +10,7 @@ import resource
 import stat
 import subprocess
 import sys
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 
@@ -351,6 +352,25 @@ def test_a_short_write_is_not_taken_for_success(tmp_path: Path, limit_bytes: int
     assert done.stdout.splitlines() == [refused, refused, refused, small_backup]
     assert path.read_text() == '{"old": 1}'
     assert len(strangers(tmp_path)) == (2 if small_backup == "success" else 1)
+
+
+@pytest.mark.parametrize(
+    "buffer", [array("I", range(1000)), memoryview(array("H", range(1000))), bytearray(b"x" * 999)]
+)
+def test_a_buffer_is_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, buffer: bytes) -> None:
+    """Though the kernel takes as many bytes as it has items, which is not all of it."""
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, memoryview(data).cast("B")[:1000]))
+    atomicops.atomic_write_bytes(buffer, tmp_path / "x", durability="none")
+    assert (tmp_path / "x").read_bytes() == bytes(memoryview(buffer))
+
+
+@pytest.mark.parametrize("write", [atomicops.atomic_write_text, atomicops.atomic_write_bytes])
+@pytest.mark.parametrize("content", [None, 5, ["x"]])
+def test_what_is_neither_text_nor_bytes(tmp_path: Path, write: Callable[..., None], content: object) -> None:
+    with pytest.raises(TypeError):
+        write(content, tmp_path / "x")
+    assert strangers(tmp_path) == []
 
 
 def test_a_failed_sync_leaves_the_old_file_and_is_not_tried_again(
