@@ -162,12 +162,13 @@ def _requests(stream: OperationStream, absent: set[str]) -> Iterator[Request]:
         stream.answer(Answer(Outcome.OK, ABSENT if request.path in absent else INITIAL))
 
 
-def empty(directory: Path) -> None:
-    """Remove all that is in a directory."""
+def empty(directory: str | Path) -> None:
+    """Remove all that is in a directory, in which nobody does anything meanwhile."""
     with os.scandir(directory) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path)
+                empty(entry.path)
+                os.rmdir(entry.path)
             else:
                 os.unlink(entry.path)
 

@@ -31,8 +31,9 @@ def lay_out(world: World, directory: Path) -> None:
             os.utime(directory / other.path, (other.mtime_s, other.mtime_s))
         if file.absent:
             continue
-        path.write_bytes(_first_bytes(file))
-        path.chmod(file.mode)
+        with open(path, "wb") as made:
+            made.write(_first_bytes(file))
+            os.fchmod(made.fileno(), file.mode)
         if hasattr(os, "setxattr") and "metadata" in facts.checkers:
             try:
                 os.setxattr(path, XATTR, XATTR_VALUE)

@@ -98,6 +98,17 @@ def test_who_saw_the_newest_first_and_then_an_older_went_backwards() -> None:
     assert [each.anomaly for each in sessions(history)] == ["non-monotonic-read"]
 
 
+def test_who_does_not_read_what_it_wrote_before_all_others_is_seen() -> None:
+    history = History.of(
+        [
+            Operation(1, Kind.WRITE, 0, version_of(1, 1), invoke=0, ret=10),
+            Operation(1, Kind.READ, 0, INITIAL, invoke=20, ret=30),
+        ],
+        [FileFacts("a.json", "one", checkers=frozenset({"sessions"}))],
+    )
+    assert [each.anomaly for each in sessions(history)] == ["stale-read"]
+
+
 @pytest.mark.parametrize(
     ("ends", "verdict", "said"),
     [
