@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from stress.syscalls import Forked, Kind, Program, Supervisor, clock, tables
+from stress.syscalls import Forked, Kind, Program, Supervisor, tables
+from stress.syscalls.clock import _LOCAL
 
 from .schedules import at_random, in_order, run
 
@@ -174,4 +175,4 @@ def test_what_cannot_be_seen_is_refused(supervisor: Supervisor, name: str) -> No
 
 def test_who_is_within_the_stub_when_other_code_takes_its_place_goes_on_as_before() -> None:
     stub = tables.machine("x86_64").vdso["__vdso_clock_gettime"]
-    assert clock._LOCAL[5 : len(stub)] == stub[5:] == b"\x0f\x05\xc3"  # syscall; ret
+    assert _LOCAL[5 : len(stub)] == stub[5:] == b"\x0f\x05\xc3"  # syscall; ret
