@@ -325,7 +325,7 @@ def test_what_is_no_number_is_no_figure(value: float) -> None:
 
 BAD = [
     # arguments, option, value, and a part of what would do
-    (("bench",), "BENCHMARK", "", "drill, harness, helpers"),
+    (("bench",), "BENCHMARK", "", "drill, explore, harness, helpers"),
     (("bench", "helper"), "BENCHMARK", "helper", "did you mean 'helpers'?"),
     (("bench", "drill", "more"), "more", "more", "one argument too many"),
     (("bench", "drill", "--rounds", "0"), "--rounds", "0", "such as --rounds 30"),
