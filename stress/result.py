@@ -121,6 +121,7 @@ class Exploration:
     interleavings: int
     """Different orders of file syscalls among them."""
     seconds: float
+    """From its start to its end, shrinking included."""
     cases: tuple[tuple[str, str], ...]
     """(scenario and languages, what was reached with it: a proof or a probability, in words)."""
     proved: bool

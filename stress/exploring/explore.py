@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
 import os
 import secrets
 import sys
@@ -84,11 +83,6 @@ class Reached:
         return sum(sum(report.tally.endings.values()) for report in self._reports)
 
     @property
-    def seconds(self) -> float:
-        """That they took, of one CPU."""
-        return math.fsum(report.seconds for report in self._reports)
-
-    @property
     def proved(self) -> bool:
         """Whether every interleaving was executed, or one equivalent to it, and none failed."""
         return bool(self._reports) and all(report.proved for report in self._reports)
@@ -150,6 +144,7 @@ def explore(plan: ExplorePlan, watch: Watch | None = None, *, folder: str = ".st
 
     Raises `UsageError`, and `HarnessError` where the kernel or the container denies what it takes.
     """
+    began = time.monotonic()
     cases = cases_of(plan)
     with directory(plan.directory):  # that a file can be made there
         pass
@@ -175,7 +170,7 @@ def explore(plan: ExplorePlan, watch: Watch | None = None, *, folder: str = ".st
     failed = min(failing, key=lambda report: report.lot.number, default=None)
     for each in reached:
         each.keep(sys.maxsize if failed is None or plan.keep_going else failed.lot.number)
-    return _result(plan, reached, failed, folder, interrupted)
+    return _timed(_result(plan, reached, failed, folder, interrupted), began)
 
 
 class _Progressing:
@@ -227,6 +222,7 @@ def replay(saved: SavedSchedule, show: Show | None = None) -> tuple[Execution, R
     Args:
         show: Called with each call before it is done, and the steps so far.
     """
+    began = time.monotonic()
     plan, round = ExplorePlan.from_json(saved.plan), int(saved.plan.get("round", 0))
     with ExitStack() as stack:
         try:
@@ -255,7 +251,7 @@ def replay(saved: SavedSchedule, show: Show | None = None) -> tuple[Execution, R
         )  # fmt: skip
         assert result.exploration is not None
         one_schedule = dataclasses.replace(result.exploration, cases=())  # of which no search says anything
-        return execution, dataclasses.replace(result, exploration=one_schedule)
+        return execution, _timed(dataclasses.replace(result, exploration=one_schedule), began)
 
 
 # What it came to
@@ -341,13 +337,20 @@ def _made(
         exploration=Exploration(
             schedules=sum(one.schedules for one in reached),
             interleavings=sum(len(one.tally.interleavings) for one in reached),
-            seconds=math.fsum(one.seconds for one in reached),
+            seconds=0.0,
             cases=tuple((one.case.name, one.words()) for one in reached if one.schedules),
             proved=bool(reached) and all(one.proved for one in reached),
             failing=sum(one.tally.failed for one in reached),
             **schedule,
         ),
     )
+
+
+def _timed(result: Result, began: float) -> Result:
+    """The result, with how long it took: however many supervisors worked at once, a person waited once."""
+    assert result.exploration is not None
+    taken = dataclasses.replace(result.exploration, seconds=time.monotonic() - began)
+    return dataclasses.replace(result, exploration=taken)
 
 
 def _doubts(one: Reached) -> Iterator[Finding]:

@@ -95,7 +95,6 @@ class Report:
 
     lot: Lot
     tally: Tally
-    seconds: float
     points: int
     pct_runs: int
     proved: bool
@@ -189,7 +188,7 @@ def report_of(lot: Lot, one: Exploring, interrupted: bool = False) -> Report:
     """What became of a lot."""
     search = one.search
     return Report(
-        lot, search.tally, search.seconds, search.points, search.counted, search.proved, search.words(),
+        lot, search.tally, search.points, search.counted, search.proved, search.words(),
         tuple(one.sample), one.sampled, tuple(one.dead), search.found, interrupted,
     )  # fmt: skip
 
