@@ -295,9 +295,8 @@ def _make_run_directory(plan: Plan, target: Target) -> tuple[RunDirectory, Calla
     try:
         return RunDirectory.make(Path(plan.runs), target.name, plan.to_json())
     except OSError as error:
-        raise HarnessError(
-            f"--runs {plan.runs}: no run directory could be made there: {error.strerror or error}"
-        ) from error
+        advice = f"{plan.runs!r}: {error.strerror or error}; give a directory that can be written to"
+        raise UsageError("--runs", advice) from error
 
 
 def _leave(folder: RunDirectory, release: Callable[[], None]) -> None:

@@ -23,7 +23,7 @@ from stress import anomalies
 from stress.engine import HarnessError
 from stress.exploring.case import empty
 from stress.exploring.explore import Progress, versions
-from stress.exploring.lot import ANOMALIES, a_cpu
+from stress.exploring.lot import ANOMALIES, a_cpu, may_keep
 from stress.exploring.plan import ExplorePlan
 from stress.exploring.search import Failure, Search, executing, scheduler_of, step
 from stress.files import write_text
@@ -98,6 +98,7 @@ def explore(
         raise UsageError("shared", str(shared), "is no directory; make it, with the files as they are at the start")
     if schedules is None and duration is None and scheduler not in ("dpor", "exhaustive"):
         raise UsageError("schedules", "None", "without a duration the exploration would have no end")
+    may_keep(str(runs))
     with ExitStack() as stack:
         before = Path(stack.enter_context(temporary_directory())) / "before"
         shutil.copytree(shared, before, symlinks=True)

@@ -18,7 +18,7 @@ from stress import anomalies
 from stress.engine import HarnessError, checkers_of
 from stress.exploring.case import Case
 from stress.exploring.jobs import reports
-from stress.exploring.lot import Lot, Report, cases_of, directory, lots, report_of, start
+from stress.exploring.lot import Lot, Report, cases_of, directory, lots, may_keep, report_of, start
 from stress.exploring.plan import SEARCHES, ExplorePlan
 from stress.exploring.search import Failure, explored_words
 from stress.files import write_text
@@ -145,6 +145,7 @@ def explore(plan: ExplorePlan, watch: Watch | None = None, *, folder: str = ".st
     Raises `UsageError`, and `HarnessError` where the kernel or the container denies what it takes.
     """
     began = time.monotonic()
+    may_keep(folder)
     cases = cases_of(plan)
     with directory(plan.directory):  # that a file can be made there
         pass
@@ -280,7 +281,8 @@ def _result(plan: ExplorePlan, reached: list[Reached], failed: Report | None, fo
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(str(path), saved.to_json())
     except OSError as error:
-        raise HarnessError(f"the schedule could not be kept as {path}: {error.strerror or error}") from error
+        lost = f"the schedule could not be kept as {path}: {error.strerror or error}; --seed {plan.seed} finds it again"
+        raise HarnessError(f"{lost}: {findings[0].message}") from error
     marked = () if found.critical is None else found.critical.steps
     trace, blocked = found.execution.trace, found.execution.blocked
     before = sum(sum(report.tally.endings.values()) for one in reached for report in one.before(failed.lot.number))

@@ -263,6 +263,14 @@ def directory(where: str | None) -> Iterator[Path]:
         yield Path(made).resolve()
 
 
+def may_keep(folder: str) -> None:
+    """Raise `UsageError` where a failing schedule could not be kept: before the work is done, not after it."""
+    path = Path(folder).absolute()
+    there = next(each for each in (path, *path.parents) if each.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise UsageError("--runs", f"{folder!r}: nothing can be made there; give a directory that can be written to")
+
+
 def _judge(one: Exploring, ran: Ran) -> Failure | None:
     """What was wrong with an execution: what the engine saw, and, where it ended, what the checkers say."""
     scenario = one.case.scenario

@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from stress.cli._entry import run_command
+from stress.exploring.agents import explore as explore_agents
 from stress.exploring.explore import explore, replay
 from stress.exploring.lot import cases_of, lots
 from stress.exploring.plan import ExplorePlan
 from stress.history.record import Kind
+from stress.options import UsageError
 from stress.reporters.explore_view import view
 from stress.result import Verdict
 from stress.schedulers.saved import SavedSchedule
@@ -225,3 +227,15 @@ def test_workers_in_other_languages_are_scheduled() -> None:
     assert result.exploration.cases[0][0] == "session_count (perl)"
     labels = {language.label for _, language in result.stats.kinds}
     assert labels == {"perl"}, "what it did is told as its own"
+
+
+def test_where_nothing_can_be_kept_it_is_said_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    runs = str(tmp_path / "file" / "runs")
+    for argv in (["explore", "--target", "no-lock", "--runs", runs], ["run", "handoff", "--runs", runs]):
+        assert run_command(argv) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("stress: --runs: ")
+        assert line.endswith("give a directory that can be written to")
+    with pytest.raises(UsageError, match="--runs"):
+        explore_agents([["true"]], tmp_path, lambda folder: True, schedules=1, runs=runs)
