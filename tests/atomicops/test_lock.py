@@ -392,3 +392,12 @@ def test_a_lock_file_removed_between_opening_and_locking_it_is_not_taken_for_the
         assert removed
         with open(lock_file) as other, pytest.raises(BlockingIOError):
             flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_lock_is_its_owners_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o777)
+    try:
+        atomicops.atomic_write_json({}, tmp_path / "s.json")
+    finally:
+        os.umask(before)
+    assert (tmp_path / ".s.json.lock").stat().st_mode & 0o777 == 0o600
