@@ -336,7 +336,7 @@ def without_jq(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.mkdir()
     for part in os.environ["PATH"].split(os.pathsep):
         for program in Path(part).iterdir() if Path(part).is_dir() else ():
-            if program.name != "jq" and not (folder / program.name).exists():
+            if program.name != "jq" and not os.path.lexists(folder / program.name):  # a link may lead nowhere
                 (folder / program.name).symlink_to(program)
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setattr(sys, "executable", str(folder / "python"))  # its own folder is put first on PATH
