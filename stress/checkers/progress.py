@@ -22,7 +22,8 @@ PEERS_MIN = 3
 MEDIAN_MIN = 40
 """Where half of them do less than this, chance decides who does how much."""
 STARVED_S = 3.0
-"""Who waited less than this in all may have been unlucky once: a lock that is polled sleeps for a second at a time."""
+"""Who never waited this long in one operation had its turns: few of them, as a lock that is polled sleeps in between,
+and whoever has just freed it takes it again meanwhile."""
 
 
 @checker("progress")
@@ -80,11 +81,14 @@ def _starvation(history: History) -> Iterator[Finding]:
         median, least = float(np.median(done)), int(np.argmin(done))
         slowest = known[least]
         # Who spent most of the time outside of operations was held up by the machine, and not by its peers.
-        waited = busy[slowest.process] > max(0.5 * (history.ended - history.began), STARVED_S * 1e9)
+        waited = busy[slowest.process] > 0.5 * (history.ended - history.began)
         if median < MEDIAN_MIN or done[least] * STARVED_SHARE >= median or not waited:
             continue
         rows = np.flatnonzero(ops["process"] == slowest.process)
-        longest = int(rows[np.argmax(ops["return"][rows] - ops["invoke"][rows])])
+        took = ops["return"][rows] - ops["invoke"][rows]
+        if took.max() < STARVED_S * 1e9:
+            continue
+        longest = int(rows[np.argmax(took)])
         who = f"p{slowest.process} ({slowest.language.label}), a {role},"
         message = (
             f"{who} got {counted(int(done[least]), 'operation')} done in the whole run, and half of the "

@@ -35,7 +35,7 @@ FILES = [FileFacts(path, "drill") for path in ("a.json", "b.json")]
 
 
 def _run(
-    counts: list[int], *, ends: list[End] | None = None, busy: float = 0.9, language: int = 1, seconds: int = 4
+    counts: list[int], *, ends: list[End] | None = None, busy: float = 0.9, language: int = 1, seconds: int = 12
 ) -> History:
     """Processes that did this many operations each in that time."""
     end_at = (1 + seconds) * SECOND
@@ -68,10 +68,11 @@ def test_who_gets_next_to_nothing_done_starves() -> None:
         _run([30, 30, 30, 1]),  # too few to tell
         _run([400, 3]),  # too few peers
         _run([400, 300, 500, 3], ends=[End.FINISHED] * 3 + [End.KILLED]),  # did not live as long
-        _run([400, 300, 500, 3], seconds=1),  # for a moment
+        _run([400, 300, 500, 3], seconds=3),  # for a moment
+        _run([4000, 3000, 5000, 12]),  # had its turns all the time, as one that polls has: none took three seconds
         _run([400, 300, 500, 3], busy=0.2),  # was not waiting in operations, but outside of them
     ],
-    ids=["slow", "few", "alone", "killed", "short", "idle"],
+    ids=["slow", "few", "alone", "killed", "short", "turns", "idle"],
 )
 def test_starvation_is_not_claimed_lightly(history: History) -> None:
     assert list(progress(history)) == []
