@@ -296,7 +296,7 @@ def _checked(one: Exploring, evidence: Evidence) -> list[Finding]:
     """What the checkers find. They are not asked again about the same; but words that will be shown are of this one."""
     essence = evidence.essence
     known = one.judged.get(essence)
-    if known is not None and (not known or one.search.found is not None):
+    if known is not None and (one.search.found is not None or all(found.anomaly in one.allow for found in known)):
         return known
     one.history = one.stage.history(evidence)
     if len(one.judged) >= _JUDGED_MAX:
