@@ -153,8 +153,8 @@ def scheduler_of(name: str, seed: int, depth: int) -> Scheduler:
         "random": lambda: Random(seed),
         "pct": lambda: Pct(seed, depth),
         "mix": lambda: random_and_pct(seed, depth),
-        "dpor": lambda: Dpor(seed),
-        "exhaustive": lambda: Exhaustive(depth, seed),
+        "dpor": Dpor,
+        "exhaustive": lambda: Exhaustive(depth),
     }
     return makers[name]()
 
