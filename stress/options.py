@@ -16,17 +16,6 @@ from stress.history.kinds import is_label
 from stress.registry import close_names
 from stress.units import format_duration, parse_duration
 
-__all__ = [
-    "DURATION_S_MAX",
-    "OPTIONS",
-    "PROCESSES_MAX",
-    "Mix",
-    "Option",
-    "Options",
-    "UsageError",
-    "option_named",
-]
-
 PROCESSES_MAX = 4096
 DURATION_S_MAX = 366 * 86400.0
 

@@ -32,19 +32,6 @@ from stress.workload.target import Target, TargetError
 from stress.workload.target import load as load_target
 from stress.workload.world import compose
 
-__all__ = [
-    "ALWAYS",
-    "abilities",
-    "checkers_named",
-    "judging_named",
-    "known_checkers",
-    "loaded",
-    "nemeses_named",
-    "resolve",
-    "scenarios_named",
-    "target_named",
-]
-
 _PACKAGES = {"flock": "util-linux"}
 """Program → the package that has it, where that is called otherwise (Debian and most others)."""
 

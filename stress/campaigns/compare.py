@@ -14,8 +14,6 @@ from stress.plan import Plan
 from stress.result import Result
 from stress.workload.target import load
 
-__all__ = ["ROUNDS", "compare"]
-
 ROUNDS = 3
 
 

@@ -51,8 +51,6 @@ from stress.history.record import (
 )
 from stress.workload.payload import log_record
 
-__all__ = ["Saved", "plain_history", "read_saved"]
-
 SCENARIO = "saved"
 _WORDS = {"absent": ABSENT, "garbage": GARBAGE, "-": NO_VERSION}
 _BEGAN = 3_600_000_000_000  # an hour after the machine was started: times are never near zero

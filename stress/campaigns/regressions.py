@@ -27,8 +27,6 @@ from stress.resolve import target_named
 from stress.result import Finding, Result, Verdict
 from stress.schedulers.saved import SUFFIX, SavedSchedule
 
-__all__ = ["FOLDER", "Record", "check_records", "save", "save_schedule"]
-
 FOLDER = "stress-regressions"
 """Where records are kept, unless the gate's table says otherwise."""
 _TRIES_MAX = 400

@@ -15,8 +15,6 @@ from stress.result import Details, Evidence, Owner
 from stress.units import counted
 from stress.workload.payload import writers_in
 
-__all__ = ["Diagnosis", "diagnose", "versions_named"]
-
 _EXAMINED_BYTES = 4 << 20
 _OWNERS_MAX = 60
 _UNIT = re.compile(rb"(p\d+\.\d+)[;\"]")

@@ -10,8 +10,6 @@ from stress.history.record import NO_VERSION, Kind, Operation, Outcome
 from stress.result import Details, Evidence, Finding, Verdict, witness
 from stress.workload.payload import writers_in
 
-__all__ = ["WITNESS_MAX", "did", "excerpt", "finding", "moment", "parts", "pick", "span", "who"]
-
 WITNESS_MAX = 6
 
 _VERBS = {

@@ -34,8 +34,6 @@ from stress.history.record import INITIAL, Format, Kind, Outcome, format_version
 from stress.result import Details, Finding
 from stress.units import counted
 
-__all__ = ["appends"]
-
 
 @checker("appends")
 def appends(history: History) -> Iterable[Finding]:

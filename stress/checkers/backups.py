@@ -21,8 +21,6 @@ from stress.history.notes import BackupNote
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Outcome
 from stress.result import Details, Finding
 
-__all__ = ["backups"]
-
 Rows = NDArray[np.intp]
 _NOWHERE = BackupNote("")
 

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from stress.history.history import History
 from stress.history.record import Kind, Outcome
 
-__all__ = ["without_blind_reads"]
-
 TRIES = 10
 """Reads of one file in one language, and looks of outsiders at it, from which on the reader is blamed; of one that
 never found anything anywhere, for its reads of other files as well.

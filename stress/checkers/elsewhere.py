@@ -22,8 +22,6 @@ from stress.history.skipped import Part, Skipped
 from stress.result import Finding, Verdict
 from stress.workload.tree import is_temporary
 
-__all__ = ["TRIES", "not_looked_into", "without_what_is_elsewhere"]
-
 TRIES = 10
 """Looks of outsiders, and finds of the target's own reader, from which on it is said."""
 _HEADS = {

@@ -13,8 +13,6 @@ from stress.history.record import End
 from stress.result import Finding, Verdict
 from stress.units import counted
 
-__all__ = ["leftovers"]
-
 _CLOCK_NS = 30_000_000
 """A file's time of change is that of the kernel's last tick, and was moved from one clock to another."""
 

@@ -16,8 +16,6 @@ from stress.history.notes import ErrorNote, words_of
 from stress.history.record import ABSENT, GARBAGE, End, Kind, Operation, Outcome, Recovery, format_version
 from stress.result import Finding
 
-__all__ = ["recovery"]
-
 Rows = NDArray[np.intp]
 Wrong = tuple[str, list[int]]
 """What is wrong, as a sentence, and the rows that show it."""

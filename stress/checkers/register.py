@@ -19,8 +19,6 @@ from stress.history.history import History
 from stress.history.record import ABSENT, NO_VERSION, Outcome
 from stress.result import Finding
 
-__all__ = ["register"]
-
 
 @checker("register")
 def register(history: History) -> Iterable[Finding]:

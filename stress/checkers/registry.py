@@ -9,8 +9,6 @@ from stress.history.history import History
 from stress.registry import Registry
 from stress.result import Finding
 
-__all__ = ["CHECKERS", "Checker", "checker", "load"]
-
 Checker = Callable[[History], Iterable[Finding]]
 """A pure function from a history to what is wrong with it."""
 

@@ -22,8 +22,6 @@ from stress.checkers.registry import checker
 from stress.history.history import History
 from stress.result import Finding
 
-__all__ = ["sessions"]
-
 
 @dataclass(frozen=True)
 class _Sessions:

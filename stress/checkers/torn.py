@@ -22,8 +22,6 @@ from stress.units import counted
 from stress.workload.log_replay import replay_log
 from stress.workload.payload import parse_log
 
-__all__ = ["Garbled", "garbled", "meanwhile", "torn"]
-
 EXAMINED_MAX = 1000
 """Reads of one file whose bytes are looked at; those beyond are counted with the most common of these."""
 

@@ -26,8 +26,6 @@ from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language, O
 from stress.result import Details, Finding
 from stress.units import counted
 
-__all__ = ["updates"]
-
 
 @checker("updates")
 def updates(history: History) -> Iterable[Finding]:

@@ -32,8 +32,6 @@ from stress.history.skipped import Part, Skipped
 from stress.result import Details, Finding, Verdict
 from stress.units import counted
 
-__all__ = ["not_reached", "vacuity"]
-
 CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.BACKUP, Kind.RECOVER)
 READS = (Kind.READ, Kind.OBSERVE, Kind.OBSERVE_BACKUP)
 _BLOCK = 1 << 16

@@ -20,23 +20,6 @@ from stress.result import Result
 if TYPE_CHECKING:
     from stress.engine import HarnessError
 
-__all__ = [
-    "check_run",
-    "finish",
-    "judged_again",
-    "judging_options",
-    "keep_record",
-    "load_option",
-    "newest_run",
-    "plan_options",
-    "report_option",
-    "report_options",
-    "save_option",
-    "terminal_for",
-    "write_all",
-    "written",
-]
-
 _KINDS = ("html", "json", "junit", "markdown", "trace")
 """Of reports: said in the help, which must not import them all."""
 

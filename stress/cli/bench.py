@@ -22,8 +22,6 @@ from stress.registry import close_names
 from stress.reporters.bench import BenchTerminal, as_json
 from stress.reporters.destinations import Destination, destinations
 
-__all__ = ["command"]
-
 ROUNDS = 30
 ROUNDS_QUICK = 2
 SAMPLE_S_QUICK = 0.0002

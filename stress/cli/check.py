@@ -20,8 +20,6 @@ from stress.cli._options import (
 from stress.plan import UsageError
 from stress.reporters.destinations import destinations
 
-__all__ = ["command"]
-
 _EPILOG = """\b
 Examples:
   stress check .stress/20260131-120000-naive-1a2b3c

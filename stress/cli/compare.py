@@ -11,8 +11,6 @@ from stress.files import write_text
 from stress.options import OPTIONS, UsageError
 from stress.reporters.destinations import destinations
 
-__all__ = ["command"]
-
 _EPILOG = """\b
 Examples:
   stress compare atomicops guide naive

@@ -14,8 +14,6 @@ from stress.exploring.plan import DEFAULT_SCHEDULES, SCHEDULERS, ExplorePlan
 from stress.reporters.destinations import destinations
 from stress.reporters.terminal import Terminal
 
-__all__ = ["command", "fix_hashes"]
-
 _EPILOG = f"""\b
 Examples:
   stress explore --target guide                       finds the first lost update

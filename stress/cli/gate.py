@@ -13,8 +13,6 @@ from stress.files import write_text
 from stress.options import UsageError
 from stress.reporters.destinations import destinations
 
-__all__ = ["command"]
-
 CONFIG = "pyproject.toml"
 WORKFLOW = ".github/workflows/stress.yml"
 

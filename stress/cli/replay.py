@@ -19,8 +19,6 @@ from stress.result import Verdict
 if TYPE_CHECKING:
     from stress.syscalls.calls import Call, Step
 
-__all__ = ["command"]
-
 _EPILOG = """\b
 Examples:
   stress replay .stress/20260131-120000-guide-1a2b3c.schedule.json

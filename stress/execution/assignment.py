@@ -9,8 +9,6 @@ from stress.history.record import Language, WorkerRole
 from stress.workload.scenario import Role
 from stress.workload.world import World
 
-__all__ = ["WorkerSpec", "assign_workers"]
-
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:

@@ -12,8 +12,6 @@ import mmap
 import os
 import time
 
-__all__ = ["StartBarrier"]
-
 _WORDS_AT = 64
 """Where in the page the words begin with which the supervisor gives up."""
 _LEAD_NS, _LEAD_EACH_NS = 5_000_000, 100_000

@@ -27,8 +27,6 @@ from stress.workload.layout import belonging, watched
 from stress.workload.target import Target
 from stress.workload.tree import take
 
-__all__ = ["FreeRun"]
-
 _LOOK_S = 0.25
 _LOOK_FOR_FIRST_S = 0.1
 

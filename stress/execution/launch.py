@@ -22,8 +22,6 @@ from stress.history.run_directory import RunDirectory
 from stress.host import process_tree
 from stress.host.interrupts import interrupts
 
-__all__ = ["Supervised", "launch"]
-
 _DESCRIPTORS, _DESCRIPTORS_EACH = 256, 8
 """Open files that a run needs whoever works, and for each worker: of a Bash worker the supervisor has two pipes and two
 files of its journal, and the tool follows it.

@@ -20,8 +20,6 @@ from stress.history.run_directory import RunDirectory
 from stress.host.users import User
 from stress.workload.target import Target
 
-__all__ = ["RunSpec", "explain"]
-
 
 @dataclass(frozen=True)
 class RunSpec:

@@ -15,8 +15,6 @@ from stress.history.record import CHANGES, NO_VERSION, Kind, version_of
 from stress.history.recorder import Recorder
 from stress.workload.scenario import Answer, Request
 
-__all__ = ["Stepper", "begin", "finish", "number", "step"]
-
 # Bound once: before Python 3.12 each look-up of an enumeration's member is a call.
 _READ, _OBSERVE = Kind.READ, Kind.OBSERVE
 

@@ -44,8 +44,6 @@ from stress.host import process_tree
 from stress.host.users import User, become
 from stress.workload.scenario import Agent
 
-__all__ = ["supervise"]
-
 READER_REST_S = 0.04
 """The longest that a Python reader waits after a burst of reads, for each reader there is: so many of them look no more
 often than a few do, and leave the processor to the writers.

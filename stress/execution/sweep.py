@@ -10,8 +10,6 @@ from stress.execution.child import in_child
 from stress.execution.run_spec import RunSpec
 from stress.history.events import Event, LeftBehind, Swept
 
-__all__ = ["sweep"]
-
 
 def sweep(run_spec: RunSpec, note: Callable[[Event], None]) -> None:
     """Have the target sweep, if it can, in a process of its own; it ends after the limit of one operation.

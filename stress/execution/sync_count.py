@@ -13,8 +13,6 @@ from stress.execution.drivers.shell import environment, write_commands
 from stress.host.interrupts import temporary_directory
 from stress.workload.target import Target
 
-__all__ = ["count_syncs"]
-
 _CALLS = "fsync,fdatasync,sync,syncfs,sync_file_range,msync"
 _PYTHON = "import sys; from stress.workload.target import load; load(sys.argv[1]).call('write')('state.json', {'n': 1})"
 _BASH = 'source "$1"; shift; target_write "$@"'

@@ -43,8 +43,6 @@ from stress.history.history import FileFacts, FinalFile, History
 from stress.history.naming import Naming
 from stress.history.record import ABSENT, NO_VERSION, Kind, Language, Operation, Outcome, version_of
 
-__all__ = ["HistoryError", "read_history"]
-
 Json = object
 """A JSON value, as `json.loads` gives it."""
 

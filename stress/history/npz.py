@@ -29,8 +29,6 @@ import numpy as np
 from stress.history.history import Columns, History
 from stress.history.record import RECORD, Kind, Language, Outcome
 
-__all__ = ["SCHEMA", "load_columns", "save_columns"]
-
 SCHEMA = 1
 _OURS = ("note_at", "note_size", "reserved")  # places in files of the run directory
 _COLUMN = {"file": "path"}  # where it is called otherwise: NumPy's own argument is called file
@@ -71,9 +69,7 @@ def load_columns(path: str) -> Columns:
     return ops
 
 
-def _labels(
-    labels: Sequence[Kind | Outcome | Language],
-) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
+def _labels(labels: Sequence[Kind | Outcome | Language]) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
     made = [""] * (max(labels) + 1)
     for label in labels:
         made[label] = label.label

@@ -18,19 +18,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = [
-    "all_asleep",
-    "become_subreaper",
-    "children",
-    "die_with_parent",
-    "end_group",
-    "end_orphans",
-    "end_remains",
-    "reap_children",
-    "state_of",
-    "stop_group",
-]
-
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 1, 36, 37
 _prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
 

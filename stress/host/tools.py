@@ -6,8 +6,6 @@ import re
 import shutil
 import subprocess
 
-__all__ = ["version_of_tool"]
-
 
 def version_of_tool(name: str) -> str | None:
     """The version that ``name --version`` tells, or an empty text if it tells none; None if there is no such tool."""

@@ -33,8 +33,6 @@ from rich.text import Text
 from stress.bench.measure import Figured, LeftOut, Measured, Series, Spread
 from stress.units import format_latency
 
-__all__ = ["SCHEMA", "BenchTerminal", "as_json"]
-
 SCHEMA = 1
 PLAIN_WIDTH = 200
 

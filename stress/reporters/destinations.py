@@ -14,8 +14,6 @@ from stress.registry import close_names
 from stress.reporters import registry
 from stress.result import Result
 
-__all__ = ["STDOUT", "Destination", "destinations", "write_report"]
-
 STDOUT = "-"
 """The file that is standard output."""
 

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from stress.exploring.explore import Progress
 
-__all__ = ["view"]
-
 _LINE_S = 5.0
 
 

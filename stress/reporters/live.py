@@ -16,8 +16,6 @@ from stress.plan import Plan
 from stress.reporters.table import rows_of_progress, table
 from stress.units import counted, format_duration, format_rate
 
-__all__ = ["LineView", "LiveView", "View", "frame", "progress_line"]
-
 
 class View:
     """What is shown of a run under way: here nothing. Used as a context manager; `watch` is what the engine calls."""
@@ -152,10 +150,7 @@ def frame(plan: Plan, progress: Progress, phase: Phase, width: int, height: int 
         _bar(progress, phase, width),
         Text(_violations(progress), style="bold red" if progress.violations else "green", **one_line),
     ]
-    lines = [
-        Text(flight, **one_line),
-        Text("Ctrl-C ends it early, with a report", style="dim", **one_line),
-    ]
+    lines = [Text(flight, **one_line), Text("Ctrl-C ends it early, with a report", style="dim", **one_line)]
     free = None if height is None else height - len(parts)
     parts += lines if free is None else lines[: max(0, free - 1)]
     if rows := rows_of_progress(progress):

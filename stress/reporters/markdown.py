@@ -17,8 +17,6 @@ from stress.reporters.words import commands, one_line, verdict_label, verdict_wo
 from stress.result import Result, Verdict
 from stress.units import format_latency, format_rate
 
-__all__ = ["TEXT_MAX", "as_markdown"]
-
 TEXT_MAX = 16 << 10
 """Characters of one finding. GitHub takes a summary of 1 MiB and drops a larger one as a whole."""
 

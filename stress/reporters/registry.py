@@ -11,8 +11,6 @@ from stress import plugins
 from stress.registry import Registry
 from stress.result import Result
 
-__all__ = ["REPORTERS", "Reporter", "load", "reporter"]
-
 Reporter = Callable[[Result], str]
 """From a result to the text of a file."""
 

@@ -6,8 +6,6 @@ import os
 import sys
 from typing import Any, TextIO
 
-__all__ = ["PatientStream"]
-
 
 class PatientStream:
     """A text stream that goes quiet at the first error. ``error`` remembers it, but for a broken pipe: whoever closes

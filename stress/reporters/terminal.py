@@ -27,8 +27,6 @@ from stress.reporters.words import commands, verdict_label, verdict_words
 from stress.result import Result, Verdict
 from stress.units import counted
 
-__all__ = ["Terminal"]
-
 _STYLES = {"PASS": "bold green", "FAIL": "bold red", "UNKNOWN": "bold yellow", "INTERRUPTED": "bold yellow"}
 
 

@@ -19,18 +19,6 @@ from stress.reporters.words import escape_bytes, one_line, plain_text
 from stress.result import Finding, Verdict
 from stress.units import counted
 
-__all__ = [
-    "body",
-    "diagram",
-    "group_body",
-    "group_lines",
-    "headline",
-    "other_places",
-    "told_lines",
-    "witness_cells",
-    "witness_table",
-]
-
 WIDTH = 78
 _HEAD, _TAIL = 120, 80  # bytes; where a document was cut off shows at its end
 _NOTE_SHOWN = 160

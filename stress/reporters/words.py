@@ -10,19 +10,6 @@ from stress.history.record import CHANGES, Kind
 from stress.result import Exploration, Finding, Result, Verdict
 from stress.units import counted
 
-__all__ = [
-    "again",
-    "commands",
-    "escape_bytes",
-    "one_line",
-    "plain_text",
-    "readers_of",
-    "subject",
-    "verdict_label",
-    "verdict_line",
-    "verdict_words",
-]
-
 _CLAIMS = (
     # operations that must have been done, checkers that must have looked, and what is then true of a clean run
     ({Kind.READ, Kind.OBSERVE, Kind.OBSERVE_BACKUP}, {"torn"}, "no reader saw a partial document"),

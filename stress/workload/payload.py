@@ -19,25 +19,6 @@ from typing import Any, NamedTuple
 
 from stress.history.record import GARBAGE, NO_VERSION, format_version, parse_version
 
-__all__ = [
-    "Edit",
-    "Seen",
-    "apply_edits",
-    "common_prefix",
-    "document_of",
-    "draw_size",
-    "edit_list",
-    "examine_bytes",
-    "examine_document",
-    "jq_program",
-    "log_record",
-    "parent_in",
-    "parse_log",
-    "parse_records",
-    "words_in",
-    "writers_in",
-]
-
 Json = Any
 """A JSON value, as `json.loads` gives it."""
 
@@ -202,12 +183,7 @@ def _examine(document: Json) -> Seen:
     header, end = _ends(document)
     if not isinstance(header, dict):
         return _NOTHING
-    text, size, pad, parent = (
-        header.get("version"),
-        header.get("size"),
-        header.get("pad"),
-        header.get("parent"),
-    )
+    text, size, pad, parent = (header.get("version"), header.get("size"), header.get("pad"), header.get("parent"))
     if end != text or not isinstance(text, str) or not isinstance(size, int) or not isinstance(pad, str):
         return _NOTHING
     if len(pad) != size or (pad, header.get("crc")) != _pad_and_crc(text, size):

@@ -13,8 +13,6 @@ from stress.workload.catalog import SCENARIOS
 from stress.workload.payload import examine_bytes
 from stress.workload.scenario import FULL, Role, Scenario, SharedFile, Size
 
-__all__ = ["World", "compose", "required_kinds"]
-
 
 @dataclass(frozen=True)
 class World:

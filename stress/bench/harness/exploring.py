@@ -20,8 +20,6 @@ from stress.exploring.plan import ExplorePlan
 from stress.resolve import target_named
 from stress.syscalls import Denied, require
 
-__all__ = ["KINDS", "sheets"]
-
 SCENARIO, PROCESSES = "session_count", 3
 _FEW, _MANY, _RUNS = 30, 230, 3
 _TURNS = 1_000_000

@@ -31,8 +31,6 @@ from stress.history.record import (
 )
 from stress.workload.payload import log_record
 
-__all__ = ["BROKEN_ONE_IN", "Maker", "backups", "documents", "logs", "recoveries"]
-
 BROKEN_ONE_IN = 200
 CHANGING, READING = 16, 48
 """Processes that change something, and that look at it."""

@@ -29,8 +29,6 @@ from stress.history.run_directory import RunDirectory, runs_in
 from stress.plan import Plan
 from stress.workload.payload import document_of, examine_document
 
-__all__ = ["sheets"]
-
 _ROWS, _QUICK = 200_000, 2000
 
 

@@ -19,8 +19,6 @@ from stress.history.history import History
 from stress.history.record import Outcome
 from stress.workload.payload import parse_log
 
-__all__ = ["NonPrefixReads", "find_non_prefix_reads"]
-
 EXAMINED_MAX = 300
 """Different contents of one log that are taken apart."""
 

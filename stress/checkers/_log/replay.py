@@ -17,8 +17,6 @@ from stress.history.history import History
 from stress.history.notes import LogDelta
 from stress.history.record import ABSENT, Kind, Outcome
 
-__all__ = ["ReplayedRead", "replay_reads"]
-
 
 @dataclass(slots=True)
 class ReplayedRead:

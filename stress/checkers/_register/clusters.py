@@ -23,21 +23,6 @@ from stress.checkers._columns import Flags, Ints, VersionIndex
 from stress.history.history import FileFacts, History
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Outcome
 
-__all__ = [
-    "FAILED",
-    "FINAL",
-    "FIRST",
-    "LAST",
-    "PHANTOM",
-    "UNKNOWN",
-    "WITHOUT",
-    "Clusters",
-    "clusters_of",
-    "conflict_after",
-    "conflicting",
-    "extremes",
-]
-
 FIRST, LAST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 FINAL = -1
 """In place of a row: the harness's own read of the file when every process had ended."""

@@ -17,8 +17,6 @@ from stress.checkers._register.chains import chains
 from stress.checkers._register.clusters import LAST, conflict_after, conflicting
 from stress.checkers._register.read_analysis import ReadAnalysis
 
-__all__ = ["Interleaving", "interleavings"]
-
 
 @dataclass(frozen=True, slots=True)
 class Interleaving:
@@ -97,10 +95,7 @@ def _blocks(reads: ReadAnalysis, unlinked: Ints) -> tuple[_Blocks, Ints, Ints]:
     block = np.cumsum(line.depth[members] == 0) - 1
     return (
         _Blocks(
-            members,
-            block,
-            np.minimum.reduceat(earliest[members], starts),
-            np.maximum.reduceat(latest[members], starts),
+            members, block, np.minimum.reduceat(earliest[members], starts), np.maximum.reduceat(latest[members], starts)
         ),
         earliest,
         latest,

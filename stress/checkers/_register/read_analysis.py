@@ -21,8 +21,6 @@ from stress.checkers._words import pick
 from stress.history.history import History
 from stress.history.record import NO_VERSION, Kind
 
-__all__ = ["ReadAnalysis", "analyse_reads"]
-
 
 class ReadAnalysis:
     """Clusters, and which of their reads are impossible. The reads that are left are linearizable, updates taken for

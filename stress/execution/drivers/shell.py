@@ -35,8 +35,6 @@ from stress.host.users import User, become
 from stress.workload.payload import document_of, edit_list, jq_program, log_record, parent_in, words_in
 from stress.workload.target import OPERATIONS, Target, TargetError
 
-__all__ = ["Lost", "Reply", "ShellDriver", "ask_worker", "probe", "programs", "start_shell", "write_commands"]
-
 _HOST = Path(__file__).with_name("worker.bash")
 _MISSING, _NO_DOCUMENT = 66, 65
 _SAID = frozenset({*OPERATIONS, "observe"})
