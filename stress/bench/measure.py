@@ -107,11 +107,7 @@ BENCHMARKS: Registry[Benchmark] = Registry("benchmark")
 
 def benchmark(name: str) -> Callable[[Benchmark], Benchmark]:
     """Register the decorated function as the benchmark ``name``; raises ValueError if that is taken."""
-
-    def register(function: Benchmark) -> Benchmark:
-        return BENCHMARKS.add(name, function)
-
-    return register
+    return lambda function: BENCHMARKS.add(name, function)
 
 
 @functools.cache

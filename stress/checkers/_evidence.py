@@ -121,8 +121,7 @@ def _broken(content: bytes, names: list[str], at: int, why: str) -> Diagnosis:
     length = len(content.rstrip())
     runs_off = at >= length - 5 or why.startswith("Unterminated string")
     if runs_off and content.lstrip()[:1] in (b"{", b"["):
-        whose = versions_named(content)
-        of = f"{whose[0]}" if whose else "a document"
+        of = next(iter(versions_named(content)), "a document")
         return Diagnosis(TORN_READ, f"only the first {len(content):,} bytes of {of}: it is cut off", 1, len(content))
     if names or b'"stress' in content:
         return Diagnosis(TORN_READ, f"a part of {versions_named(content)[0] if names else 'a document'}", 2, at)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stress.checkers._columns import Rows
 from stress.history.history import History
 from stress.history.record import Kind, Outcome
 
@@ -22,8 +22,8 @@ never found anything anywhere, for its reads of other files as well.
 
 def without_blind_reads(history: History) -> History:
     """The history with the outcome of such reads unknown; the same one where there are none."""
-    blind: list[NDArray[np.intp]] = []
-    nowhere: dict[int, list[NDArray[np.intp]]] = {}  # language → its reads in vain, of files too little read to tell
+    blind: list[Rows] = []
+    nowhere: dict[int, list[Rows]] = {}  # language → its reads in vain, of files too little read to tell
     able: set[int] = set()
     for index, facts in enumerate(history.files):
         looks = history.rows(index, Kind.OBSERVE, outcome=Outcome.OK)

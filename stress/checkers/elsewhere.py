@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stress.anomalies import NOT_JUDGED
+from stress.checkers._columns import Rows
 from stress.checkers._words import finding
 from stress.history.history import FileFacts, History
 from stress.history.notes import BackupNote, data_of
@@ -36,8 +36,6 @@ _HEADS = {
     b"\xcf\x9aW\x13": "gdbm's header",
 }
 """First bytes → what they are, by file(1)."""
-
-Rows = NDArray[np.intp]
 
 
 def without_what_is_elsewhere(history: History) -> tuple[History, list[Finding]]:

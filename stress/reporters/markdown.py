@@ -48,8 +48,7 @@ def _table(result: Result) -> list[str]:
         f"|---|{'---|' if told else ''}---:|---:|---:|---:|---:|---:|",
         *(
             f"| {NAMES.get(row.kind, row.kind)} |{f' {row.language} |' if told else ''} {row.total:,} | "
-            f"{format_rate(row.per_s)} | "
-            f"{'' if row.p50_s is None else format_latency(row.p50_s)} | "
+            f"{format_rate(row.per_s)} | {'' if row.p50_s is None else format_latency(row.p50_s)} | "
             f"{'' if row.p99_s is None else format_latency(row.p99_s)} | {row.failed:,} | {row.unknown:,} |"
             for row in rows
         ),

@@ -19,11 +19,7 @@ REPORTERS: Registry[Reporter] = Registry("kind of report", "stress.reporters")
 
 def reporter(kind: str) -> Callable[[Reporter], Reporter]:
     """Register the decorated function for ``--report KIND=FILE``; raises ValueError if that is taken."""
-
-    def register(function: Reporter) -> Reporter:
-        return REPORTERS.add(kind, function)
-
-    return register
+    return lambda function: REPORTERS.add(kind, function)
 
 
 def load() -> Registry[Reporter]:

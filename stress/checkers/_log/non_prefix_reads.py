@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stress.checkers._columns import Ints, VersionIndex, grouping
-from stress.checkers._log.append_order import Log, Rows
+from stress.checkers._columns import Ints, Rows, VersionIndex, grouping
+from stress.checkers._log.append_order import Log
 from stress.checkers._log.replay import ReplayedRead, replay_reads
 from stress.checkers._register.clusters import FIRST
 from stress.history.history import History
