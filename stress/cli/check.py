@@ -74,5 +74,5 @@ def command(
         with written("--export", export):
             save_columns(export, result.history)
     code = finish(result, wanted, terminal_for(wanted, quiet=quiet))
-    keep_record(result, save_regression)
+    keep_record(result, save_regression, wanted)
     return code

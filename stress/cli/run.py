@@ -81,7 +81,7 @@ def command(
     with terminal.view(chosen) as view:
         result = stages.run(chosen, view.watch)
     code = finish(result, wanted, terminal)
-    keep_record(result, save_regression)
+    keep_record(result, save_regression, wanted)
     return code
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stress.execution.progress import Phase, Progress
-from stress.plan import Plan
+from stress.plan import Plan, readers_of
 from stress.reporters.table import rows_of_progress, table
 from stress.units import counted, format_duration, format_rate
 
@@ -90,7 +90,7 @@ class LineView(View):
 def headline(plan: Plan, progress: Progress) -> str:
     """What runs, on one line."""
     writers = progress.writers or plan.writers
-    readers = progress.readers or (max(2, plan.writers // 4) if plan.readers is None else plan.readers)
+    readers = progress.readers or readers_of(plan.writers, plan.readers)
     return (
         f"{', '.join(plan.scenarios)} with {plan.target}: {counted(writers, 'writer')}, "
         f"{counted(readers, 'reader')}, {_until(plan)}, seed {plan.seed}"

@@ -7,6 +7,11 @@ import sys
 from typing import Any, TextIO
 
 
+def is_watched(stream: TextIO) -> bool:
+    """Whether a person looks on: at a terminal, and not one that CI has made."""
+    return stream.isatty() and os.environ.get("CI", "").lower() not in ("true", "1", "yes")
+
+
 class PatientStream:
     """A text stream that goes quiet at the first error. ``error`` remembers it, but for a broken pipe: whoever closes
     one has read enough.
