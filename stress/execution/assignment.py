@@ -22,8 +22,6 @@ class WorkerSpec:
     supported: frozenset[str]
     """The operations that its language's side has, and that can be done here."""
     roles: tuple[tuple[int, Role], ...]
-    budget: int | None = None
-    """How many operations it does; None: as many as there is time for."""
 
 
 def assign_workers(

@@ -8,7 +8,6 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import multiprocess
 
@@ -90,12 +89,8 @@ class Supervised:
             name = signal.Signals(-status).name
             why = "; out of memory, perhaps" if -status == signal.SIGKILL else ""
             return f"the supervisor was ended by {name}, which nobody here had sent{why}: nothing was judged"
-        return f"the supervisor ended before its time (exit status {status}); its words are in {self.words}"
-
-    @property
-    def words(self) -> Path:
-        """Where the supervisor's standard error goes."""
-        return self._run_spec.run.supervisor_errors
+        words = self._run_spec.run.supervisor_errors
+        return f"the supervisor ended before its time (exit status {status}); its words are in {words}"
 
 
 @contextmanager

@@ -70,8 +70,10 @@ class RunSpec:
 
     def user(self, spec: WorkerSpec) -> User | None:
         """Whose process the worker is to be; None: that of who runs the tool."""
+        if not self.users:
+            return None  # most runs: to look through all workers for each of hundreds takes its time
         alike = [other.worker for other in self.specs if (other.language, other.role) == (spec.language, spec.role)]
-        return self.users[alike.index(spec.worker) % len(self.users)] if self.users else None
+        return self.users[alike.index(spec.worker) % len(self.users)]
 
 
 def explain(error: OSError, run_spec: RunSpec) -> str:

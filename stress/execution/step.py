@@ -105,10 +105,9 @@ class Stepper:
     def next(self) -> Numbered | None:
         """The next operation; None when there are no more."""
         turn = self.stream.next()
-        return None if turn is None else self._number(*turn)
-
-    def _number(self, scenario: int, request: Request) -> Numbered:
-        return number(self.recorder, self._files, self._supported, scenario, request, observed=self._observed)
+        if turn is None:
+            return None
+        return number(self.recorder, self._files, self._supported, *turn, observed=self._observed)
 
     def step(self) -> bool:
         """Do the next operation; False when there are no more."""

@@ -176,7 +176,7 @@ class Supervisor:
         journals = str(self._run_spec.run.journals)
         source = random.Random(f"{self._run_spec.seed} {spec.worker} {number}")
         agent = Agent(worker=spec.worker, writers=spec.writers, source=source)
-        stream = OperationStream(agent, spec.roles, spec.budget)
+        stream = OperationStream(agent, spec.roles)
         writer = spec.role is WorkerRole.WRITER
         scratch = self._run_spec.scratch / f"p{number}"
         scratch.mkdir()

@@ -64,10 +64,8 @@ def _figures(setting: Setting, kind: Kind) -> Iterator[Figure]:
     target = kind.target
     if kind.is_copied:
         target = str(shutil.copy(target_named(kind.target).path, setting.directory))
-    plan = ExplorePlan(
-        scenarios=(SCENARIO,), target=target, processes=PROCESSES, languages=(kind.language,),
-        seed=1, allow=tuple(ANOMALIES),
-    )  # fmt: skip
+    allow = tuple(ANOMALIES)
+    plan = ExplorePlan((SCENARIO,), target, PROCESSES, languages=(kind.language,), seed=1, allow=allow)
     few, many = (max(1, round(times * kind.share)) for times in (_FEW, _MANY))
     if setting.quick:
         few, many = 0, 1
