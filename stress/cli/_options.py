@@ -20,8 +20,15 @@ from stress.result import Result
 if TYPE_CHECKING:
     from stress.engine import HarnessError
 
-_KINDS = ("html", "json", "junit", "markdown", "trace")
-"""Of reports: said in the help, which must not import them all."""
+
+def _kinds_of_report() -> list[str]:
+    """For the help, which must not import them all: read from their sources."""
+    folder = Path(__file__).parents[1] / "reporters"
+    sources = [path.read_text("utf-8") for path in (*folder.glob("*.py"), *folder.glob("*/__init__.py"))]
+    return sorted(kind for text in sources for kind in re.findall(r'^@reporter\("(.+)"\)$', text, re.M))
+
+
+_KINDS = _kinds_of_report()
 
 F = TypeVar("F", bound=Callable[..., Any])
 
