@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["EXIT_HARNESS", "EXIT_INTERRUPTED", "EXIT_USAGE"]
-
 EXIT_USAGE = 2
 EXIT_HARNESS = 4
 EXIT_INTERRUPTED = 130

@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stress.anomalies import NOT_JUDGED
+from stress.checkers._columns import Rows
 from stress.checkers._words import finding
 from stress.history.history import FileFacts, History
 from stress.history.notes import BackupNote, data_of
@@ -22,13 +22,10 @@ from stress.history.skipped import Part, Skipped
 from stress.result import Finding, Verdict
 from stress.workload.tree import is_temporary
 
-__all__ = ["ADVICE", "TRIES", "not_looked_into", "what_lies_there", "without_what_is_elsewhere"]
-
 ADVICE = (
     "if the target keeps its documents in another form or place, say OBSERVE = False in it (in TOML, observe = false), "
     "and outsiders use its read"
 )
-
 TRIES = 10
 """Looks of outsiders, and finds of the target's own reader, from which on it is said."""
 _HEADS = {
@@ -43,8 +40,6 @@ _HEADS = {
     b"\xcf\x9aW\x13": "gdbm's header",
 }
 """First bytes → what they are, by file(1)."""
-
-Rows = NDArray[np.intp]
 
 
 def without_what_is_elsewhere(history: History) -> tuple[History, list[Finding]]:

@@ -25,8 +25,6 @@ from stress.host.interrupts import Interrupts, interrupts
 from stress.options import UsageError
 from stress.reporters.stream import PatientStream
 
-__all__ = ["DEBUG_VARIABLE", "main", "run_command"]
-
 DEBUG_VARIABLE = "STRESS_DEBUG"
 """Set in the environment: a traceback of an error of ours is printed, and not put into a file."""
 

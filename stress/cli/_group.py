@@ -18,8 +18,6 @@ from stress.exits import EXIT_USAGE
 from stress.options import UsageError
 from stress.registry import close_names
 
-__all__ = ["group"]
-
 _BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 
 
