@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypedDict
 
+from stress.exits import UsageError as UsageError
 from stress.history.kinds import is_label
 from stress.registry import close_names
 from stress.units import format_duration, parse_duration
@@ -21,24 +22,6 @@ DURATION_S_MAX = 366 * 86400.0
 
 Mix: TypeAlias = tuple[tuple[str, int], ...]
 """Language → how many writers, such as ``(("bash", 8), ("python", 8))``."""
-
-
-class UsageError(ValueError):
-    """A mistake in an option or its value, made by the person who runs the tool. Its text is one line; exit code 2."""
-
-    def __init__(self, option: str, value: str, advice: str = "") -> None:
-        """The text is ``option``, ``value`` and ``advice``, in this order.
-
-        Args:
-            option: The name as it is typed (``--duration``).
-            value: The value that was given; without ``advice`` the whole message.
-            advice: What is wrong with the value and what to give instead (``is not a duration; give …``).
-        """
-        self.option = option
-        self.value = value
-        self.advice = advice
-        said = f"{value!r} {advice}" if advice else value
-        super().__init__(re.sub(r"\s+", " ", f"{option}: {said}").strip())
 
 
 # What an option's value may be
