@@ -12,44 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypedDict
 
+from stress.exits import UsageError as UsageError
 from stress.history.kinds import is_label
 from stress.registry import close_names
 from stress.units import format_duration, parse_duration
-
-__all__ = [
-    "DURATION_S_MAX",
-    "OPTIONS",
-    "PROCESSES_MAX",
-    "Mix",
-    "Option",
-    "Options",
-    "UsageError",
-    "option_named",
-]
 
 PROCESSES_MAX = 4096
 DURATION_S_MAX = 366 * 86400.0
 
 Mix: TypeAlias = tuple[tuple[str, int], ...]
 """Language → how many writers, such as ``(("bash", 8), ("python", 8))``."""
-
-
-class UsageError(ValueError):
-    """A mistake in an option or its value, made by the person who runs the tool. Its text is one line; exit code 2."""
-
-    def __init__(self, option: str, value: str, advice: str = "") -> None:
-        """The text is ``option``, ``value`` and ``advice``, in this order.
-
-        Args:
-            option: The name as it is typed (``--duration``).
-            value: The value that was given; without ``advice`` the whole message.
-            advice: What is wrong with the value and what to give instead (``is not a duration; give …``).
-        """
-        self.option = option
-        self.value = value
-        self.advice = advice
-        said = f"{value!r} {advice}" if advice else value
-        super().__init__(re.sub(r"\s+", " ", f"{option}: {said}").strip())
 
 
 # What an option's value may be
@@ -268,6 +240,10 @@ class Option:
         return None if value is None and self.none else self.value.read(option, value)
 
 
+def _every(fault: str, example: str, about: str) -> Option:
+    return Option(f"{fault}_every_s", Duration(example), "DURATION", about, "never", none=True)
+
+
 _NO_PATH = "is not a path; give a directory"
 
 OPTIONS: dict[str, Option] = {
@@ -324,18 +300,8 @@ OPTIONS: dict[str, Option] = {
         none=True,
     ),
     "runs": Option("runs", Text(_NO_PATH), "DIRECTORY", "Where to keep run directories.", ".stress"),
-    "kill-every": Option(
-        "kill_every_s",
-        Duration("200ms"),
-        "DURATION",
-        "SIGKILL a random worker about this often, and start another.",
-        "never",
-        none=True,
-    ),
-    "pause-every": Option(
-        "pause_every_s", Duration("500ms"), "DURATION", "Stop a random worker for a moment about this often.", "never",
-        none=True,
-    ),
+    "kill-every": _every("kill", "200ms", "SIGKILL a random worker about this often, and start another."),
+    "pause-every": _every("pause", "500ms", "Stop a random worker for a moment about this often."),
     "pause-for": Option(
         "pause_for_s",
         Duration("6s"),
@@ -344,29 +310,14 @@ OPTIONS: dict[str, Option] = {
         "a moment, of any worker",
         none=True,
     ),
-    "fill-every": Option(
-        "fill_every_s",
-        Duration("200ms"),
-        "DURATION",
-        "Have a random worker's disk full for a moment about this often.",
-        "never",
-        none=True,
-    ),
-    "signal-every": Option(
-        "signal_every_s",
-        Duration("100ms"),
-        "DURATION",
+    "fill-every": _every("fill", "200ms", "Have a random worker's disk full for a moment about this often."),
+    "signal-every": _every(
+        "signal",
+        "100ms",
         "Interrupt a random worker about this often: Ctrl-C, or in Python a handler that does the operation once more.",
-        "never",
-        none=True,
     ),
-    "clean-every": Option(
-        "clean_every_s",
-        Duration("500ms"),
-        "DURATION",
-        "Remove what is not part of the scenario about this often: lock and temp files.",
-        "never",
-        none=True,
+    "clean-every": _every(
+        "clean", "500ms", "Remove what is not part of the scenario about this often: lock and temp files."
     ),
     "stop-on-first": Option("stop_on_first", Flag(), "", "End the run at the first violation.", "no"),
     "op-limit": Option(
@@ -388,11 +339,7 @@ OPTIONS: dict[str, Option] = {
         "none",
     ),
     "only": Option(
-        "only",
-        Names("torn,updates"),
-        "CHECKER,...",
-        "Run only these checkers.",
-        "those that the scenarios name",
+        "only", Names("torn,updates"), "CHECKER,...", "Run only these checkers.", "those that the scenarios name"
     ),
     "nemesis": Option(
         "nemesis",
@@ -415,7 +362,7 @@ OPTIONS: dict[str, Option] = {
         "Run directories to keep; the oldest go, not those in which this run found something.",
         "20",
     ),
-}  # fmt: skip
+}
 """Option name, without its dashes → `Option`."""
 
 _BY_NAME = {

@@ -175,9 +175,7 @@ def _json_case(directory: Path, name: str, document: dict[str, Any], durability:
     return Case(
         f"write JSON: {name}",
         homes.contender(
-            "json.dumps + raw system calls",
-            lambda path: raw(path, json.dumps(document).encode()),
-            "no lock; mode lost",
+            "json.dumps + raw system calls", lambda path: raw(path, json.dumps(document).encode()), "no lock; mode lost"
         ),
         (
             homes.contender(
@@ -272,10 +270,7 @@ def _append_case(paths: list[str], name: str, size_bytes: int, durability: str) 
     return Case(
         f"append 100 bytes: to {name}",
         Contender(
-            "read + concatenate + replace",
-            recipe,
-            f"{SYNCS[durability]}; loses appends",
-            _cut(paths[0], size_bytes),
+            "read + concatenate + replace", recipe, f"{SYNCS[durability]}; loses appends", _cut(paths[0], size_bytes)
         ),
         (
             Contender(

@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stress.anomalies import NOT_JUDGED
+from stress.checkers._columns import Rows
 from stress.checkers._words import finding
 from stress.history.history import FileFacts, History
 from stress.history.notes import BackupNote, data_of
@@ -21,8 +21,6 @@ from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Kind, Ou
 from stress.history.skipped import Part, Skipped
 from stress.result import Finding, Verdict
 from stress.workload.tree import is_temporary
-
-__all__ = ["TRIES", "not_looked_into", "without_what_is_elsewhere"]
 
 TRIES = 10
 """Looks of outsiders, and finds of the target's own reader, from which on it is said."""
@@ -38,8 +36,6 @@ _HEADS = {
     b"\xcf\x9aW\x13": "gdbm's header",
 }
 """First bytes → what they are, by file(1)."""
-
-Rows = NDArray[np.intp]
 
 
 def without_what_is_elsewhere(history: History) -> tuple[History, list[Finding]]:

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stress.anomalies import GARBAGE_READ, LOST_FIELD, MISSING_READ, TORN_READ, Anomaly
+from stress.checkers._columns import Rows
 from stress.checkers._evidence import Diagnosis, diagnose, versions_named
 from stress.checkers._words import did, excerpt, finding, parts, span, who
 from stress.checkers.registry import checker
@@ -22,8 +22,6 @@ from stress.units import counted
 from stress.workload.log_replay import replay_log
 from stress.workload.payload import parse_log
 
-__all__ = ["Garbled", "garbled", "meanwhile", "torn"]
-
 EXAMINED_MAX = 1000
 """Reads of one file whose bytes are looked at; those beyond are counted with the most common of these."""
 
@@ -32,8 +30,6 @@ EMPTIED = (
     "command that succeeded has written may be renamed over it"
 )
 """What most often lies behind an empty file."""
-
-Rows = NDArray[np.intp]
 
 
 @checker("torn")
@@ -239,8 +235,7 @@ def _invented(history: History, index: int, facts: FileFacts) -> Iterator[Findin
         op = history.operation(int(rows[0]))
         message = (
             f"{who(history, op)} read the file at {span(history, op)} and got the document "
-            f"{format_version(op.version)}, but "
-            "the file never held one."
+            f"{format_version(op.version)}, but the file never held one."
         )
         yield finding(history, "torn", GARBAGE_READ, facts, message, rows[:1], count=len(rows))
 

@@ -44,8 +44,6 @@ from stress.history.history import FileFacts, FinalFile, History
 from stress.history.naming import Naming
 from stress.history.record import ABSENT, NO_VERSION, Kind, Language, Operation, Outcome, version_of
 
-__all__ = ["HistoryError", "read_history"]
-
 Json = object
 """A JSON value, as `json.loads` gives it."""
 
@@ -121,19 +119,8 @@ def read_history(path: str) -> History:
             versions[key] = version, line.number
             called[version] = _called(line.version)
         end = last + 1 if line.outcome is Outcome.INFO else line.end
-        operations.append(
-            Operation(
-                process,
-                line.kind,
-                file,
-                version,
-                invoke=line.start,
-                ret=end,
-                outcome=line.outcome,
-                seq=seqs[process],
-                language=Language.UNKNOWN,
-            )
-        )
+        op = Operation(process, line.kind, file, version, NO_VERSION, line.start, end, line.outcome, seqs[process])
+        operations.append(replace(op, language=Language.UNKNOWN))
 
     def seen(file: int, value: Json) -> int:
         if value is None:
@@ -310,10 +297,9 @@ def _own(number: int, plain: Mapping[str, Json]) -> _Line:
     start, end = (_time(number, name, plain[name], _UNITS_NS[str(unit)]) for name in ("start", "end"))
     if end < start:
         raise HistoryError(number, f"ends at {_shown(plain['end'])}, before its start at {_shown(plain['start'])}")
-    return _Line(
-        number, _process(number, plain), _KINDS[str(does)], plain.get("file", "register"), plain.get("version"),
-        plain.get("from", _Unknown()), start, end, _OUTCOMES[str(outcome)], str(unit),
-    )  # fmt: skip
+    file, version, parent = plain.get("file", "register"), plain.get("version"), plain.get("from", _Unknown())
+    process, kind, ended = _process(number, plain), _KINDS[str(does)], _OUTCOMES[str(outcome)]
+    return _Line(number, process, kind, file, version, parent, start, end, ended, str(unit))
 
 
 def _event(number: int, plain: Mapping[str, Json]) -> _Line | None:

@@ -16,8 +16,6 @@ from stress.reporters.witness import told_lines
 from stress.reporters.words import one_line, verdict_line
 from stress.result import Verdict
 
-__all__ = ["REPORTS", "gate_lines", "gate_verdict"]
-
 SCHEMA = 1
 _KINDS = {
     "campaign": ("campaigns", "as expected"),

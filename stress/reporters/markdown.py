@@ -17,8 +17,6 @@ from stress.reporters.words import commands, one_line, verdict_label, verdict_wo
 from stress.result import Result, Verdict
 from stress.units import format_latency, format_rate
 
-__all__ = ["TEXT_MAX", "as_markdown"]
-
 TEXT_MAX = 16 << 10
 """Characters of one finding. GitHub takes a summary of 1 MiB and drops a larger one as a whole."""
 
@@ -50,8 +48,7 @@ def _table(result: Result) -> list[str]:
         f"|---|{'---|' if told else ''}---:|---:|---:|---:|---:|---:|",
         *(
             f"| {NAMES.get(row.kind, row.kind)} |{f' {row.language} |' if told else ''} {row.total:,} | "
-            f"{format_rate(row.per_s)} | "
-            f"{'' if row.p50_s is None else format_latency(row.p50_s)} | "
+            f"{format_rate(row.per_s)} | {'' if row.p50_s is None else format_latency(row.p50_s)} | "
             f"{'' if row.p99_s is None else format_latency(row.p99_s)} | {row.failed:,} | {row.unknown:,} |"
             for row in rows
         ),

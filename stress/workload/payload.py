@@ -19,25 +19,6 @@ from typing import Any, NamedTuple
 
 from stress.history.record import GARBAGE, NO_VERSION, format_version, parse_version
 
-__all__ = [
-    "Edit",
-    "Seen",
-    "apply_edits",
-    "common_prefix",
-    "document_of",
-    "draw_size",
-    "edit_list",
-    "examine_bytes",
-    "examine_document",
-    "jq_program",
-    "log_record",
-    "parent_in",
-    "parse_log",
-    "parse_records",
-    "words_in",
-    "writers_in",
-]
-
 Json = Any
 """A JSON value, as `json.loads` gives it."""
 
@@ -202,12 +183,7 @@ def _examine(document: Json) -> Seen:
     header, end = _ends(document)
     if not isinstance(header, dict):
         return _NOTHING
-    text, size, pad, parent = (
-        header.get("version"),
-        header.get("size"),
-        header.get("pad"),
-        header.get("parent"),
-    )
+    text, size, pad, parent = (header.get("version"), header.get("size"), header.get("pad"), header.get("parent"))
     if end != text or not isinstance(text, str) or not isinstance(size, int) or not isinstance(pad, str):
         return _NOTHING
     if len(pad) != size or (pad, header.get("crc")) != _pad_and_crc(text, size):
@@ -338,10 +314,10 @@ def words_in(stderr: str) -> str:
 _HEAD = re.compile(rb"=== (p([1-9]\d{0,8})\.(0|[1-9]\d{0,8})|p\d+\.\d+|initial) (\d+) ([0-9a-f]{8}) ===\n")
 
 
-def log_record(version: int, size: int, feature: int = 0) -> str:
+def log_record(version: int, size: int) -> str:
     """One record of a log, as the guide's session memory writes it; several lines, ending with a newline."""
     text = format_version(version)
-    body = f"Feature: feature-{feature:03}\nStatus: passing\nMemory: {_pad(text, size)}\n"
+    body = f"Feature: feature-000\nStatus: passing\nMemory: {_pad(text, size)}\n"
     return f"=== {text} {len(body)} {zlib.crc32(body.encode('ascii')):08x} ===\n{body}"
 
 
