@@ -11,15 +11,6 @@ scenario(
         files=(),
         roles=(),
         checkers=frozenset(),
-        parts=(
-            "handoff",
-            "session_count",
-            "progress_log",
-            "feature_list",
-            "completion",
-            "backups",
-            "resume",
-            "config",
-        ),
+        parts=("handoff", "session_count", "progress_log", "feature_list", "completion", "backups", "resume", "config"),
     )
 )

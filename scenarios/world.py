@@ -9,8 +9,6 @@ from collections.abc import Callable
 
 from stress.api import ABSENT, Agent, Answer, Outcome, Request, SharedFile, Steps
 
-__all__ = ["CONFIG", "CONTEXT", "FEATURES", "MISSING", "PROGRESS", "SETTINGS", "alternate", "is_there", "watch"]
-
 CONTEXT = SharedFile(
     ".claude/handoff-context.json",
     shape={

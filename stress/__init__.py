@@ -16,18 +16,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
-__all__ = [
-    "Finding",
-    "HarnessError",
-    "Plan",
-    "Progress",
-    "Result",
-    "UsageError",
-    "Verdict",
-    "check",
-    "explore",
-    "run",
-]
+__all__ = ["Finding", "HarnessError", "Plan", "Progress", "Result", "UsageError", "Verdict", "check", "explore", "run"]
 
 _HOMES = {
     "stress.campaigns.stages": ("run",),

@@ -10,8 +10,6 @@ from enum import IntEnum
 
 from stress.registry import Registry
 
-__all__ = ["ANOMALIES", "Anomaly", "Harm"]
-
 
 class Harm(IntEnum):
     """What an anomaly costs whose files they are; the worst first."""
@@ -121,14 +119,10 @@ NON_MONOTONIC_READ = Anomaly(
 ABORTED_READ = Anomaly("aborted-read", "a reader saw a version whose write certainly failed")
 FUTURE_READ = Anomaly("future-read", "a reader saw a version before its write had begun")
 PHANTOM_READ = Anomaly("phantom-read", "a reader saw a whole version that nobody wrote to that file in this run")
-PHANTOM_APPEND = Anomaly(
-    "phantom-append",
-    "a record in the log that nobody appended, or whose append certainly failed",
-)
+PHANTOM_APPEND = Anomaly("phantom-append", "a record in the log that nobody appended, or whose append certainly failed")
 REORDERED_APPEND = Anomaly("reordered-append", "records of one writer are not in the order of their appends")
 INCOMPATIBLE_ORDERS = Anomaly(
-    "incompatible-orders",
-    "two readers saw the records of a log in orders that can't both be",
+    "incompatible-orders", "two readers saw the records of a log in orders that can't both be"
 )
 BAD_RECOVERY = Anomaly(
     "bad-recovery", "a recovery put something other than the newest valid version in place", harm=Harm.RECOVERY

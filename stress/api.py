@@ -45,15 +45,7 @@ from stress.history.record import (
 from stress.reporters.registry import reporter
 from stress.result import Finding, Result, Verdict, witness
 from stress.workload.catalog import scenario
-from stress.workload.payload import (
-    Edit,
-    document_of,
-    draw_size,
-    examine_bytes,
-    examine_document,
-    log_record,
-    parse_log,
-)
+from stress.workload.payload import Edit, document_of, draw_size, examine_bytes, examine_document, log_record, parse_log
 from stress.workload.scenario import Agent, Answer, Beside, Request, Role, Scenario, SharedFile, Size, Steps
 from stress.workload.target import DefiniteFailure, target
 

@@ -52,12 +52,7 @@ class HarnessError(RuntimeError):
     """The harness itself could not go on (a full disk under the run directory, say). Exit code 4; one line."""
 
 
-def run(
-    plan: Plan,
-    watch: Callable[[Progress], None] | None = None,
-    *,
-    runner: Runner | None = None,
-) -> Result:
+def run(plan: Plan, watch: Callable[[Progress], None] | None = None, *, runner: Runner | None = None) -> Result:
     """Have ``runner`` carry ``plan`` out (None: the free run); ``watch`` is called about four times a second, from this
     thread.
 

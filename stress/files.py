@@ -9,8 +9,6 @@ import os
 import secrets
 from pathlib import Path
 
-__all__ = ["try_writing", "write_text"]
-
 
 def write_text(path: str, text: str) -> None:
     """Write ``text`` to ``path`` through a new file beside it; a pipe or a device is written to as it is."""

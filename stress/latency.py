@@ -10,8 +10,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BUCKETS", "PER_OCTAVE", "Counts", "buckets_of", "percentile_s", "seconds_of"]
-
 Counts = NDArray[np.int64]
 """How many durations fell into each bucket."""
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from stress.exits import EXIT_INTERRUPTED
 from stress.result import Result, Verdict
 
-__all__ = ["Compared", "GateResult", "Outcome"]
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

@@ -167,6 +167,11 @@ def read_toml(path: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     return content, tuple(scenarios)
 
 
+def readers_of(writers: int, readers: int | None) -> int:
+    """How many readers there are where ``readers`` are asked for; None: a quarter of the writers, and at least 2."""
+    return max(2, writers // 4) if readers is None else readers
+
+
 def _read_scenarios(names: str | Sequence[str]) -> tuple[str, ...]:
     if isinstance(names, str):
         names = (names,)

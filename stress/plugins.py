@@ -29,21 +29,6 @@ from types import ModuleType
 from stress import registry
 from stress.options import UsageError
 
-__all__ = [
-    "GROUPS",
-    "TARGETS",
-    "Broken",
-    "Package",
-    "broken",
-    "load",
-    "load_again",
-    "load_file",
-    "origin_of",
-    "owner",
-    "reason",
-    "targets",
-]
-
 TARGETS = "stress.targets"
 """The group whose entry points are targets themselves: each is loaded when its name is asked for."""
 GROUPS = ("stress.scenarios", "stress.checkers", "stress.reporters", "stress.nemeses")

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from stress.options import Options
     from stress.result import Result
 
-__all__ = ["Torture", "explorer", "tortured", "torturer"]
-
 
 if TYPE_CHECKING:
 
@@ -163,11 +161,7 @@ def tortured(
 
 
 def _torture(
-    request: pytest.FixtureRequest,
-    folder: Path,
-    target: object,
-    scenario: str | Sequence[str],
-    options: dict[str, Any],
+    request: pytest.FixtureRequest, folder: Path, target: object, scenario: str | Sequence[str], options: dict[str, Any]
 ) -> Result:
     __tracebackhide__ = True
     from stress import engine

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-__all__ = ["BUILT_IN", "Registry", "UnknownName", "close_names", "registered_by", "registrations"]
-
 T = TypeVar("T")
 _SHOWN_MAX = 32
 

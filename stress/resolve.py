@@ -23,7 +23,7 @@ from stress.history.record import Language
 from stress.history.skipped import Part, Skipped
 from stress.host.interrupts import temporary_directory
 from stress.host.users import why_not
-from stress.plan import Plan, UsageError
+from stress.plan import Plan, UsageError, readers_of
 from stress.registry import UnknownName, close_names
 from stress.units import parse_duration
 from stress.workload import catalog
@@ -31,19 +31,6 @@ from stress.workload.scenario import FULL, Size
 from stress.workload.target import Target, TargetError
 from stress.workload.target import load as load_target
 from stress.workload.world import compose
-
-__all__ = [
-    "ALWAYS",
-    "abilities",
-    "checkers_named",
-    "judging_named",
-    "known_checkers",
-    "loaded",
-    "nemeses_named",
-    "resolve",
-    "scenarios_named",
-    "target_named",
-]
 
 _PACKAGES = {"flock": "util-linux"}
 """Program → the package that has it, where that is called otherwise (Debian and most others)."""
@@ -85,7 +72,7 @@ def resolve(plan: Plan, size: Size = FULL) -> Cast:
         if label not in sides:
             raise UsageError("--mix", label, f"is no side of the target {target.name}{close_names(label, list(sides))}")
     mix = None if plan.mix is None else {sides[label]: count for label, count in plan.mix}
-    readers = plan.readers if plan.readers is not None else max(2, plan.writers // 4)
+    readers = readers_of(plan.writers, plan.readers)
     workers = assign_workers(world, supported, writers=plan.writers, readers=readers, mix=mix)
     for language in supported if world.scenarios else ():
         if not any(spec.language is language for spec in workers) and (mix is None or language in mix):

@@ -16,17 +16,6 @@ from stress.history.record import Operation
 from stress.history.skipped import Skipped
 from stress.stats import Operations, Stats
 
-__all__ = [
-    "Details",
-    "Evidence",
-    "Exploration",
-    "Finding",
-    "Owner",
-    "Result",
-    "Verdict",
-    "witness",
-]
-
 
 class Verdict(IntEnum):
     """In order of rank: a violation outranks doubt, and doubt outranks success."""

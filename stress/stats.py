@@ -16,8 +16,6 @@ from stress.history.history import History
 from stress.history.record import CHANGES, FaultKind, Kind, Language, Outcome
 from stress.latency import BUCKETS, Counts, buckets_of, percentile_s
 
-__all__ = ["Cpu", "KindStats", "Operations", "Stats", "run_stats"]
-
 Operations: TypeAlias = Mapping[str, Mapping[str, Mapping[str, int]]]
 """Kind → language → outcome → count, by their labels."""
 

@@ -6,8 +6,6 @@ import math
 import re
 from decimal import Decimal
 
-__all__ = ["counted", "format_duration", "format_latency", "format_rate", "parse_duration"]
-
 _SECONDS = {
     "": Decimal(1),
     "ns": Decimal("1e-9"),

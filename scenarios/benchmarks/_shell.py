@@ -7,8 +7,6 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-__all__ = ["CLASSIC", "atomic_write_script", "program"]
-
 CLASSIC = """#!/bin/bash
 set -euo pipefail
 temp=$(mktemp "$2.XXXXXX")

@@ -8,8 +8,6 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["LIBRARIES", "Write", "library", "locked_by_hand", "raw_write"]
-
 Write = Callable[[str, bytes], object]
 """From a path and the file's new content to the file."""
 

@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -175,9 +176,7 @@ def _json_case(directory: Path, name: str, document: dict[str, Any], durability:
     return Case(
         f"write JSON: {name}",
         homes.contender(
-            "json.dumps + raw system calls",
-            lambda path: raw(path, json.dumps(document).encode()),
-            "no lock; mode lost",
+            "json.dumps + raw system calls", lambda path: raw(path, json.dumps(document).encode()), "no lock; mode lost"
         ),
         (
             homes.contender(
@@ -232,21 +231,16 @@ def _read_case(directory: Path, size: str, document: dict[str, Any]) -> Case:
     )
 
 
-class _files:
+@contextmanager
+def _files(directory: Path, size_bytes: int, count: int) -> Iterator[list[str]]:
     """A few files of this size for the length of a ``with`` block: a log of 10 MB is not to lie around after."""
-
-    def __init__(self, directory: Path, size_bytes: int, count: int) -> None:
-        self._directory = directory
-        self._paths = [str(directory / f"progress-{number}.txt") for number in range(count)]
-        self._size_bytes = size_bytes
-
-    def __enter__(self) -> list[str]:
-        for path in self._paths:
-            _fill(path, self._size_bytes)
-        return self._paths
-
-    def __exit__(self, *_: object) -> None:
-        for path in self._paths:
+    paths = [str(directory / f"progress-{number}.txt") for number in range(count)]
+    for path in paths:
+        _fill(path, size_bytes)
+    try:
+        yield paths
+    finally:
+        for path in paths:
             os.unlink(path)
 
 
@@ -272,10 +266,7 @@ def _append_case(paths: list[str], name: str, size_bytes: int, durability: str) 
     return Case(
         f"append 100 bytes: to {name}",
         Contender(
-            "read + concatenate + replace",
-            recipe,
-            f"{SYNCS[durability]}; loses appends",
-            _cut(paths[0], size_bytes),
+            "read + concatenate + replace", recipe, f"{SYNCS[durability]}; loses appends", _cut(paths[0], size_bytes)
         ),
         (
             Contender(

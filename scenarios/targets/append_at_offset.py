@@ -8,10 +8,7 @@ from __future__ import annotations
 import os
 
 ABOUT = "seeks to the end of the log, then writes"
-EXPECTS = (
-    "lost-append",
-    "torn-append",
-)
+EXPECTS = ("lost-append", "torn-append")
 SCENARIOS = ("progress_log",)
 
 

@@ -17,9 +17,7 @@ from atomicops import (
     sweep_orphans,
     update_json,
 )
-from atomicops import (
-    recover as restore,
-)
+from atomicops import recover as restore
 from stress.api import DefiniteFailure
 
 ABOUT = "the helpers of this project"

@@ -12,10 +12,7 @@ from typing import Any
 from scenarios.targets import _correct
 
 ABOUT = "reads through a cache keyed by size and second"
-EXPECTS = (
-    "stale-read",
-    "non-monotonic-read",
-)
+EXPECTS = ("stale-read", "non-monotonic-read")
 SCENARIOS = ("session_count",)
 
 

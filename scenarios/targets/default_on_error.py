@@ -11,11 +11,7 @@ from typing import Any
 from scenarios.targets import _correct
 
 ABOUT = "starts from an empty document where the file can't be parsed"
-EXPECTS = (
-    "lost-update",
-    "torn-read",
-    "garbage-read",
-)
+EXPECTS = ("lost-update", "torn-read", "garbage-read")
 SCENARIOS = ("session_count",)
 
 

@@ -14,10 +14,7 @@ from contextlib import contextmanager
 from scenarios.targets._correct import Change, encode, read, replace
 
 ABOUT = "a lock that a signal handler enters in the middle of an update"
-EXPECTS = (
-    "lost-update",
-    "lock-overlap",
-)
+EXPECTS = ("lost-update", "lock-overlap")
 SCENARIOS = ("session_count",)
 EXCLUSIVE = True
 FAULTS = {"signal_every": "20ms"}

@@ -14,10 +14,7 @@ import time
 from scenarios.targets._correct import Change, encode, read, replace
 
 ABOUT = "takes over lock files that are older than five seconds"
-EXPECTS = (
-    "lost-update",
-    "lock-overlap",
-)
+EXPECTS = ("lost-update", "lock-overlap")
 SCENARIOS = ("session_count",)
 EXCLUSIVE = True
 FAULTS = {"pause_for": "6s"}

@@ -14,10 +14,7 @@ import time
 from scenarios.targets._correct import Change, encode, read, replace
 
 ABOUT = "breaks locks that are older than their lease"
-EXPECTS = (
-    "lost-update",
-    "lock-overlap",
-)
+EXPECTS = ("lost-update", "lock-overlap")
 SCENARIOS = ("session_count",)
 EXCLUSIVE = True
 FAULTS = {"pause_every": "100ms"}

@@ -12,10 +12,7 @@ import time
 from scenarios.targets._correct import Change, encode, read, replace
 
 ABOUT = "checks for a lock file, then makes it"
-EXPECTS = (
-    "lost-update",
-    "lock-overlap",
-)
+EXPECTS = ("lost-update", "lock-overlap")
 SCENARIOS = ("session_count",)
 EXCLUSIVE = True
 

@@ -12,10 +12,7 @@ import os
 from scenarios.targets._correct import Change, encode, read, replace
 
 ABOUT = "loses its fcntl lock by closing another descriptor of the lock file"
-EXPECTS = (
-    "lost-update",
-    "lock-overlap",
-)
+EXPECTS = ("lost-update", "lock-overlap")
 SCENARIOS = ("session_count",)
 EXCLUSIVE = True
 

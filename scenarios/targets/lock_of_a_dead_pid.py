@@ -13,10 +13,7 @@ import time
 from scenarios.targets._correct import Change, encode, read, replace
 
 ABOUT = "removes lock files whose PID is gone, two at a time"
-EXPECTS = (
-    "lost-update",
-    "lock-overlap",
-)
+EXPECTS = ("lost-update", "lock-overlap")
 SCENARIOS = ("session_count",)
 EXCLUSIVE = True
 FAULTS = {"kill_every": "60ms"}

@@ -12,10 +12,7 @@ import os
 from scenarios.targets._correct import Change, encode, read, replace
 
 ABOUT = "locks by the caller's path, not by the file that it leads to"
-EXPECTS = (
-    "lost-update",
-    "lock-overlap",
-)
+EXPECTS = ("lost-update", "lock-overlap")
 SCENARIOS = ("feature_list",)
 EXCLUSIVE = True
 

@@ -10,10 +10,7 @@ import threading
 from scenarios.targets._correct import Change, encode, read, replace
 
 ABOUT = "updates under a threading.Lock"
-EXPECTS = (
-    "lost-update",
-    "lock-overlap",
-)
+EXPECTS = ("lost-update", "lock-overlap")
 SCENARIOS = ("session_count",)
 EXCLUSIVE = True
 

@@ -15,10 +15,7 @@ from typing import Any
 from scenarios.targets._correct import encode, locked, read, replace
 
 ABOUT = "acknowledges writes that a thread does later"
-EXPECTS = (
-    "stale-read",
-    "non-monotonic-read",
-)
+EXPECTS = ("stale-read", "non-monotonic-read")
 SCENARIOS = ("handoff",)
 
 

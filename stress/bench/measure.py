@@ -27,26 +27,6 @@ from pathlib import Path
 from stress import plugins
 from stress.registry import Registry
 
-__all__ = [
-    "BENCHMARKS",
-    "Benchmark",
-    "Case",
-    "Contender",
-    "Figure",
-    "Figured",
-    "LeftOut",
-    "Measured",
-    "Series",
-    "Setting",
-    "Sheet",
-    "Spread",
-    "benchmark",
-    "figure",
-    "load",
-    "measure",
-    "spread",
-]
-
 SAMPLE_S = 0.003
 """A sample is of as many calls as take this long: much longer than reading the clock, or a system call's jitter, and
 short enough that on a busy machine many of them go through without another process in between.
@@ -127,11 +107,7 @@ BENCHMARKS: Registry[Benchmark] = Registry("benchmark")
 
 def benchmark(name: str) -> Callable[[Benchmark], Benchmark]:
     """Register the decorated function as the benchmark ``name``; raises ValueError if that is taken."""
-
-    def register(function: Benchmark) -> Benchmark:
-        return BENCHMARKS.add(name, function)
-
-    return register
+    return lambda function: BENCHMARKS.add(name, function)
 
 
 @functools.cache

@@ -14,14 +14,8 @@ from stress.plan import Plan
 from stress.result import Result
 from stress.workload.target import load
 
-__all__ = ["ROUNDS", "compare"]
 
-ROUNDS = 3
-
-
-def compare(
-    plans: Sequence[Plan], rounds: int = ROUNDS, watch: Callable[[str], None] = lambda line: None
-) -> list[Compared]:
+def compare(plans: Sequence[Plan], rounds: int, watch: Callable[[str], None]) -> list[Compared]:
     """Run the plans, one for each target, ``rounds`` times in turns; each round in a new order.
 
     Raises what a run raises. An interrupted run ends it: KeyboardInterrupt.

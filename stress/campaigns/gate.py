@@ -39,8 +39,6 @@ from stress.result import Result, Verdict
 from stress.units import parse_duration
 from stress.workload import target
 
-__all__ = ["Campaign", "Config", "canaries_of", "read_config", "run"]
-
 CANARY_S = 10.0
 """What a canary is given at the most; it ends at the first violation, mostly within two or three seconds."""
 RUNS = ".stress"

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,6 @@ from stress.history.record import (
     parse_version,
 )
 from stress.workload.payload import log_record
-
-__all__ = ["Saved", "plain_history", "read_saved"]
 
 SCENARIO = "saved"
 _WORDS = {"absent": ABSENT, "garbage": GARBAGE, "-": NO_VERSION}
@@ -101,30 +99,23 @@ def read_saved(path: Path, scenario: str = SCENARIO) -> Saved:
     return Saved(history, tuple(plain["expected"]), plain.get("about", ""), plain.get("vacuity", False))
 
 
-def plain_history(
-    operations: Sequence[Operation],
-    facts: FileFacts,
-    *,
-    final: FinalFile | None,
-    backups: Mapping[str, tuple[int, str]],
-    leftovers: Sequence[str],
-    metadata_seen: Sequence[MetadataSeen],
-    began: int,
-) -> dict[str, object]:
-    """The plain values of a history of one file, whatever ``file`` its operations say; `read_saved` is the inverse."""
-    ordered = sorted(operations, key=lambda op: op.invoke)
-    plain: dict[str, object] = {"files": [_plain_facts(facts)]}
-    if final is not None:
-        plain["final"] = [_plain_final(final)]
-    if backups:
-        plain["backups"] = {path: [format_version(version), digest] for path, (version, digest) in backups.items()}
-    if leftovers:
-        plain["leftovers"] = list(leftovers)
-    if metadata_seen:
+def plain_history(history: History) -> dict[str, object]:
+    """The plain values of a history of one file; `read_saved` is the inverse."""
+    plain: dict[str, object] = {"files": [_plain_facts(history.files[0])]}
+    if history.final:
+        plain["final"] = [_plain_final(history.final[0])]
+    if history.backups:
+        backups = history.backups.items()
+        plain["backups"] = {path: [format_version(version), digest] for path, (version, digest) in backups}
+    if history.leftovers:
+        plain["leftovers"] = list(history.leftovers)
+    if history.metadata_seen:
         plain["metadata"] = [
-            [(seen.at - began) / 1e6, 0, seen.mode, seen.owner, seen.group, seen.count] for seen in metadata_seen
+            [(seen.at - history.began) / 1e6, 0, seen.mode, seen.owner, seen.group, seen.count]
+            for seen in history.metadata_seen
         ]
-    return plain | {"operations": [_plain_operation(op, began) for op in ordered]}
+    operations = [history.operation(row) for row in range(len(history.ops))]
+    return plain | {"operations": [_plain_operation(op, history.began) for op in operations]}
 
 
 def _version(text: str) -> int:

@@ -27,8 +27,6 @@ from stress.resolve import target_named
 from stress.result import Finding, Result, Verdict
 from stress.schedulers.saved import SUFFIX, SavedSchedule
 
-__all__ = ["FOLDER", "Record", "check_records", "save", "save_schedule"]
-
 FOLDER = "stress-regressions"
 """Where records are kept, unless the gate's table says otherwise."""
 _TRIES_MAX = 400
@@ -44,11 +42,6 @@ class Record:
     expected: tuple[str, ...]
     missing: tuple[str, ...] = ()
     broken: str = ""
-
-    @property
-    def found(self) -> bool:
-        """Whether it is still reported as what it was."""
-        return not self.missing and not self.broken
 
 
 def save(result: Result, name: str, folder: str = FOLDER) -> list[str]:
@@ -74,10 +67,10 @@ def save(result: Result, name: str, folder: str = FOLDER) -> list[str]:
     return written
 
 
-def save_schedule(file: str, name: str, folder: str = FOLDER) -> str:
+def save_schedule(file: str, name: str) -> str:
     """Keep a failing schedule (`stress.schedulers.saved`); returns the file. Raises OSError."""
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    path = Path(folder, name + SUFFIX)
+    path = Path(FOLDER, name + SUFFIX)
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_text(str(path), Path(file).read_text("utf-8"))
     return str(path)
 
@@ -141,9 +134,9 @@ def _record(history: History, finding: Finding) -> str:
     if operations is None:
         return ""
     plain = {
-        "about": f"{finding.message}",
+        "about": finding.message,
         "expected": [f"{finding.checker}: {finding.anomaly}"],
-        **small.plain(operations),
+        **plain_history(small.history(operations)),
     }
     return json.dumps(plain, indent=1, ensure_ascii=True) + "\n"
 
@@ -152,7 +145,8 @@ class _Small:
     """Tries out what of a history is enough for a finding."""
 
     def __init__(self, history: History, finding: Finding, facts: FileFacts, final: FinalFile | None) -> None:
-        self._finding, self._facts, self._final, self._began = finding, facts, final, history.began
+        self._finding, self._facts, self._began = finding, facts, history.began
+        self._final = [] if final is None else [final]
         named = {posixpath.normpath(op.note.path) for op in finding.witness if isinstance(op.note, BackupNote)}
         self._backups = {
             path: kept for path, kept in history.backups.items() if finding.checker == "backups" and path in named
@@ -182,23 +176,20 @@ class _Small:
             size //= 2
         return kept
 
-    def plain(self, operations: Sequence[Operation]) -> dict[str, object]:
-        return plain_history(
-            operations, self._facts, final=self._final, backups=self._backups, leftovers=self._leftovers,
-            metadata_seen=self._metadata_seen, began=self._began,
-        )  # fmt: skip
-
-    def _found(self, operations: Sequence[Operation]) -> bool:
-        self._tries += 1
-        history = History.of(
+    def history(self, operations: Sequence[Operation]) -> History:
+        """A history of these, and of what else the finding is about."""
+        return History.of(
             operations,
             [self._facts],
             scenarios=["saved"],
-            final=[] if self._final is None else [self._final],
+            final=self._final,
             backups=self._backups,
             leftovers=self._leftovers,
             metadata_seen=self._metadata_seen,
             began=self._began,
         )
-        found = registry.CHECKERS.get(self._finding.checker)(history)
+
+    def _found(self, operations: Sequence[Operation]) -> bool:
+        self._tries += 1
+        found = registry.CHECKERS.get(self._finding.checker)(self.history(operations))
         return any(each.anomaly == self._finding.anomaly and each.verdict is Verdict.FAIL for each in found)

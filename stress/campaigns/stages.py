@@ -21,8 +21,6 @@ from stress.reporters.json import as_json
 from stress.result import Finding, Result, Verdict
 from stress.stats import Stats
 
-__all__ = ["Stages", "run"]
-
 _SEEDS = 1 << 64
 
 

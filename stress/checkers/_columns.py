@@ -8,19 +8,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "Flags",
-    "Ints",
-    "VersionIndex",
-    "among",
-    "grouping",
-    "running_argmax",
-    "segment_starts",
-    "segmented_max_before",
-]
-
 Ints: TypeAlias = NDArray[np.int64]
 Flags: TypeAlias = NDArray[np.bool_]
+Rows: TypeAlias = NDArray[np.intp]
+"""Row numbers of a history."""
 
 
 class VersionIndex:

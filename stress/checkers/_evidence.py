@@ -15,8 +15,6 @@ from stress.result import Details, Evidence, Owner
 from stress.units import counted
 from stress.workload.payload import writers_in
 
-__all__ = ["Diagnosis", "diagnose", "versions_named"]
-
 _EXAMINED_BYTES = 4 << 20
 _OWNERS_MAX = 60
 _UNIT = re.compile(rb"(p\d+\.\d+)[;\"]")
@@ -123,8 +121,7 @@ def _broken(content: bytes, names: list[str], at: int, why: str) -> Diagnosis:
     length = len(content.rstrip())
     runs_off = at >= length - 5 or why.startswith("Unterminated string")
     if runs_off and content.lstrip()[:1] in (b"{", b"["):
-        whose = versions_named(content)
-        of = f"{whose[0]}" if whose else "a document"
+        of = next(iter(versions_named(content)), "a document")
         return Diagnosis(TORN_READ, f"only the first {len(content):,} bytes of {of}: it is cut off", 1, len(content))
     if names or b'"stress' in content:
         return Diagnosis(TORN_READ, f"a part of {versions_named(content)[0] if names else 'a document'}", 2, at)

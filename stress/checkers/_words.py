@@ -10,9 +10,8 @@ from stress.history.record import NO_VERSION, Kind, Operation, Outcome
 from stress.result import Details, Evidence, Finding, Verdict, witness
 from stress.workload.payload import writers_in
 
-__all__ = ["WITNESS_MAX", "did", "excerpt", "finding", "moment", "parts", "pick", "span", "who"]
-
 WITNESS_MAX = 6
+_PARTS_MAX = 4
 
 _VERBS = {
     Kind.WRITE: "wrote",
@@ -59,11 +58,11 @@ def excerpt(content: bytes, at: int, around: int = 48) -> str:
     return f"{'…' if start else ''}{before}⟨byte {at:,}⟩{after}{'…' if stop < len(content) else ''}"
 
 
-def parts(content: bytes, at_most: int = 4) -> str:
+def parts(content: bytes) -> str:
     """Whose parts bytes are made of: ``p3.12 (bytes 40–812), p5.7 (bytes 812–900)``; empty if nobody's."""
     found = writers_in(content)
-    said = ", ".join(f"{name} (bytes {first:,}–{last:,})" for name, first, last in found[:at_most])
-    return said + (f" and {len(found) - at_most} more" if len(found) > at_most else "")
+    said = ", ".join(f"{name} (bytes {first:,}–{last:,})" for name, first, last in found[:_PARTS_MAX])
+    return said + (f" and {len(found) - _PARTS_MAX} more" if len(found) > _PARTS_MAX else "")
 
 
 def pick(rows: Iterable[int | None]) -> list[int]:

@@ -23,18 +23,17 @@ from stress.anomalies import (
     STALE_READ,
     TORN_APPEND,
 )
-from stress.checkers._log.append_order import Log, Rows, log_of, overtaken
+from stress.checkers._columns import Rows
+from stress.checkers._log.append_order import Log, log_of, overtaken
 from stress.checkers._log.non_prefix_reads import NonPrefixReads, find_non_prefix_reads
 from stress.checkers._register.clusters import LAST
 from stress.checkers._words import did, excerpt, finding, moment, parts, span, who
 from stress.checkers.registry import checker
-from stress.checkers.torn import Garbled, garbled
+from stress.checkers.torn import garbled, garbled_first
 from stress.history.history import FileFacts, History
 from stress.history.record import INITIAL, Format, Kind, Outcome, format_version
 from stress.result import Details, Finding
 from stress.units import counted
-
-__all__ = ["appends"]
 
 
 @checker("appends")
@@ -185,9 +184,7 @@ def _late(history: History, log: Log, unexplained: NonPrefixReads) -> Iterator[F
             f"{one}; then {did(history, two)}; but in the log {name} stands behind "
             f"{history.names.version(two.version)}."
         )
-        yield finding(
-            history, "appends", REORDERED_APPEND, log.facts, message, [first, second], count=len(reordered)
-        )  # fmt: skip
+        yield finding(history, "appends", REORDERED_APPEND, log.facts, message, [first, second], count=len(reordered))
     future = np.flatnonzero(behind & ~began)
     if len(future):
         read, append = (history.operation(int(rows[future[0]])) for rows in (pairs.first, pairs.second))
@@ -219,7 +216,7 @@ def _stale(history: History, log: Log, unexplained: NonPrefixReads, firsts: Rows
     message = f"{who(history, op)} read the log at {span(history, op)} and did not see {had}."
     return finding(
         history, "appends", STALE_READ, log.facts, message, [row, first], count=len(seconds) + len(unexplained.stale)
-    )  # fmt: skip
+    )
 
 
 def _crossed(history: History, log: Log, unexplained: NonPrefixReads) -> Iterator[Finding]:
@@ -236,9 +233,7 @@ def _crossed(history: History, log: Log, unexplained: NonPrefixReads) -> Iterato
         saw = f"saw {counted(op.size, 'byte')} that are no beginning of what it held {_end(history, log)}"
     rows = [row, *(log.rows[at] for at in (late, early) if at >= 0)]
     message = f"{who(history, op)} read the log at {span(history, op)} and {saw}."
-    yield finding(
-        history, "appends", INCOMPATIBLE_ORDERS, log.facts, message, rows, count=len(unexplained.crossed)
-    )  # fmt: skip
+    yield finding(history, "appends", INCOMPATIBLE_ORDERS, log.facts, message, rows, count=len(unexplained.crossed))
 
 
 def _torn(history: History, index: int, facts: FileFacts, log: Log | None) -> Iterator[Finding]:
@@ -250,8 +245,7 @@ def _torn(history: History, index: int, facts: FileFacts, log: Log | None) -> It
     message, witness = "", list[int]()
     detail: Details = ()
     if len(rows):
-        first = Garbled(history, index, rows)
-        message, witness, detail = first.message, first.rows, first.detail
+        message, witness, detail = garbled_first(history, index, rows)
     if spans and log is not None:
         start, stop = spans[0]
         left = (
@@ -262,6 +256,4 @@ def _torn(history: History, index: int, facts: FileFacts, log: Log | None) -> It
         shown = (("at end", excerpt(log.content, start)), *((("parts", whose),) if whose else ()))
         message = f"{message} {left[0].upper()}{left[1:]}." if message else f"{left[0].upper()}{left[1:]}."
         detail += shown
-    yield finding(
-        history, "appends", TORN_APPEND, facts, message, witness, detail, len(rows) + len(spans)
-    )  # fmt: skip
+    yield finding(history, "appends", TORN_APPEND, facts, message, witness, detail, len(rows) + len(spans))

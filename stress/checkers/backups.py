@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stress.anomalies import BAD_BACKUP, LOST_BACKUP
+from stress.checkers._columns import Rows
 from stress.checkers._evidence import diagnose
-from stress.checkers._register.clusters import clusters_of
-from stress.checkers._register.read_analysis import ReadAnalysis
+from stress.checkers._register.read_analysis import ReadAnalysis, analyse_reads
 from stress.checkers._words import did, finding, moment, span, who
 from stress.checkers.registry import checker
 from stress.checkers.torn import meanwhile
@@ -21,9 +20,6 @@ from stress.history.notes import BackupNote
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Outcome
 from stress.result import Details, Finding
 
-__all__ = ["backups"]
-
-Rows = NDArray[np.intp]
 _NOWHERE = BackupNote("")
 
 
@@ -53,8 +49,8 @@ def _bad(history: History, index: int, facts: FileFacts, rows: Rows) -> Iterator
     reads = history.rows(index, Kind.OBSERVE_BACKUP, outcome=Outcome.OK)
     reads = reads[ops["version"][reads] == GARBAGE]
     broken = rows[ops["version"][rows] == GARBAGE]
-    past = _not_current(history, index)
-    count = len(broken) + len(reads) + past.count
+    late, first, why, others = _not_current(history, index)
+    count = len(broken) + len(reads) + late
     if not count:
         return
     # A backup that is no document tells more than one which is of the wrong time.
@@ -83,29 +79,21 @@ def _bad(history: History, index: int, facts: FileFacts, rows: Rows) -> Iterator
             evidence=diagnosis.evidence(),
         )
         return
-    assert past.tell is not None
-    row, why, others = past.tell()
-    op = history.operation(row)
+    op = history.operation(first)
     message = (
         f"{who(history, op)} made a backup at {span(history, op)} that holds {history.names.version(op.version)}: "
         f"{why}."
     )
-    yield finding(history, "backups", BAD_BACKUP, facts, message, [row, *others], count=count)
+    yield finding(history, "backups", BAD_BACKUP, facts, message, [first, *others], count=count)
 
 
-@dataclass
-class _Past:
-    """Backups of the wrong time: how many, and the first of them (row, why, witness), put into words when asked."""
-
-    count: int
-    tell: Callable[[], tuple[int, str, list[int]]] | None
-
-
-def _not_current(history: History, index: int) -> _Past:
-    """Backups that hold a version which can't have been current while they were made: as reads, they are late."""
+def _not_current(history: History, index: int) -> tuple[int, int, str, list[int]]:
+    """Backups that hold a version which can't have been current while they were made: as reads, they are late. How many
+    there are, and of the first its row, why, and the rows that show it.
+    """
     if not len(history.rows(index, Kind.BACKUP)):
-        return _Past(0, None)
-    reads = ReadAnalysis(clusters_of(history, index, Kind.BACKUP))
+        return 0, -1, "", []
+    reads = analyse_reads(history, index, Kind.BACKUP)
     made, kinds = reads.made, history.ops["kind"]
     backup = (made.read_rows >= 0) & (kinds[made.read_rows] == Kind.BACKUP)
     late = np.flatnonzero(backup & (reads.stale | reads.early))
@@ -113,14 +101,13 @@ def _not_current(history: History, index: int) -> _Past:
     phantom = made.phantom[kinds[made.phantom] == Kind.BACKUP] if history.final else made.phantom[:0]
     count = len(late) + len(aborted) + len(phantom)
     if not count:
-        return _Past(0, None)
+        return 0, -1, "", []
     row = min(int(rows.min()) for rows in (made.read_rows[late], aborted, phantom) if len(rows))
     if row in aborted:
-        return _Past(count, lambda: (row, "a version whose write had failed", []))
+        return count, row, "a version whose write had failed", []
     if row in phantom:
-        return _Past(count, lambda: (row, "a version nobody wrote", []))
-    read = int(late[np.argmin(made.read_rows[late])])
-    return _Past(count, lambda: (row, *_why_late(history, reads, read)))
+        return count, row, "a version nobody wrote", []
+    return count, row, *_why_late(history, reads, int(late[np.argmin(made.read_rows[late])]))
 
 
 def _why_late(history: History, reads: ReadAnalysis, read: int) -> tuple[str, list[int]]:
@@ -179,9 +166,8 @@ def _lost(history: History, facts: FileFacts, rows: Rows, paths: list[str], dige
         other, op = (history.operation(row) for row in witness)
         path = paths[int(np.searchsorted(rows, witness[1]))]
         message = (
-            f"{who(history, other)} made the backup {path} at {span(history, other)}, and {who(history, op)} "
-            f"made one of the same "
-            f"name at {span(history, op)}: the second has overwritten the first."
+            f"{who(history, other)} made the backup {path} at {span(history, other)}, and {who(history, op)} made one "
+            f"of the same name at {span(history, op)}: the second has overwritten the first."
         )
         held = (
             f"{history.names.version(each.version)} right after {who(history, each)} had made it"

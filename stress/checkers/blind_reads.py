@@ -9,12 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stress.checkers._columns import Rows
 from stress.history.history import History
 from stress.history.record import Kind, Outcome
-
-__all__ = ["without_blind_reads"]
 
 TRIES = 10
 """Reads of one file in one language, and looks of outsiders at it, from which on the reader is blamed; of one that
@@ -24,14 +22,14 @@ never found anything anywhere, for its reads of other files as well.
 
 def without_blind_reads(history: History) -> History:
     """The history with the outcome of such reads unknown; the same one where there are none."""
-    blind: list[NDArray[np.intp]] = []
-    nowhere: dict[int, list[NDArray[np.intp]]] = {}  # language → its reads in vain, of files too little read to tell
+    blind: list[Rows] = []
+    nowhere: dict[int, list[Rows]] = {}  # language → its reads in vain, of files too little read to tell
     able: set[int] = set()
     for index, facts in enumerate(history.files):
+        if not facts.form.is_document:
+            continue
         looks = history.rows(index, Kind.OBSERVE, outcome=Outcome.OK)
         there = np.count_nonzero(history.ops["version"][looks] >= 0)
-        if not facts.form.is_document or not there:
-            continue
         reads = history.rows(index, Kind.READ, outcome=Outcome.OK)
         version, language = history.ops["version"][reads], history.ops["language"][reads]
         for each in np.unique(language).tolist():

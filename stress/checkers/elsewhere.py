@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stress.anomalies import NOT_JUDGED
+from stress.checkers._columns import Rows
 from stress.checkers._words import finding
 from stress.history.history import FileFacts, History
 from stress.history.notes import BackupNote, data_of
@@ -22,8 +22,10 @@ from stress.history.skipped import Part, Skipped
 from stress.result import Finding, Verdict
 from stress.workload.tree import is_temporary
 
-__all__ = ["TRIES", "not_looked_into", "without_what_is_elsewhere"]
-
+ADVICE = (
+    "if the target keeps its documents in another form or place, say OBSERVE = False in it (in TOML, observe = false), "
+    "and outsiders use its read"
+)
 TRIES = 10
 """Looks of outsiders, and finds of the target's own reader, from which on it is said."""
 _HEADS = {
@@ -38,8 +40,6 @@ _HEADS = {
     b"\xcf\x9aW\x13": "gdbm's header",
 }
 """First bytes → what they are, by file(1)."""
-
-Rows = NDArray[np.intp]
 
 
 def without_what_is_elsewhere(history: History) -> tuple[History, list[Finding]]:
@@ -143,20 +143,20 @@ def _doubt(history: History, looks: dict[int, Rows]) -> Finding:
     still = {index: int(np.count_nonzero(ops["version"][rows] == INITIAL)) for index, rows in looks.items()}
     index = max(looks, key=lambda each: (len(odd[each]), still[each], len(looks[each])))
     facts = history.files[index]
-    if len(odd[index]):
-        row = int(odd[index][0])
-        what = f"The file {facts.path} holds no JSON document ({_begins(data_of(history.note(row)))})"
-    else:
-        row = int(looks[index][-1])
-        absent = ops["version"][row] == ABSENT
-        what = f"There is no file {facts.path}" if absent else f"The file {facts.path} stays as it was before the run"
+    row = int(odd[index][0] if len(odd[index]) else looks[index][-1])
+    what = what_lies_there(facts.path, int(ops["version"][row]), data_of(history.note(row)))
     message = (
-        f"{what}, and yet the target's own reader finds what others wrote: if the target keeps "
-        "its documents in another form or place, say OBSERVE = False in it (in TOML, observe = false), and outsiders "
-        "use its read. What they saw was not judged."
+        f"{what}, and yet the target's own reader finds what others wrote: {ADVICE}. What they saw was not judged."
     )
     count = sum(map(len, looks.values()))
     return finding(history, "vacuity", NOT_JUDGED, facts, message, [row], count=count, verdict=Verdict.UNKNOWN)
+
+
+def what_lies_there(path: str, version: int, content: bytes) -> str:
+    """What is at the path of a document that is elsewhere, in words: no document, or none that anybody wrote."""
+    if version == GARBAGE:
+        return f"The file {path} holds no JSON document ({_begins(content)})"
+    return f"There is no file {path}" if version == ABSENT else f"The file {path} stays as it was at the start"
 
 
 def _begins(content: bytes) -> str:

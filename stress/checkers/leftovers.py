@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from stress.anomalies import LEFTOVER_TEMP
 from stress.checkers._words import finding
 from stress.checkers.registry import checker
-from stress.history.history import History
+from stress.history.history import FileFacts, History
 from stress.history.record import End
 from stress.result import Finding, Verdict
 from stress.units import counted
-
-__all__ = ["leftovers"]
 
 _CLOCK_NS = 30_000_000
 """A file's time of change is that of the kernel's last tick, and was moved from one clock to another."""
@@ -24,31 +22,13 @@ def leftovers(history: History) -> Iterable[Finding]:
     """Temp files after clean ends; after kills, those that the target's own sweep did not remove, and those that nobody
     who was killed can have left.
     """
-    yield from _swept(history)
-    if not history.leftovers:
-        return
     watched = [facts for _, facts in history.files_for("leftovers")]
-    if not watched:
-        return
-    first = history.leftovers[0]
-    # A temp file bears its file's name, as a rule, and stands beside it.
-    facts = min(watched, key=lambda facts: _strangeness(first, facts.path))
-    killed = sum(process.end is End.KILLED for process in history.processes)
-    hung = sum(process.end in (End.HUNG, End.STAYED) for process in history.processes)
-    after = f"after {counted(killed, 'process', 'processes')} had been killed" if killed else "though nobody was killed"
-    if hung:
-        # Whether one that ends by itself leaves any is not known of these: the harness had to kill them.
-        after = f"after {counted(hung, 'process', 'processes')} that did not end had to be killed, whose they may be"
-    shown = tuple(("left", path) for path in history.leftovers[:5])
-    if len(history.leftovers) > len(shown):
-        shown += (("left", f"{len(history.leftovers) - len(shown):,} more"),)
-    message = f"Left behind, {after}: {counted(len(history.leftovers), 'file')}, such as {first}."
-    verdict = Verdict.UNKNOWN if hung and not killed else Verdict.FAIL
-    count = len(history.leftovers)
-    yield finding(history, "leftovers", LEFTOVER_TEMP, facts, message, (), shown, count, verdict)
+    if watched:
+        yield from _swept(history, watched)
+        yield from _left(history, watched)
 
 
-def _swept(history: History) -> Iterator[Finding]:
+def _swept(history: History, watched: list[FileFacts]) -> Iterator[Finding]:
     """What a sweep removed although its maker went on: a file that was last changed while no killed process was in its
     last operation.
     """
@@ -63,16 +43,39 @@ def _swept(history: History) -> Iterator[Finding]:
         for each in history.unswept
         if not any(begin - _CLOCK_NS <= each.changed <= end + _CLOCK_NS for begin, end in last)
     ]
-    watched = [facts for _, facts in history.files_for("leftovers")]
-    if left and watched:
-        facts = min(watched, key=lambda facts: _strangeness(left[0].path, facts.path))
+    if left:
         message = (
             f"Left behind by processes that went on, until a sweep removed what killed ones had left: "
             f"{counted(len(left), 'file')}, such as {left[0].path}, last changed at "
             f"{history.names.moment(left[0].changed)}."
         )
-        shown = tuple(("left", each.path) for each in left[:5])
-        yield finding(history, "leftovers", LEFTOVER_TEMP, facts, message, (), shown, len(left))
+        yield _told(history, watched, message, [each.path for each in left])
+
+
+def _left(history: History, watched: list[FileFacts]) -> Iterator[Finding]:
+    if not history.leftovers:
+        return
+    killed = sum(process.end is End.KILLED for process in history.processes)
+    hung = sum(process.end in (End.HUNG, End.STAYED) for process in history.processes)
+    after = f"after {counted(killed, 'process', 'processes')} had been killed" if killed else "though nobody was killed"
+    if hung:
+        # Whether one that ends by itself leaves any is not known of these: the harness had to kill them.
+        after = f"after {counted(hung, 'process', 'processes')} that did not end had to be killed, whose they may be"
+    left = counted(len(history.leftovers), "file")
+    message = f"Left behind, {after}: {left}, such as {history.leftovers[0]}."
+    verdict = Verdict.UNKNOWN if hung and not killed else Verdict.FAIL
+    yield _told(history, watched, message, history.leftovers, verdict)
+
+
+def _told(
+    history: History, watched: list[FileFacts], message: str, paths: Sequence[str], verdict: Verdict = Verdict.FAIL
+) -> Finding:
+    # A temp file bears its file's name, as a rule, and stands beside it.
+    facts = min(watched, key=lambda facts: _strangeness(paths[0], facts.path))
+    shown = tuple(("left", path) for path in paths[:5])
+    if len(paths) > len(shown):
+        shown += (("left", f"{len(paths) - len(shown):,} more"),)
+    return finding(history, "leftovers", LEFTOVER_TEMP, facts, message, (), shown, len(paths), verdict)
 
 
 def _strangeness(leftover: str, path: str) -> tuple[bool, bool]:

@@ -17,8 +17,6 @@ from stress.checkers.registry import checker
 from stress.history.history import History
 from stress.result import Finding
 
-__all__ = ["locks"]
-
 
 @checker("locks")
 def locks(history: History) -> Iterable[Finding]:

@@ -16,8 +16,6 @@ from stress.history.record import ABSENT, Kind, Outcome
 from stress.result import Finding
 from stress.units import counted
 
-__all__ = ["metadata"]
-
 
 @checker("metadata")
 def metadata(history: History) -> Iterable[Finding]:

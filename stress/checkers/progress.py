@@ -14,8 +14,6 @@ from stress.history.record import End
 from stress.result import Finding
 from stress.units import counted
 
-__all__ = ["progress"]
-
 STARVED_SHARE = 20
 """Who does less than this part of the median of its peers starves."""
 PEERS_MIN = 3

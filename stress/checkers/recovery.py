@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stress.anomalies import BAD_RECOVERY, LOST_EVIDENCE
+from stress.checkers._columns import Rows
 from stress.checkers._words import did, finding, moment, span, who
 from stress.checkers.registry import checker
 from stress.history.history import FileFacts, History
@@ -16,9 +17,6 @@ from stress.history.notes import ErrorNote, words_of
 from stress.history.record import ABSENT, GARBAGE, End, Kind, Operation, Outcome, Recovery, format_version
 from stress.result import Finding
 
-__all__ = ["recovery"]
-
-Rows = NDArray[np.intp]
 Wrong = tuple[str, list[int]]
 """What is wrong, as a sentence, and the rows that show it."""
 
@@ -90,8 +88,7 @@ def _restore(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
             recovered = history.operation(first)
             said = (
                 f"{who(history, recovered)} had recovered the file by {moment(history, recovered.ret)}, but "
-                f"{who(history, op)} read it "
-                f"at {span(history, op)} and saw"
+                f"{who(history, op)} read it at {span(history, op)} and saw"
             )
         yield f"{said} {_saw(op)} in place of {format_version(facts.recovered)}.", [row, first]
     before = ~np.isin(ops["version"][rows], (ABSENT, GARBAGE))

@@ -19,8 +19,6 @@ from stress.history.history import History
 from stress.history.record import ABSENT, NO_VERSION, Outcome
 from stress.result import Finding
 
-__all__ = ["register"]
-
 
 @checker("register")
 def register(history: History) -> Iterable[Finding]:
@@ -108,8 +106,7 @@ def _early(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
     op, writing = history.operation(row), history.operation(write)
     message = (
         f"{who(history, op)} read {history.names.version(op.version)} at {span(history, op)}, before "
-        f"{who(history, writing)} had begun to write "
-        f"it at {moment(history, writing.invoke)}."
+        f"{who(history, writing)} had begun to write it at {moment(history, writing.invoke)}."
     )
     shown = reads.proven(history, [row, write])
     yield finding(history, "register", FUTURE_READ, made.facts, message, shown, count=len(early))

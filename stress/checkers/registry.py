@@ -9,8 +9,6 @@ from stress.history.history import History
 from stress.registry import Registry
 from stress.result import Finding
 
-__all__ = ["CHECKERS", "Checker", "checker", "load"]
-
 Checker = Callable[[History], Iterable[Finding]]
 """A pure function from a history to what is wrong with it."""
 
@@ -19,11 +17,7 @@ CHECKERS: Registry[Checker] = Registry("checker", "stress.checkers")
 
 def checker(name: str) -> Callable[[Checker], Checker]:
     """Register the decorated function as the checker ``name``; raises ValueError if that is taken."""
-
-    def register(function: Checker) -> Checker:
-        return CHECKERS.add(name, function)
-
-    return register
+    return lambda function: CHECKERS.add(name, function)
 
 
 def load() -> Registry[Checker]:

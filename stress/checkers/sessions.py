@@ -11,10 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stress.anomalies import NON_MONOTONIC_READ, STALE_READ, Anomaly
-from stress.checkers._columns import Flags, Ints, grouping, segment_starts, segmented_max_before
+from stress.checkers._columns import Flags, Ints, Rows, grouping, segment_starts, segmented_max_before
 from stress.checkers._register.chains import Chains, chains
 from stress.checkers._register.clusters import FIRST, Clusters, clusters_of
 from stress.checkers._words import finding, span, who
@@ -22,15 +21,13 @@ from stress.checkers.registry import checker
 from stress.history.history import History
 from stress.result import Finding
 
-__all__ = ["sessions"]
-
 
 @dataclass(frozen=True)
 class _Sessions:
     """What each process knew of a document, in order: versions that it read, and that it wrote itself."""
 
     made: Clusters
-    rows: NDArray[np.intp]
+    rows: Rows
     cluster: Ints
     own: Flags
     starts: Flags
@@ -96,9 +93,8 @@ def _told(
     else:
         why = f"whose write had returned before that of {names[1]} began"
     message = (
-        f"{who(history, op)} {'wrote' if known.own[before] else 'read'} {names[1]} at "
-        f"{span(history, earlier)}, and then read "
-        f"the older {names[0]} at {span(history, op)}, {why}."
+        f"{who(history, op)} {'wrote' if known.own[before] else 'read'} {names[1]} at {span(history, earlier)}, and "
+        f"then read the older {names[0]} at {span(history, op)}, {why}."
     )
     detail = (("expected", f"{names[1]} or a newer version"), ("seen", names[0]))
     rows = [known.rows[late], known.rows[before], made.rows[new], made.rows[old]]

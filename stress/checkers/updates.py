@@ -26,8 +26,6 @@ from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language, O
 from stress.result import Details, Finding
 from stress.units import counted
 
-__all__ = ["updates"]
-
 
 @checker("updates")
 def updates(history: History) -> Iterable[Finding]:
@@ -123,11 +121,10 @@ def _one_parent(history: History, reads: ReadAnalysis) -> _Case | None:
     first, second = history.operation(int(made.rows[one])), history.operation(int(made.rows[two]))
     parent = history.names.version(int(made.parent_version[one]))
     message = (
-        f"{who(history, first)} updated {parent} to {history.names.version(first.version)} at "
-        f"{span(history, first)}, and "
-        f"{who(history, second)} updated the same {parent} to {history.names.version(second.version)} at "
-        f"{span(history, second)}: "
-        "neither saw the other's change, so the one that was written last destroyed the other."
+        f"{who(history, first)} updated {parent} to {history.names.version(first.version)} at {span(history, first)}, "
+        f"and {who(history, second)} updated the same {parent} to {history.names.version(second.version)} at "
+        f"{span(history, second)}: neither saw the other's change, so the one that was written last destroyed the "
+        "other."
     )
     detail = (("expected", "the second update to start from the first"), ("seen", f"both started from {parent}"))
     rows = [made.rows[one], made.rows[two], made.rows[made.parent[one]]]
@@ -164,9 +161,8 @@ def _nothing(history: History, reads: ReadAnalysis, from_nothing: Ints) -> _Case
     else:
         had = f"the file had held {history.names.version(made.facts.initial)} since before the run"
     message = (
-        f"{who(history, op)} started an update from nothing at {span(history, op)}: it found {what}, although "
-        f"{had}. What the "
-        f"document held is lost in {history.names.version(op.version)}."
+        f"{who(history, op)} started an update from nothing at {span(history, op)}: it found {what}, although {had}. "
+        f"What the document held is lost in {history.names.version(op.version)}."
     )
     return _Case(len(from_nothing), message, [made.rows[update], made.rows[last]], (("seen", what),))
 
@@ -192,9 +188,8 @@ def _between(history: History, reads: ReadAnalysis, found: Interleaving | None) 
     op = history.operation(reads.row_of(found.update))
     parent = history.names.version(int(made.parent_version[found.update]))
     message = (
-        f"{who(history, op)} updated {parent} to {history.names.version(op.version)} at {span(history, op)} "
-        f"and overwrote {lost}, "
-        f"which it had not seen: {_sight(history, reads.row_of(found.lost))}, after "
+        f"{who(history, op)} updated {parent} to {history.names.version(op.version)} at {span(history, op)} and "
+        f"overwrote {lost}, which it had not seen: {_sight(history, reads.row_of(found.lost))}, after "
         f"{_sight(history, reads.first_observation(found.first))}, and it was there before "
         f"{_sight(history, reads.last_observation(found.last))}."
     )
@@ -249,9 +244,8 @@ def _torn(history: History, reads: ReadAnalysis, torn: Ints) -> Iterator[Finding
         update = int(torn[np.argmin(made.invoke[torn])])
         op = history.operation(int(made.rows[update]))
         message = (
-            f"{who(history, op)} started an update at {span(history, op)} and found something that is no "
-            f"document: a part of a "
-            "write that was under way."
+            f"{who(history, op)} started an update at {span(history, op)} and found something that is no document: a "
+            "part of a write that was under way."
         )
         shown = reads.proven(history, [made.rows[update]])
         yield finding(history, "updates", TORN_READ, made.facts, message, shown, count=len(torn))
@@ -267,9 +261,8 @@ def _future(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
     child = int(reads.child[at]) if not reads.chains.cyclic[at] else int(made.parent[at])
     writing, proof = history.operation(int(made.rows[at])), history.operation(reads.first_observation(child))
     message = (
-        f"{did(history, writing)}; but {history.names.version(int(made.version[child]))}, which comes from it, "
-        f"was there by "
-        f"{moment(history, proof.ret)} already ({did(history, proof)})."
+        f"{did(history, writing)}; but {history.names.version(int(made.version[child]))}, which comes from it, was "
+        f"there by {moment(history, proof.ret)} already ({did(history, proof)})."
     )
     rows = [made.rows[at], made.rows[child], reads.first_observation(child)]
     rows = reads.proven(history, rows)

@@ -22,7 +22,7 @@ from stress.anomalies import (
     WORKER_STAYED,
     Anomaly,
 )
-from stress.checkers._columns import Flags, Ints, among, grouping, segment_starts
+from stress.checkers._columns import Flags, Ints, Rows, among, grouping, segment_starts
 from stress.checkers._words import did, finding
 from stress.checkers.registry import checker
 from stress.history.history import History
@@ -31,8 +31,6 @@ from stress.history.record import ABSENT, End, Kind, Language, Outcome, Recovery
 from stress.history.skipped import Part, Skipped
 from stress.result import Details, Finding, Verdict
 from stress.units import counted
-
-__all__ = ["not_reached", "vacuity"]
 
 CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.BACKUP, Kind.RECOVER)
 READS = (Kind.READ, Kind.OBSERVE, Kind.OBSERVE_BACKUP)
@@ -141,7 +139,7 @@ def _unaccounted(history: History) -> Iterator[Finding]:
             yield _doubt(history, UNACCOUNTED, message, strangers[:1].tolist(), count=len(strangers))
 
 
-def _gaps(history: History, order: NDArray[np.intp]) -> tuple[NDArray[np.intp], Flags, NDArray[np.int32], Ints]:
+def _gaps(history: History, order: Rows) -> tuple[Rows, Flags, NDArray[np.int32], Ints]:
     """Where a process's sequence numbers do not go on, in this order; where a process begins, and the two columns."""
     process, seq = history.ops["process"][order], history.ops["seq"][order].astype(np.int64)
     first = segment_starts(process)
@@ -202,7 +200,7 @@ def _seldom(history: History, index: int) -> Iterator[Finding]:
 def _below(
     history: History,
     index: int,
-    rows: NDArray[np.intp],
+    rows: Rows,
     ok: Flags,
     groups: Ints,
     named: Callable[[int], str],
@@ -252,7 +250,7 @@ def _excused(history: History) -> Flags:
     return excused
 
 
-def _why(history: History, rows: NDArray[np.intp]) -> str:
+def _why(history: History, rows: Rows) -> str:
     """What most of these were told."""
     words = Counter(_said(history, row) for row in rows[:200].tolist())
     text, _ = words.most_common(1)[0] if words else ("", 0)

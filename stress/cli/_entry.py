@@ -10,22 +10,16 @@ import contextlib
 import os
 import re
 import sys
-import tempfile
-import traceback
 from collections.abc import Sequence
 from typing import NoReturn, TextIO, cast
 
 import click
 
-from stress import plugins
 from stress.cli._group import group
 from stress.cli._usage import line_of
-from stress.exits import EXIT_HARNESS, EXIT_INTERRUPTED, EXIT_USAGE
+from stress.exits import EXIT_HARNESS, EXIT_INTERRUPTED, EXIT_USAGE, UsageError
 from stress.host.interrupts import Interrupts, interrupts
-from stress.options import UsageError
 from stress.reporters.stream import PatientStream
-
-__all__ = ["DEBUG_VARIABLE", "main", "run_command"]
 
 DEBUG_VARIABLE = "STRESS_DEBUG"
 """Set in the environment: a traceback of an error of ours is printed, and not put into a file."""
@@ -53,8 +47,9 @@ def run_command(argv: list[str]) -> int:
     try:
         return _do(argv)
     finally:
-        for each in plugins.broken():
-            _say(str(each))
+        if plugins := sys.modules.get("stress.plugins"):  # else none was loaded
+            for each in plugins.broken():
+                _say(str(each))
 
 
 def _do(argv: list[str]) -> int:
@@ -96,6 +91,9 @@ def _explain(error: BaseException) -> str:
     """One line for what is not the user's mistake; for what is ours, where the traceback is."""
     if _is_foreseen(error):
         return str(error)
+    import tempfile
+    import traceback
+
     if os.environ.get(DEBUG_VARIABLE):
         traceback.print_exception(error)
         where = "the traceback is above"

@@ -11,8 +11,6 @@ from stress.reporters.github import workflow_commands
 from stress.reporters.markdown import as_markdown
 from stress.result import Result
 
-__all__ = ["append_summary", "tell_github"]
-
 
 def tell_github(result: Result, *, to_stderr: bool = False) -> None:
     """Do so where ``GITHUB_ACTIONS`` is ``true``."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import importlib.metadata
 import os
 import pkgutil
 import sys
@@ -14,11 +13,8 @@ from pathlib import Path
 
 import click
 
-from stress.exits import EXIT_USAGE
-from stress.options import UsageError
+from stress.exits import EXIT_USAGE, UsageError
 from stress.registry import close_names
-
-__all__ = ["group"]
 
 _BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 
@@ -106,7 +102,9 @@ Shell completion:
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        version = importlib.metadata.version("atomicops-stress")
+        from importlib import metadata  # which takes longer than all else here
+
+        version = metadata.version("atomicops-stress")
         click.echo(f"stress {version} (Python {'.'.join(map(str, sys.version_info[:3]))}, {sys.platform})")
         ctx.exit()
 

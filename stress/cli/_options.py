@@ -12,33 +12,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from stress.cli._github import tell_github
-from stress.options import OPTIONS, Flag, UsageError
-from stress.reporters.destinations import STDOUT, Destination, write_report
+from stress.options import OPTIONS, UsageError
+from stress.reporters.destinations import STDOUT, Destination, is_on_stdout, write, write_report
 from stress.reporters.terminal import Terminal
 from stress.result import Result
 
 if TYPE_CHECKING:
     from stress.engine import HarnessError
 
-__all__ = [
-    "check_run",
-    "finish",
-    "judged_again",
-    "judging_options",
-    "keep_record",
-    "load_option",
-    "newest_run",
-    "plan_options",
-    "report_option",
-    "report_options",
-    "save_option",
-    "terminal_for",
-    "write_all",
-    "written",
-]
 
-_KINDS = ("html", "json", "junit", "markdown", "trace")
-"""Of reports: said in the help, which must not import them all."""
+def _kinds_of_report() -> list[str]:
+    """For the help, which must not import them all: read from their sources."""
+    folder = Path(__file__).parents[1] / "reporters"
+    sources = [path.read_text("utf-8") for path in (*folder.glob("*.py"), *folder.glob("*/__init__.py"))]
+    return sorted(kind for text in sources for kind in re.findall(r'^@reporter\("(.+)"\)$', text, re.M))
+
+
+_KINDS = _kinds_of_report()
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -52,7 +42,7 @@ def plan_options(names: Sequence[str] = tuple(OPTIONS), **defaults: str) -> Call
         for name in reversed(names):
             option = OPTIONS[name]
             about = f"{option.about} [default: {defaults.get(name, option.default)}]"
-            more: dict[str, Any] = {"is_flag": True, "default": None} if isinstance(option.value, Flag) else {}
+            more: dict[str, Any] = {} if option.metavar else {"is_flag": True, "default": None}
             if option.metavar == "DIRECTORY":
                 more["type"] = click.Path()
             if name == "target":
@@ -154,7 +144,7 @@ def save_option(function: F) -> F:
     )(function)
 
 
-def keep_record(result: Result, name: str | None) -> None:
+def keep_record(result: Result, name: str | None, wanted: Sequence[Destination]) -> None:
     """Do what ``--save-regression`` says, and tell what was kept. Raises `stress.engine.HarnessError`."""
     if name is None:
         return
@@ -165,24 +155,20 @@ def keep_record(result: Result, name: str | None) -> None:
         written = regressions.save(result, name)
     except OSError as error:
         raise HarnessError(f"--save-regression: {name!r} could not be kept: {error.strerror or error}") from error
-    click.echo(
-        f"Kept: {', '.join(written)}"
-        if written
-        else "Kept nothing: there is no violation of which a record can be made"
-    )
+    nothing = "Kept nothing: there is no violation of which a record can be made"
+    click.echo(f"Kept: {', '.join(written)}" if written else nothing, err=is_on_stdout(wanted))
 
 
 def terminal_for(wanted: Sequence[Destination], *, quiet: bool) -> Terminal:
     """What shows the result to people: on standard error where a report goes to standard output."""
-    return Terminal(quiet=quiet, stream=sys.stderr if any(each.path == STDOUT for each in wanted) else None)
+    return Terminal(quiet=quiet, stream=sys.stderr if is_on_stdout(wanted) else None)
 
 
 def finish(result: Result, wanted: Sequence[Destination], terminal: Terminal) -> int:
     """Write the reports, show the result; returns the exit code. Raises `stress.engine.HarnessError`."""
     failed = write_all(result, wanted)
     terminal.show(result, [] if failed else [each.path for each in wanted if each.path != STDOUT])
-    # Whoever reads a report on standard output reads nothing else there; the runner listens to both.
-    tell_github(result, to_stderr=any(each.path == STDOUT for each in wanted))
+    tell_github(result, to_stderr=is_on_stdout(wanted))  # the runner listens to both
     if failed:
         raise failed
     return result.exit_code
@@ -204,6 +190,13 @@ def write_all(result: Result, wanted: Sequence[Destination]) -> HarnessError | N
     return failed
 
 
+def write_texts(wanted: Sequence[Destination], text: Callable[[str], str]) -> None:
+    """Write what is no report of one result: ``text`` of each kind. Raises `stress.engine.HarnessError`."""
+    for destination in wanted:
+        with written("--report", destination.path):
+            write(destination, text(destination.kind))
+
+
 @contextmanager
 def written(option: str, path: str) -> Iterator[None]:
     """A block in which ``path``, which ``option`` names, is written. Raises `stress.engine.HarnessError` if it can't
@@ -217,15 +210,15 @@ def written(option: str, path: str) -> Iterator[None]:
         raise HarnessError(f"{option}: {path!r} could not be written: {error.strerror or error}") from error
 
 
-def newest_run(run: str | None, runs: str = ".stress") -> str:
-    """``run``; for ``latest`` or none the newest run directory in ``runs``. Raises `UsageError` where there is none."""
+def newest_run(run: str | None) -> str:
+    """``run``; for ``latest`` or none the newest run directory in ``.stress``. Raises `UsageError` if there is none."""
     if run is not None and (run != "latest" or Path(run).exists()):
         return run
     from stress.history.run_directory import runs_in
 
-    there = runs_in(Path(runs))
+    there = runs_in(Path(".stress"))
     if not there:
-        raise UsageError("RUN", f"there is no run in {runs} yet; `stress run` makes one")
+        raise UsageError("RUN", "there is no run in .stress yet; `stress run` makes one")
     return str(there[-1].path)
 
 

@@ -13,8 +13,6 @@ from typing import NoReturn
 
 from stress.exits import EXIT_USAGE
 
-__all__ = ["NEEDED", "main"]
-
 NEEDED = ("click", "jinja2", "markupsafe", "multiprocess", "numpy", "rich")
 """Modules of others that the harness imports: the dependencies in pyproject.toml."""
 

@@ -6,8 +6,6 @@ import re
 
 import click
 
-__all__ = ["line_of"]
-
 
 def line_of(error: click.UsageError, command: str = "stress") -> str:
     """Click's error in our words; never a dump of the usage. ``command``: what was called, if click does not tell."""

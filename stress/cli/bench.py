@@ -6,6 +6,7 @@ import contextlib
 import os
 import platform
 import shlex
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,16 +14,13 @@ from pathlib import Path
 import click
 
 from stress.bench import measure
-from stress.cli._options import written
-from stress.files import write_text
+from stress.cli._options import write_texts
 from stress.host.interrupts import temporary_directory
 from stress.host.machine import file_system
 from stress.options import UsageError
 from stress.registry import close_names
 from stress.reporters.bench import BenchTerminal, as_json
-from stress.reporters.destinations import Destination, destinations
-
-__all__ = ["command"]
+from stress.reporters.destinations import Destination, destinations, is_on_stdout
 
 ROUNDS = 30
 ROUNDS_QUICK = 2
@@ -92,7 +90,7 @@ def _measure(
 ) -> int:
     from stress.engine import HarnessError
 
-    terminal = BenchTerminal()
+    terminal = BenchTerminal(sys.stderr if is_on_stdout(wanted) else None)
     came: list[measure.Measured | measure.Figured] = []
     left_out: list[measure.LeftOut] = []
     names: list[str] = []
@@ -120,9 +118,7 @@ def _measure(
         raise UsageError("--only", only or "", f"is in no case's name; such as {names[0]!r}, one of {len(names)}")
     for one in left_out:
         terminal.show(one)
-    for destination in wanted:
-        with written("--report", destination.path):
-            write_text(destination.path, as_json(name, machine, rounds, came, left_out))
+    write_texts(wanted, lambda kind: as_json(name, machine, rounds, came, left_out))
     return 0
 
 

@@ -20,8 +20,6 @@ from stress.cli._options import (
 from stress.plan import UsageError
 from stress.reporters.destinations import destinations
 
-__all__ = ["command"]
-
 _EPILOG = """\b
 Examples:
   stress check .stress/20260131-120000-naive-1a2b3c
@@ -76,5 +74,5 @@ def command(
         with written("--export", export):
             save_columns(export, result.history)
     code = finish(result, wanted, terminal_for(wanted, quiet=quiet))
-    keep_record(result, save_regression)
+    keep_record(result, save_regression, wanted)
     return code

@@ -6,12 +6,9 @@ from typing import Any
 
 import click
 
-from stress.cli._options import plan_options, written
-from stress.files import write_text
+from stress.cli._options import plan_options, write_texts
 from stress.options import OPTIONS, UsageError
-from stress.reporters.destinations import destinations
-
-__all__ = ["command"]
+from stress.reporters.destinations import destinations, is_on_stdout
 
 _EPILOG = """\b
 Examples:
@@ -73,13 +70,11 @@ def command(
         [replace(plan, seed=seed) for plan in plans], int(rounds), lambda line: click.echo(f"… {line}", err=True)
     )
     for line in lines(compared):
-        click.echo(line)
+        click.echo(line, err=is_on_stdout(wanted))
     for verdict in (Verdict.FAIL, Verdict.UNKNOWN):
         if named := [one.target for one in compared if one.verdict is verdict]:
-            click.echo(f"{verdict.name}: {', '.join(named)}")
-    for destination in wanted:
-        with written("--report", destination.path):
-            write_text(destination.path, as_json(compared, int(rounds)))
+            click.echo(f"{verdict.name}: {', '.join(named)}", err=is_on_stdout(wanted))
+    write_texts(wanted, lambda kind: as_json(compared, int(rounds)))
     return max(one.verdict for one in compared).exit_code
 
 

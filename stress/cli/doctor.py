@@ -15,8 +15,6 @@ from stress.host import machine
 from stress.options import UsageError
 from stress.result import Verdict
 
-__all__ = ["command"]
-
 _TOOLS = {
     "bash": ("bash", "Bash workers", True),
     "jq": ("jq", "Bash workers that read and update JSON", True),

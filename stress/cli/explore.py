@@ -9,12 +9,9 @@ from typing import Any
 
 import click
 
-from stress.cli._options import finish, load_option, report_options, save_option
+from stress.cli._options import finish, load_option, report_options, save_option, terminal_for
 from stress.exploring.plan import DEFAULT_SCHEDULES, SCHEDULERS, ExplorePlan
-from stress.reporters.destinations import destinations
-from stress.reporters.terminal import Terminal
-
-__all__ = ["command", "fix_hashes"]
+from stress.reporters.destinations import destinations, is_on_stdout
 
 _EPILOG = f"""\b
 Examples:
@@ -106,11 +103,11 @@ def command(
     wanted = destinations(report)
     with view(quiet=quiet) as watch:
         result = exploring.explore(plan, watch, folder=runs)
-    code = finish(result, wanted, Terminal(quiet=quiet))
+    code = finish(result, wanted, terminal_for(wanted, quiet=quiet))
     if save_regression is not None and result.exploration is not None and result.exploration.file:
         from stress.campaigns.regressions import save_schedule
 
-        click.echo(f"Kept: {save_schedule(result.exploration.file, save_regression)}")
+        click.echo(f"Kept: {save_schedule(result.exploration.file, save_regression)}", err=is_on_stdout(wanted))
     return code
 
 

@@ -8,12 +8,10 @@ from pathlib import Path
 import click
 
 from stress.cli._github import append_summary
-from stress.cli._options import written
+from stress.cli._options import write_texts
 from stress.files import write_text
 from stress.options import UsageError
-from stress.reporters.destinations import destinations
-
-__all__ = ["command"]
+from stress.reporters.destinations import destinations, is_on_stdout
 
 CONFIG = "pyproject.toml"
 WORKFLOW = ".github/workflows/stress.yml"
@@ -116,17 +114,14 @@ def command(config: str, budget: str | None, only: str | None, seed: str, report
 
         raise UsageError("--only", only, f"is no campaign of {config}{close_names(only, names)}")
     result = gate.run(chosen, seed=int(seed), only=only, watch=lambda line: click.echo(f"… {line}", err=True))
-    for line in gate_lines(result):
-        click.echo(line)
-    click.echo(f"\n{gate_verdict(result)}")
+    lines = [*gate_lines(result), "", gate_verdict(result)]
     for outcome in result.outcomes:
         if outcome.kind == "campaign" and outcome.verdict and outcome.result is not None and outcome.result.run:
-            click.echo(f"Show it again: stress check {outcome.result.run}")
+            lines.append(f"Show it again: stress check {outcome.result.run}")
     if result.kept:
-        click.echo(f"Kept: {result.kept}")
-    for destination in wanted:
-        with written("--report", destination.path):
-            write_text(destination.path, REPORTS[destination.kind](result))
+        lines.append(f"Kept: {result.kept}")
+    click.echo("\n".join(lines), err=is_on_stdout(wanted))
+    write_texts(wanted, lambda kind: REPORTS[kind](result))
     append_summary(lambda: REPORTS["markdown"](result))
     return result.exit_code
 

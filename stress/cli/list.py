@@ -13,8 +13,6 @@ from stress.cli._options import load_option
 from stress.options import UsageError
 from stress.registry import Registry, close_names
 
-__all__ = ["command"]
-
 
 def _scenarios() -> dict[str, str]:
     from stress.workload import catalog

@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stress.cli._options import finish, load_option, report_options
+from stress.cli._options import finish, load_option, report_options, terminal_for
 from stress.cli.explore import fix_hashes
 from stress.options import UsageError
 from stress.reporters.destinations import destinations
-from stress.reporters.terminal import Terminal
 from stress.result import Verdict
 
 if TYPE_CHECKING:
     from stress.syscalls.calls import Call, Step
-
-__all__ = ["command"]
 
 _EPILOG = """\b
 Examples:
@@ -60,7 +57,7 @@ def command(file: str, stepwise: bool, report: tuple[str, ...], quiet: bool) -> 
     if execution.diverged is not None:
         click.echo(f"UNKNOWN — {exploring.diverged(execution.diverged)}")
         return Verdict.UNKNOWN.exit_code
-    return finish(result, wanted, Terminal(quiet=quiet))
+    return finish(result, wanted, terminal_for(wanted, quiet=quiet))
 
 
 class _Stepper:

@@ -19,8 +19,6 @@ from stress.cli._options import (
 from stress.options import UsageError
 from stress.reporters.destinations import STDOUT, destinations
 
-__all__ = ["command"]
-
 _EPILOG = """\b
 Examples:
   stress report .stress/20260131-120000-naive-1a2b3c

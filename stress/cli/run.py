@@ -10,8 +10,6 @@ from stress.cli._options import finish, keep_record, plan_options, report_option
 from stress.plan import OPTIONS, Plan, read_toml
 from stress.reporters.destinations import destinations
 
-__all__ = ["check_names", "command", "plan_of"]
-
 _EPILOG = """\b
 Examples:
   stress run --writers 16 --duration 10s
@@ -83,7 +81,7 @@ def command(
     with terminal.view(chosen) as view:
         result = stages.run(chosen, view.watch)
     code = finish(result, wanted, terminal)
-    keep_record(result, save_regression)
+    keep_record(result, save_regression, wanted)
     return code
 
 

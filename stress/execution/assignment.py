@@ -9,8 +9,6 @@ from stress.history.record import Language, WorkerRole
 from stress.workload.scenario import Role
 from stress.workload.world import World
 
-__all__ = ["WorkerSpec", "assign_workers"]
-
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
@@ -24,8 +22,6 @@ class WorkerSpec:
     supported: frozenset[str]
     """The operations that its language's side has, and that can be done here."""
     roles: tuple[tuple[int, Role], ...]
-    budget: int | None = None
-    """How many operations it does; None: as many as there is time for."""
 
 
 def assign_workers(

@@ -12,8 +12,6 @@ import mmap
 import os
 import time
 
-__all__ = ["StartBarrier"]
-
 _WORDS_AT = 64
 """Where in the page the words begin with which the supervisor gives up."""
 _LEAD_NS, _LEAD_EACH_NS = 5_000_000, 100_000
@@ -72,11 +70,11 @@ class StartBarrier:
         self._times[3] = number
         self.stop()
 
-    def open(self, duration_ns: int | None, workers: int) -> None:
-        """The supervisor lets its ``workers`` through a little from now, and stops them ``duration_ns`` after."""
+    def open(self, duration_s: float | None, workers: int) -> None:
+        """The supervisor lets its ``workers`` through a little from now, and stops them ``duration_s`` after."""
         begin = time.monotonic_ns() + _LEAD_NS + workers * _LEAD_EACH_NS
-        if duration_ns is not None and self._times[1] == 0:
-            self._times[1] = begin + duration_ns
+        if duration_s is not None and self._times[1] == 0:
+            self._times[1] = begin + int(duration_s * 1e9)
         self._times[0] = begin
         self.leave_to_others()
 

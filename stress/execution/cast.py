@@ -15,8 +15,6 @@ from stress.result import Finding
 from stress.workload.target import Target
 from stress.workload.world import World
 
-__all__ = ["Cast"]
-
 
 @dataclass(frozen=True)
 class Cast:

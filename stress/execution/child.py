@@ -12,8 +12,6 @@ import multiprocess
 
 from stress.host import process_tree
 
-__all__ = ["in_child", "last_words", "quieten", "staying_threads"]
-
 _FORK = multiprocess.get_context("fork")
 
 

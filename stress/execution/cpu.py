@@ -18,8 +18,6 @@ from stress.history.journal import read_header
 from stress.history.record import Language
 from stress.stats import Cpu
 
-__all__ = ["CpuShare", "children_s", "cpu_of_run", "own_ns"]
-
 _TIMED_MASK = 7
 """Of eight operations the CPU time until the next is taken, for all of them: asking for it costs more than recording
 does.

@@ -16,8 +16,6 @@ from stress.history.notes import data_of
 from stress.history.record import ABSENT, NO_VERSION
 from stress.workload.target import Target
 
-__all__ = ["final_by_reader"]
-
 
 def final_by_reader(
     target: Target, directory: Path, facts: Sequence[FileFacts], final: Sequence[FinalFile], limit_s: float

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stress.execution.cast import Cast
 from stress.execution.cpu import own_ns
@@ -26,8 +26,6 @@ from stress.result import Verdict
 from stress.workload.layout import belonging, watched
 from stress.workload.target import Target
 from stress.workload.tree import take
-
-__all__ = ["FreeRun"]
 
 _LOOK_S = 0.25
 _LOOK_FOR_FIRST_S = 0.1
@@ -62,27 +60,13 @@ class FreeRun:
         return Ended(place.run.history(), tuple(place.run.events()), early, tool_cpu_s)
 
     def _spec(self, cast: Cast, place: Place) -> RunSpec:
-        plan = cast.plan
         return RunSpec(
-            run=RunDirectory(place.run.path.resolve()),
-            directory=place.directory,
-            scratch=place.scratch,
-            specs=cast.workers,
-            files=cast.files,
-            target=cast.target,
+            cast=cast,
+            place=replace(place, run=RunDirectory(place.run.path.resolve())),
             programs=shell.programs(cast.target, place.run.path),
-            seed=plan.seed,
-            duration_ns=None if plan.duration_s is None else int(plan.duration_s * 1e9),
-            ops=plan.ops,
-            op_limit_s=plan.op_limit_s,
-            faults=cast.faults,
-            nemeses=cast.nemeses,
-            pause_s=cast.pause_s,
             belongs=belonging(cast.world),
             watched=watched(cast.world, take(cast.world, place.directory)),
             users=COLLEAGUES if cast.world.colleagues else (),
-            clean=(place.directory, place.scratch),
-            lone_locks=cast.lone_locks,
             python_driver=self.python_driver,
             python_journal=self.python_journal,
         )

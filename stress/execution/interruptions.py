@@ -19,8 +19,6 @@ from stress.execution.step import step
 from stress.history.record import version_of
 from stress.history.recorder import Recorder
 
-__all__ = ["SIGNALS", "Interrupted", "Interruptible"]
-
 SIGNALS = (signal.SIGINT, signal.SIGUSR1)
 
 

@@ -8,7 +8,6 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import multiprocess
 
@@ -21,8 +20,6 @@ from stress.history.record import FaultKind
 from stress.history.run_directory import RunDirectory
 from stress.host import process_tree
 from stress.host.interrupts import interrupts
-
-__all__ = ["Supervised", "launch"]
 
 _DESCRIPTORS, _DESCRIPTORS_EACH = 256, 8
 """Open files that a run needs whoever works, and for each worker: of a Bash worker the supervisor has two pipes and two
@@ -38,7 +35,7 @@ class Supervised:
         self._run_spec = run_spec
         self._barrier = barrier
         self._process = process
-        self._events = EventFollower(run_spec.run.path)
+        self._events = EventFollower(run_spec.place.run.path)
         self._kills = 0
 
     def alive(self, wait_s: float) -> bool:
@@ -79,7 +76,7 @@ class Supervised:
 
     def cpu_s(self) -> float:
         """CPU seconds of the supervisor itself, when it has ended."""
-        return sum(event.cpu_s for event in self._run_spec.run.events() if isinstance(event, Stopped))
+        return sum(event.cpu_s for event in self._run_spec.place.run.events() if isinstance(event, Stopped))
 
     def failure(self) -> str:
         """Why the supervisor did not come to its end, in a line; empty if it did."""
@@ -92,12 +89,8 @@ class Supervised:
             name = signal.Signals(-status).name
             why = "; out of memory, perhaps" if -status == signal.SIGKILL else ""
             return f"the supervisor was ended by {name}, which nobody here had sent{why}: nothing was judged"
-        return f"the supervisor ended before its time (exit status {status}); its words are in {self.words}"
-
-    @property
-    def words(self) -> Path:
-        """Where the supervisor's standard error goes."""
-        return self._run_spec.run.supervisor_errors
+        words = self._run_spec.place.run.supervisor_errors
+        return f"the supervisor ended before its time (exit status {status}); its words are in {words}"
 
 
 @contextmanager
@@ -109,7 +102,7 @@ def launch(run_spec: RunSpec) -> Iterator[Supervised]:
 
     def body() -> None:
         os.close(writing)
-        err = os.open(run_spec.run.supervisor_errors, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        err = os.open(run_spec.place.run.supervisor_errors, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         os.dup2(err, 2)
         os.close(err)
         supervise(run_spec, barrier, reading)
@@ -117,7 +110,7 @@ def launch(run_spec: RunSpec) -> Iterator[Supervised]:
     process = _FORK.Process(target=body, name="stress-supervisor")
     # If the supervisor is killed its workers die with it, and what they had started becomes ours.
     was_subreaper = process_tree.become_subreaper()
-    limit = _raise_descriptors(len(run_spec.specs))
+    limit = _raise_descriptors(len(run_spec.cast.workers))
     try:
         try:
             with interrupts() as signals, signals.held():
@@ -134,7 +127,7 @@ def launch(run_spec: RunSpec) -> Iterator[Supervised]:
             writing = -1
             process.join()
             if process.exitcode != 0:
-                _end_orphans(run_spec.run)
+                _end_orphans(run_spec.place.run)
     finally:
         for fd in (reading, writing):
             if fd >= 0:

@@ -22,8 +22,6 @@ from stress.host import process_tree
 from stress.host.interrupts import temporary_directory
 from stress.workload.target import Target
 
-__all__ = ["PROBE_S", "bash_lock_nests", "locks_that_nest", "not_nested", "python_lock_nests"]
-
 PROBE_S = 8.0
 """How long the probe may take; one that takes longer waits for itself."""
 _ASLEEP_S = 0.5

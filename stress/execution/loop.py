@@ -13,8 +13,6 @@ from stress.execution.step import Stepper, begin, finish, step
 from stress.history.journal import FINISHED, READY, RUNNING, Journal
 from stress.history.record import Kind
 
-__all__ = ["EXIT_JOURNAL", "PipeLoop", "work"]
-
 EXIT_JOURNAL = 74
 """Exit status of a worker that could not write its journal."""
 _BURST = 16

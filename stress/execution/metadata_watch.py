@@ -14,8 +14,6 @@ from collections.abc import Callable, Mapping
 
 from stress.history.events import MetadataSeen
 
-__all__ = ["Watched", "watch_metadata"]
-
 Watched = Mapping[int, tuple[str, int, frozenset[tuple[int, int]]]]
 """Index of a file → its path, its mode, and the users and groups to whom it may belong."""
 _REST_S = 0.001

@@ -23,8 +23,6 @@ from pathlib import Path
 
 from stress.registry import Registry
 
-__all__ = ["FAULTS", "NEMESES", "Fault", "Inject", "Nemesis", "Victim", "clean", "nemesis"]
-
 FAULTS = ("kill", "pause", "fill", "signal", "clean")
 
 _PAUSE_S = (0.02, 0.5)

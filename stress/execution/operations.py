@@ -8,8 +8,6 @@ from collections.abc import Sequence
 
 from stress.workload.scenario import Agent, Answer, Request, Role, Steps
 
-__all__ = ["OperationStream"]
-
 
 class OperationStream:
     """The requests of one agent. ``roles`` are pairs of (index of the scenario, role); after ``budget`` requests there

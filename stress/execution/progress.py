@@ -22,8 +22,6 @@ from stress.history.record import ABSENT, GARBAGE, LANGUAGES_MAX, Kind, Language
 from stress.latency import BUCKETS, buckets_of
 from stress.stats import KindStats
 
-__all__ = ["JournalFollower", "Phase", "Progress"]
-
 _KINDS, _LANGUAGES = max(Kind) + 1, LANGUAGES_MAX
 
 

@@ -14,8 +14,6 @@ from stress.history.history import History
 from stress.history.run_directory import RunDirectory
 from stress.result import Finding
 
-__all__ = ["Ended", "Place", "RunFailed", "Runner", "Watch"]
-
 
 class RunFailed(RuntimeError):
     """A run could not go on; the message is one line that says why, and what would do."""

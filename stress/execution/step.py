@@ -15,8 +15,6 @@ from stress.history.record import CHANGES, NO_VERSION, Kind, version_of
 from stress.history.recorder import Recorder
 from stress.workload.scenario import Answer, Request
 
-__all__ = ["Stepper", "begin", "finish", "number", "step"]
-
 # Bound once: before Python 3.12 each look-up of an enumeration's member is a call.
 _READ, _OBSERVE = Kind.READ, Kind.OBSERVE
 
@@ -107,10 +105,9 @@ class Stepper:
     def next(self) -> Numbered | None:
         """The next operation; None when there are no more."""
         turn = self.stream.next()
-        return None if turn is None else self._number(*turn)
-
-    def _number(self, scenario: int, request: Request) -> Numbered:
-        return number(self.recorder, self._files, self._supported, scenario, request, observed=self._observed)
+        if turn is None:
+            return None
+        return number(self.recorder, self._files, self._supported, *turn, observed=self._observed)
 
     def step(self) -> bool:
         """Do the next operation; False when there are no more."""

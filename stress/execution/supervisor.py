@@ -44,8 +44,6 @@ from stress.host import process_tree
 from stress.host.users import User, become
 from stress.workload.scenario import Agent
 
-__all__ = ["supervise"]
-
 READER_REST_S = 0.04
 """The longest that a Python reader waits after a burst of reads, for each reader there is: so many of them look no more
 often than a few do, and leave the processor to the writers.
@@ -83,8 +81,8 @@ def supervise(run_spec: RunSpec, barrier: StartBarrier, lifeline: int) -> None:
         signal.signal(number, lambda received, _: barrier.interrupt(received))
     process_tree.reap_children()  # a target's module, too, may have changed that
     process_tree.become_subreaper()
-    os.chdir(run_spec.directory)
-    with run_spec.run.events_file.open("a", encoding="utf-8", buffering=1) as events:
+    os.chdir(run_spec.place.directory)
+    with run_spec.place.run.events_file.open("a", encoding="utf-8", buffering=1) as events:
         supervisor = Supervisor(run_spec, barrier, lifeline, events)
         try:
             supervisor.run()
@@ -94,7 +92,7 @@ def supervise(run_spec: RunSpec, barrier: StartBarrier, lifeline: int) -> None:
         finally:
             supervisor.end_all()
             if supervisor.orphaned:
-                for folder in run_spec.clean:
+                for folder in (run_spec.place.directory, run_spec.place.scratch):
                     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -103,6 +101,7 @@ class Supervisor:
 
     def __init__(self, run_spec: RunSpec, barrier: StartBarrier, lifeline: int, events: IO[str]) -> None:
         self._run_spec = run_spec
+        self._cast, self._place = run_spec.cast, run_spec.place
         self._barrier = barrier
         self._lifeline = lifeline
         self._events = events
@@ -110,13 +109,14 @@ class Supervisor:
         self._selector.register(lifeline, selectors.EVENT_READ)
         self._workers: dict[int, _Worker] = {}
         self._next_process = 1
-        self._random = random.Random(f"nemesis {run_spec.seed}")
-        self._nemesis = nemesis.Nemesis(run_spec.faults, self._random, run_spec.pause_s)
+        self._random = random.Random(f"nemesis {self._cast.plan.seed}")
+        self._nemesis = nemesis.Nemesis(self._cast.faults, self._random, self._cast.pause_s)
+        self._files = self._cast.files
         self._environment = environment()
         self._rows_gone = 0
         self._cut_short = False
         # For the workers to know without looking through all the others, of whom each would get copies of its own.
-        self._readers = sum(spec.role is WorkerRole.READER for spec in run_spec.specs)
+        self._readers = sum(spec.role is WorkerRole.READER for spec in self._cast.workers)
         self._pipes: set[int] = set()
         self.orphaned = False
 
@@ -128,11 +128,12 @@ class Supervisor:
         """Start all, open the barrier, and carry on until everybody has ended."""
         gc.freeze()  # what there is now is not looked through, and so not copied, in each worker
         metadata = self._watch_metadata()
-        for spec in self._run_spec.specs:
+        for spec in self._cast.workers:
             self._start(spec)
         while not self._barrier.stopped and not all(self._ready(worker) for worker in self._workers.values()):
             self._turn()
-        self._barrier.open(self._run_spec.duration_ns, len(self._workers))
+        plan = self._cast.plan
+        self._barrier.open(plan.duration_s, len(self._workers))
         before_ns = own_ns()
         self.note(BarrierOpened(_now(), self._barrier.began))
         self._nemesis.begin(time.monotonic())
@@ -140,7 +141,7 @@ class Supervisor:
             self._let_through(worker)
         while self._workers and not self._barrier.stopped:
             self._turn()
-            if self._run_spec.ops is not None and self._done() >= self._run_spec.ops:
+            if plan.ops is not None and self._done() >= plan.ops:
                 self._barrier.stop()
             self._inject()
         self._barrier.stop()
@@ -175,12 +176,12 @@ class Supervisor:
     def _start(self, spec: WorkerSpec) -> None:
         number = self._next_process
         self._next_process += 1 + self._has_handler(spec)  # what its signal handler does is the next one's
-        journals = str(self._run_spec.run.journals)
-        source = random.Random(f"{self._run_spec.seed} {spec.worker} {number}")
+        journals = str(self._place.run.journals)
+        source = random.Random(f"{self._cast.plan.seed} {spec.worker} {number}")
         agent = Agent(worker=spec.worker, writers=spec.writers, source=source)
-        stream = OperationStream(agent, spec.roles, spec.budget)
+        stream = OperationStream(agent, spec.roles)
         writer = spec.role is WorkerRole.WRITER
-        scratch = self._run_spec.scratch / f"p{number}"
+        scratch = self._place.scratch / f"p{number}"
         scratch.mkdir()
         user = self._run_spec.user(spec)
         if user is not None:
@@ -201,8 +202,8 @@ class Supervisor:
             journal = Journal(journals, number, spec.worker, spec.language, writer=writer)
             marked = self._environment | {"STRESS_PROCESS": self._run_spec.mark(number)}
             program = self._run_spec.programs[spec.language]
-            popen = start_shell(program, self._run_spec.directory, scratch, marked, user)
-            supported, exclusive = self._run_spec.supported(spec), self._run_spec.target.exclusive
+            popen = start_shell(program, self._place.directory, scratch, marked, user)
+            supported, exclusive = self._run_spec.supported(spec), self._cast.target.exclusive
             driver = ShellDriver(popen, scratch, supported, exclusive=exclusive)
             loop = PipeLoop(driver, journal, self._stepper(driver, journal, stream, spec))
             worker = _Worker(spec, number, popen.pid, popen, loop)
@@ -212,11 +213,11 @@ class Supervisor:
         self.note(Started(_now(), number, spec.worker, spec.language, spec.role, worker.pid))
 
     def _has_handler(self, spec: WorkerSpec) -> bool:
-        return "signal" in self._run_spec.faults and spec.language is Language.PYTHON
+        return "signal" in self._cast.faults and spec.language is Language.PYTHON
 
     def _stepper(self, driver: Driver, journal: Journal, stream: OperationStream, spec: WorkerSpec) -> Stepper:
-        observed = self._run_spec.target.observe
-        return Stepper(driver, journal, stream, self._run_spec.files, self._run_spec.supported(spec), observed=observed)
+        observed = self._cast.target.observe
+        return Stepper(driver, journal, stream, self._files, self._run_spec.supported(spec), observed=observed)
 
     def _be_python_worker(
         self, spec: WorkerSpec, number: int, journals: str, stream: OperationStream, scratch: str, user: User | None
@@ -241,11 +242,11 @@ class Supervisor:
         try:
             writer = spec.role is WorkerRole.WRITER
             journal = self._run_spec.python_journal(journals, number, spec.worker, spec.language, writer=writer)
-            driver: Driver = self._run_spec.python_driver(self._run_spec.target, journal.clock)
+            driver: Driver = self._run_spec.python_driver(self._cast.target, journal.clock)
             recorder: Journal | None = None
             if self._has_handler(spec):
                 recorder = Journal(journals, number + 1, spec.worker, spec.language, writer=writer)
-                driver = Interruptible(driver, PythonDriver(self._run_spec.target, recorder.clock), recorder)
+                driver = Interruptible(driver, PythonDriver(self._cast.target, recorder.clock), recorder)
             driver = CpuShare(driver)
             rest = functools.partial(random.Random(number).uniform, 0, 0 if writer else READER_REST_S * self._readers)
             stepper = self._stepper(driver, journal, stream, spec)
@@ -267,7 +268,7 @@ class Supervisor:
             return worker.shell.journal.state >= READY
         if worker.fd < 0:
             try:
-                path = self._run_spec.run.journals / f"p{worker.process:06}.ops"
+                path = self._place.run.journals / f"p{worker.process:06}.ops"
                 worker.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
                 return False
@@ -371,9 +372,9 @@ class Supervisor:
             raise OSError(errno.ENOSPC, "no space left for the journal")
         self._cut_short |= end in (End.HUNG, End.STAYED)
         if end is End.STAYED:
-            status = last_words(str(self._run_spec.scratch / f"p{worker.process}" / "stderr"))
+            status = last_words(str(self._place.scratch / f"p{worker.process}" / "stderr"))
         if end is End.DIED:
-            words = last_words(str(self._run_spec.scratch / f"p{worker.process}" / "stderr"))
+            words = last_words(str(self._place.scratch / f"p{worker.process}" / "stderr"))
             status = status or f"exit status {code}" + (f": {words}" if words else "")
         if worker.shell is not None:
             self._rows_gone += worker.shell.journal.rows
@@ -383,7 +384,7 @@ class Supervisor:
             header = read_header(worker.fd)
             self._rows_gone += header.rows if header else 0
             os.close(worker.fd)
-        shutil.rmtree(self._run_spec.scratch / f"p{worker.process}", ignore_errors=True)
+        shutil.rmtree(self._place.scratch / f"p{worker.process}", ignore_errors=True)
         self.note(Ended(_now(), worker.process, end, reaped, status))
         if worker.interrupted and worker.shell is None:
             self.note(Ended(_now(), worker.process + 1, end, reaped))
@@ -393,7 +394,7 @@ class Supervisor:
         for worker in self._workers.values():
             if not _reaped(worker):
                 self._nemesis.lift(worker.pid)
-        deadline = time.monotonic() + self._run_spec.op_limit_s
+        deadline = time.monotonic() + self._cast.plan.op_limit_s
         for worker in list(self._workers.values()):
             if worker.shell is not None and not worker.shell.busy:
                 self._gone(worker, End.FINISHED)
@@ -430,7 +431,7 @@ class Supervisor:
         ):
             if fault.kind == "clean":
                 began = _now()
-                nemesis.clean(self._run_spec.directory, self._run_spec.belongs)
+                nemesis.clean(self._place.directory, self._run_spec.belongs)
                 self.note(FaultInjected(began, FaultKind.CLEAN, 0, (_now() - began) / 1e9))
                 continue
             worker = next(worker for worker in self._workers.values() if worker.pid == fault.pid)
@@ -441,18 +442,18 @@ class Supervisor:
                 self._start(worker.spec)
             elif fault.kind == "signal":
                 self._interrupt(worker)
-            elif fault.kind in self._run_spec.nemeses:
+            elif fault.kind in self._cast.nemeses:
                 self._inject_registered(fault.kind, worker)
             else:
                 self._nemesis.apply(fault)
-            kind = fault.kind if fault.kind in self._run_spec.nemeses else FaultKind(fault.kind)
+            kind = fault.kind if fault.kind in self._cast.nemeses else FaultKind(fault.kind)
             self.note(FaultInjected(_now(), kind, worker.process, fault.lasts_s))
 
     def _inject_registered(self, name: str, worker: _Worker) -> None:
-        files = tuple(self._run_spec.files)
-        victim = nemesis.Victim(worker.process, worker.pid, self._run_spec.directory, files, self._random)
+        files = tuple(self._files)
+        victim = nemesis.Victim(worker.process, worker.pid, self._place.directory, files, self._random)
         try:
-            self._run_spec.nemeses[name](victim)
+            self._cast.nemeses[name](victim)
         except Exception as error:
             why = f"the nemesis {name} failed: {type(error).__name__}: {error}"
             raise OSError(why) from error

@@ -10,19 +10,17 @@ from stress.execution.child import in_child
 from stress.execution.run_spec import RunSpec
 from stress.history.events import Event, LeftBehind, Swept
 
-__all__ = ["sweep"]
-
 
 def sweep(run_spec: RunSpec, note: Callable[[Event], None]) -> None:
     """Have the target sweep, if it can, in a process of its own; it ends after the limit of one operation.
 
     Noted before it: the temp files of those who were killed, and of others. Call it in the files' own directory.
     """
-    call = run_spec.target.call("sweep")
+    call = run_spec.cast.target.call("sweep")
     if call is None:
         return
     # A file that is reached through a link has its temp files beside what the link leads to.
-    paths = {path for given in run_spec.files for path in (given, os.path.relpath(os.path.realpath(given)))}
+    paths = {path for given in run_spec.cast.files for path in (given, os.path.relpath(os.path.realpath(given)))}
     folders = sorted({os.path.dirname(path) or "." for path in paths})
     for each in _left_behind(run_spec):
         note(each)
@@ -32,7 +30,7 @@ def sweep(run_spec: RunSpec, note: Callable[[Event], None]) -> None:
             if os.path.isdir(folder):
                 call(folder)
 
-    status = in_child(body, "stress-sweep", run_spec.op_limit_s)
+    status = in_child(body, "stress-sweep", run_spec.cast.plan.op_limit_s)
     note(Swept(time.monotonic_ns(), status))
 
 
@@ -41,6 +39,6 @@ def _left_behind(run_spec: RunSpec) -> Iterator[LeftBehind]:
     for folder, _, names in os.walk("."):
         for name in names:
             path = os.path.normpath(os.path.join(folder, name))
-            if not run_spec.belongs(path) and not run_spec.target.is_residue(name):
+            if not run_spec.belongs(path) and not run_spec.cast.target.is_residue(name):
                 changed = os.lstat(path).st_ctime_ns + monotonic_less_wall
                 yield LeftBehind(time.monotonic_ns(), path, changed)

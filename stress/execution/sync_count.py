@@ -11,9 +11,8 @@ from pathlib import Path
 
 from stress.execution.drivers.shell import environment, write_commands
 from stress.host.interrupts import temporary_directory
+from stress.host.tools import answer
 from stress.workload.target import Target
-
-__all__ = ["count_syncs"]
 
 _CALLS = "fsync,fdatasync,sync,syncfs,sync_file_range,msync"
 _PYTHON = "import sys; from stress.workload.target import load; load(sys.argv[1]).call('write')('state.json', {'n': 1})"
@@ -39,10 +38,8 @@ def count_syncs(target: Target) -> int | None:
             argv = ["bash", "--norc", "--noprofile", "-c", _BASH, "bash", str(source), "state.json", "content"]
         trace = Path(folder, "trace")
         try:
-            done = subprocess.run(
-                [strace, "-f", "-qq", "-o", str(trace), "-e", f"trace={_CALLS}", *argv],
-                cwd=folder, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False,
-            )  # fmt: skip
+            traced = [strace, "-f", "-qq", "-o", str(trace), "-e", f"trace={_CALLS}", *argv]
+            done = answer(traced, 30, folder, environment())
             if done.returncode or json.loads(document.read_text("utf-8")) != {"n": 1}:
                 return None
             return len(re.findall(r"^\d+ +\w+\(", trace.read_text("utf-8", "replace"), re.M))

@@ -25,7 +25,7 @@ from stress.exploring.case import empty
 from stress.exploring.explore import Progress, versions
 from stress.exploring.lot import ANOMALIES, a_cpu, may_keep
 from stress.exploring.plan import ExplorePlan
-from stress.exploring.search import Failure, Search, executing, scheduler_of, step
+from stress.exploring.search import Failure, Search, executing, scheduler_of, shrunk, step
 from stress.files import write_text
 from stress.history.history import History
 from stress.host.interrupts import temporary_directory
@@ -144,6 +144,8 @@ def _explore(
             shown = now
             watch(Progress(now - began, search.schedules, len(search.tally.interleavings), "", search.coverage))
     found = search.found
+    if found is None and search.lesser is not None:
+        found = search.found = shrunk(run, last, search.lesser, short)
     if found is None:
         verdict = Verdict.PASS if search.tally.complete else Verdict.UNKNOWN
         doubts = () if search.tally.complete else (_doubt(search.words()),)

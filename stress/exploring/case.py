@@ -17,6 +17,7 @@ from pathlib import Path
 from stress.execution.drivers import shell
 from stress.execution.drivers.observe import Observation, Observer, parse_content, parsed_observation, read_file
 from stress.execution.drivers.python import PythonDriver
+from stress.execution.final_read import final_by_reader
 from stress.execution.operations import OperationStream
 from stress.execution.step import number as numbered
 from stress.execution.step import step
@@ -24,7 +25,7 @@ from stress.exploring.answers import Answers
 from stress.exploring.evidence import Evidence
 from stress.exploring.recorder import Memory, Row, Stamps, kept_rows
 from stress.exploring.warm import Remembered, stays_warm
-from stress.history.history import History, ProcessFacts
+from stress.history.history import FinalFile, FinalState, History, ProcessFacts
 from stress.history.notes import BackupNote, data_of
 from stress.history.record import (
     ABSENT,
@@ -59,6 +60,8 @@ _MISSING = 66
 _ROWS_BYTES = 1 << 20
 _LOOKS_MAX = 20
 """Operations without a change that a writer may begin with."""
+_READ_S_MAX = 10.0
+"""Seconds that the target's own reader may take when all have ended."""
 _CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.BACKUP, Kind.RECOVER)
 
 
@@ -121,13 +124,16 @@ def cases(
 ) -> Iterator[Case]:
     """Each scenario that the target can do, by processes of these ``languages`` in turn."""
     operations = frozenset.intersection(*(supported[language] for language in languages))
-    whole, _ = compose(names, operations)
+    whole, _ = compose(names, operations, observe=target.observe)
     for scenario in whole.scenarios:
         if scenario.needs <= operations:
             duties = tuple(_duties(scenario.name, operations, languages, processes, ops, seed))
             used = {request.path for duty in duties for request in duty.requests}
             small = replace(scenario, files=tuple(file for file in scenario.files if file.path in used))
             facts = tuple(facts for facts in compose([scenario.name], operations)[0].facts if facts.path in used)
+            if not target.observe:
+                documents = {each.path for each in facts if each.form.is_document}
+                duties = tuple(replace(duty, requests=_by_reader(duty.requests, documents)) for duty in duties)
             if duties:
                 yield Case(target, World((small,), small.files, facts), duties)
 
@@ -151,6 +157,14 @@ def _duties(
             while not any(request.kind in _CHANGES for request in drawn[-ops:]) and (more := next(looks, None)):
                 drawn.append(more)
         yield Duty(languages[number % len(languages)], part, tuple(drawn[-ops:]))
+
+
+def _by_reader(requests: Sequence[Request], documents: set[str]) -> tuple[Request, ...]:
+    """The same by who asks the target's reader, and does not open a file that is not the document."""
+    return tuple(
+        request._replace(kind=Kind.READ) if request.kind is Kind.OBSERVE and request.path in documents else request
+        for request in requests
+    )
 
 
 def _requests(stream: OperationStream, absent: set[str]) -> Iterator[Request]:
@@ -222,7 +236,18 @@ class Stage:
             )
             for number, (duty, status) in enumerate(zip(self._case.duties, ran.statuses, strict=True))
         )  # fmt: skip
-        return Evidence(tuple(operations), processes, take(self._case.world, self._shared))
+        evidence = Evidence(tuple(operations), processes, take(self._case.world, self._shared))
+        if self._case.target.observe:
+            return evidence
+        final = self._inspected(evidence)
+        return replace(evidence, final=replace(final, files=self.by_reader(final.files)))
+
+    def by_reader(self, final: Sequence[FinalFile]) -> tuple[FinalFile, ...]:
+        """What was left, with the documents that the target's own reader finds."""
+        return final_by_reader(self._case.target, self._shared, self._case.world.facts, final, _READ_S_MAX)
+
+    def _inspected(self, evidence: Evidence) -> FinalState:
+        return inspect(self._case.world, evidence.tree, self._before, self._case.target.is_residue)
 
     def history(self, evidence: Evidence) -> History:
         """The same as the checkers take it."""
@@ -235,7 +260,7 @@ class Stage:
             began=1,
             required=required_kinds(world),
         )
-        return history.with_final(inspect(world, evidence.tree, self._before, self._case.target.is_residue))
+        return history.with_final(evidence.final or self._inspected(evidence))
 
     # Agents
 

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from operator import attrgetter
 
-from stress.history.history import ProcessFacts
+from stress.history.history import FinalState, ProcessFacts
 from stress.history.record import Operation
 from stress.workload.tree import Tree
 
@@ -25,11 +25,13 @@ class Evidence:
 
     Attributes:
         tree: What is in the shared directory at its end.
+        final: What the target's own reader finds then, where the file is not the document.
     """
 
     operations: tuple[Operation, ...]
     processes: tuple[ProcessFacts, ...]
     tree: Tree
+    final: FinalState | None = None
 
     @property
     def essence(self) -> Hashable:
@@ -50,4 +52,5 @@ class Evidence:
         rows = tuple(
             (_REST(op), rank[op.invoke], rank[op.ret], rank[op.held_from], rank[op.held_to]) for op in self.operations
         )
-        return rows, self.processes, tuple(sorted(self.tree.items(), key=lambda item: item[0]))
+        left = tuple(sorted(self.tree.items(), key=lambda item: item[0]))
+        return rows, self.processes, left, None if self.final is None else self.final.files

@@ -18,11 +18,12 @@ from stress import anomalies
 from stress.engine import HarnessError, checkers_of
 from stress.exploring.case import Case
 from stress.exploring.jobs import reports
-from stress.exploring.lot import Lot, Report, cases_of, directory, lots, may_keep, report_of, start
+from stress.exploring.lot import Lot, Report, cases_of, directory, lots, may_keep, report_of, start, with_lesser
 from stress.exploring.plan import SEARCHES, ExplorePlan
 from stress.exploring.search import Failure, explored_words
 from stress.files import write_text
 from stress.history.history import FileFacts, History
+from stress.history.notes import words_of
 from stress.history.record import Kind, Operation
 from stress.host.tools import version_of_tool
 from stress.options import UsageError
@@ -115,8 +116,18 @@ class Reached:
 
     @property
     def is_over(self) -> bool:
-        """Whether as much was reached as is wanted."""
-        return self._plan.until is not None and self.missed <= 1 - self._plan.until
+        """Whether as much was reached as is wanted, or can be."""
+        return self.is_hopeless or (self._plan.until is not None and self.missed <= 1 - self._plan.until)
+
+    @property
+    def is_hopeless(self) -> bool:
+        """See `Report.is_hopeless`."""
+        return any(report.is_hopeless for report in self._reports)
+
+    @property
+    def doubt(self) -> str:
+        """See `Report.doubt`."""
+        return next((report.doubt for report in self._reports if report.doubt), "")
 
     @property
     def tally(self) -> Tally:
@@ -139,8 +150,8 @@ class Reached:
 def explore(plan: ExplorePlan, watch: Watch | None = None, *, folder: str = ".stress") -> Result:
     """Explore the scenarios of ``plan``, each by itself; ``folder`` is where a failing schedule is saved.
 
-    Stops at the first failing schedule, unless the plan says ``keep_going``. With a limit on schedules the result
-    depends on the plan alone, and not on how many jobs share the work.
+    Stops at the first failing schedule that shows more than `LESSER`, unless the plan says ``keep_going``. With a limit
+    on schedules the result depends on the plan alone, and not on how many jobs share the work.
 
     Raises `UsageError`, and `HarnessError` where the kernel or the container denies what it takes.
     """
@@ -152,6 +163,7 @@ def explore(plan: ExplorePlan, watch: Watch | None = None, *, folder: str = ".st
     reached = [Reached(plan, case) for case in cases]
     heard = _Progressing(plan, reached, watch)
     failing: list[Report] = []
+    lesser: list[Report] = []
     interrupted = False
     work = lots(plan, cases, lambda index: reached[index].is_over)
     jobs = plan.jobs or len(os.sched_getaffinity(0))
@@ -164,6 +176,8 @@ def explore(plan: ExplorePlan, watch: Watch | None = None, *, folder: str = ".st
             interrupted = interrupted or report.interrupted
             if report.found is not None:
                 failing.append(report)
+            elif report.lesser is not None:
+                lesser.append(report)
     except KeyboardInterrupt:
         interrupted = True
     except Denied as denied:
@@ -171,6 +185,8 @@ def explore(plan: ExplorePlan, watch: Watch | None = None, *, folder: str = ".st
     failed = min(failing, key=lambda report: report.lot.number, default=None)
     for each in reached:
         each.keep(sys.maxsize if failed is None or plan.keep_going else failed.lot.number)
+    if failed is None and lesser:
+        failed = with_lesser(plan, min(lesser, key=lambda report: report.lot.number))
     return _timed(_result(plan, reached, failed, folder, interrupted), began)
 
 
@@ -244,7 +260,8 @@ def replay(saved: SavedSchedule, show: Show | None = None) -> tuple[Execution, R
         report = report_of(Lot(0, 0, round, 1), one)
         reached = Reached(plan, case)
         reached.add(report)
-        verdict = Verdict.UNKNOWN if execution.diverged else max((f.verdict for f in findings), default=Verdict.PASS)
+        in_doubt = execution.diverged or one.doubt
+        verdict = Verdict.UNKNOWN if in_doubt else max((f.verdict for f in findings), default=Verdict.PASS)
         result = _made(
             plan, [reached], findings, verdict, one.history, False, critical=saved.critical,
             table=tuple(table(trace, case.names, critical=marked, blocked=blocked, width=100, fold=False)),
@@ -364,6 +381,9 @@ def _doubts(one: Reached) -> Iterator[Finding]:
             anomaly, "vacuity", one.case.scenario, "", f"{one.case.name}: {message}", verdict=Verdict.UNKNOWN
         )
 
+    if one.doubt:
+        yield doubt(anomalies.NOT_JUDGED, f"{one.doubt}.")
+        return
     for dead in one.dead:
         yield doubt(anomalies.WORKER_DIED, f"a process ended by itself: {dead}.")
         break
@@ -374,7 +394,8 @@ def _doubts(one: Reached) -> Iterator[Finding]:
     done = {op.kind for op in first.sample if op.outcome.label == "ok"}
     for kind in sorted(kinds - done):
         note = next((op.note for op in first.sample if op.kind is kind), None)
-        yield doubt(anomalies.TOO_FEW_OPERATIONS, f"no {Kind(kind).label} succeeded ({note or 'no reason was given'}).")
+        why = words_of(note) or "no reason was given"
+        yield doubt(anomalies.TOO_FEW_OPERATIONS, f"no {Kind(kind).label} succeeded ({why}).")
     if len(one.case.duties) > 1 and not _overlap(first.sample):
         yield doubt(anomalies.NO_OVERLAP, "no operation overlapped another: nothing about concurrency was shown.")
 

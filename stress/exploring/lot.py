@@ -15,14 +15,15 @@ from itertools import count
 from pathlib import Path
 
 from stress import anomalies
+from stress.checkers.elsewhere import ADVICE, what_lies_there
 from stress.engine import run_checkers
 from stress.exploring.case import Case, Stage, cases
 from stress.exploring.evidence import Evidence
 from stress.exploring.plan import SEARCHES, ExplorePlan
 from stress.exploring.recorder import Counting
-from stress.exploring.search import Failure, Found, Search, executing, scheduler_of, step
+from stress.exploring.search import LESSER, Failing, Failure, Found, Search, executing, scheduler_of, shrunk, step
 from stress.history.history import History
-from stress.history.record import End, Language, Operation
+from stress.history.record import ABSENT, INITIAL, End, Language, Operation
 from stress.host.interrupts import temporary_directory
 from stress.options import UsageError
 from stress.resolve import abilities, scenarios_named, target_named
@@ -43,6 +44,7 @@ __all__ = [
     "lots",
     "report_of",
     "start",
+    "with_lesser",
 ]
 
 ANOMALIES = {
@@ -60,6 +62,8 @@ _SAMPLE = 50
 """Executions of each case whose operations are judged together: whether they say anything at all."""
 _PROCESSES = 64
 _JUDGED_MAX = 5_000
+_STUCK_MAX = 3
+"""Where so many executions were all that there are, and none of them came to its end, the next will not either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,8 @@ class Report:
         sampled: How many executions they are of.
         dead: How processes ended that should not have.
         found: The failing schedule.
+        lesser: Where there is none, as of a `Search`.
+        doubt: Why nothing can be said of the case, in words.
     """
 
     lot: Lot
@@ -103,7 +109,14 @@ class Report:
     sampled: int
     dead: tuple[str, ...]
     found: Found | None
+    lesser: Failing | None
+    doubt: str
     interrupted: bool = False
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether another lot of the case would say no more."""
+        return bool(self.doubt) or bool(self.dead and not self.sampled and self.found is None)
 
 
 @dataclass
@@ -112,6 +125,7 @@ class Exploring:
 
     Attributes:
         history: Of the execution that was judged last.
+        doubt: As of a `Report`.
         judged: `Evidence.essence` of executions → what was found in them.
     """
 
@@ -125,6 +139,7 @@ class Exploring:
     sampled: int = 0
     dead: list[str] = field(default_factory=list)
     history: History | None = None
+    doubt: str = ""
     judged: dict[Hashable, list[Finding]] = field(default_factory=dict)
 
 
@@ -177,7 +192,7 @@ def explore_lot(plan: ExplorePlan, lot: Lot, go_on: Callable[[Search], bool], cp
             while lot.schedules is None or search.schedules < lot.schedules:
                 if not step(search, one.run, one.last, case.short_names, keep_going=plan.keep_going):
                     break
-                if not go_on(search):
+                if not go_on(search) or one.doubt or (not one.sampled and len(one.dead) >= _STUCK_MAX):
                     break
         except KeyboardInterrupt:
             interrupted = True
@@ -189,8 +204,17 @@ def report_of(lot: Lot, one: Exploring, interrupted: bool = False) -> Report:
     search = one.search
     return Report(
         lot, search.tally, search.points, search.counted, search.proved, search.words(),
-        tuple(one.sample), one.sampled, tuple(one.dead), search.found, interrupted,
+        tuple(one.sample), one.sampled, tuple(one.dead), search.found, search.lesser, one.doubt, interrupted,
     )  # fmt: skip
+
+
+def with_lesser(plan: ExplorePlan, report: Report) -> Report:
+    """The report with its `lesser` schedule shrunk, as what was found."""
+    assert report.lesser is not None
+    case = cases_of(plan, report.lot.round)[report.lot.case]
+    with ExitStack() as stack:
+        one = start(plan, case, stack, report.lot.round)
+        return dataclasses.replace(report, found=shrunk(one.run, one.last, report.lesser, case.short_names))
 
 
 def cases_of(plan: ExplorePlan, round: int = 0) -> list[Case]:
@@ -289,20 +313,44 @@ def _judge(one: Exploring, ran: Ran) -> Failure | None:
     else:
         one.dead += [seen.text for seen in ran.findings if seen.kind == "stuck" and len(one.dead) < 5]
     findings = [found for found in (*findings, *seen_here) if found.anomaly not in one.allow]
-    return Failure(tuple(findings)) if findings else None
+    return Failure(tuple(findings)) if findings and not one.doubt else None
 
 
 def _checked(one: Exploring, evidence: Evidence) -> list[Finding]:
     """What the checkers find. They are not asked again about the same; but words that will be shown are of this one."""
     essence = evidence.essence
     known = one.judged.get(essence)
-    if known is not None and (not known or one.search.found is not None):
+    unsaid = one.allow | LESSER if one.search.lesser is not None else one.allow
+    if known is not None and (one.search.found is not None or unsaid.issuperset(found.anomaly for found in known)):
         return known
     one.history = one.stage.history(evidence)
     if len(one.judged) >= _JUDGED_MAX:
         one.judged.clear()
     found = one.judged[essence] = [found for found in run_checkers(one.history) if found.verdict is Verdict.FAIL]
+    if found and not one.doubt:
+        one.doubt = _kept_elsewhere(one)
     return found
+
+
+def _kept_elsewhere(one: Exploring) -> str:
+    """What tells that the file is not the document, in words: its own reader finds what was written, and nobody else
+    does. Empty where that is not so, or not known.
+    """
+    history, target = one.history, one.case.target
+    if history is None or not target.observe or target.call("read") is None:
+        return ""
+    unchanged = [
+        index
+        for index, final in enumerate(history.final)
+        if history.files[index].form.is_document and final.version <= INITIAL
+    ]
+    read = one.stage.by_reader(history.final) if unchanged else ()
+    for index in unchanged:
+        if read[index].version > INITIAL:
+            final, path = history.final[index], history.files[index].path
+            what = what_lies_there(path, final.version if final.exists else ABSENT, final.content)
+            return f"{what}, and yet the target's own reader finds what was written: {ADVICE}"
+    return ""
 
 
 def _sample(one: Exploring, evidence: Evidence, steps: int) -> None:

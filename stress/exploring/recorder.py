@@ -34,6 +34,7 @@ _KIND, _VERSION, _PARENT, _RET, _OUTCOME, _LANGUAGE, _HELD_FROM, _HELD_TO, _SIZE
     _FIELDS.index,
     ("kind", "version", "parent", "ret", "outcome", "language", "held_from", "held_to", "size", "digest"),
 )
+_NOTE_AT, _NOTE_BYTES = len(_FIELDS) - 1, len(_FIELDS)
 _ROW = Struct(f"<{len(_FIELDS) + 1}q")
 """A row in memory: its numbers, and where its note is and how many bytes it has."""
 
@@ -69,8 +70,6 @@ class Memory:
     def __init__(self, rows: mmap, steps: mmap, process: int, language: Language) -> None:
         self.process, self.rows, self.clock = process, 0, self.now
         self._memory, self._steps, self._language = rows, steps, language
-        self._row: list[int] = []
-        self._note_at, self._note_bytes = len(rows) // 2, 0
 
     def now(self) -> int:
         """The stamp: one more than the steps until now, as 0 means none."""
@@ -79,49 +78,61 @@ class Memory:
 
     def invoke(self, row: int, value: int = NO_VERSION, /) -> int:
         """Open a row: see `Journal.invoke`."""
+        note_at = self._after_notes()
         self.rows += 1
         kind, invoked, version, size = row >> 16 & 255, self.now(), NO_VERSION, -1
         if kind in _CHANGES:
             version, size = version_of(self.process, self.rows), value
-        self._row = [
-            self.process, kind, row & 0xFFFF, version, NO_VERSION, invoked, 0, _OPEN,
-            self.rows, self._language, row >> 24, 0, 0, size, -1,
-        ]  # fmt: skip
-        self._note_at, self._note_bytes = self._note_at + self._note_bytes, 0
-        self._keep()
+        _ROW.pack_into(
+            self._memory, self._at(0), self.process, kind, row & 0xFFFF, version, NO_VERSION, invoked, 0, _OPEN,
+            self.rows, self._language, row >> 24, 0, 0, size, -1, note_at, 0,
+        )  # fmt: skip
         return invoked
 
     def record_parent(self, parent: int) -> None:
         """What an update started from."""
-        self._row[_PARENT] = parent
-        self._keep()
+        self._set(_PARENT, parent)
 
     def attach(
         self, *, size: int = -1, digest: int = -1, held_from: int = 0, held_to: int = 0, note: Note | None = None
     ) -> None:
         """What few rows have: see `Journal.attach`."""
-        row = self._row
-        row[_HELD_FROM], row[_HELD_TO], row[_DIGEST] = held_from, held_to, digest
-        if row[_KIND] not in _CHANGES:
-            row[_SIZE] = size
+        for field, value in ((_HELD_FROM, held_from), (_HELD_TO, held_to), (_DIGEST, digest)):
+            self._set(field, value)
+        if not self._is_change():
+            self._set(_SIZE, size)
         if note is not None:
-            content = pickle.dumps(note)
-            self._memory[self._note_at : self._note_at + len(content)] = content
-            self._note_bytes = len(content)
-        self._keep()
+            content, start = pickle.dumps(note), self._get(_NOTE_AT)
+            self._memory[start : start + len(content)] = content
+            self._set(_NOTE_BYTES, len(content))
 
     def complete(self, ret: int, outcome: Outcome, value: int, parent: int = NO_VERSION, /) -> None:
         """Close the row: see `Journal.complete`."""
-        row = self._row
-        row[_RET], row[_OUTCOME] = ret, outcome
-        if row[_KIND] not in _CHANGES:
-            row[_VERSION] = value
+        self._set(_RET, ret)
+        self._set(_OUTCOME, outcome)
+        if not self._is_change():
+            self._set(_VERSION, value)
         if parent != NO_VERSION:
-            row[_PARENT] = parent
-        self._keep()
+            self._set(_PARENT, parent)
 
-    def _keep(self) -> None:
-        _ROW.pack_into(self._memory, (self.rows - 1) * _ROW.size, *self._row, self._note_at, self._note_bytes)
+    # Each field is put in by itself, and nothing is kept elsewhere: a target may do a part of its operation in a child.
+
+    def _at(self, field: int) -> int:
+        return (self.rows - 1) * _ROW.size + field * _NUMBER.size
+
+    def _get(self, field: int) -> int:
+        number: int = _NUMBER.unpack_from(self._memory, self._at(field))[0]
+        return number
+
+    def _set(self, field: int, value: int) -> None:
+        _NUMBER.pack_into(self._memory, self._at(field), value)
+
+    def _is_change(self) -> bool:
+        return self._get(_KIND) in _CHANGES
+
+    def _after_notes(self) -> int:
+        """Where the next note goes: behind that of the last row."""
+        return self._get(_NOTE_AT) + self._get(_NOTE_BYTES) if self.rows else len(self._memory) // 2
 
 
 def kept_rows(memory: mmap) -> list[Row]:

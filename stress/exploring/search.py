@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from stress.anomalies import LEFTOVER_TEMP, METADATA_LOST, READABLE
 from stress.result import Finding
 from stress.schedulers.critical import Critical, critical_steps
 from stress.schedulers.dpor import Dpor
@@ -21,7 +22,21 @@ from stress.syscalls.calls import Abandoned, Call, Diverged, Scheduler, Step
 from stress.syscalls.ran import Ran
 from stress.units import counted
 
-__all__ = ["Failure", "Found", "Search", "executing", "explored_words", "scheduler_of", "step"]
+__all__ = [
+    "LESSER",
+    "Failing",
+    "Failure",
+    "Found",
+    "Search",
+    "executing",
+    "explored_words",
+    "scheduler_of",
+    "shrunk",
+    "step",
+]
+
+LESSER = frozenset((METADATA_LOST, READABLE, LEFTOVER_TEMP))
+"""What shows in nearly every schedule of a target that has it: the search goes on, as data may be lost in another."""
 
 _SHRINK_RUNS = 150
 _CRITICAL_RUNS = 40
@@ -37,6 +52,11 @@ class Failure:
     def names(self) -> tuple[str, ...]:
         """Of the anomalies."""
         return tuple(str(finding.anomaly) for finding in self.findings)
+
+    @property
+    def is_lesser(self) -> bool:
+        """Whether there may be worse: see `LESSER`."""
+        return LESSER.issuperset(self.names)
 
 
 Judge = Callable[[Ran], Failure | None]
@@ -63,6 +83,15 @@ class Found:
     preemptions: int
 
 
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """A failing schedule, as it was found; ``after`` as of a `Found`."""
+
+    execution: Execution
+    failure: Failure
+    after: int
+
+
 @dataclass(slots=True)
 class Search:
     """What a search came to, so far.
@@ -70,6 +99,7 @@ class Search:
     Attributes:
         tally: Of all executions.
         found: The first failing schedule.
+        lesser: The first in which nothing worse was found than `LESSER`.
         seconds: Time it took.
         points: File syscalls of the longest execution.
         pct_runs: Executions that PCT chose.
@@ -80,6 +110,7 @@ class Search:
     depth: int
     tally: Tally = field(default_factory=Tally)
     found: Found | None = None
+    lesser: Failing | None = None
     seconds: float = 0.0
     points: int = 0
     over: bool = False
@@ -153,8 +184,8 @@ def scheduler_of(name: str, seed: int, depth: int) -> Scheduler:
         "random": lambda: Random(seed),
         "pct": lambda: Pct(seed, depth),
         "mix": lambda: random_and_pct(seed, depth),
-        "dpor": lambda: Dpor(seed),
-        "exhaustive": lambda: Exhaustive(depth, seed),
+        "dpor": Dpor,
+        "exhaustive": lambda: Exhaustive(depth),
     }
     return makers[name]()
 
@@ -222,18 +253,21 @@ def step(search: Search, run: Run, last: dict[str, object], names: Sequence[str]
         search.points = max(search.points, len(execution.trace))
         if execution.ending is Ending.DIVERGED:
             search.over = isinstance(search.scheduler, (Dpor, Exhaustive))
-        if execution.failed and search.found is None:
-            search.found = shrunk(run, last, execution, names, search.schedules)
-            search.over = not keep_going
+        failure = last.get("failure")
+        if isinstance(failure, Failure) and search.found is None:
+            if failure.is_lesser:
+                search.lesser = search.lesser or Failing(execution, failure, search.schedules)
+            else:
+                search.found = shrunk(run, last, Failing(execution, failure, search.schedules), names)
+                search.over = not keep_going
         return not search.over
     finally:
         search.seconds += time.monotonic() - began
 
 
-def shrunk(run: Run, last: dict[str, object], execution: Execution, names: Sequence[str], after: int) -> Found:
+def shrunk(run: Run, last: dict[str, object], failing: Failing, names: Sequence[str]) -> Found:
     """The simplest schedule that shows the same, and what it needs."""
-    failure = last["failure"]
-    assert isinstance(failure, Failure)
+    execution, failure = failing.execution, failing.failure
     wanted = failure.names[0]
 
     def same(other: Execution) -> bool:
@@ -244,7 +278,6 @@ def shrunk(run: Run, last: dict[str, object], execution: Execution, names: Seque
     critical = critical_steps(run, small.execution, same=same, names=names, runs_max=_CRITICAL_RUNS)
     again = Replay(small.execution.decisions, draws=small.execution.draws)
     again.begin()
-    if same(run(again)):  # so that what is said is said of the shrunk one
-        failure = last["failure"]
-        assert isinstance(failure, Failure)
-    return Found(small.execution, execution, failure, after, critical, small.preemptions)
+    if same(run(again)) and isinstance(found := last["failure"], Failure):  # so that it is said of the shrunk one
+        failure = found
+    return Found(small.execution, execution, failure, failing.after, critical, small.preemptions)

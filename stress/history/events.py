@@ -14,23 +14,6 @@ from typing import TypeAlias
 
 from stress.history.record import End, FaultKind, Language, WorkerRole
 
-__all__ = [
-    "BarrierOpened",
-    "Ended",
-    "Event",
-    "EventFollower",
-    "FaultInjected",
-    "Interrupted",
-    "LeftBehind",
-    "MetadataSeen",
-    "Reaped",
-    "Started",
-    "Stopped",
-    "Swept",
-    "event_line",
-    "read_events",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Started:

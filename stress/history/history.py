@@ -30,8 +30,6 @@ from stress.history.record import (
     WorkerRole,
 )
 
-__all__ = ["Columns", "FileFacts", "FinalFile", "FinalState", "History", "ProcessFacts", "columns_of"]
-
 Columns = NDArray[np.void]
 """A structured array of `RECORD`, one row an operation."""
 

@@ -34,23 +34,6 @@ from stress.history.notes import Note, decode, encode, without_data
 from stress.history.record import CHANGES, NO_VERSION, RECORD, Kind, Language, Outcome, version_of
 from stress.history.recorder import Clock
 
-__all__ = [
-    "FINISHED",
-    "READY",
-    "ROW_BYTES",
-    "RUNNING",
-    "Header",
-    "Journal",
-    "OldJournal",
-    "pack_rows",
-    "read_header",
-    "read_more_rows",
-    "read_note",
-    "read_rows",
-    "row_of",
-    "row_with_parent",
-]
-
 T = TypeVar("T")
 
 _HEADER = struct.Struct("<8s4i6q16s")
@@ -199,13 +182,7 @@ class Journal:
         self._map[at : at + 8] = _PACK_ONE.pack(parent)  # one store: packing into the map would first put zeros there
 
     def attach(
-        self,
-        *,
-        size: int = -1,
-        digest: int = -1,
-        held_from: int = 0,
-        held_to: int = 0,
-        note: Note | None = None,
+        self, *, size: int = -1, digest: int = -1, held_from: int = 0, held_to: int = 0, note: Note | None = None
     ) -> None:
         """Store what few operations have, of the open row, before it is completed. Fields as in `RECORD`; a change's
         ``size`` is its row's, and the length of a whole document is not kept.

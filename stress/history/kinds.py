@@ -6,20 +6,6 @@ import re
 from enum import IntEnum, StrEnum
 from typing import ClassVar
 
-__all__ = [
-    "CHANGES",
-    "LANGUAGES_MAX",
-    "End",
-    "FaultKind",
-    "Format",
-    "Kind",
-    "Language",
-    "Outcome",
-    "Recovery",
-    "WorkerRole",
-    "is_label",
-]
-
 
 class Kind(IntEnum):
     """What an operation does. ``read`` is the target's own reader; ``observe`` opens and reads as the harness."""

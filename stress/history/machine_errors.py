@@ -9,8 +9,6 @@ from __future__ import annotations
 import errno
 import os
 
-__all__ = ["MACHINE_ERRORS", "REFUSALS", "errno_in", "errno_of"]
-
 MACHINE_ERRORS = frozenset(
     {
         errno.ENOSPC, errno.EDQUOT, errno.EFBIG,  # no room, or a limit on it

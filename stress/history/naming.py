@@ -8,8 +8,6 @@ from decimal import Decimal
 
 from stress.history.record import ABSENT, NO_VERSION, Language, Operation, format_version
 
-__all__ = ["Naming"]
-
 _PER_UNIT_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 
 

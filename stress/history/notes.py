@@ -11,22 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TypeAlias
 
-__all__ = [
-    "BackupNote",
-    "ErrorNote",
-    "LogDelta",
-    "Note",
-    "ReturnedDocument",
-    "SeenBytes",
-    "data_of",
-    "decode",
-    "encode",
-    "from_plain",
-    "to_plain",
-    "without_data",
-    "words_of",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class ErrorNote:

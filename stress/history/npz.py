@@ -26,10 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from stress.history.history import Columns, History
+from stress.history.history import History
 from stress.history.record import RECORD, Kind, Language, Outcome
-
-__all__ = ["SCHEMA", "load_columns", "save_columns"]
 
 SCHEMA = 1
 _OURS = ("note_at", "note_size", "reserved")  # places in files of the run directory
@@ -59,21 +57,7 @@ def save_columns(path: str, history: History) -> None:
         beside.unlink(missing_ok=True)
 
 
-def load_columns(path: str) -> Columns:
-    """The operations of such a file, as `RECORD`. Raises OSError, and ValueError for another schema."""
-    with np.load(path, allow_pickle=False) as archive:
-        if int(archive["schema"]) != SCHEMA:
-            raise ValueError(f"{path!r} is of schema {int(archive['schema'])}, and this reads {SCHEMA}")
-        ops = np.zeros(len(archive["invoke"]), RECORD)
-        for name in _NAMES:
-            ops[name] = archive[_COLUMN.get(name, name)]
-    ops["note_at"] = -1
-    return ops
-
-
-def _labels(
-    labels: Sequence[Kind | Outcome | Language],
-) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
+def _labels(labels: Sequence[Kind | Outcome | Language]) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
     made = [""] * (max(labels) + 1)
     for label in labels:
         made[label] = label.label

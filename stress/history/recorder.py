@@ -7,8 +7,6 @@ from typing import Protocol
 from stress.history.notes import Note
 from stress.history.record import NO_VERSION, Outcome
 
-__all__ = ["Clock", "Recorder"]
-
 
 class Clock(Protocol):
     """Tells the time, ns (or steps of a schedule). Never less than it told before, and never 0."""

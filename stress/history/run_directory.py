@@ -52,8 +52,6 @@ from stress.history.journal import read_note, read_rows
 from stress.history.record import RECORD, End, FaultKind, Kind, Outcome
 from stress.history.skipped import Skipped
 
-__all__ = ["RunDirectory", "SavedRun", "prune", "runs_in"]
-
 _NAME = re.compile(r"\d{8}-\d{6}-.+-[0-9a-f]{6}")
 
 

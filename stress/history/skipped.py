@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Part", "Skipped"]
-
 
 class Part(StrEnum):
     """What of a run can be left out."""

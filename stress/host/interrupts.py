@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
-__all__ = ["Interrupts", "interrupts", "temporary_directory"]
+if TYPE_CHECKING:
+    import tempfile
 
 _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -115,6 +116,8 @@ def temporary_directory(prefix: str = "stress-", where: str | None = None) -> It
     """A new directory in ``where``, or where such are made; removed at the end, and also if a signal comes while it is
     made or removed. Raises OSError.
     """
+    import tempfile  # in most commands nothing asks for one
+
     with interrupts() as signals, ExitStack() as stack:
         with signals.held():
             made = tempfile.TemporaryDirectory(prefix=prefix, dir=where, ignore_cleanup_errors=True)

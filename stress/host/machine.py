@@ -7,8 +7,6 @@ import resource
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["FileSystem", "cgroup_limits", "file_system", "limit_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class FileSystem:

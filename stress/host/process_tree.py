@@ -18,19 +18,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = [
-    "all_asleep",
-    "become_subreaper",
-    "children",
-    "die_with_parent",
-    "end_group",
-    "end_orphans",
-    "end_remains",
-    "reap_children",
-    "state_of",
-    "stop_group",
-]
-
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 1, 36, 37
 _prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
 
@@ -130,14 +117,7 @@ def end_remains(leader: int) -> int:
     """SIGKILL and reap what is left of the group of ``leader``, which we have reaped already: children of ours, each
     one.
     """
-    ended = 0
-    while rest := [pid for pid in children() if _group(pid) == leader]:
-        for pid in rest:
-            os.kill(pid, signal.SIGKILL)
-        for pid in rest:
-            os.waitpid(pid, 0)
-        ended += len(rest)
-    return ended
+    return _end(lambda pid: _group(pid) == leader)
 
 
 def _group(pid: int) -> int:
@@ -152,13 +132,18 @@ def end_orphans(known: set[int], mark: bytes | None = None) -> int:
 
     With ``mark``, only those whose environment holds it. Returns how many there were.
     """
+    return _end(lambda pid: pid not in known and (mark is None or mark in _environment(pid)))
+
+
+def _end(which: Callable[[int], bool]) -> int:
+    """SIGKILL and reap such children of ours until there are none; returns how many there were."""
     ended = 0
-    while orphans := [pid for pid in children() if pid not in known and (mark is None or mark in _environment(pid))]:
-        for pid in orphans:
+    while pids := [pid for pid in children() if which(pid)]:
+        for pid in pids:
             os.kill(pid, signal.SIGKILL)
-        for pid in orphans:
+        for pid in pids:
             os.waitpid(pid, 0)
-        ended += len(orphans)
+        ended += len(pids)
     return ended
 
 

@@ -14,8 +14,6 @@ from pathlib import Path
 from stress.host.machine import file_system
 from stress.host.tools import version_of_tool
 
-__all__ = ["TOOLS", "in_a_line", "provenance"]
-
 TOOLS = ("bash", "jq", "perl", "flock")
 """Programs that targets are made of, as a rule."""
 _DISTRIBUTION = "atomicops-stress"

@@ -1,12 +1,28 @@
-"""What this machine has of what Bash workers need."""
+"""Programs of this machine: run to their end, and asked for their version."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 
-__all__ = ["version_of_tool"]
+
+def answer(
+    argv: Sequence[str], timeout_s: float, where: str | None = None, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """What a program says and how it ends, without input. Raises OSError and `subprocess.TimeoutExpired`."""
+    return subprocess.run(
+        argv,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout_s,
+        cwd=where,
+        env=environment,
+        check=False,
+    )
 
 
 def version_of_tool(name: str) -> str | None:
@@ -15,10 +31,7 @@ def version_of_tool(name: str) -> str | None:
     if path is None:
         return None
     try:
-        done = subprocess.run(
-            [path, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-            timeout=10, check=False,
-        )  # fmt: skip
+        done = answer([path, "--version"], 10)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     found = re.search(r"\d+(\.\d+)+", done.stdout + done.stderr)

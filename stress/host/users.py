@@ -13,8 +13,6 @@ from pathlib import Path
 
 from stress.host.process_tree import die_with_parent
 
-__all__ = ["COLLEAGUES", "User", "become", "why_not"]
-
 
 @dataclass(frozen=True, slots=True)
 class User:

@@ -20,7 +20,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TextIO
@@ -31,9 +30,8 @@ from rich.table import Table
 from rich.text import Text
 
 from stress.bench.measure import Figured, LeftOut, Measured, Series, Spread
+from stress.reporters.stream import is_watched
 from stress.units import format_latency
-
-__all__ = ["SCHEMA", "BenchTerminal", "as_json"]
 
 SCHEMA = 1
 PLAIN_WIDTH = 200
@@ -44,7 +42,7 @@ class BenchTerminal:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         stream = stream if stream is not None else sys.stdout
-        rich = stream.isatty() and os.environ.get("CI", "").lower() not in ("true", "1", "yes")
+        rich = is_watched(stream)
         self._console = Console(
             file=stream,
             highlight=False,

@@ -9,8 +9,6 @@ from stress.outcomes import Compared
 from stress.reporters.aligned import aligned
 from stress.units import format_latency
 
-__all__ = ["as_json", "lines"]
-
 SCHEMA = 1
 
 

@@ -14,8 +14,6 @@ from stress.registry import close_names
 from stress.reporters import registry
 from stress.result import Result
 
-__all__ = ["STDOUT", "Destination", "destinations", "write_report"]
-
 STDOUT = "-"
 """The file that is standard output."""
 
@@ -60,9 +58,18 @@ def destinations(values: Iterable[str], kinds: Iterable[str] | None = None) -> l
     return wanted
 
 
+def is_on_stdout(wanted: Iterable[Destination]) -> bool:
+    """Whether one of them goes to standard output: whoever reads it reads nothing else there."""
+    return any(each.path == STDOUT for each in wanted)
+
+
 def write_report(destination: Destination, result: Result) -> None:
+    """Write one report of a result; as `write`."""
+    write(destination, registry.load().get(destination.kind)(result))
+
+
+def write(destination: Destination, text: str) -> None:
     """Write one report; a reader of the file sees the old one or the new one. Raises OSError."""
-    text = registry.load().get(destination.kind)(result)
     if destination.path == STDOUT:
         sys.stdout.write(text)
         sys.stdout.flush()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from stress.reporters.stream import is_watched
+
 if TYPE_CHECKING:
     from stress.exploring.explore import Progress
-
-__all__ = ["view"]
 
 _LINE_S = 5.0
 
@@ -21,7 +20,7 @@ _LINE_S = 5.0
 def view(*, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
     """A function to be told of the progress: one line that changes, or on no terminal a line every five seconds."""
     stream = sys.stderr
-    changes = stream.isatty() and os.environ.get("CI", "").lower() not in ("true", "1", "yes")
+    changes = is_watched(stream)
     width_max = shutil.get_terminal_size().columns - 1
     last_s = 0.0
     width = 0

@@ -10,8 +10,6 @@ from stress.reporters.witness import headline
 from stress.reporters.words import again, one_line
 from stress.result import Result, Verdict
 
-__all__ = ["ANNOTATIONS_MAX", "workflow_commands"]
-
 ANNOTATIONS_MAX = 10
 """Annotations of one kind that GitHub shows of a step."""
 _MESSAGE_SHOWN = 2000

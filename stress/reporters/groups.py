@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from stress.anomalies import Anomaly
 from stress.result import Finding, Verdict
 
-__all__ = ["Group", "Told", "groups_of", "in_order", "told"]
-
 _NUMBERED = re.compile(r"(?<![A-Za-z0-9])(?=[A-Za-z]*\d)[A-Za-z0-9]{6,}(?![A-Za-z0-9])|\d+")
 """What differs between files of one kind: a number, or a word with digits in it, as temporary names have."""
 

@@ -48,8 +48,6 @@ from stress.reporters.registry import reporter
 from stress.reporters.words import escape_bytes, verdict_line
 from stress.result import Evidence, Finding, Result
 
-__all__ = ["SCHEMA", "as_json", "as_plain"]
-
 SCHEMA = 2
 BYTES_MAX = 16 << 10
 

@@ -18,8 +18,6 @@ from stress.reporters.witness import told_lines
 from stress.reporters.words import commands, one_line, verdict_line
 from stress.result import Finding, Result, Verdict
 
-__all__ = ["as_junit", "document", "safe"]
-
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -28,11 +26,7 @@ def as_junit(result: Result) -> str:
     """The report's text."""
     cases = _cases(result)
     target = result.run if result.foreign else str(result.plan.get("target", "?"))
-    suite = ElementTree.Element(
-        "testsuite",
-        name=f"stress {safe(target)}",
-        time=f"{result.stats.duration_s:.3f}",
-    )
+    suite = ElementTree.Element("testsuite", name=f"stress {safe(target)}", time=f"{result.stats.duration_s:.3f}")
     if when := re.match(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)", result.provenance.get("date", "")):
         suite.set("timestamp", f"{when[1]}T{when[2]}")
     if host := result.provenance.get("host"):

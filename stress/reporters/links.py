@@ -8,8 +8,6 @@ from stress.history.record import CHANGES, GARBAGE, INITIAL, Kind, Operation, fo
 from stress.result import Finding
 from stress.workload.payload import writers_in
 
-__all__ = ["links", "version_shown"]
-
 _EXAMINED = 1 << 20  # bytes
 
 

@@ -12,11 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from stress.execution.progress import Phase, Progress
-from stress.plan import Plan
+from stress.plan import Plan, readers_of
 from stress.reporters.table import rows_of_progress, table
 from stress.units import counted, format_duration, format_rate
-
-__all__ = ["LineView", "LiveView", "View", "frame", "progress_line"]
 
 
 class View:
@@ -92,7 +90,7 @@ class LineView(View):
 def headline(plan: Plan, progress: Progress) -> str:
     """What runs, on one line."""
     writers = progress.writers or plan.writers
-    readers = progress.readers or (max(2, plan.writers // 4) if plan.readers is None else plan.readers)
+    readers = progress.readers or readers_of(plan.writers, plan.readers)
     return (
         f"{', '.join(plan.scenarios)} with {plan.target}: {counted(writers, 'writer')}, "
         f"{counted(readers, 'reader')}, {_until(plan)}, seed {plan.seed}"
@@ -152,10 +150,7 @@ def frame(plan: Plan, progress: Progress, phase: Phase, width: int, height: int 
         _bar(progress, phase, width),
         Text(_violations(progress), style="bold red" if progress.violations else "green", **one_line),
     ]
-    lines = [
-        Text(flight, **one_line),
-        Text("Ctrl-C ends it early, with a report", style="dim", **one_line),
-    ]
+    lines = [Text(flight, **one_line), Text("Ctrl-C ends it early, with a report", style="dim", **one_line)]
     free = None if height is None else height - len(parts)
     parts += lines if free is None else lines[: max(0, free - 1)]
     if rows := rows_of_progress(progress):

@@ -17,12 +17,10 @@ from stress.reporters.words import commands, one_line, verdict_label, verdict_wo
 from stress.result import Result, Verdict
 from stress.units import format_latency, format_rate
 
-__all__ = ["TEXT_MAX", "as_markdown"]
-
 TEXT_MAX = 16 << 10
 """Characters of one finding. GitHub takes a summary of 1 MiB and drops a larger one as a whole."""
 
-_MARKS = {"PASS": "✅", "FAIL": "❌", "UNKNOWN": "⚠️", "INTERRUPTED": "⚠️"}
+MARKS = {"PASS": "✅", "FAIL": "❌", "UNKNOWN": "⚠️", "INTERRUPTED": "⚠️"}
 
 
 @reporter("markdown")
@@ -32,7 +30,7 @@ def as_markdown(result: Result) -> str:
     lines: list[str] = []
     for each in told(result.findings):
         lines += [*_anomaly(each, result.names), ""]
-    lines += [*_table(result), "", f"## {_MARKS[label]} {label}", "", _inline(verdict_words(result))]
+    lines += [*_table(result), "", f"## {MARKS[label]} {label}", "", _inline(verdict_words(result))]
     if result.provenance:
         lines += ["", _inline(in_a_line(result.provenance))]
     for does, command in commands(result):
@@ -50,8 +48,7 @@ def _table(result: Result) -> list[str]:
         f"|---|{'---|' if told else ''}---:|---:|---:|---:|---:|---:|",
         *(
             f"| {NAMES.get(row.kind, row.kind)} |{f' {row.language} |' if told else ''} {row.total:,} | "
-            f"{format_rate(row.per_s)} | "
-            f"{'' if row.p50_s is None else format_latency(row.p50_s)} | "
+            f"{format_rate(row.per_s)} | {'' if row.p50_s is None else format_latency(row.p50_s)} | "
             f"{'' if row.p99_s is None else format_latency(row.p99_s)} | {row.failed:,} | {row.unknown:,} |"
             for row in rows
         ),
@@ -59,7 +56,7 @@ def _table(result: Result) -> list[str]:
 
 
 def _anomaly(each: Told, names: Naming) -> list[str]:
-    mark = _MARKS["FAIL" if each.first.best.verdict is Verdict.FAIL else "UNKNOWN"]
+    mark = MARKS["FAIL" if each.first.best.verdict is Verdict.FAIL else "UNKNOWN"]
     text = "\n".join(group_body(each.first, names))
     if len(text) > TEXT_MAX:
         text = f"{text[:TEXT_MAX]}\n… and {len(text) - TEXT_MAX:,} characters more"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from stress.history.history import ProcessFacts
 from stress.history.record import End
 
-__all__ = ["about_process", "process_name"]
-
 
 def process_name(process: int) -> str:
     """``p7``: the name that its versions begin with."""

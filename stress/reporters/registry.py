@@ -11,8 +11,6 @@ from stress import plugins
 from stress.registry import Registry
 from stress.result import Result
 
-__all__ = ["REPORTERS", "Reporter", "load", "reporter"]
-
 Reporter = Callable[[Result], str]
 """From a result to the text of a file."""
 
@@ -21,11 +19,7 @@ REPORTERS: Registry[Reporter] = Registry("kind of report", "stress.reporters")
 
 def reporter(kind: str) -> Callable[[Reporter], Reporter]:
     """Register the decorated function for ``--report KIND=FILE``; raises ValueError if that is taken."""
-
-    def register(function: Reporter) -> Reporter:
-        return REPORTERS.add(kind, function)
-
-    return register
+    return lambda function: REPORTERS.add(kind, function)
 
 
 def load() -> Registry[Reporter]:

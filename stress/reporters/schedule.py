@@ -6,8 +6,6 @@ from collections.abc import Iterator
 
 from stress.result import Exploration
 
-__all__ = ["schedule_lines"]
-
 
 def schedule_lines(exploration: Exploration, *, quiet: bool = False) -> Iterator[str]:
     """Lines of text; times of the findings above are steps, a millisecond each."""

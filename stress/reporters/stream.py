@@ -6,7 +6,10 @@ import os
 import sys
 from typing import Any, TextIO
 
-__all__ = ["PatientStream"]
+
+def is_watched(stream: TextIO) -> bool:
+    """Whether a person looks on: at a terminal, and not one that CI has made."""
+    return stream.isatty() and os.environ.get("CI", "").lower() not in ("true", "1", "yes")
 
 
 class PatientStream:

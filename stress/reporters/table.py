@@ -16,8 +16,6 @@ from stress.result import Result
 from stress.stats import KindStats
 from stress.units import format_latency, format_rate
 
-__all__ = ["NAMES", "Row", "rows_of_progress", "rows_of_result", "table"]
-
 NAMES = {"observe_backup": "see backup"}
 """Of kinds of operation, where they differ from what is shown."""
 

@@ -21,13 +21,12 @@ from stress.plan import Plan
 from stress.reporters.groups import Told, told
 from stress.reporters.live import LineView, LiveView, View
 from stress.reporters.schedule import schedule_lines
+from stress.reporters.stream import is_watched
 from stress.reporters.table import rows_of_result, table
 from stress.reporters.witness import told_lines
 from stress.reporters.words import commands, verdict_label, verdict_words
 from stress.result import Result, Verdict
 from stress.units import counted
-
-__all__ = ["Terminal"]
 
 _STYLES = {"PASS": "bold green", "FAIL": "bold red", "UNKNOWN": "bold yellow", "INTERRUPTED": "bold yellow"}
 
@@ -37,7 +36,7 @@ class Terminal:
 
     def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
         stream = stream if stream is not None else sys.stdout
-        rich = stream.isatty() and os.environ.get("CI", "").lower() not in ("true", "1", "yes")
+        rich = is_watched(stream)
         # FORCE_COLOR is for CI systems whose logs have colours. NO_COLOR is looked at by the console, and wins.
         coloured = bool(os.environ.get("FORCE_COLOR")) and not os.environ.get("NO_COLOR")
         self._console = Console(
@@ -102,6 +101,6 @@ class Terminal:
             self._line(line)
         self._line("")
 
-    def _line(self, line: str | Text, end: str = "\n") -> None:
+    def _line(self, line: str | Text) -> None:
         text = line if isinstance(line, Text) else Text(line)
-        self._console.print(text, soft_wrap=not self._fancy, end=end)
+        self._console.print(text, soft_wrap=not self._fancy)

@@ -30,8 +30,6 @@ from stress.reporters.table import NAMES
 from stress.reporters.words import one_line, verdict_line
 from stress.result import Finding, Result, Verdict
 
-__all__ = ["AROUND_MAX", "OPERATIONS_MAX", "WITNESSES_MAX", "as_trace"]
-
 OPERATIONS_MAX = 200_000
 """Operations in a trace: about 40 MB, which Perfetto opens in seconds."""
 AROUND_MAX = 1000

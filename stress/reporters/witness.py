@@ -19,18 +19,6 @@ from stress.reporters.words import escape_bytes, one_line, plain_text
 from stress.result import Finding, Verdict
 from stress.units import counted
 
-__all__ = [
-    "body",
-    "diagram",
-    "group_body",
-    "group_lines",
-    "headline",
-    "other_places",
-    "told_lines",
-    "witness_cells",
-    "witness_table",
-]
-
 WIDTH = 78
 _HEAD, _TAIL = 120, 80  # bytes; where a document was cut off shows at its end
 _NOTE_SHOWN = 160
@@ -67,10 +55,10 @@ def told_lines(told: Told, names: Naming, width: int = WIDTH) -> list[str]:
     return lines if not told.others else [*lines, "", *("  " + line for line in other_places(told))]
 
 
-def other_places(told: Told, at_most: int = PLACES_MAX) -> list[str]:
+def other_places(told: Told) -> list[str]:
     """A line for each of the places whose witness is not shown."""
-    lines = [f"also {headline(group)}" for group in told.others[:at_most]]
-    left = len(told.others) - at_most
+    lines = [f"also {headline(group)}" for group in told.others[:PLACES_MAX]]
+    left = len(told.others) - PLACES_MAX
     return lines if left <= 0 else [*lines, f"and in {counted(left, 'more place')}: --report json=FILE has them all"]
 
 

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from stress.history.record import CHANGES, Kind
+from stress.outcomes import GateResult
+from stress.plan import readers_of
 from stress.result import Exploration, Finding, Result, Verdict
 from stress.units import counted
-
-__all__ = [
-    "again",
-    "commands",
-    "escape_bytes",
-    "one_line",
-    "plain_text",
-    "readers_of",
-    "subject",
-    "verdict_label",
-    "verdict_line",
-    "verdict_words",
-]
 
 _CLAIMS = (
     # operations that must have been done, checkers that must have looked, and what is then true of a clean run
@@ -31,7 +19,7 @@ _CLAIMS = (
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
-def verdict_label(result: Result) -> str:
+def verdict_label(result: Result | GateResult) -> str:
     """``PASS``, ``FAIL``, ``UNKNOWN`` or ``INTERRUPTED``: the last for a run cut short in which no violation was
     found.
     """
@@ -92,7 +80,8 @@ def _deeds(result: Result) -> str:
     if result.exploration is not None:
         return _explored(result.exploration, str(result.plan.get("target", "?")))
     plan, stats = result.plan, result.stats
-    writers, readers = int(plan.get("writers", 0)), readers_of(plan)
+    writers = int(plan.get("writers", 0))
+    readers = readers_of(writers, plan.get("readers"))
     who = counted(writers, "writer") + (f" and {counted(readers, 'reader')}" if readers else "")
     done = counted(stats.total, "operation")
     if result.foreign:
@@ -123,12 +112,6 @@ def _anomalies(findings: Iterable[Finding]) -> str:
     for finding in sorted(findings, key=lambda finding: finding.rank):
         counts[finding.anomaly] = counts.get(finding.anomaly, 0) + finding.count
     return ", ".join(f"{name} ×{count:,}" for name, count in counts.items()) or "no finding"
-
-
-def readers_of(plan: Mapping[str, Any]) -> int:
-    """How many readers a plan (as in `Plan.to_json`) asks for."""
-    readers = plan.get("readers")
-    return max(2, int(plan.get("writers", 0)) // 4) if readers is None else int(readers)
 
 
 def again(result: Result) -> str | None:

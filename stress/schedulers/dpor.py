@@ -44,9 +44,6 @@ class Dpor:
 
     What is equivalent is found by looking at what calls touch (`effects`). A call that polls in vain is not enabled.
 
-    Args:
-        seed: Of the programs' random draws, the same in each execution.
-
     Attributes:
         exhausted: Whether it ran out of schedules; see `proved`.
         diverged: Whether an execution went another way than the one whose beginning it was to repeat.
@@ -56,14 +53,13 @@ class Dpor:
         exact: Whether ``schedules`` was counted, not estimated.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self) -> None:
         self.exhausted = False
         self.diverged = False
         self.executed = 0
         self.pruned = 0
         self.schedules = 0.0
         self.exact = True
-        self._seed = seed
         self._nodes: list[_Node] = []
         self._branch = 0  # the first step of the execution that was not done before in this order
         self._abandoned = False
@@ -82,7 +78,7 @@ class Dpor:
         self._branch = max(0, len(self._nodes) - 1)
         self._abandoned = False
         self._effects = []
-        self.source = Source(str(self._seed), least=True)
+        self.source = Source("", least=True)
         return True
 
     def pick(self, enabled: Sequence[Call], trace: Sequence[Step]) -> int:

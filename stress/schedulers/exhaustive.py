@@ -24,19 +24,17 @@ class Exhaustive:
 
     Args:
         preemptions: The bound; None for every schedule there is.
-        seed: Of the programs' random draws, the same in each execution.
 
     Attributes:
         exhausted: Whether every schedule within the bound was executed.
         covered: The number of preemptions up to which every schedule was executed; −1 before the first level is done.
     """
 
-    def __init__(self, preemptions: int | None = None, seed: int = 0) -> None:
+    def __init__(self, preemptions: int | None = None) -> None:
         if preemptions is not None and preemptions < 0:
             raise ValueError(f"preemptions is {preemptions}; it must be 0 or more")
         self.bound = preemptions
         self.exhausted = False
-        self._seed = seed
         self._levels: list[list[tuple[int, ...]]] = [[()]]  # of each number of preemptions, prefixes to be executed
         self._level = 0
         self._prefix: tuple[int, ...] = ()
@@ -63,7 +61,7 @@ class Exhaustive:
             return False
         self._prefix = self._levels[self._level].pop()
         self._effects = []
-        self.source = Source(str(self._seed), least=True)
+        self.source = Source("", least=True)
         return True
 
     def pick(self, enabled: Sequence[Call], trace: Sequence[Step]) -> int:

@@ -69,7 +69,8 @@ class Replay:
 class TolerantReplay:
     """Executes what a schedule can be followed in: a decision for an agent that can't go on is skipped.
 
-    When the decisions are used up, the agent that was the last goes on as long as it can, then the first that can.
+    When the decisions are used up, the agent that was the last goes on as long as it can, then the first that can; none
+    polls in vain meanwhile.
 
     Args:
         decisions: The agent of each step.
@@ -97,14 +98,15 @@ class TolerantReplay:
         """The call of the next agent of the schedule that can go on."""
         agents = [call.agent for call in enabled]
         self._effects = effects(trace, self._effects)
-        self.runnable.append(frozenset(agents[index] for index in awake(enabled, trace, self._effects)))
+        able = frozenset(agents[index] for index in awake(enabled, trace, self._effects))
+        self.runnable.append(able)
         while self._at < len(self.decisions):
             agent = self.decisions[self._at]
             self._at += 1
             if agent in agents:
                 return agents.index(agent)
         before = trace[-1].call.agent if trace else None
-        return agents.index(before) if before in agents else agents.index(min(agents))
+        return agents.index(before) if before in able else agents.index(min(able))
 
     def draw(self, below: int) -> int:
         """The next of the recorded random numbers."""

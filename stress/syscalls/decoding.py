@@ -227,12 +227,13 @@ class Decoder:
         if old is None and new is None:
             return None
         text = f"rename {old.text if old else '(outside)'} → {new.text if new else '(outside)'}"
-        accesses = [access for place in (old, new) if place for access in _changes(place)]
+        seen = tuple(access for place in (old, new) if place for access in _reads(place))
         if old is not None and old.parent is not None and old.id is None:
-            return Point(text, tuple(accesses), -errno.ENOENT)
+            return Point(text, seen, -errno.ENOENT)
+        if new is not None and new.id is not None and flags & _RENAME_NOREPLACE:
+            return Point(text, seen, -errno.EEXIST)
+        accesses = [access for place in (old, new) if place for access in _changes(place)]
         if new is not None and new.id is not None:
-            if flags & _RENAME_NOREPLACE:
-                return Point(text, tuple(accesses), -errno.EEXIST)
             accesses.append(Access(("links", new.id), True))
         both = " (exchanged)" if flags & _RENAME_EXCHANGE else ""
         return Point(text + both, tuple(accesses), shows=new.path if new else "")
@@ -242,10 +243,11 @@ class Decoder:
         if new is None:
             return None if old is None else Point(f"link {old.text} → (outside)", (*_reads(old), *_links(old)))
         text = f"link {old.text if old else '(a file without a name)'} → {new.text}"
-        accesses = (*_changes(new), *((*_reads(old), *_links(old)) if old else ()))
-        if new.id is not None:
-            return Point(text, accesses, -errno.EEXIST)
-        return Point(text, accesses, _failure(old is not None and old.id is None), shows=new.path)
+        missing = old is not None and old.id is None
+        if new.id is not None or missing:
+            seen = (*_reads(new), *(_reads(old) if old else ()))
+            return Point(text, seen, -errno.ENOENT if missing else -errno.EEXIST)
+        return Point(text, (*_changes(new), *((*_reads(old), *_links(old)) if old else ())), shows=new.path)
 
     def _symlink(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         place = self._place(pid, row, args, follow=False)

@@ -95,7 +95,7 @@ class Population:
 
     def end(self, agent: Agent) -> None:
         """Kill an agent's processes, which all descend from this one, and wait until they are gone."""
-        if agent.listener not in self._agents:
+        if self._agents.get(agent.listener) is not agent:  # it is over; another may have its descriptor's number now
             return
         deadline = time.monotonic() + _END_S_MAX
         poll = select.poll()

@@ -15,8 +15,6 @@ from stress.options import UsageError
 from stress.registry import Registry
 from stress.workload.scenario import FULL, Scenario, Size
 
-__all__ = ["SCENARIOS", "load", "scenario", "target_folders"]
-
 SCENARIOS: Registry[Scenario] = Registry("scenario")
 
 

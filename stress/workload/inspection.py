@@ -13,8 +13,6 @@ from stress.workload.payload import examine_bytes
 from stress.workload.tree import XATTR, XATTR_VALUE, Node, Tree, is_backup, owners
 from stress.workload.world import World
 
-__all__ = ["inspect"]
-
 
 def inspect(world: World, tree: Tree, before: Tree, is_residue: Callable[[str], bool]) -> FinalState:
     """The shared files, backups and leftovers of ``tree``.

@@ -14,8 +14,6 @@ from stress.workload.scenario import SharedFile
 from stress.workload.tree import XATTR, XATTR_VALUE, Tree, is_backup, owners
 from stress.workload.world import World
 
-__all__ = ["belonging", "lay_out", "watched"]
-
 
 def lay_out(world: World, directory: Path) -> None:
     """Make every shared file as it has to be at the start; ``directory`` is empty."""

@@ -10,8 +10,6 @@ from stress.history.notes import LogDelta
 from stress.history.record import ABSENT
 from stress.workload.payload import parse_records
 
-__all__ = ["LogView", "Records", "records_of", "replay_log"]
-
 
 @dataclass(frozen=True, slots=True)
 class Records:

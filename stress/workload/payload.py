@@ -19,25 +19,6 @@ from typing import Any, NamedTuple
 
 from stress.history.record import GARBAGE, NO_VERSION, format_version, parse_version
 
-__all__ = [
-    "Edit",
-    "Seen",
-    "apply_edits",
-    "common_prefix",
-    "document_of",
-    "draw_size",
-    "edit_list",
-    "examine_bytes",
-    "examine_document",
-    "jq_program",
-    "log_record",
-    "parent_in",
-    "parse_log",
-    "parse_records",
-    "words_in",
-    "writers_in",
-]
-
 Json = Any
 """A JSON value, as `json.loads` gives it."""
 
@@ -119,9 +100,9 @@ _MARKS = ("stress", "stress_end")
 
 
 def _checksum(rest: Json) -> int:
-    """Adler-32 of the fields as JSON with sorted keys, ``?`` for what is not ASCII: jq can work that out as well."""
+    """Adler-32 of the fields as JSON with sorted keys, in UTF-8: jq can work that out as well."""
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
-    return zlib.adler32(text.encode("ascii", "replace"))
+    return zlib.adler32(text.encode("utf-8", "replace"))
 
 
 _whole: dict[str, bytes] = {}
@@ -202,12 +183,7 @@ def _examine(document: Json) -> Seen:
     header, end = _ends(document)
     if not isinstance(header, dict):
         return _NOTHING
-    text, size, pad, parent = (
-        header.get("version"),
-        header.get("size"),
-        header.get("pad"),
-        header.get("parent"),
-    )
+    text, size, pad, parent = (header.get("version"), header.get("size"), header.get("pad"), header.get("parent"))
     if end != text or not isinstance(text, str) or not isinstance(size, int) or not isinstance(pad, str):
         return _NOTHING
     if len(pad) != size or (pad, header.get("crc")) != _pad_and_crc(text, size):
@@ -310,7 +286,10 @@ def edit_list(version: int, size: int, edits: Iterable[Edit], *, form: str) -> s
 _JQ_CHECKSUM = (
     'def text: if type == "object" then "{" + ([to_entries | sort_by(.key)[] | (.key | tojson) + ":" + (.value | text)]'
     ' | join(",")) + "}" elif type == "array" then "[" + ([.[] | text] | join(",")) + "]" else tojson end;'
-    " def checksum: reduce (text | explode[] | if . > 127 then 63 else . end) as $c"
+    " def tail: 128 + . % 64; def utf8: if . < 128 then . else (. / 64 | floor) as $up |"
+    " if . < 2048 then 192 + $up elif . < 65536 then 224 + ($up / 64 | floor), ($up | tail)"
+    " else 240 + ($up / 4096 | floor), ($up / 64 | floor | tail), ($up | tail) end, tail end;"
+    " def checksum: reduce (text | explode[] | utf8) as $c"
     " ([1, 0]; ((.[0] + $c) % 65521) as $a | [$a, (.[1] + $a) % 65521]) | .[1] * 65536 + .[0];"
 )
 """`_checksum` in jq."""
@@ -335,10 +314,10 @@ def words_in(stderr: str) -> str:
 _HEAD = re.compile(rb"=== (p([1-9]\d{0,8})\.(0|[1-9]\d{0,8})|p\d+\.\d+|initial) (\d+) ([0-9a-f]{8}) ===\n")
 
 
-def log_record(version: int, size: int, feature: int = 0) -> str:
+def log_record(version: int, size: int) -> str:
     """One record of a log, as the guide's session memory writes it; several lines, ending with a newline."""
     text = format_version(version)
-    body = f"Feature: feature-{feature:03}\nStatus: passing\nMemory: {_pad(text, size)}\n"
+    body = f"Feature: feature-000\nStatus: passing\nMemory: {_pad(text, size)}\n"
     return f"=== {text} {len(body)} {zlib.crc32(body.encode('ascii')):08x} ===\n{body}"
 
 

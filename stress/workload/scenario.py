@@ -18,8 +18,6 @@ from stress.workload.payload import Edit, draw_size
 _WRITE, _UPDATE, _APPEND, _READ, _OBSERVE = Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.READ, Kind.OBSERVE
 _BACKUP, _OBSERVE_BACKUP, _RECOVER = Kind.BACKUP, Kind.OBSERVE_BACKUP, Kind.RECOVER
 
-__all__ = ["FULL", "SMALL", "Agent", "Answer", "Beside", "Request", "Role", "Scenario", "SharedFile", "Size", "Steps"]
-
 
 @dataclass(frozen=True, slots=True)
 class Beside:

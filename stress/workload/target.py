@@ -30,21 +30,6 @@ from stress.registry import Registry, close_names
 from stress.workload.catalog import target_folders
 from stress.workload.tree import is_temporary
 
-__all__ = [
-    "OPERATIONS",
-    "TARGETS",
-    "DefiniteFailure",
-    "Target",
-    "TargetError",
-    "adopt",
-    "libraries",
-    "load",
-    "names",
-    "origin",
-    "shipped",
-    "target",
-]
-
 T = TypeVar("T")
 
 OPERATIONS = ("write", "read", "update", "append", "backup", "recover", "lock", "sweep")

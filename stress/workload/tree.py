@@ -17,8 +17,6 @@ from typing import TypeAlias
 from stress.host.users import COLLEAGUES
 from stress.workload.world import World
 
-__all__ = ["XATTR", "XATTR_VALUE", "Node", "Tree", "is_backup", "is_temporary", "owners", "take"]
-
 XATTR, XATTR_VALUE = "user.stress", b"kept"
 """Set on every shared file where the file system has extended attributes; helpers must keep it."""
 

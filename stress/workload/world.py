@@ -13,8 +13,6 @@ from stress.workload.catalog import SCENARIOS
 from stress.workload.payload import examine_bytes
 from stress.workload.scenario import FULL, Role, Scenario, SharedFile, Size
 
-__all__ = ["World", "compose", "required_kinds"]
-
 
 @dataclass(frozen=True)
 class World:
@@ -69,13 +67,11 @@ def compose(
         if missing := sorted(scenario.needs - supported):
             skipped.append(Skipped(Part.SCENARIO, name, f"the target has no {' and no '.join(missing)}"))
         else:
+            other = {Kind.OBSERVE: Kind.READ} if not observe else {}
             if "read" not in supported:  # then readers open the file themselves
-                kinds: set[Kind] = {Kind.OBSERVE if kind is Kind.READ else kind for kind in scenario.kinds}
-                scenario = replace(scenario, kinds=frozenset(kinds))
-            elif not observe:
-                kinds = {Kind.READ if kind is Kind.OBSERVE else kind for kind in scenario.kinds}
-                scenario = replace(scenario, kinds=frozenset(kinds))
-            scenarios.append(scenario)
+                other = {Kind.READ: Kind.OBSERVE}
+            kinds = frozenset(other.get(kind, kind) for kind in scenario.kinds)
+            scenarios.append(replace(scenario, kinds=kinds))
     files: dict[str, SharedFile] = {}
     facts: dict[str, FileFacts] = {}
     for scenario in scenarios:

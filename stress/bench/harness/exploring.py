@@ -20,8 +20,6 @@ from stress.exploring.plan import ExplorePlan
 from stress.resolve import target_named
 from stress.syscalls import Denied, require
 
-__all__ = ["KINDS", "sheets"]
-
 SCENARIO, PROCESSES = "session_count", 3
 _FEW, _MANY, _RUNS = 30, 230, 3
 _TURNS = 1_000_000
@@ -66,10 +64,8 @@ def _figures(setting: Setting, kind: Kind) -> Iterator[Figure]:
     target = kind.target
     if kind.is_copied:
         target = str(shutil.copy(target_named(kind.target).path, setting.directory))
-    plan = ExplorePlan(
-        scenarios=(SCENARIO,), target=target, processes=PROCESSES, languages=(kind.language,),
-        seed=1, allow=tuple(ANOMALIES),
-    )  # fmt: skip
+    allow = tuple(ANOMALIES)
+    plan = ExplorePlan((SCENARIO,), target, PROCESSES, languages=(kind.language,), seed=1, allow=allow)
     few, many = (max(1, round(times * kind.share)) for times in (_FEW, _MANY))
     if setting.quick:
         few, many = 0, 1

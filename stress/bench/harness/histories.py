@@ -31,12 +31,11 @@ from stress.history.record import (
 )
 from stress.workload.payload import log_record
 
-__all__ = ["BROKEN_ONE_IN", "Maker", "backups", "documents", "logs", "recoveries"]
-
 BROKEN_ONE_IN = 200
 CHANGING, READING = 16, 48
 """Processes that change something, and that look at it."""
 FILES = 4
+_SEED = 7
 STEP_NS = 1000
 _REACH = CHANGING // 2 - 1  # steps to either side: the points of one process are CHANGING steps apart, or more
 _LATE = 64
@@ -48,9 +47,9 @@ Flags = NDArray[np.bool_]
 
 
 class Maker(Protocol):
-    """Makes a history of so many operations; the same one for the same ``seed``."""
+    """Makes a history of so many operations, always the same one."""
 
-    def __call__(self, count: int, *, broken: bool = False, seed: int = 7) -> History: ...
+    def __call__(self, count: int, *, broken: bool = False) -> History: ...
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,8 @@ class _Scene:
         return [np.flatnonzero(self.ops["file"] == file) for file in range(self.files)]
 
 
-def _scene(count: int, changing: float, *, broken: bool, seed: int, files: int = FILES) -> _Scene:
-    draw = np.random.default_rng(seed)
+def _scene(count: int, changing: float, *, broken: bool, files: int = FILES) -> _Scene:
+    draw = np.random.default_rng(_SEED)
     number = np.arange(count, dtype=np.int64)
     changes = draw.random(count) < changing
     process = np.where(changes, 1 + number % CHANGING, 1 + CHANGING + number % READING)
@@ -96,12 +95,12 @@ def _scene(count: int, changing: float, *, broken: bool, seed: int, files: int =
     return _Scene(ops, changes, wrong, files, draw)
 
 
-def documents(count: int, *, broken: bool = False, updates: float = 0.5, files: int = FILES, seed: int = 7) -> History:
+def documents(count: int, *, broken: bool = False, updates: float = 0.5, files: int = FILES) -> History:
     """Documents: a quarter writes and ``updates`` (so much of it), under a lock, and the rest reads.
 
     Broken: stale and torn reads, lost updates, locks held by two.
     """
-    scene = _scene(count, 0.25, broken=broken, seed=seed, files=files)
+    scene = _scene(count, 0.25, broken=broken, files=files)
     ops, changing, wrong = scene.ops, scene.changing, scene.broken
     own = ops["process"].astype(np.int64) << 32 | ops["seq"]
     source = np.where(wrong, scene.newest(_LATE), scene.newest())
@@ -121,12 +120,12 @@ def documents(count: int, *, broken: bool = False, updates: float = 0.5, files: 
     return _history(ops, Format.OBJECT, checkers, final, lambda process, at, size: SeenBytes(_TORN))
 
 
-def backups(count: int, *, broken: bool = False, seed: int = 7) -> History:
+def backups(count: int, *, broken: bool = False) -> History:
     """Documents of which backups are made: one operation in twenty is a write, and one a backup.
 
     Broken: backups that are late, and some that are gone.
     """
-    scene = _scene(count, 0.05, broken=broken, seed=seed)
+    scene = _scene(count, 0.05, broken=broken)
     ops, changing, wrong = scene.ops, scene.changing, scene.broken
     own = ops["process"].astype(np.int64) << 32 | ops["seq"]
     saving = ~changing & (scene.draw.random(count) < 0.05)
@@ -147,12 +146,12 @@ def backups(count: int, *, broken: bool = False, seed: int = 7) -> History:
     return _history(ops, Format.OBJECT, frozenset({"backups"}), final, lambda process, at, size: notes[at], kept)
 
 
-def logs(count: int, *, broken: bool = False, seed: int = 7) -> History:
+def logs(count: int, *, broken: bool = False) -> History:
     """Logs: one operation in twenty appends, the others read.
 
     Broken: appends that are lost, and reads that found something else than what came of the log.
     """
-    scene = _scene(count, 0.05, broken=broken, seed=seed)
+    scene = _scene(count, 0.05, broken=broken)
     ops, changing, wrong = scene.ops, scene.changing, scene.broken
     ops["kind"] = np.where(changing, Kind.APPEND, Kind.READ)
     own = ops["process"].astype(np.int64) << 32 | ops["seq"]
@@ -197,9 +196,9 @@ def _note_reads(ops: Columns, reads: Numbers, content: bytes, notes: list[Note],
     ops["digest"][reads[wrong[reads]]] ^= 1
 
 
-def recoveries(count: int, *, broken: bool = False, seed: int = 7) -> History:
+def recoveries(count: int, *, broken: bool = False) -> History:
     """A file that is recovered at first and read from then on; broken: the reads find another version at times."""
-    scene = _scene(count, 0.001, broken=broken, seed=seed)
+    scene = _scene(count, 0.001, broken=broken)
     ops = scene.ops
     ops["kind"] = np.where(scene.changing, Kind.RECOVER, Kind.READ)
     ops["version"] = np.where(scene.broken & ~scene.changing, (1 << 32) + 7, INITIAL)

@@ -29,8 +29,6 @@ from stress.history.run_directory import RunDirectory, runs_in
 from stress.plan import Plan
 from stress.workload.payload import document_of, examine_document
 
-__all__ = ["sheets"]
-
 _ROWS, _QUICK = 200_000, 2000
 
 
@@ -105,10 +103,7 @@ def _watching(setting: Setting) -> Iterator[Figure]:
     for turn in range(1 if setting.quick else 7):
         for runner, made in rates.items():
             runs = setting.directory / f"runs-{turn}-{runner is watched}"
-            plan = Plan(
-                mix=(("python", 16),), duration_s=seconds, seed=turn + 1, directory=str(setting.directory),
-                runs=str(runs),
-            )  # fmt: skip
+            plan = Plan(mix={"python": 16}, duration=seconds, seed=turn + 1, dir=setting.directory, runs=runs)
             headers = _headers(Path(engine.run(plan, runner=runner).run))
             made.append(sum(header.rows for header in headers) / seconds)
     ratios = [one / other for one, other in zip(*rates.values(), strict=True)]
@@ -168,10 +163,8 @@ def _headers(run: Path) -> list[Header]:
 def _starting(setting: Setting, workers: int) -> Iterator[Figure]:
     runs = setting.directory / f"runs-{workers}"
     seconds = 2 + workers // 128  # many take long over their first operations
-    plan = Plan(
-        scenarios=("handoff",), writers=workers, readers=0, mix=(("python", workers),), duration_s=seconds, seed=1,
-        directory=str(setting.directory), runs=str(runs),
-    )  # fmt: skip
+    where = setting.directory
+    plan = Plan("handoff", mix={"python": workers}, readers=0, duration=seconds, seed=1, dir=where, runs=runs)
     sizes: list[int] = []
 
     def weigh(progress: Progress) -> None:

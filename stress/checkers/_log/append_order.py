@@ -13,15 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stress.checkers._columns import Flags, Ints, VersionIndex, running_argmax
+from stress.checkers._columns import Flags, Ints, Rows, VersionIndex, running_argmax
 from stress.checkers._register.clusters import FINAL, FIRST, LAST
 from stress.history.history import FileFacts, History
 from stress.history.record import ABSENT, GARBAGE, Kind, Outcome
 from stress.workload.log_replay import records_of, replay_log
 
-__all__ = ["Log", "log_of", "overtaken"]
-
-Rows = NDArray[np.intp]
 _PRE_MADE = 1 << 32
 """Versions below this are of no process of the run: they were in the log before it."""
 

@@ -11,15 +11,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stress.checkers._columns import Ints, VersionIndex, grouping
-from stress.checkers._log.append_order import Log, Rows
+from stress.checkers._columns import Ints, Rows, VersionIndex, grouping
+from stress.checkers._log.append_order import Log
 from stress.checkers._log.replay import ReplayedRead, replay_reads
 from stress.checkers._register.clusters import FIRST
 from stress.history.history import History
 from stress.history.record import Outcome
 from stress.workload.payload import parse_log
-
-__all__ = ["NonPrefixReads", "find_non_prefix_reads"]
 
 EXAMINED_MAX = 300
 """Different contents of one log that are taken apart."""

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stress.checkers._columns import grouping, segment_starts
-from stress.checkers._log.append_order import Log, Rows
+from stress.checkers._columns import Rows, grouping, segment_starts
+from stress.checkers._log.append_order import Log
 from stress.history.history import History
 from stress.history.notes import LogDelta
 from stress.history.record import ABSENT, Kind, Outcome
-
-__all__ = ["ReplayedRead", "replay_reads"]
 
 
 @dataclass(slots=True)

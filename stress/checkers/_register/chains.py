@@ -13,8 +13,6 @@ import numpy as np
 
 from stress.checkers._columns import Flags, Ints, segment_starts, segmented_max_before
 
-__all__ = ["Chains", "chains"]
-
 
 @dataclass(frozen=True)
 class Chains:

@@ -17,26 +17,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stress.checkers._columns import Flags, Ints, VersionIndex
+from stress.checkers._columns import Flags, Ints, Rows, VersionIndex
 from stress.history.history import FileFacts, History
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Outcome
-
-__all__ = [
-    "FAILED",
-    "FINAL",
-    "FIRST",
-    "LAST",
-    "PHANTOM",
-    "UNKNOWN",
-    "WITHOUT",
-    "Clusters",
-    "clusters_of",
-    "conflict_after",
-    "conflicting",
-    "extremes",
-]
 
 FIRST, LAST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 FINAL = -1
@@ -56,7 +40,7 @@ class Clusters:
     """
 
     facts: FileFacts
-    rows: NDArray[np.intp]
+    rows: Rows
     """Of the writes; `FINAL` for the initial value."""
     version: Ints
     invoke: Ints
@@ -66,15 +50,15 @@ class Clusters:
     parent: Ints
     """For updates: the cluster of the version they started from, or `UNKNOWN` and so on."""
     parent_version: Ints
-    read_rows: NDArray[np.intp]
+    read_rows: Rows
     """Of the reads that saw one of the clusters' versions; last of all the final state, where it is one of them."""
     read_of: Ints
     """Which cluster each read saw."""
     read_invoke: Ints
     read_ret: Ints
-    aborted: NDArray[np.intp]
+    aborted: Rows
     """Rows of reads that saw a version whose write certainly failed."""
-    phantom: NDArray[np.intp]
+    phantom: Rows
     """Rows of reads that saw a version that nobody wrote."""
     final_state: int
     """Where the final state is no version of the history: its version; else `NO_VERSION`."""
@@ -87,11 +71,8 @@ def clusters_of(history: History, file: int, *extra: Kind) -> Clusters:
     kind, outcome, version = ops["kind"][rows], ops["outcome"][rows], ops["version"][rows]
     writing = (kind == Kind.WRITE) | (kind == Kind.UPDATE)
     failed = version[writing & (outcome == Outcome.FAIL)]
-    made, seeing = (
-        writing & (outcome != Outcome.FAIL),
-        (version >= 0) | ((version == ABSENT) & (facts.root == ABSENT)),
-    )
-    seeing &= ~writing & (outcome == Outcome.OK)
+    made, seeing = writing & (outcome != Outcome.FAIL), ~writing & (outcome == Outcome.OK)
+    seeing &= (version >= 0) | ((version == ABSENT) & (facts.root == ABSENT))
     # What was taken out of the rows once is not taken out of them again: they are many, and far apart.
     w, w_version, w_ok, w_update = rows[made], version[made], outcome[made] == Outcome.OK, kind[made] == Kind.UPDATE
     r, seen = rows[seeing], version[seeing]
@@ -169,12 +150,11 @@ def _no_cluster(parents: Ints, initial: int, failed: Ints) -> Ints:
     return made
 
 
-def extremes(clusters: Clusters, reads: Flags | None = None) -> tuple[Ints, Ints]:
-    """The earliest return and the latest invoke of every cluster, with these of its reads (None: all)."""
+def extremes(clusters: Clusters, reads: Flags) -> tuple[Ints, Ints]:
+    """The earliest return and the latest invoke of every cluster, with these of its reads."""
     earliest_return, latest_invoke = clusters.ret.copy(), clusters.invoke.copy()
-    chosen = slice(None) if reads is None else reads
-    np.minimum.at(earliest_return, clusters.read_of[chosen], clusters.read_ret[chosen])
-    np.maximum.at(latest_invoke, clusters.read_of[chosen], clusters.read_invoke[chosen])
+    np.minimum.at(earliest_return, clusters.read_of[reads], clusters.read_ret[reads])
+    np.maximum.at(latest_invoke, clusters.read_of[reads], clusters.read_invoke[reads])
     return earliest_return, latest_invoke
 
 

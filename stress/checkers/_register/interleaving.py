@@ -17,8 +17,6 @@ from stress.checkers._register.chains import chains
 from stress.checkers._register.clusters import LAST, conflict_after, conflicting
 from stress.checkers._register.read_analysis import ReadAnalysis
 
-__all__ = ["Interleaving", "interleavings"]
-
 
 @dataclass(frozen=True, slots=True)
 class Interleaving:
@@ -95,16 +93,9 @@ def _blocks(reads: ReadAnalysis, unlinked: Ints) -> tuple[_Blocks, Ints, Ints]:
     members = np.lexsort((line.depth, line.root))
     starts = np.flatnonzero(line.depth[members] == 0)
     block = np.cumsum(line.depth[members] == 0) - 1
-    return (
-        _Blocks(
-            members,
-            block,
-            np.minimum.reduceat(earliest[members], starts),
-            np.maximum.reduceat(latest[members], starts),
-        ),
-        earliest,
-        latest,
-    )
+    earliest_of_block = np.minimum.reduceat(earliest[members], starts)
+    latest_of_block = np.maximum.reduceat(latest[members], starts)
+    return _Blocks(members, block, earliest_of_block, latest_of_block), earliest, latest
 
 
 def _inside(blocks: _Blocks, earliest: Ints, latest: Ints, chain: int, rival: int, count: int) -> Interleaving | None:

@@ -14,14 +14,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from stress.checkers._columns import Flags, Ints
+from stress.checkers._columns import Flags, Ints, running_argmax
 from stress.checkers._register.chains import Chains, chains
 from stress.checkers._register.clusters import FINAL, LAST, Clusters, clusters_of, conflict_after, extremes
 from stress.checkers._words import pick
 from stress.history.history import History
 from stress.history.record import NO_VERSION, Kind
-
-__all__ = ["ReadAnalysis", "analyse_reads"]
 
 
 class ReadAnalysis:
@@ -41,9 +39,8 @@ class ReadAnalysis:
         self.chains: Chains = chains(np.maximum(made.parent, -1), made.ret)
         self.child_bound, self.child = self.chains.least_after(self.earliest_return)
         """Of each cluster: by when a version made from it was there for certain, and the cluster of that one."""
-        self.stale_by_descendant: Flags = (
-            (made.read_invoke > self.child_bound[made.read_of]) & ~self.final & ~self.early
-        )
+        late = made.read_invoke > self.child_bound[made.read_of]
+        self.stale_by_descendant: Flags = late & ~self.final & ~self.early
         """Reads of a version that were invoked when one made from it was there."""
         self.stale_by_write: Flags = np.zeros(len(made.read_rows), np.bool_)
         """Reads of a version that were invoked when one was there whose write had been invoked after it."""
@@ -52,10 +49,8 @@ class ReadAnalysis:
         self.replaced_by: Ints = np.full(len(made.version), -1)
         """Of each cluster: the one that replaced it first; -1: none did."""
         # Where no two clusters conflict, no read came after what replaced it: nothing is left to be found out.
-        if (
-            self.stale_by_descendant.any()
-            or (self.clean_latest_invoke > conflict_after(self.clean_earliest_return, self.clean_latest_invoke)).any()
-        ):
+        bound = conflict_after(self.clean_earliest_return, self.clean_latest_invoke)
+        if self.stale_by_descendant.any() or (self.clean_latest_invoke > bound).any():
             self._find_stale()
 
     @property
@@ -68,8 +63,7 @@ class ReadAnalysis:
         order = np.argsort(made.invoke, kind="stable")
         later = np.searchsorted(made.invoke[order], self.earliest_return, side="right")
         returns, at = self.earliest_return[order][::-1], order[::-1]
-        least = np.minimum.accumulate(returns)
-        reached = np.maximum.accumulate(np.where(returns == least, np.arange(len(returns)), 0))
+        reached = running_argmax(~returns)  # not negated: the least number has no opposite
         has = later < len(order)
         self.replaced_by[has] = at[reached[len(order) - 1 - later[has]]]
         bound = np.where(has, self.earliest_return[self.replaced_by], LAST)
@@ -102,11 +96,8 @@ class ReadAnalysis:
         made = self.made
         if made.ret[cluster] <= self.earliest_return[cluster]:
             return int(made.rows[cluster])
-        return int(
-            made.read_rows[(made.read_of == cluster) & (made.read_ret == self.earliest_return[cluster]) & ~self.early][
-                0
-            ]
-        )
+        first = (made.read_of == cluster) & (made.read_ret == self.earliest_return[cluster]) & ~self.early
+        return int(made.read_rows[first][0])
 
     def last_observation(self, cluster: int) -> int:
         """The row of the operation of a cluster that began last, the final state aside."""

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple, Protocol
 from stress.execution.drivers.observe import Observation
 from stress.workload.scenario import Request
 
-__all__ = ["Driver", "Numbered", "Raw"]
-
 Raw = Any
 """What a call gave back: a value of the driver's own, or the exception that came out of it."""
 

@@ -13,20 +13,6 @@ from stress.history.notes import BackupNote, LogDelta, Note, ReturnedDocument, S
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Outcome
 from stress.workload.payload import common_prefix, examine_document, parse_log
 
-__all__ = [
-    "Observation",
-    "Observer",
-    "Parsed",
-    "document_observation",
-    "newest_backup",
-    "parse_content",
-    "parsed_observation",
-    "read_document",
-    "read_file",
-    "saved_observation",
-    "unreadable_observation",
-]
-
 EVIDENCE_BYTES = 256 << 10
 """What is kept of one document that is no version."""
 

@@ -25,8 +25,6 @@ from stress.history.recorder import Clock
 from stress.workload.payload import apply_edits, document_of, examine_document, log_record
 from stress.workload.target import DefiniteFailure, Target
 
-__all__ = ["PythonDriver"]
-
 Json = Any
 
 # Named once: before Python 3.12 each look-up of an enumeration's member is a call, and an operation under test pays

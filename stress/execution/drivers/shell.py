@@ -31,14 +31,15 @@ from stress.history.notes import ErrorNote, SeenBytes
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language, Outcome
 from stress.host.interrupts import temporary_directory
 from stress.host.process_tree import die_with_parent, end_group, end_remains
+from stress.host.tools import answer
 from stress.host.users import User, become
 from stress.workload.payload import document_of, edit_list, jq_program, log_record, parent_in, words_in
 from stress.workload.target import OPERATIONS, Target, TargetError
 
-__all__ = ["Lost", "Reply", "ShellDriver", "ask_worker", "probe", "programs", "start_shell", "write_commands"]
-
 _HOST = Path(__file__).with_name("worker.bash")
 _MISSING, _NO_DOCUMENT = 66, 65
+_HELLO_S = 20.0
+"""How long a worker may take to begin."""
 _SAID = frozenset({*OPERATIONS, "observe"})
 """What a worker may say that it can do."""
 
@@ -59,10 +60,7 @@ def _check_syntax(target: Target) -> None:
     bash = shutil.which("bash")
     for operation in OPERATIONS if bash is not None else ():
         if command := target.commands.get(operation):
-            done = subprocess.run(
-                [str(bash), "-n", "-c", command.replace("{path}", "path").replace("{filter}", "filter")],
-                stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-            )  # fmt: skip
+            done = answer([str(bash), "-n", "-c", command.replace("{path}", "path").replace("{filter}", "filter")], 30)
             if done.returncode:
                 said = done.stderr.strip().splitlines()
                 why = said[0].rpartition("-c: ")[2] if said else f"exit status {done.returncode}"
@@ -88,10 +86,7 @@ def probe(source: Path, environment: dict[str, str]) -> tuple[frozenset[str], di
     bash = shutil.which("bash")
     if bash is None:
         return frozenset(), {}
-    done = subprocess.run(
-        [bash, "--norc", "--noprofile", "-c", _PROBE, "bash", str(source)],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, timeout=30, check=False,
-    )  # fmt: skip
+    done = answer([bash, "--norc", "--noprofile", "-c", _PROBE, "bash", str(source)], 30, environment=environment)
     if done.returncode:
         raise TargetError(f"{str(source)!r} could not be sourced by bash: {done.stderr.strip().splitlines()[-1:]}")
     words = [line.split() for line in done.stdout.splitlines()]
@@ -115,7 +110,7 @@ def programs(target: Target, folder: Path) -> dict[Language, tuple[str, ...]]:
     return started
 
 
-def ask_worker(target: Target, wait_s: float = 20.0) -> frozenset[str]:
+def ask_worker(target: Target) -> frozenset[str]:
     """The operations that a target's foreign worker says that it can do; it is started once, and ended. Raises
     `TargetError` where it does not begin as the protocol has it.
     """
@@ -129,7 +124,7 @@ def ask_worker(target: Target, wait_s: float = 20.0) -> frozenset[str]:
             raise TargetError(f"{called} could not be started: {error.strerror}") from error
         driver = ShellDriver(process, scratch, frozenset(), exclusive=False)
         try:
-            driver.wait_for_hello(wait_s)
+            driver.wait_for_hello(_HELLO_S)
         except Lost as error:
             said = (read_file(str(scratch / "stderr")) or b"").decode("utf-8", "replace").strip()
             raise TargetError(f"{called} did not begin as the line protocol has it: {error}; {said[-300:]}") from error
@@ -211,6 +206,7 @@ class ShellDriver:
         self._buffer = b""
         self._definite: frozenset[int] = frozenset()
         self._edits = False
+        self._directory = ""
         self.operations: frozenset[str] = frozenset()
         """What the worker can do, when it has said so."""
 
@@ -248,6 +244,7 @@ class ShellDriver:
             elif word not in _SAID:
                 return False
         self.operations = frozenset(words[2:]) & _SAID
+        self._directory = self._where()
         return True
 
     def wait_for_hello(self, timeout_s: float) -> None:
@@ -295,12 +292,23 @@ class ShellDriver:
         return parent_in(self._said()) != NO_VERSION
 
     def reply(self, op: Numbered, line: str) -> Reply:
-        """The worker's answer to ``op``; raises ValueError if it is something else."""
+        """The worker's answer to ``op``; raises ValueError if it is something else, or if the worker is in another
+        directory by now, where the paths of operations lead elsewhere.
+        """
         words = line.split()
-        if len(words) < 2 or words[0] != str(op.seq):
+        if len(words) < 2 or words[0] != str(op.seq) or not re.fullmatch(r"\d+", words[1], re.ASCII):
             raise ValueError(f"the worker answered {line!r} to operation {op.seq}")
+        if (now := self._where()) and self._directory not in ("", now):
+            raise ValueError(f"the worker changed its directory (to {now}), and paths are relative to it")
         claimed = len(words) == 4 and (self._exclusive or op.request.locked)
         return Reply(int(words[1]), (int(words[2]), int(words[3])) if claimed else None)
+
+    def _where(self) -> str:
+        """The worker's current directory; empty where the system does not say."""
+        try:
+            return os.readlink(f"/proc/{self.process.pid}/cwd")
+        except OSError:
+            return ""
 
     def examine(self, op: Numbered, raw: Raw) -> Observation:
         """What an answer says, and what the worker left for it in its files."""

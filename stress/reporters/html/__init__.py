@@ -49,8 +49,6 @@ from stress.reporters.words import commands, one_line, plain_text, subject, verd
 from stress.result import Finding, Result, Verdict
 from stress.units import format_latency, format_rate
 
-__all__ = ["PAGE_BYTES_MAX", "SHOWN_MAX", "as_html"]
-
 SHOWN_MAX = 40
 """Findings that are shown with their witness, one of each group; the page names the others."""
 _SHOWN_MIN = 12

@@ -15,8 +15,6 @@ from stress.reporters.processes import process_name
 from stress.reporters.words import one_line
 from stress.result import Finding, Verdict
 
-__all__ = ["Axis", "Entry", "Moment", "Tick", "axis_of", "chronicle", "clock", "ticks"]
-
 _STEPS_S = (
     *(digit * 10.0**power for power in range(-9, 1) for digit in (1, 2, 5)),
     10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0,

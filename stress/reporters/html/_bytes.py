@@ -17,8 +17,6 @@ from stress.result import Finding, Owner
 from stress.units import counted
 from stress.workload.payload import document_of
 
-__all__ = ["BytesShown", "bytes_shown"]
-
 AROUND = 160
 """Bytes that are shown on each side of the place where it goes wrong."""
 

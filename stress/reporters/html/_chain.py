@@ -6,8 +6,6 @@ from stress.history.record import INITIAL, Kind
 from stress.reporters.html._palette import Palette
 from stress.result import Finding
 
-__all__ = ["Chain", "chains_shown"]
-
 Chain = list[tuple[str, str]]
 """Versions, each made from the one before it: (version, colour)."""
 

@@ -15,18 +15,6 @@ from typing import Any
 from stress.reporters.table import NAMES
 from stress.units import format_latency, format_rate
 
-__all__ = [
-    "HEIGHT",
-    "WIDTH",
-    "Line",
-    "Panel",
-    "fault_panels",
-    "language_keys",
-    "latency_panels",
-    "rate_panels",
-    "spread_panels",
-]
-
 WIDTH, HEIGHT = 1000, 100
 _LANGUAGES = ("python", "bash", "command")
 _FAULTS = {

@@ -19,8 +19,6 @@ from stress.history.history import Columns, History
 from stress.history.record import Kind, Language, Outcome, WorkerRole
 from stress.reporters.processes import process_name
 
-__all__ = ["FAULTS_MAX", "PER_OCTAVE", "SHARES_MAX", "SLICES", "figures"]
-
 SLICES = 150
 """Slices of time that a run is divided into, at most."""
 PER_OCTAVE = 8

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 
 from stress.result import Finding
 
-__all__ = ["IndexEntry", "index_of"]
-
-
 ANOMALIES_MAX = 60
 
 

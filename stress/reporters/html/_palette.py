@@ -15,8 +15,6 @@ from stress.reporters.words import plain_text
 from stress.result import Finding
 from stress.workload.payload import writers_in
 
-__all__ = ["BAD", "COLOURS", "NEUTRAL", "Palette", "palette_of"]
-
 COLOURS = 6
 """Colours for versions: the page's classes ``v0`` to ``v5``."""
 BAD = "bad"

@@ -11,8 +11,6 @@ from stress.reporters.html._palette import BAD, Palette
 from stress.result import Finding
 from stress.workload.log_replay import records_of, replay_log
 
-__all__ = ["Records", "records_shown"]
-
 READS_MAX = 20_000
 """Reads of one process that are gone through, to put together what it saw."""
 _BEFORE, _AFTER, _LENGTH = 2, 4, 14

@@ -18,8 +18,6 @@ from stress.reporters.witness import diagram, witness_cells
 from stress.reporters.words import escape_bytes, one_line
 from stress.result import Finding, Result
 
-__all__ = ["Shown", "shown_of"]
-
 OPERATIONS_MAX = 60
 """Operations of a witness that are shown."""
 _DETAIL_SHOWN = 1000  # characters of a line

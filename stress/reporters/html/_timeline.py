@@ -23,8 +23,6 @@ from stress.reporters.table import NAMES
 from stress.reporters.words import one_line
 from stress.result import Finding
 
-__all__ = ["LANES_MAX", "NEIGHBOURS_MAX", "WITNESS_MAX", "timeline"]
-
 NEIGHBOURS_MAX = 120
 """Other operations on the file that are drawn."""
 LANES_MAX = 16

@@ -257,6 +257,17 @@ def test_the_command_measures_in_a_directory_of_its_own_and_removes_it(
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_a_report_on_standard_output_is_alone_there(
+    drill: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["bench", "drill", "--quick", "--report", "json=-"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["benchmark"] == "drill"
+    assert "one: small" in said.err
+    assert os.listdir(tmp_path) == []
+
+
 def test_only_some_cases(drill: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["bench", "drill", "--quick", "--only", "LARGE"]) == 0
     said = capsys.readouterr().out

@@ -49,7 +49,7 @@ def test_figures_are_medians_of_ratios_within_a_round(monkeypatch: pytest.Monkey
         return _result(plan, speeds[plan.target][number], 1.0 / speeds[plan.target][number], *anomalies)
 
     monkeypatch.setattr("stress.campaigns.compare.stages.run", run)
-    one, other = compare([Plan(target="atomicops", seed=5), Plan(target="naive", seed=5)], 3)
+    one, other = compare([Plan(target="atomicops", seed=5), Plan(target="naive", seed=5)], 3, lambda line: None)
     assert (one.speed, other.speed) == (1.0, 2.0)
     assert other.latency == pytest.approx(0.5, rel=0.02)
     assert (one.per_s, other.per_s) == (100, 200)

@@ -38,7 +38,7 @@ def test_what_is_kept_of_a_violation_is_found_again(path: Path, tmp_path: Path) 
     of_the_run = {"hang", "worker-died", "starvation", "leftover-temp"}
     assert len(kept) >= len(about_files - of_the_run)
     for record in check_records(str(tmp_path)):
-        assert record.found, record
+        assert (record.missing, record.broken) == ((), ""), record
 
 
 def test_a_record_is_small_whatever_surrounds_the_violation(tmp_path: Path) -> None:
@@ -66,9 +66,7 @@ def test_a_record_whose_violation_is_no_longer_seen_says_so(tmp_path: Path) -> N
     (tmp_path / "blind.json").write_text(json.dumps(plain))
     (tmp_path / "broken.json").write_text("{")
     blind, broken = check_records(str(tmp_path))
-    assert not blind.found
     assert blind.missing
-    assert not broken.found
     assert "JSONDecodeError" in broken.broken
 
 
@@ -88,7 +86,7 @@ def test_a_run_that_fails_can_be_kept_and_the_gate_finds_it(
     assert result.verdict is Verdict.FAIL
     assert run_command(["check", result.run, "-q", "--save-regression", "seen"]) == 1
     assert "Kept: stress-regressions/seen" in capsys.readouterr().out
-    assert all(record.found for record in check_records())
+    assert not any(record.missing or record.broken for record in check_records())
     (tmp_path / "pyproject.toml").write_text("[tool.stress]\ncanaries = 0\n")
     assert run_command(["gate"]) == 0
     for path in Path("stress-regressions").glob("*.json"):

@@ -10,7 +10,10 @@ import pytest
 
 from stress.cli._group import group
 
-HEAVY = ("numpy", "rich", "jinja2", "multiprocess", "stress.result", "stress.engine")
+HEAVY = (
+    "numpy", "rich", "jinja2", "multiprocess", "stress.result", "stress.engine", "stress.options",
+    "importlib.metadata", "tempfile", "traceback",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,18 @@ def test_a_report_on_standard_output_is_alone_there(
     assert said.err == "one.md\n"
 
 
+def test_a_report_of_the_gate_on_standard_output_is_alone_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").write_text("[tool.stress]\ncanaries = 0\n")
+    assert run_command(["gate", "--report", "json=-"]) == 3
+    said = capsys.readouterr()
+    assert json.loads(said.out)["verdict"] == "unknown"
+    assert "there was nothing to look at" in said.err
+    assert not (tmp_path / "-").exists()
+
+
 def test_a_report_judges_what_it_is_told_to(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: dict[str, Any] = {}
     monkeypatch.setattr(engine, "check", lambda run, **judging: told.update(judging) or result_of(run=run))

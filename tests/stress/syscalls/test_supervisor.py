@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -153,6 +155,32 @@ def hold_and_wait_in_a_child() -> None:
         os.waitpid(pid, 0)
 
 
+class LateEnd:
+    """A poll object that says that a listener is gone only to who waits for long."""
+
+    def __init__(self, poll: Any) -> None:
+        self._poll = poll
+        self.register, self.unregister = poll.register, poll.unregister
+
+    def poll(self, wait_ms: int) -> list[tuple[int, int]]:
+        events: list[tuple[int, int]] = self._poll.poll(wait_ms)
+        return events if wait_ms >= 1_000 else [event for event in events if event[1] & select.POLLIN]
+
+
+def kill_oneself() -> None:
+    increment()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_is_seen_dead_before_its_listener_says_so_is_no_deadlock(
+    supervisor: Supervisor, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (shared / "x").write_text("0")
+    monkeypatch.setattr(supervisor._population, "_poll", LateEnd(supervisor._population._poll))
+    ran = run(supervisor, [Forked(kill_oneself)])
+    assert (ran.ending, ran.findings, ran.statuses) == ("done", (), (-signal.SIGKILL,))
+
+
 def test_a_process_that_waits_for_a_lock_may_be_gone_when_its_agent_is(supervisor: Supervisor, shared: Path) -> None:
     (shared / "x").touch()
     ran = run(supervisor, [Forked(hold_and_wait_in_a_child)])
@@ -206,7 +234,8 @@ def test_computing_without_an_end_is_found(shared: Path, refusal: str | None) ->
             pass
 
     with Supervisor(shared, stuck_s=0.5) as supervisor:
-        ran = run(supervisor, [Forked(computes)])
+        # The first is over before the second begins, whose listener has the same number then.
+        ran = run(supervisor, [Forked(lambda: None), Forked(computes)])
     assert (ran.ending, [finding.kind for finding in ran.findings]) == ("stuck", ["stuck"])
 
 
