@@ -173,9 +173,12 @@ sub keeps {
     return 0 if ($power || 0) > 289;
     my $digits = ($whole . ($part // "")) =~ s/\A0+//r;
     return 0 if length $digits > 17 || length($part // "") > 279;
-    $digits =~ s/0+\z//;
-    my $n = length($digits) - 1;
-    return $n < 15 || sprintf("%.${n}g", $number) != $number && sprintf("%.${n}e", $number) =~ tr/0-9//cdr =~ /\A$digits/;
+    my $n = length($digits =~ s/0+\z//r);
+    return 1 if $n < 16;
+    my ($exact, $e) = sprintf("%.40e", abs $number) =~ tr/.//dr =~ /(.+)e(.+)/;
+    my $shorter = substr $exact, 0, $n - 1;
+    return substr($exact, 0, $n) + (substr($exact, $n, 1) > 4) == substr($digits, 0, $n)
+        && !grep { $_ . "e" . ($e - $n + 2) == abs $number } $shorter, $shorter + 1;
 }
 
 sub read_file {
@@ -231,7 +234,7 @@ my $told_by_name;
 
 sub copies {
     my ($kind) = @_;
-    eval { require Time::HiRes } or !is("ENOENT") ? fails("loading Perl's Time::HiRes")
+    eval { require Time::HiRes } or is(qw(EMFILE ENFILE)) ? fails("loading Perl's Time::HiRes")
         : bail(69, "Perl's Time::HiRes is missing (unchanged)", "install the package perl");
     my @found;
     for my $copy (list_names()) {
