@@ -176,9 +176,12 @@ sub keeps {
     my $n = length($digits =~ s/0+\z//r);
     return 1 if $n < 16;
     my ($exact, $e) = sprintf("%.40e", abs $number) =~ tr/.//dr =~ /(.+)e(.+)/;
-    my $shorter = substr $exact, 0, $n - 1;
-    return substr($exact, 0, $n) + (substr($exact, $n, 1) > 4) == substr($digits, 0, $n)
-        && !grep { $_ . "e" . ($e - $n + 2) == abs $number } $shorter, $shorter + 1;
+    my ($shorter, $same) = map { # the nearest of so many digits that is read as this number
+        my ($places, $cut) = ($e - $_ + 1, substr $exact, 0, $_);
+        my $near = $cut + (substr($exact, $_, 1) > 4);
+        (grep { "${_}e$places" == abs $number } $near, 2 * $cut + 1 - $near)[0] // 0;
+    } $n - 1, $n;
+    return !$shorter && $same == substr($digits, 0, $n);
 }
 
 sub read_file {
