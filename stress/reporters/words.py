@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable
 
 from stress.history.record import CHANGES, Kind
+from stress.outcomes import GateResult
 from stress.plan import readers_of
 from stress.result import Exploration, Finding, Result, Verdict
 from stress.units import counted
@@ -19,7 +20,7 @@ _CLAIMS = (
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
-def verdict_label(result: Result) -> str:
+def verdict_label(result: Result | GateResult) -> str:
     """``PASS``, ``FAIL``, ``UNKNOWN`` or ``INTERRUPTED``: the last for a run cut short in which no violation was
     found.
     """
