@@ -365,7 +365,7 @@ class Supervisor:
             worker.handle.join()
             process_tree.end_remains(worker.pid)
         others = {other.pid for other in self._workers.values()}
-        process_tree.end_orphans(others, self._run_spec.mark(worker.process).encode())
+        process_tree.end_orphans(others, os.fsencode(self._run_spec.mark(worker.process)))
         reaped = time.monotonic_ns()
         code = worker.handle.exitcode if worker.shell is None else worker.handle.returncode
         if worker.shell is None and code == EXIT_JOURNAL:
@@ -421,6 +421,7 @@ class Supervisor:
                 self._gone(worker, End.KILLED)
             except OSError:
                 continue  # the disk is full: the process is gone, and only writing it down failed
+        self._selector.close()  # where no file can be opened any more, there is room for one: to find who is left
         process_tree.end_orphans(set())
 
     # The nemesis
