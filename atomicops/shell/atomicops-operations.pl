@@ -175,11 +175,10 @@ sub keeps {
     return 0 if length $digits > 17 || length($part // "") > 279;
     my $n = length($digits =~ s/0+\z//r);
     return 1 if $n < 16;
-    my ($exact, $e) = sprintf("%.40e", abs $number) =~ tr/.//dr =~ /(.+)e(.+)/;
     my ($shorter, $same) = map { # the nearest of so many digits that is read as this number
-        my ($places, $cut) = ($e - $_ + 1, substr $exact, 0, $_);
-        my $near = $cut + (substr($exact, $_, 1) > 4);
-        (grep { "${_}e$places" == abs $number } $near, 2 * $cut + 1 - $near)[0] // 0;
+        my ($near, $power) = sprintf("%.*e", $_ - 1, abs $number) =~ tr/.//dr =~ /(.+)e(.+)/;
+        $power -= $_ - 1;
+        (grep { "${_}e$power" == abs $number } $near, $near + 1, $near - 1)[0] // 0;
     } $n - 1, $n;
     return !$shorter && $same == substr($digits, 0, $n);
 }
