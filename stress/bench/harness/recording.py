@@ -43,7 +43,7 @@ def sheets(setting: Setting) -> Iterator[Sheet]:
 
 
 def _recording(folder: Path, rows: int) -> Iterator[Figure]:
-    journal = Journal(str(folder), 1, 1, Language.PYTHON, writer=True)
+    journal = Journal(str(folder), 1, 1, Language.PYTHON)
     per_op = min(_record(journal, rows) for _ in range(5)) / rows
     journal.close()
     yield Figure("an operation", per_op * 1e9, "ns", f"invoked and completed, the best of five times {rows:,}")
