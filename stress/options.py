@@ -40,7 +40,7 @@ class Value(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class _Whole:
     """A whole number from ``least`` to ``most``."""
 
     least: int
@@ -49,7 +49,6 @@ class Whole:
     example: str
 
     def read(self, option: str, value: object) -> int:
-        """See `Value`."""
         number = value
         if isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,40}\s*", value):
             number = int(value)
@@ -61,18 +60,16 @@ class Whole:
         return number
 
     def show(self, option: str, value: int) -> list[str]:
-        """See `Value`."""
         return [option, str(value)]
 
 
 @dataclass(frozen=True, slots=True)
-class Duration:
+class _Duration:
     """Seconds, or a text with a unit (``200ms``)."""
 
     example: str
 
     def read(self, option: str, value: Any) -> float:
-        """See `Value`."""
         try:
             seconds = parse_duration(value)
         except (ValueError, OverflowError):
@@ -83,19 +80,17 @@ class Duration:
         return seconds
 
     def show(self, option: str, value: float) -> list[str]:
-        """See `Value`."""
         return [option, format_duration(value)]
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class _Text:
     """A text or a path."""
 
     empty: str
     """What is wrong with none."""
 
     def read(self, option: str, value: object) -> str:
-        """See `Value`."""
         if isinstance(value, os.PathLike):
             value = os.fspath(value)
         if not isinstance(value, str):
@@ -105,43 +100,38 @@ class Text:
         return value
 
     def show(self, option: str, value: str) -> list[str]:
-        """See `Value`."""
         return [f"{option}={value}"] if value.startswith("-") else [option, value]
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class _Names:
     """Names, with commas between them or in a list."""
 
     example: str
 
     def read(self, option: str, value: object) -> tuple[str, ...]:
-        """See `Value`."""
         names = value.split(",") if isinstance(value, str) else value
         if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) and name.strip() for name in names):
             raise UsageError(option, str(value), f"is no list of names; write {option} {self.example}")
         return tuple(dict.fromkeys(name.strip() for name in names))
 
     def show(self, option: str, value: Sequence[str]) -> list[str]:
-        """See `Value`."""
         return [option, ",".join(value)]
 
 
 @dataclass(frozen=True, slots=True)
-class Files(Names):
+class _Files(_Names):
     """Paths, with commas between them or in a list; they are made absolute."""
 
     def read(self, option: str, value: object) -> tuple[str, ...]:
-        """See `Value`."""
-        return tuple(os.path.abspath(path) for path in Names.read(self, option, value))
+        return tuple(os.path.abspath(path) for path in _Names.read(self, option, value))
 
 
 @dataclass(frozen=True, slots=True)
-class Nemeses:
+class _Nemeses:
     """Names, each with a duration."""
 
     def read(self, option: str, value: Any) -> tuple[tuple[str, float], ...]:
-        """See `Value`."""
         given = value
         if isinstance(value, str):
             value = dict(part.partition("=")[::2] for part in value.split(","))
@@ -151,34 +141,30 @@ class Nemeses:
             pairs = [("", value)]
         if not all(name and every for name, every in pairs):
             raise UsageError(option, str(given), f"is not NAME=DURATION, such as {option} touch=200ms")
-        return tuple((name, Duration("touch=200ms").read(option, every)) for name, every in pairs)
+        return tuple((name, _Duration("touch=200ms").read(option, every)) for name, every in pairs)
 
     def show(self, option: str, value: tuple[tuple[str, float], ...]) -> list[str]:
-        """See `Value`."""
         return [option, ",".join(f"{name}={format_duration(every)}" for name, every in value)]
 
 
 @dataclass(frozen=True, slots=True)
-class Flag:
+class _Flag:
     """Yes or no."""
 
     def read(self, option: str, value: object) -> bool:
-        """See `Value`."""
         if not isinstance(value, bool):
             raise UsageError(option, str(value), "is neither true nor false")
         return value
 
     def show(self, option: str, value: bool) -> list[str]:
-        """See `Value`."""
         return [option] if value else []
 
 
 @dataclass(frozen=True, slots=True)
-class Mixture:
+class _Mixture:
     """Languages and numbers."""
 
     def read(self, option: str, value: Any) -> Mix:
-        """See `Value`."""
         advice = f"is not a mix; give languages that the target has, and numbers, such as {option} bash=8,python=8"
         try:
             if isinstance(value, str):
@@ -200,7 +186,6 @@ class Mixture:
         return mix
 
     def show(self, option: str, value: Mix) -> list[str]:
-        """See `Value`."""
         return [option, self._shown(value)]
 
     @staticmethod
@@ -241,7 +226,7 @@ class Option:
 
 
 def _every(fault: str, example: str, about: str) -> Option:
-    return Option(f"{fault}_every_s", Duration(example), "DURATION", about, "never", none=True)
+    return Option(f"{fault}_every_s", _Duration(example), "DURATION", about, "never", none=True)
 
 
 _NO_PATH = "is not a path; give a directory"
@@ -249,17 +234,17 @@ _NO_PATH = "is not a path; give a directory"
 OPTIONS: dict[str, Option] = {
     "target": Option(
         "target",
-        Text("names nothing; `stress list targets` gives the names that there are"),
+        _Text("names nothing; `stress list targets` gives the names that there are"),
         "NAME|FILE",
         "What to test: a name from `stress list targets`, or your own .py or .toml file.",
         "atomicops",
     ),
     "writers": Option(
-        "writers", Whole(1, PROCESSES_MAX, "a number of processes", "16"), "N", "Writing processes.", "16"
+        "writers", _Whole(1, PROCESSES_MAX, "a number of processes", "16"), "N", "Writing processes.", "16"
     ),
     "readers": Option(
         "readers",
-        Whole(0, PROCESSES_MAX, "a number of processes", "4"),
+        _Whole(0, PROCESSES_MAX, "a number of processes", "4"),
         "N",
         "Reading processes.",
         "a quarter of the writers, at least 2",
@@ -267,18 +252,18 @@ OPTIONS: dict[str, Option] = {
     ),
     "mix": Option(
         "mix",
-        Mixture(),
+        _Mixture(),
         "LANGUAGE=N,...",
         "Writers of each language: bash, python, command, or the label of a worker of your own.",
         "as evenly as the target allows",
         none=True,
     ),
     "duration": Option(
-        "duration_s", Duration("30s"), "DURATION", "How long the workers work.", "10s; with --ops, no limit", none=True
+        "duration_s", _Duration("30s"), "DURATION", "How long the workers work.", "10s; with --ops, no limit", none=True
     ),
     "ops": Option(
         "ops",
-        Whole(1, 1 << 40, "a number of operations", "100000"),
+        _Whole(1, 1 << 40, "a number of operations", "100000"),
         "N",
         "Stop after that many operations of all workers together.",
         "no limit",
@@ -286,25 +271,25 @@ OPTIONS: dict[str, Option] = {
     ),
     "seed": Option(
         "seed",
-        Whole(0, (1 << 64) - 1, "a seed", "7"),
+        _Whole(0, (1 << 64) - 1, "a seed", "7"),
         "N",
         "Seed of what the workers decide to do.",
         "a new one for each run",
     ),
     "dir": Option(
         "directory",
-        Text(_NO_PATH),
+        _Text(_NO_PATH),
         "DIRECTORY",
         "Where to put the files under test: the file system that is tested.",
         "where temporary files go",
         none=True,
     ),
-    "runs": Option("runs", Text(_NO_PATH), "DIRECTORY", "Where to keep run directories.", ".stress"),
+    "runs": Option("runs", _Text(_NO_PATH), "DIRECTORY", "Where to keep run directories.", ".stress"),
     "kill-every": _every("kill", "200ms", "SIGKILL a random worker about this often, and start another."),
     "pause-every": _every("pause", "500ms", "Stop a random worker for a moment about this often."),
     "pause-for": Option(
         "pause_for_s",
-        Duration("6s"),
+        _Duration("6s"),
         "DURATION",
         "How long a pause lasts, of a worker inside a lock if there is one: longer than a lease, such as 6s.",
         "a moment, of any worker",
@@ -319,13 +304,13 @@ OPTIONS: dict[str, Option] = {
     "clean-every": _every(
         "clean", "500ms", "Remove what is not part of the scenario about this often: lock and temp files."
     ),
-    "stop-on-first": Option("stop_on_first", Flag(), "", "End the run at the first violation.", "no"),
+    "stop-on-first": Option("stop_on_first", _Flag(), "", "End the run at the first violation.", "no"),
     "op-limit": Option(
-        "op_limit_s", Duration("30s"), "DURATION", "An operation that takes longer than this hangs.", "30s"
+        "op_limit_s", _Duration("30s"), "DURATION", "An operation that takes longer than this hangs.", "30s"
     ),
     "check-every": Option(
         "check_every_s",
-        Duration("10m"),
+        _Duration("10m"),
         "DURATION",
         "Judge in stages of that length, each with fresh files, and go on: for hours and days.",
         "at the end",
@@ -333,31 +318,31 @@ OPTIONS: dict[str, Option] = {
     ),
     "allow": Option(
         "allow",
-        Names("metadata-lost,leftover-temp"),
+        _Names("metadata-lost,leftover-temp"),
         "ANOMALY,...",
         "Count these anomalies, and do not judge them; the verdict repeats it.",
         "none",
     ),
     "only": Option(
-        "only", Names("torn,updates"), "CHECKER,...", "Run only these checkers.", "those that the scenarios name"
+        "only", _Names("torn,updates"), "CHECKER,...", "Run only these checkers.", "those that the scenarios name"
     ),
     "nemesis": Option(
         "nemesis",
-        Nemeses(),
+        _Nemeses(),
         "NAME=DURATION,...",
         "Apply these nemeses of your own or of plugins about this often.",
         "none",
     ),
     "load": Option(
         "load",
-        Files("mine.py"),
+        _Files("mine.py"),
         "FILE.py,...",
         "Load Python files first, for the scenarios, targets, checkers, … that they register.",
         "none",
     ),
     "keep": Option(
         "keep",
-        Whole(2, 1 << 20, "a number of run directories", "20"),
+        _Whole(2, 1 << 20, "a number of run directories", "20"),
         "N",
         "Run directories to keep; the oldest go, not those in which this run found something.",
         "20",

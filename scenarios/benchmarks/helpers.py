@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -230,21 +231,16 @@ def _read_case(directory: Path, size: str, document: dict[str, Any]) -> Case:
     )
 
 
-class _files:
+@contextmanager
+def _files(directory: Path, size_bytes: int, count: int) -> Iterator[list[str]]:
     """A few files of this size for the length of a ``with`` block: a log of 10 MB is not to lie around after."""
-
-    def __init__(self, directory: Path, size_bytes: int, count: int) -> None:
-        self._directory = directory
-        self._paths = [str(directory / f"progress-{number}.txt") for number in range(count)]
-        self._size_bytes = size_bytes
-
-    def __enter__(self) -> list[str]:
-        for path in self._paths:
-            _fill(path, self._size_bytes)
-        return self._paths
-
-    def __exit__(self, *_: object) -> None:
-        for path in self._paths:
+    paths = [str(directory / f"progress-{number}.txt") for number in range(count)]
+    for path in paths:
+        _fill(path, size_bytes)
+    try:
+        yield paths
+    finally:
+        for path in paths:
             os.unlink(path)
 
 

@@ -29,7 +29,7 @@ from stress.checkers._log.non_prefix_reads import NonPrefixReads, find_non_prefi
 from stress.checkers._register.clusters import LAST
 from stress.checkers._words import did, excerpt, finding, moment, parts, span, who
 from stress.checkers.registry import checker
-from stress.checkers.torn import Garbled, garbled
+from stress.checkers.torn import garbled, garbled_first
 from stress.history.history import FileFacts, History
 from stress.history.record import INITIAL, Format, Kind, Outcome, format_version
 from stress.result import Details, Finding
@@ -245,8 +245,7 @@ def _torn(history: History, index: int, facts: FileFacts, log: Log | None) -> It
     message, witness = "", list[int]()
     detail: Details = ()
     if len(rows):
-        first = Garbled(history, index, rows)
-        message, witness, detail = first.message, first.rows, first.detail
+        message, witness, detail = garbled_first(history, index, rows)
     if spans and log is not None:
         start, stop = spans[0]
         left = (

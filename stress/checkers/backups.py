@@ -11,8 +11,7 @@ import numpy as np
 from stress.anomalies import BAD_BACKUP, LOST_BACKUP
 from stress.checkers._columns import Rows
 from stress.checkers._evidence import diagnose
-from stress.checkers._register.clusters import clusters_of
-from stress.checkers._register.read_analysis import ReadAnalysis
+from stress.checkers._register.read_analysis import ReadAnalysis, analyse_reads
 from stress.checkers._words import did, finding, moment, span, who
 from stress.checkers.registry import checker
 from stress.checkers.torn import meanwhile
@@ -94,7 +93,7 @@ def _not_current(history: History, index: int) -> tuple[int, int, str, list[int]
     """
     if not len(history.rows(index, Kind.BACKUP)):
         return 0, -1, "", []
-    reads = ReadAnalysis(clusters_of(history, index, Kind.BACKUP))
+    reads = analyse_reads(history, index, Kind.BACKUP)
     made, kinds = reads.made, history.ops["kind"]
     backup = (made.read_rows >= 0) & (kinds[made.read_rows] == Kind.BACKUP)
     late = np.flatnonzero(backup & (reads.stale | reads.early))

@@ -26,10 +26,10 @@ def without_blind_reads(history: History) -> History:
     nowhere: dict[int, list[Rows]] = {}  # language → its reads in vain, of files too little read to tell
     able: set[int] = set()
     for index, facts in enumerate(history.files):
+        if not facts.form.is_document:
+            continue
         looks = history.rows(index, Kind.OBSERVE, outcome=Outcome.OK)
         there = np.count_nonzero(history.ops["version"][looks] >= 0)
-        if not facts.form.is_document or not there:
-            continue
         reads = history.rows(index, Kind.READ, outcome=Outcome.OK)
         version, language = history.ops["version"][reads], history.ops["language"][reads]
         for each in np.unique(language).tolist():

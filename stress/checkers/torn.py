@@ -240,32 +240,32 @@ def _invented(history: History, index: int, facts: FileFacts) -> Iterator[Findin
         yield finding(history, "torn", GARBAGE_READ, facts, message, rows[:1], count=len(rows))
 
 
-class Garbled:
-    """The first read of a log that found bytes which belong to no whole record."""
-
-    def __init__(self, history: History, index: int, rows: Rows) -> None:
-        ops = history.ops
-        self.row = int(rows[np.argmin(ops["return"][rows])])
-        self.op = history.operation(self.row)
-        reads = history.rows(index, Kind.READ, Kind.OBSERVE, Kind.RECOVER, outcome=Outcome.OK)
-        own = reads[ops["process"][reads] == self.op.process]
-        content, known = b"", False
-        for view in replay_log(history, own[own <= self.row].tolist()):
-            if view.row == self.row:
-                content, known = bytes(view.content), view.known
-        self.at = parse_log(content)[1]
-        self.detail: Details = (("expected", "whole records to the end of the log"),)
-        if known:
-            self.what = f"bytes from offset {self.at:,} of {counted(len(content), 'byte')} on that belong to no record"
-            whose = parts(content[self.at : self.at + (128 << 10)])
-            self.detail += (("seen", excerpt(content, self.at)), *((("parts", whose),) if whose else ()))
-        else:
-            self.what = f"bytes that belong to no record among {counted(self.op.size, 'byte')} (they were not kept)"
-        named = versions_named(content[self.at : self.at + (128 << 10)]) if known else []
-        heads = [match for match in content[self.at : self.at + 80].split(b" ")[1:2] if match[:1] == b"p"]
-        names = [*(head.decode("latin-1") for head in heads), *named]
-        self.rows = [self.row, *_writes(history, index, list(dict.fromkeys(names))[:4])]
-        self.message = f"{who(history, self.op)} read the log at {span(history, self.op)} and saw {self.what}."
+def garbled_first(history: History, index: int, rows: Rows) -> tuple[str, list[int], Details]:
+    """The first of these reads of a log, which found bytes that belong to no whole record: what it saw in a sentence,
+    the rows that show it, and the details.
+    """
+    ops = history.ops
+    row = int(rows[np.argmin(ops["return"][rows])])
+    op = history.operation(row)
+    reads = history.rows(index, Kind.READ, Kind.OBSERVE, Kind.RECOVER, outcome=Outcome.OK)
+    own = reads[ops["process"][reads] == op.process]
+    content, known = b"", False
+    for view in replay_log(history, own[own <= row].tolist()):
+        if view.row == row:
+            content, known = bytes(view.content), view.known
+    at = parse_log(content)[1]
+    detail: Details = (("expected", "whole records to the end of the log"),)
+    names = [match.decode("latin-1") for match in content[at : at + 80].split(b" ")[1:2] if match[:1] == b"p"]
+    if known:
+        what = f"bytes from offset {at:,} of {counted(len(content), 'byte')} on that belong to no record"
+        behind = content[at : at + (128 << 10)]
+        whose = parts(behind)
+        detail += (("seen", excerpt(content, at)), *((("parts", whose),) if whose else ()))
+        names += versions_named(behind)
+    else:
+        what = f"bytes that belong to no record among {counted(op.size, 'byte')} (they were not kept)"
+    message = f"{who(history, op)} read the log at {span(history, op)} and saw {what}."
+    return message, [row, *_writes(history, index, list(dict.fromkeys(names))[:4])], detail
 
 
 def garbled(history: History, index: int) -> Rows:
@@ -278,5 +278,4 @@ def garbled(history: History, index: int) -> Rows:
 def _logs(history: History, index: int, facts: FileFacts) -> Iterator[Finding]:
     rows = garbled(history, index)
     if len(rows):
-        first = Garbled(history, index, rows)
-        yield finding(history, "torn", TORN_READ, facts, first.message, first.rows, first.detail, len(rows))
+        yield finding(history, "torn", TORN_READ, facts, *garbled_first(history, index, rows), len(rows))

@@ -7,6 +7,7 @@ violation, nor like a pass.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import sys
@@ -91,6 +92,8 @@ def _explain(error: BaseException) -> str:
     """One line for what is not the user's mistake; for what is ours, where the traceback is."""
     if _is_foreseen(error):
         return str(error)
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"no file could be opened ({error.strerror}): raise `ulimit -n`"
     import tempfile
     import traceback
 

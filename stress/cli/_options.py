@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from stress.cli._github import tell_github
-from stress.options import OPTIONS, Flag, UsageError
+from stress.options import OPTIONS, UsageError
 from stress.reporters.destinations import STDOUT, Destination, is_on_stdout, write, write_report
 from stress.reporters.terminal import Terminal
 from stress.result import Result
@@ -42,7 +42,7 @@ def plan_options(names: Sequence[str] = tuple(OPTIONS), **defaults: str) -> Call
         for name in reversed(names):
             option = OPTIONS[name]
             about = f"{option.about} [default: {defaults.get(name, option.default)}]"
-            more: dict[str, Any] = {"is_flag": True, "default": None} if isinstance(option.value, Flag) else {}
+            more: dict[str, Any] = {} if option.metavar else {"is_flag": True, "default": None}
             if option.metavar == "DIRECTORY":
                 more["type"] = click.Path()
             if name == "target":

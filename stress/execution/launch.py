@@ -153,4 +153,4 @@ def _end_orphans(run: RunDirectory) -> None:
     leaders = {event.pid for event in run.events() if isinstance(event, Started)}
     for leader in leaders:
         process_tree.end_remains(leader)
-    process_tree.end_orphans(set(), f"{run.path}:".encode())
+    process_tree.end_orphans(set(), os.fsencode(f"{run.path}:"))

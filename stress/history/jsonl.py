@@ -12,7 +12,8 @@ One operation a line, in any order::
 - ``version``: what was written or seen, any JSON value. What is written to a file must differ each time: that is what
   makes the check fast. ``null`` is a file that is not there, and what a file held before the first write.
 - ``from``: what an update started from; without it that is not known.
-- ``start``, ``end``: in ``unit`` (``s``, the default, ``ms``, ``us`` or ``ns``), of one clock that never goes back.
+- ``start``, ``end``: in ``unit`` (``s``, the default, ``ms``, ``us`` or ``ns``), of one clock that never goes back;
+  ``info`` needs no ``end``.
 - ``outcome``: ``ok`` (the default), ``fail`` (it certainly did not happen) or ``info`` (unknown: it may take effect at
   any time after its start, also after its end).
 
@@ -52,6 +53,7 @@ _UNITS_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _CHECKERS = frozenset({"register", "sessions", "torn", "updates"})
 _FIELDS = ("process", "does", "file", "version", "from", "start", "end", "unit", "outcome")
 _TIME_NS_MAX = 1 << 62
+_LEVELS_MAX = 100
 _STRANGERS = 1 << 30
 """The process of versions that nobody wrote: no process has that number."""
 
@@ -154,7 +156,7 @@ def read_history(path: str) -> History:
 def _called(value: Json) -> str:
     """A value as its user knows it: text without quotes, unless it could be taken for another value."""
     if isinstance(value, str) and value.isprintable() and not re.match(r"[-\d\[{\"\s]|(null|true|false)?$", value):
-        return value
+        return _short(value)
     return _shown(value)
 
 
@@ -210,17 +212,27 @@ def _operations(path: str) -> Iterator[_Line]:
 def _parse(number: int, raw: bytes) -> Mapping[str, Json]:
     try:
         plain = json.loads(
-            str(raw, "utf-8"), parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_once
+            str(raw, "utf-8-sig"), parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_once
         )
+        levels = _levels(plain)
     except UnicodeDecodeError as error:
         raise HistoryError(number, f"not UTF-8: {error.reason} at byte {error.start}") from error
-    except RecursionError as error:
-        raise HistoryError(number, "nested too deeply; write one operation a line") from error
+    except RecursionError:
+        levels = _LEVELS_MAX + 1
+    except json.JSONDecodeError as error:  # which counts lines within this one
+        raise HistoryError(number, f"not JSON: {error.msg} at character {error.pos + 1}") from error
     except ValueError as error:
         raise HistoryError(number, f"not JSON: {str(error).partition('; use sys')[0]}") from error
+    if levels > _LEVELS_MAX:
+        raise HistoryError(number, f"nested more than {_LEVELS_MAX} levels deep; write one operation a line")
     if not isinstance(plain, dict):
         raise HistoryError(number, "not an object; write one operation a line")
     return plain
+
+
+def _levels(value: Json) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_levels, inner), default=0) if inner else 0
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -261,6 +273,8 @@ def _time(number: int, name: str, value: Json, scale: int) -> int:
 
 
 def _own(number: int, plain: Mapping[str, Json]) -> _Line:
+    if plain.get("outcome") == "info" and plain.get("end") is None:
+        plain = {**plain, "end": plain.get("start")}
     for name in ("process", "does", "start", "end"):
         if name not in plain:
             raise HistoryError(number, f"no {name!r}; the fields are {', '.join(_FIELDS)}")
@@ -270,9 +284,9 @@ def _own(number: int, plain: Mapping[str, Json]) -> _Line:
     does, outcome, unit = plain["does"], plain.get("outcome", "ok"), plain.get("unit", "s")
     if does not in ("write", "update", "read"):
         raise HistoryError(number, f"does {_shown(does)}; there are write, update and read")
-    if outcome not in _OUTCOMES:
+    if outcome not in list(_OUTCOMES):  # a list asks for no hash, which not every JSON value has
         raise HistoryError(number, f"the outcome {_shown(outcome)}; there are {', '.join(_OUTCOMES)}")
-    if unit not in _UNITS_NS:
+    if unit not in list(_UNITS_NS):
         raise HistoryError(number, f"the unit {_shown(unit)}; there are {', '.join(_UNITS_NS)}")
     if does == "read" and outcome == "ok" and "version" not in plain:
         raise HistoryError(number, "a read without the version that it saw; null is for a file that was not there")
@@ -292,14 +306,14 @@ def _event(number: int, plain: Mapping[str, Json]) -> _Line | None:
     """One event of Jepsen's, as an operation that begins and ends at its time; None for one of its nemesis."""
     if plain["type"] not in ("invoke", *_OUTCOMES):
         raise HistoryError(number, f"the type {_shown(plain['type'])}; there are invoke, {', '.join(_OUTCOMES)}")
+    if plain.get("process") in ("nemesis", ":nemesis"):
+        return None
     if isinstance(plain.get("time"), float) or "time" not in plain:
         raise HistoryError(number, "no time in nanoseconds; give a whole number")
     time = _time(number, "time", plain["time"], 1)
     f = plain.get("f")
-    if plain.get("process") in ("nemesis", ":nemesis"):
-        return None
     process = _process(number, plain)
-    if f == "update" or f not in _KINDS:
+    if f not in ("read", "write", "cas"):
         raise HistoryError(number, f"f is {_shown(f)}; there are read, write and cas")
     outcome = _OUTCOMES.get(str(plain["type"]), Outcome.OPEN)
     file = plain.get("key", "register")
@@ -344,4 +358,9 @@ def _shown(value: Json) -> str:
         text = json.dumps(value, sort_keys=True)
     except ValueError:  # an integer of thousands of digits
         text = "a number of thousands of digits"
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    return _short(text)
+
+
+def _short(text: str) -> str:
+    """The text, or both ends of it: what tells versions apart is as often at the end."""
+    return text if len(text) <= 60 else f"{text[:40]}…{text[-19:]}"

@@ -53,6 +53,8 @@ class BenchTerminal:
             width=None if rich else PLAIN_WIDTH,
             legacy_windows=False,
         )
+        if not self._console.width:  # COLUMNS=0
+            self._console.width = 80
 
     def begin(self, machine: Mapping[str, object]) -> None:
         """Where it is done."""

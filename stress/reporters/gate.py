@@ -11,9 +11,9 @@ from stress.reporters.aligned import aligned
 from stress.reporters.groups import told
 from stress.reporters.json import as_plain
 from stress.reporters.junit import document, safe
-from stress.reporters.markdown import as_markdown
+from stress.reporters.markdown import MARKS, as_markdown
 from stress.reporters.witness import told_lines
-from stress.reporters.words import one_line, verdict_line
+from stress.reporters.words import one_line, verdict_label, verdict_line
 from stress.result import Verdict
 
 SCHEMA = 1
@@ -22,12 +22,10 @@ _KINDS = {
     "canary": ("canaries", "caught"),
     "record": ("records", "found again"),
 }
-_MARKS = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.UNKNOWN: "⚠️"}
 
 
 def gate_verdict(result: GateResult) -> str:
     """The gate's verdict in one line."""
-    label = "INTERRUPTED" if result.interrupted and result.verdict is not Verdict.FAIL else result.verdict.name
     parts = []
     for kind, (plural, verb) in _KINDS.items():
         outcomes = [outcome for outcome in result.outcomes if outcome.kind == kind]
@@ -35,7 +33,7 @@ def gate_verdict(result: GateResult) -> str:
             good = sum(outcome.verdict is Verdict.PASS for outcome in outcomes)
             parts.append(f"{good} of {len(outcomes)} {kind if len(outcomes) == 1 else plural} {verb}")
     spent = f"{result.seconds:.0f} s of a budget of {result.budget_s:.0f} s"
-    return f"{label} — {', '.join(parts) or 'there was nothing to look at'}; {spent}"
+    return f"{verdict_label(result)} — {', '.join(parts) or 'there was nothing to look at'}; {spent}"
 
 
 def gate_lines(result: GateResult) -> list[str]:
@@ -103,12 +101,12 @@ def _as_junit(result: GateResult) -> str:
 
 
 def _as_markdown(result: GateResult) -> str:
-    lines = [f"## {_MARKS[result.verdict]} stress gate: {gate_verdict(result)}", ""]
+    lines = [f"## {MARKS[result.verdict.name]} stress gate: {gate_verdict(result)}", ""]
     lines += ["| | what | name | time | operations | pace | outcome |", "|---|---|---|---:|---:|---:|---|"]
     for outcome in result.outcomes:
         _, *cells = _row(outcome)
         safe = [cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells]
-        lines.append(f"| {_MARKS[outcome.verdict]} | {' | '.join(safe)} |")
+        lines.append(f"| {MARKS[outcome.verdict.name]} | {' | '.join(safe)} |")
     for outcome in result.outcomes:
         if outcome.verdict is not Verdict.PASS and outcome.result is not None:
             lines += ["", as_markdown(outcome.result).rstrip()]

@@ -20,7 +20,7 @@ from stress.units import format_latency, format_rate
 TEXT_MAX = 16 << 10
 """Characters of one finding. GitHub takes a summary of 1 MiB and drops a larger one as a whole."""
 
-_MARKS = {"PASS": "✅", "FAIL": "❌", "UNKNOWN": "⚠️", "INTERRUPTED": "⚠️"}
+MARKS = {"PASS": "✅", "FAIL": "❌", "UNKNOWN": "⚠️", "INTERRUPTED": "⚠️"}
 
 
 @reporter("markdown")
@@ -30,7 +30,7 @@ def as_markdown(result: Result) -> str:
     lines: list[str] = []
     for each in told(result.findings):
         lines += [*_anomaly(each, result.names), ""]
-    lines += [*_table(result), "", f"## {_MARKS[label]} {label}", "", _inline(verdict_words(result))]
+    lines += [*_table(result), "", f"## {MARKS[label]} {label}", "", _inline(verdict_words(result))]
     if result.provenance:
         lines += ["", _inline(in_a_line(result.provenance))]
     for does, command in commands(result):
@@ -56,7 +56,7 @@ def _table(result: Result) -> list[str]:
 
 
 def _anomaly(each: Told, names: Naming) -> list[str]:
-    mark = _MARKS["FAIL" if each.first.best.verdict is Verdict.FAIL else "UNKNOWN"]
+    mark = MARKS["FAIL" if each.first.best.verdict is Verdict.FAIL else "UNKNOWN"]
     text = "\n".join(group_body(each.first, names))
     if len(text) > TEXT_MAX:
         text = f"{text[:TEXT_MAX]}\n… and {len(text) - TEXT_MAX:,} characters more"

@@ -48,6 +48,8 @@ class Terminal:
             color_system="auto" if rich else "standard" if coloured else None,
             legacy_windows=False,
         )
+        if not self._console.width:  # COLUMNS=0: nobody knows it, and nothing would be shown
+            self._console.width = 80
         self._fancy = rich and not self._console.is_dumb_terminal
         self._quiet = quiet
 

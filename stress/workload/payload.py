@@ -100,9 +100,9 @@ _MARKS = ("stress", "stress_end")
 
 
 def _checksum(rest: Json) -> int:
-    """Adler-32 of the fields as JSON with sorted keys, ``?`` for what is not ASCII: jq can work that out as well."""
+    """Adler-32 of the fields as JSON with sorted keys, in UTF-8: jq can work that out as well."""
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
-    return zlib.adler32(text.encode("ascii", "replace"))
+    return zlib.adler32(text.encode("utf-8", "replace"))
 
 
 _whole: dict[str, bytes] = {}
@@ -286,7 +286,10 @@ def edit_list(version: int, size: int, edits: Iterable[Edit], *, form: str) -> s
 _JQ_CHECKSUM = (
     'def text: if type == "object" then "{" + ([to_entries | sort_by(.key)[] | (.key | tojson) + ":" + (.value | text)]'
     ' | join(",")) + "}" elif type == "array" then "[" + ([.[] | text] | join(",")) + "]" else tojson end;'
-    " def checksum: reduce (text | explode[] | if . > 127 then 63 else . end) as $c"
+    " def tail: 128 + . % 64; def utf8: if . < 128 then . else (. / 64 | floor) as $up |"
+    " if . < 2048 then 192 + $up elif . < 65536 then 224 + ($up / 64 | floor), ($up | tail)"
+    " else 240 + ($up / 4096 | floor), ($up / 64 | floor | tail), ($up | tail) end, tail end;"
+    " def checksum: reduce (text | explode[] | utf8) as $c"
     " ([1, 0]; ((.[0] + $c) % 65521) as $a | [$a, (.[1] + $a) % 65521]) | .[1] * 65536 + .[0];"
 )
 """`_checksum` in jq."""

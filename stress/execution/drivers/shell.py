@@ -206,6 +206,7 @@ class ShellDriver:
         self._buffer = b""
         self._definite: frozenset[int] = frozenset()
         self._edits = False
+        self._directory = ""
         self.operations: frozenset[str] = frozenset()
         """What the worker can do, when it has said so."""
 
@@ -243,6 +244,7 @@ class ShellDriver:
             elif word not in _SAID:
                 return False
         self.operations = frozenset(words[2:]) & _SAID
+        self._directory = self._where()
         return True
 
     def wait_for_hello(self, timeout_s: float) -> None:
@@ -290,12 +292,23 @@ class ShellDriver:
         return parent_in(self._said()) != NO_VERSION
 
     def reply(self, op: Numbered, line: str) -> Reply:
-        """The worker's answer to ``op``; raises ValueError if it is something else."""
+        """The worker's answer to ``op``; raises ValueError if it is something else, or if the worker is in another
+        directory by now, where the paths of operations lead elsewhere.
+        """
         words = line.split()
-        if len(words) < 2 or words[0] != str(op.seq):
+        if len(words) < 2 or words[0] != str(op.seq) or not re.fullmatch(r"\d+", words[1], re.ASCII):
             raise ValueError(f"the worker answered {line!r} to operation {op.seq}")
+        if (now := self._where()) and self._directory not in ("", now):
+            raise ValueError(f"the worker changed its directory (to {now}), and paths are relative to it")
         claimed = len(words) == 4 and (self._exclusive or op.request.locked)
         return Reply(int(words[1]), (int(words[2]), int(words[3])) if claimed else None)
+
+    def _where(self) -> str:
+        """The worker's current directory; empty where the system does not say."""
+        try:
+            return os.readlink(f"/proc/{self.process.pid}/cwd")
+        except OSError:
+            return ""
 
     def examine(self, op: Numbered, raw: Raw) -> Observation:
         """What an answer says, and what the worker left for it in its files."""

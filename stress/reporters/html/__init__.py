@@ -77,7 +77,7 @@ def as_html(result: Result) -> str:
     # A schedule has steps, and no time that would mean anything.
     is_timed = result.exploration is None
     drawn = figures(result.history, result.events) if is_timed and result.history is not None else None
-    length_s = drawn["slice_s"] * len(drawn["times"]) if drawn else result.stats.duration_s
+    length_s = drawn.slice_s * drawn.slices if drawn else result.stats.duration_s
     latency, latency_scale = latency_panels(drawn) if drawn else ([], "")
     spread, decades = spread_panels(drawn) if drawn else ([], [])
     lines, faults_left_out = chronicle(findings_shown, result.events, result.began)

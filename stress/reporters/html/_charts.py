@@ -7,11 +7,11 @@ HTML, so that it keeps its size. Every panel of a run over time has the same axi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
+from stress.reporters.html._figures import Figures
 from stress.reporters.table import NAMES
 from stress.units import format_latency, format_rate
 
@@ -46,50 +46,51 @@ class Panel:
     grid: str = ""
 
 
-def language_keys(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+def language_keys(figures: Figures) -> list[tuple[str, str]]:
     """(language, style) of each language that did something."""
-    return [(language, _style(language)) for language in dict.fromkeys(each["language"] for each in figures["series"])]
+    return [(language, _style(language)) for language in dict.fromkeys(each.language for each in figures.series)]
 
 
-def rate_panels(figures: Mapping[str, Any]) -> list[Panel]:
+def rate_panels(figures: Figures) -> list[Panel]:
     """Acknowledged operations per second over the run, a panel for each kind of operation."""
     panels = []
-    for kind, group in groupby(figures["series"], key=lambda series: series["kind"]):
+    for kind, group in groupby(figures.series, key=lambda series: series.kind):
         series = list(group)
-        peak = max((max(each["rate"], default=0.0) for each in series), default=0.0)
+        peak = max((max(each.rate, default=0.0) for each in series), default=0.0)
         told = [
-            f"{each['language']} {format_rate(sum(each['rate']) / max(1, len(each['rate'])))} on average, "
-            f"{format_rate(max(each['rate'], default=0.0))} at the most"
+            f"{each.language} {format_rate(sum(each.rate) / max(1, len(each.rate)))} on average, "
+            f"{format_rate(max(each.rate, default=0.0))} at the most"
             for each in series
         ]
         lines = [
-            Line(each["language"], _style(each["language"]), _path(_across(each["rate"]), 0.0, peak or 1.0))
-            for each in series
+            Line(each.language, _style(each.language), _path(_across(each.rate), 0.0, peak or 1.0)) for each in series
         ]
         name = NAMES.get(kind, kind)
         panels.append(Panel(name, f"top: {format_rate(peak)}/s", lines, f"{name}, per second: {'; '.join(told)}"))
     return panels
 
 
-def latency_panels(figures: Mapping[str, Any]) -> tuple[list[Panel], str]:
+def latency_panels(figures: Figures) -> tuple[list[Panel], str]:
     """Latency over the run, a panel for each kind and language: p50 to p99 as a band, p95 as a line; and the scale,
     which is logarithmic and the same in all of them, in words.
     """
-    values = [value for series in figures["series"] for share in ("p50", "p99") for value in series[share] if value]
+    values = [
+        value for series in figures.series for share in ("p50", "p99") for value in series.percentiles[share] if value
+    ]
     if not values:
         return [], ""
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
     high = max(high, low + 1)
     grid = "".join(f"M0,{_y(decade, low, high)}H{WIDTH}" for decade in range(low + 1, high))
     panels = []
-    for series in figures["series"]:
-        known = {share: [value for value in series[share] if value] for share in ("p50", "p95", "p99")}
+    for series in figures.series:
+        known = {share: [value for value in series.percentiles[share] if value] for share in ("p50", "p95", "p99")}
         if not known["p50"]:
             continue
         p50, p99 = sorted(known["p50"])[len(known["p50"]) // 2], max(known["p99"])
-        logs = {share: [math.log10(value) if value else None for value in series[share]] for share in known}
-        style = _style(series["language"])
-        name = f"{NAMES.get(series['kind'], series['kind'])}, {series['language']}"
+        logs = {share: [math.log10(value) if value else None for value in series.percentiles[share]] for share in known}
+        style = _style(series.language)
+        name = f"{NAMES.get(series.kind, series.kind)}, {series.language}"
         panels.append(
             Panel(
                 name,
@@ -109,29 +110,29 @@ def latency_panels(figures: Mapping[str, Any]) -> tuple[list[Panel], str]:
     )
 
 
-def spread_panels(figures: Mapping[str, Any]) -> tuple[list[Panel], list[tuple[float, str]]]:
+def spread_panels(figures: Figures) -> tuple[list[Panel], list[tuple[float, str]]]:
     """How latencies are distributed, a panel for each kind; and the decades of the common axis, (percent, label)."""
-    used = [series for series in figures["series"] if series["spread"]]
+    used = [series for series in figures.series if series.spread]
     if not used:
         return [], []
-    low = math.floor(math.log10(min(series["spread_ms"][0] for series in used)))
-    high = math.ceil(math.log10(max(series["spread_ms"][-1] for series in used)))
+    low = math.floor(math.log10(min(series.spread_ms[0] for series in used)))
+    high = math.ceil(math.log10(max(series.spread_ms[-1] for series in used)))
     high = max(high, low + 1)
     panels = []
-    for kind, group in groupby(used, key=lambda series: series["kind"]):
+    for kind, group in groupby(used, key=lambda series: series.kind):
         those = list(group)
-        peak = max(max(series["spread"]) for series in those)
+        peak = max(max(series.spread) for series in those)
         lines = []
         for series in those:
             points: list[tuple[float, float | None]] = []
             for edge, following, share in zip(
-                series["spread_ms"], [*series["spread_ms"][1:], series["spread_ms"][-1]], series["spread"], strict=False
+                series.spread_ms, [*series.spread_ms[1:], series.spread_ms[-1]], series.spread, strict=False
             ):
                 points += [(_x(edge, low, high), share), (_x(following, low, high), share)]
-            lines.append(Line(series["language"], _style(series["language"]), _path(points, 0.0, peak)))
+            lines.append(Line(series.language, _style(series.language), _path(points, 0.0, peak)))
         name = NAMES.get(kind, kind)
         most = [
-            f"{series['language']} most often about {_latency(series['spread_ms'][_largest(series['spread'])])}"
+            f"{series.language} most often about {_latency(series.spread_ms[series.spread.index(max(series.spread))])}"
             for series in those
         ]
         panels.append(
@@ -141,19 +142,19 @@ def spread_panels(figures: Mapping[str, Any]) -> tuple[list[Panel], list[tuple[f
     return panels, [(round(100 * (at - low) / (high - low), 3), _latency(10**at)) for at in decades]
 
 
-def fault_panels(figures: Mapping[str, Any], length_s: float) -> list[Panel]:
+def fault_panels(figures: Figures, length_s: float) -> list[Panel]:
     """A panel for each kind of fault that was injected: a bar from its start to its end."""
     panels = []
     for fault, (sign, name) in _FAULTS.items():
-        those = [each for each in figures["faults"] if each["fault"] == fault]
+        those = [each for each in figures.faults if each.kind == fault]
         if not those or not length_s > 0:
             continue
         path = ""
         for each in those:
-            x = _clip(WIDTH * each["at_s"] / length_s)
-            wide = min(max(1.5, WIDTH * each["lasts_s"] / length_s), WIDTH - x)
+            x = _clip(WIDTH * each.at_s / length_s)
+            wide = min(max(1.5, WIDTH * each.lasts_s / length_s), WIDTH - x)
             path += f"M{x:.1f},0h{wide:.1f}v{HEIGHT}h{-wide:.1f}z"
-        every = "" if figures["faults_total"] == len(figures["faults"]) else " that are drawn"
+        every = "" if figures.faults_total == len(figures.faults) else " that are drawn"
         says = f"{len(those):,}{every}"
         panels.append(Panel(f"{sign} {name}", says, [Line("", f"fault {fault}", path)], f"{name}: {says}"))
     return panels
@@ -165,10 +166,6 @@ def _style(language: str) -> str:
 
 def _latency(ms: float) -> str:
     return format_latency(ms / 1e3).replace(".00", "").replace(".0 ", " ")
-
-
-def _largest(values: Sequence[float]) -> int:
-    return max(range(len(values)), key=values.__getitem__)
 
 
 def _across(values: Sequence[float | None]) -> list[tuple[float, float | None]]:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stress import latency
 from stress.history.events import Event, FaultInjected
-from stress.history.history import Columns, History
+from stress.history.history import Columns, History, ProcessFacts
 from stress.history.record import Kind, Language, Outcome, WorkerRole
 from stress.reporters.processes import process_name
 
@@ -39,6 +38,56 @@ Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
+class Series:
+    """The acknowledged operations of one kind in one language."""
+
+    kind: str
+    language: str
+    rate: list[float]
+    """Of each slice of time, how many a second."""
+    percentiles: dict[str, list[float | None]]
+    """``p50``, ``p95`` and ``p99`` of latency in each slice, ms; None without any operation."""
+    spread_ms: list[float]
+    """The lower edges of the buckets of latency from the first to the last that is used, ms."""
+    spread: list[float]
+    """The share of the operations that is in each of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one writer got done: changes, and in percent of what the most busy one did."""
+
+    processes: str
+    language: str
+    done: int
+    percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One that was injected, in seconds since the start barrier was opened."""
+
+    kind: str
+    at_s: float
+    lasts_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the charts of a run draw."""
+
+    operations: int
+    slices: int
+    slice_s: float
+    series: list[Series]
+    shares: list[Share]
+    """Those that got the most done first; of too many, the first and the last."""
+    shares_total: int
+    faults: list[Fault]
+    faults_total: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Tally:
     """``counts``: series × slice × bucket → acknowledged operations. ``done``: process → changes acknowledged."""
 
@@ -48,10 +97,9 @@ class _Tally:
     slice_s: float
 
 
-def figures(history: History, events: Sequence[Event]) -> dict[str, Any]:
-    """The charts' data as plain values; times in seconds since the start barrier was opened, latencies in ms."""
+def figures(history: History, events: Sequence[Event]) -> Figures:
+    """What the charts draw of a run."""
     tally = _tally(history)
-    times = [round((number + 0.5) * tally.slice_s, 6) for number in range(tally.counts.shape[1])]
     edges_ms = 2 ** (np.arange(_BUCKETS + 1) / PER_OCTAVE) / 1e6
     series = []
     for (kind, language), counts in zip(tally.series, tally.counts, strict=True):
@@ -59,26 +107,32 @@ def figures(history: History, events: Sequence[Event]) -> dict[str, Any]:
         used = np.flatnonzero(whole)
         span = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0)
         series.append(
-            {
-                "kind": kind.label,
-                "language": language.label,
-                "total": int(whole.sum()),
-                "rate": [round(rate, 2) for rate in (counts.sum(axis=1) / tally.slice_s).tolist()],
-                "p50": _percentile(counts, 0.5),
-                "p95": _percentile(counts, 0.95),
-                "p99": _percentile(counts, 0.99),
-                "spread_ms": [float(f"{edge:.4g}") for edge in edges_ms[span]],
-                "spread": [round(share, 6) for share in (whole[span] / max(1, whole.sum())).tolist()],
-            }
+            Series(
+                kind=kind.label,
+                language=language.label,
+                rate=[round(rate, 2) for rate in (counts.sum(axis=1) / tally.slice_s).tolist()],
+                percentiles={f"p{percent}": _percentile(counts, percent / 100) for percent in (50, 95, 99)},
+                spread_ms=[float(f"{edge:.4g}") for edge in edges_ms[span]],
+                spread=[round(share, 6) for share in (whole[span] / max(1, whole.sum())).tolist()],
+            )
         )
-    return {
-        "operations": len(history.ops),
-        "slice_s": tally.slice_s,
-        "times": times,
-        "series": series,
-        **_shares(history, tally.done),
-        **_faults(history, events),
-    }
+    shares = _shares(history, tally.done)
+    half = SHARES_MAX // 2
+    faults = [event for event in events if isinstance(event, FaultInjected)]
+    every = -(-len(faults) // FAULTS_MAX) or 1
+    return Figures(
+        operations=len(history.ops),
+        slices=tally.counts.shape[1],
+        slice_s=tally.slice_s,
+        series=series,
+        shares=shares if len(shares) <= SHARES_MAX else [*shares[:half], *shares[-half:]],
+        shares_total=len(shares),
+        faults=[
+            Fault(str(fault.kind), round((fault.at - history.began) / 1e9, 6), round(fault.lasts_s, 6))
+            for fault in faults[::every]
+        ],
+        faults_total=len(faults),
+    )
 
 
 def _tally(history: History) -> _Tally:
@@ -127,40 +181,26 @@ def _percentile(counts: Counts, share: float) -> list[float | None]:
     return [float(f"{at:.4g}") if some else None for at, some in zip(middle.tolist(), total.tolist(), strict=True)]
 
 
-def _shares(history: History, done: Counts) -> dict[str, Any]:
-    """What each writer got done, most first; processes that took one place after another count as one writer.
-
-    Of more than `SHARES_MAX` writers, those that got the most and the least done.
-    """
-    workers: dict[int, dict[str, Any]] = {}
+def _shares(history: History, done: Counts) -> list[Share]:
+    """What each writer got done, most first; processes that took one place after another count as one writer."""
+    workers: dict[int, list[ProcessFacts]] = {}
     for facts in history.processes:
         if facts.role is WorkerRole.WRITER:
-            worker = workers.setdefault(facts.worker, {"language": facts.language.label, "done": 0, "processes": []})
-            worker["done"] += int(done[facts.process])
-            worker["processes"].append(facts.process)
-    shares = sorted(workers.values(), key=lambda worker: (-worker["done"], worker["processes"]))
-    most = max((share["done"] for share in shares), default=0)
-    for share in shares:
-        names = [process_name(process) for process in share["processes"]]
-        more = len(names) - _NAMES_MAX
-        share["processes"] = ", ".join(names[:_NAMES_MAX]) + (f" and {more} more" if more > 0 else "")
-        share["percent"] = round(100 * share["done"] / max(1, most), 2)
-    shown = shares if len(shares) <= SHARES_MAX else [*shares[: SHARES_MAX // 2], *shares[-SHARES_MAX // 2 :]]
-    return {"shares_total": len(shares), "shares": shown}
+            workers.setdefault(facts.worker, []).append(facts)
+    numbers = {worker: [facts.process for facts in those] for worker, those in workers.items()}
+    changes = {worker: int(done[numbers[worker]].sum()) for worker in workers}
+    most = max(changes.values(), default=0)
+    return [
+        Share(
+            _named(numbers[worker]),
+            workers[worker][0].language.label,
+            changes[worker],
+            round(100 * changes[worker] / max(1, most), 2),
+        )
+        for worker in sorted(workers, key=lambda worker: (-changes[worker], numbers[worker]))
+    ]
 
 
-def _faults(history: History, events: Sequence[Event]) -> dict[str, Any]:
-    faults = [event for event in events if isinstance(event, FaultInjected)]
-    every = -(-len(faults) // FAULTS_MAX) or 1
-    return {
-        "faults_total": len(faults),
-        "faults": [
-            {
-                "fault": str(fault.kind),
-                "at_s": round((fault.at - history.began) / 1e9, 6),
-                "lasts_s": round(fault.lasts_s, 6),
-                "process": fault.process,
-            }
-            for fault in faults[::every]
-        ],
-    }
+def _named(processes: Sequence[int]) -> str:
+    more = len(processes) - _NAMES_MAX
+    return ", ".join(map(process_name, processes[:_NAMES_MAX])) + (f" and {more} more" if more > 0 else "")

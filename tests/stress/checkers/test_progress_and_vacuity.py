@@ -239,16 +239,17 @@ def test_a_reader_that_finds_nothing_where_outsiders_do_is_doubted_and_not_belie
 
 
 def test_a_reader_that_never_found_anything_is_not_believed_of_files_that_it_seldom_read() -> None:
-    facts = [FileFacts(path, "one", checkers=frozenset({"torn"})) for path in ("a.json", "b.json")]
+    facts = [FileFacts(path, "one", checkers=frozenset({"torn"})) for path in ("a.json", "b.json", "none.json")]
     looks = [Operation(9, Kind.OBSERVE, 0, INITIAL, invoke=at, ret=at + 1) for at in range(0, 100, 5)]
     reads = [Operation(1, Kind.READ, 0, GARBAGE, invoke=at, ret=at + 1) for at in range(0, 100, 5)]
     seldom = [
         Operation(*who, 1, seen, invoke=200, ret=201)
         for who, seen in (((9, Kind.OBSERVE), INITIAL), ((1, Kind.READ), GARBAGE))
     ]
+    seldom.append(Operation(1, Kind.READ, 2, GARBAGE, invoke=300, ret=301))  # there, nobody found anything
     assert list(torn(without_blind_reads(History.of([*looks, *reads, *seldom], facts)))) == []
     able = [*looks, replace(reads[0], version=INITIAL), *seldom]
-    assert [found.file for found in torn(without_blind_reads(History.of(able, facts)))] == ["b.json"]
+    assert [found.file for found in torn(without_blind_reads(History.of(able, facts)))] == ["b.json", "none.json"]
 
 
 @pytest.mark.parametrize(

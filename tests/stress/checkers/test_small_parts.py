@@ -12,6 +12,7 @@ from stress.checkers._words import WITNESS_MAX, did, pick
 from stress.checkers.leftovers import leftovers
 from stress.checkers.sessions import sessions
 from stress.checkers.torn import meanwhile
+from stress.checkers.updates import updates
 from stress.history.events import LeftBehind
 from stress.history.history import FileFacts, History, ProcessFacts
 from stress.history.notes import SeenBytes
@@ -107,6 +108,15 @@ def test_who_does_not_read_what_it_wrote_before_all_others_is_seen() -> None:
         [FileFacts("a.json", "one", checkers=frozenset({"sessions"}))],
     )
     assert [each.anomaly for each in sessions(history)] == ["stale-read"]
+
+
+def test_an_update_that_was_never_asked_for_its_change_is_lost_from_the_first_operation_on() -> None:
+    asked = [Operation(each, Kind.UPDATE, 0, version_of(each, 1), invoke=each, ret=each + 10) for each in (1, 2)]
+    facts = [FileFacts("a.json", "one", checkers=frozenset({"updates"}))]
+    history = History.of(asked, facts, processes=[ProcessFacts(1, 1, Language.PYTHON, WRITER)])
+    (found,) = updates(history)
+    assert (found.count, found.witness[0].process) == (2, 1)
+    assert found.message.startswith("p1 (python) had its update acknowledged")
 
 
 @pytest.mark.parametrize(

@@ -243,6 +243,7 @@ def test_exit_codes_of_verdicts(
     ("error", "code", "says"),
     [
         (engine.HarnessError("the disk is full"), 4, "stress: the disk is full\n"),
+        (OSError(24, "Too many open files", "/a"), 4, "opened (Too many open files): raise `ulimit -n`\n"),
         (UsageError("--dir", "x", "can't be used; give another"), 2, "stress: --dir: 'x' can't be used; give another"),
         (KeyboardInterrupt(), 130, "stress: interrupted"),
         (ZeroDivisionError("by\nzero"), 4, "ZeroDivisionError: by zero (the traceback is in "),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import resource
 import shutil
@@ -18,6 +19,7 @@ import pytest
 import stress
 from stress.anomalies import HANG, LEFTOVER_TEMP, WORKER_STAYED
 from stress.engine import HarnessError
+from stress.execution.supervisor import Supervisor
 from stress.host.process_tree import children, state_of
 from stress.plan import Plan
 from stress.result import Result, Verdict
@@ -138,6 +140,28 @@ def test_a_fork_that_fails_is_named(nth: int, tmp_path: Path, monkeypatch: pytes
         _run(tmp_path, CORRECT)
     assert os.listdir(tmp_path / "tmp") == []
     assert set(children()) <= before
+
+
+def test_where_not_one_file_can_be_opened_any_more_nobody_is_left_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = mmap.mmap(-1, 1)
+
+    def give_up(*_: object) -> None:
+        waited[0] = 1
+        os._exit(1)
+
+    def exhaust(*_: object) -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (128, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        signal.signal(signal.SIGALRM, give_up)
+        signal.alarm(20)
+        while True:
+            os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+    monkeypatch.setattr(Supervisor, "_start", exhaust)
+    with pytest.raises(HarnessError, match=r"no file could be opened .*ulimit -n"):
+        _run(tmp_path, CORRECT)
+    assert not waited[0]
 
 
 def _limited(soft: int, hard: int) -> Callable[[], None]:

@@ -134,6 +134,9 @@ def test_jepsens_events_are_read(tmp_path: Path) -> None:
         ([_op(1, "write", 1, 0, 1, outcome="maybe")], 'line 1: the outcome "maybe"'),
         ([_op(1, "write", 1, 0, 1, unit="ticks")], 'line 1: the unit "ticks"'),
         ([_op(1, "write", 1, 0, 1, unit=None)], "line 1: the unit null"),
+        ([_op(1, "write", 1, 0, 1, unit=["s"])], 'line 1: the unit ["s"]'),
+        ([_op(1, "write", 1, 0, 1, outcome={})], "line 1: the outcome {}"),
+        ([{"process": 1, "does": "write", "version": 1, "start": 0}], "line 1: no 'end'"),
         ([_op(1, "write", 1, 0, 1, colour=1)], "line 1: unknown field 'colour'"),
         ([_op(1, "write", 1, 0, 1), _op(2, "write", 1, 0, 1)], 'line 2: writes 1 to "register", as line 1 does'),
         ([_op(1, "write", None, 0, 1)], "line 1: writes null"),
@@ -154,6 +157,7 @@ def test_jepsens_events_are_read(tmp_path: Path) -> None:
         ([_event(0, "invoke", "write", 1, 5), _event(0, "ok", "write", 2, 6)], "line 2: completes with 2, but line 1"),
         ([{**_event(0, "invoke", "read", 1, 5), "key": 1}, _event(0, "ok", "read", 1, 6)], "line 2: completes another"),
         ([_event(0, "invoke", "append", 1, 5)], 'line 1: f is "append"'),
+        ([{**_event(0, "invoke", "read", 1, 5), "f": ["read"]}], 'line 1: f is ["read"]'),
         ([_event(0, "done", "read", 1, 5)], 'line 1: the type "done"'),
         ([{**_event(0, "ok", "read", 1, 5), "time": None}], "line 1: time is null"),
         ([_event(0, "ok", "read", 1, 1 << 63)], "line 1: time is"),
@@ -173,7 +177,9 @@ def test_a_line_that_is_wrong_is_named(
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (b"[" * 100_000, "line 1: nested too deeply"),
+        (b"[" * 100_000, "line 1: nested more than 100 levels deep"),
+        (b'{"version": ' + b"[" * 900 + b"]" * 900 + b"}", "line 1: nested more than 100 levels deep"),
+        (b'{"process"\r: 1,\r\n', "line 1: not JSON: Expecting property name"),
         (
             b'{"process": 1, "does": "write", "version": "a", "start": ' + b"1" * 5000 + b', "end": 2}',
             "line 1: not JSON",
@@ -193,6 +199,19 @@ def test_what_is_hardly_json_is_named(
     err = capsys.readouterr().err
     assert said in err
     assert err.count("\n") == 1
+
+
+def test_a_byte_order_mark_and_what_says_nothing_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    lines = [
+        {"process": 1, "does": "write", "version": "a" * 70, "start": 0, "outcome": "info"},
+        {"process": "nemesis", "type": "info", "f": "kill"},
+        _op(2, "read", "a" * 70, 3, 7),
+    ]
+    path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(map(json.dumps, lines)).encode())
+    history = read_history(str(path))
+    assert [history.operation(row).outcome.label for row in range(2)] == ["info", "ok"]
+    assert history.names.version(history.operation(1).version) == "a" * 40 + "…" + "a" * 19
 
 
 def test_info_may_take_effect_at_any_later_time(tmp_path: Path) -> None:

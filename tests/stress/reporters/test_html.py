@@ -318,23 +318,26 @@ def test_figures_count_every_operation_once(busy: Busy) -> None:
     result = busy(40_000)
     assert result.history is not None
     made = figures(result.history, result.events)
-    assert len(made["times"]) == SLICES
-    assert sum(series["total"] for series in made["series"]) == 40_000
-    for series in made["series"]:
-        assert sum(series["rate"]) * made["slice_s"] == pytest.approx(series["total"], rel=0.01)
-        assert sum(series["spread"]) == pytest.approx(1, abs=0.001)
+    assert made.slices == SLICES
+    assert made.operations == 40_000
+    assert {(each.kind, each.language) for each in made.series} == {
+        (kind.label, language.label) for kind, language in result.stats.kinds
+    }
+    for series in made.series:
+        spans = result.stats.kinds[Kind[series.kind.upper()], Language.named(series.language)]
+        assert sum(series.rate) * made.slice_s == pytest.approx(spans.ok, rel=0.01)
+        assert sum(series.spread) == pytest.approx(1, abs=0.001)
         # The latencies are drawn from one distribution, whose median is exp(12) ns.
-        known = [value for value in series["p50"] if value is not None]
+        known = [value for value in series.percentiles["p50"] if value is not None]
         assert sorted(known)[len(known) // 2] == pytest.approx(0.1627, rel=0.15)
-        spans = result.stats.kinds[Kind[series["kind"].upper()], Language.named(series["language"])]
         assert spans.p99_s is not None
         exact = spans.p99_s * 1e3
-        tail = [value for value in series["p99"] if value is not None]
+        tail = [value for value in series.percentiles["p99"] if value is not None]
         assert sorted(tail)[len(tail) // 2] == pytest.approx(exact, rel=0.6)
     ops = result.history.ops
     changes = ops[(ops["process"] < 17) & ((ops["kind"] == 1) | (ops["kind"] == 4))]
-    assert sum(share["done"] for share in made["shares"]) == len(changes)
-    assert [share["done"] for share in made["shares"]] == sorted((s["done"] for s in made["shares"]), reverse=True)
+    assert sum(share.done for share in made.shares) == len(changes)
+    assert [share.done for share in made.shares] == sorted((share.done for share in made.shares), reverse=True)
 
 
 def test_percentiles_are_those_of_the_operations(busy: Busy) -> None:
@@ -345,10 +348,10 @@ def test_percentiles_are_those_of_the_operations(busy: Busy) -> None:
     ops["return"] = ops["invoke"] + 1_000_000
     ops["return"][::20] = ops["invoke"][::20] + 80_000_000
     made = figures(dataclasses.replace(result.history, ops=ops), ())
-    (series,) = made["series"]
+    (series,) = made.series
     for at in range(5, 45):
-        assert series["p50"][at] == pytest.approx(1.0, rel=0.1)
-        assert series["p99"][at] == pytest.approx(80, rel=0.1)
+        assert series.percentiles["p50"][at] == pytest.approx(1.0, rel=0.1)
+        assert series.percentiles["p99"][at] == pytest.approx(80, rel=0.1)
 
 
 def test_a_result_without_its_history_still_makes_a_page(golden: Golden) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -224,6 +225,10 @@ def test_what_was_left_out_is_said_also_when_it_passes() -> None:
 
 def test_the_command_that_shows_it_again_can_be_pasted() -> None:
     assert again(result_of(run="a b/c")) == "stress check 'a b/c'"
+    for path in ('it\'s "$mine" \\', "a\nb\t'c'\x1b\\", os.fsdecode(b"r\xff\xc3\xbc'"), "\u2028é"):
+        command = plain_text(again(result_of(run=path)) or "").replace("stress check", "printf %s")
+        said = subprocess.run(["bash", "-c", command.encode()], capture_output=True, check=True)
+        assert os.fsdecode(said.stdout) == path
     assert again(result_of(run="")) is None
 
 
@@ -322,6 +327,11 @@ def test_long_words_and_many_operations_are_cut() -> None:
 
 def test_the_plain_report_is_as_it_was(as_it_was: AsItWas) -> None:
     as_it_was(GOLDEN / "plain.txt", shown(GOLDEN_RESULT, reports=("report.json",)))
+
+
+def test_a_width_of_zero_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "0")
+    assert "lost-update" in shown(result_of(LOST))
 
 
 def test_a_pipe_gets_neither_colour_nor_cut_lines() -> None:

@@ -169,7 +169,7 @@ def test_a_changed_pad_length_or_checksum_shows(version: int, size: int) -> None
         ([{"passes": False}, {"passes": False}, {"passes": False}], "list", (Edit((1, "passes"), set=True),)),
         ({"_rev": 4, "a": {"_b": 1}}, "object", (Edit(("n",), add=1),)),
         ([{"_rev": 4, "n": 1}, {"_n": 2}, {"_rev": 5}], "list", (Edit((1, "n"), add=1),)),
-        ({"z": {"b": [1, {"y": None, "x": 'ü\n"'}], "a": -1.5}, "a": True}, "object", (Edit(("n",), set=[{}]),)),
+        ({"z": {"b": [1, {"y": None, "x": 'ü日😀\n"'}], "a": -1.5}, "a": True}, "object", (Edit(("n",), set=[{}]),)),
     ],
 )
 def test_jq_and_python_make_the_same_update(shape: object, form: str, edits: tuple[Edit, ...]) -> None:
@@ -181,6 +181,13 @@ def test_jq_and_python_make_the_same_update(shape: object, form: str, edits: tup
     assert examine_document(after) == (version_of(3, 4), version_of(1, 2), False)
     assert parent_in(done.stderr) == version_of(1, 2)
     assert words_in(done.stderr + "jq: it broke\n").strip() == "jq: it broke"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_characters_that_an_encoding_does_not_have_are_missed(encoding: str) -> None:
+    whole = document_of(version_of(1, 2), 100, {"said": "Grüße, 日本"})
+    lossy = json.dumps(whole, ensure_ascii=False).encode(encoding, "replace")
+    assert examine_document(json.loads(lossy.decode(encoding))) == (version_of(1, 2), NO_VERSION, True)
 
 
 @pytest.mark.parametrize("nothing", [{}, [], None, "text", [1]])
