@@ -225,7 +225,7 @@ def test_what_was_left_out_is_said_also_when_it_passes() -> None:
 
 def test_the_command_that_shows_it_again_can_be_pasted() -> None:
     assert again(result_of(run="a b/c")) == "stress check 'a b/c'"
-    for path in ("it's \"$mine\" \\", "a\nb\t'c'\x1b\\", os.fsdecode(b"r\xff\xc3\xbc'"), "\u2028é"):
+    for path in ('it\'s "$mine" \\', "a\nb\t'c'\x1b\\", os.fsdecode(b"r\xff\xc3\xbc'"), "\u2028é"):
         command = plain_text(again(result_of(run=path)) or "").replace("stress check", "printf %s")
         said = subprocess.run(["bash", "-c", command.encode()], capture_output=True, check=True)
         assert os.fsdecode(said.stdout) == path
