@@ -154,7 +154,7 @@ def check_suffix(suffix: str) -> None:
 
 def keep_copy(writer: Writer, suffix: bytes | None, end: bytes) -> bytes:
     """A copy of the target under the first free name; the caller has the lock. Returns the name."""
-    target = open_target(writer.place, os.O_RDONLY)
+    target = writer.open_target(os.O_RDONLY)
     source = target[0]
     if source is None:
         fail(errno.ENOENT, os.strerror(errno.ENOENT), writer.given)

@@ -9,6 +9,7 @@ import sys
 
 from . import __version__, _exits
 from ._cli_edit import ACTIONS, Edit, Filter, apply_edits
+from ._errors import display
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ then, from Python:   sys.path.insert(0, "DIR"); from atomic_file_ops import atom
 and from Bash:       bash DIR/atomic-write.sh "$CONTENT" FILE      or      source DIR/atomicops.sh"""
 
 
+_DASHES = "\0--"  # a word that follows "--"
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         print(f"atomicops: {self.prog}: {message}; try '{self.prog} --help'", file=sys.stderr)
@@ -78,13 +82,19 @@ def main(argv: Sequence[str]) -> int:
     if "--" in argv and argv[:1] == ["update"]:
         cut = list(argv).index("--")
         argv, command = argv[:cut], list(argv[cut + 1 :])
+    elif "--" in argv:  # argparse would drop each, and no argument of a process can hold a NUL
+        cut = list(argv).index("--") + 1
+        argv = [*argv[:cut], *(_DASHES if word == "--" else word for word in argv[cut:])]
     parser, commands = _parser()
     if argv and argv[0] not in commands and not argv[0].startswith("-"):
         parser.error(f"no command {argv[0]!r}{_meant(argv[0], commands)}")
     arguments, unknown = parser.parse_known_args(list(argv))
     if unknown:
         options = [option for action in commands[argv[0]]._actions for option in action.option_strings]
-        parser.error(f"unknown argument {unknown[0]!r}{_meant(unknown[0].partition('=')[0], options)}")
+        parser.error(
+            f"unknown argument {unknown[0].lstrip(_DASHES[0])!r}{_meant(unknown[0].partition('=')[0], options)}"
+        )
+    vars(arguments).update(dict.fromkeys((name for name, value in vars(arguments).items() if value == _DASHES), "--"))
     if getattr(arguments, "file", None) == "":
         return _exits.complain(_exits.USAGE, "''", "an empty path", "name a file")
     arguments.command = command
@@ -338,7 +348,8 @@ def _sweep(a: argparse.Namespace) -> int:
     from ._sweep import sweep_orphans
 
     swept = sweep_orphans(a.file)
-    _exits.show(*(f"removed {name}" for name in swept.removed), *(f"in use {name}" for name in swept.in_use))
+    found = [("removed", name) for name in swept.removed] + [("in use", name) for name in swept.in_use]
+    _exits.show(*(f"{state} {display(name)}" for state, name in found))
     return 0
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
+_CONTROLS = {number: f"\\x{number:02x}" for number in (*range(32), 127)} | {10: "\\n"}
 NOT_PERMITTED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -68,10 +69,10 @@ class CorruptFile(ValueError):
 
 
 def display(path: object) -> str:
-    """The path for a message: text, and printable whatever its bytes are."""
+    """The path for a message: text on one line, and printable whatever its bytes are."""
     if isinstance(path, bytes):
         path = os.fsdecode(path)
-    return str(path).encode("utf-8", "backslashreplace").decode()
+    return str(path).translate(_CONTROLS).encode("utf-8", "backslashreplace").decode()
 
 
 def failed(error: OSError, given: object, step: str = "", todo: str = "") -> OSError:
@@ -79,6 +80,8 @@ def failed(error: OSError, given: object, step: str = "", todo: str = "") -> OSE
     error.filename = given
     if error.filename2 is not None:
         del error.filename2
+    if error.errno == errno.EBADF and error.strerror == os.strerror(errno.EBADF):
+        error.strerror = "its descriptor was closed by something else in this process (os.closerange?)"
     if step:
         error.strerror = f"{step}: {error.strerror}"
     if todo and error.errno in NOT_PERMITTED:

@@ -36,6 +36,7 @@ _ADVICE = {
     errno.ELOOP: "repair the symbolic link",
     errno.EBUSY: "it is a mount point of its own: mount its directory instead, or append in place",
     errno.ETXTBSY: "wait until the program has ended",
+    errno.ENOTDIR: "choose another directory",
 }
 _REFUSED = (errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EBUSY, errno.ETXTBSY, errno.EEXIST)
 _CREATE_NUMBERS = frozenset((*NOT_PERMITTED, *_REFUSED, errno.EMLINK))
@@ -50,9 +51,8 @@ class Signalled(BaseException):
 
 
 def complain(code: int, what: object, why: str, todo: str) -> int:
-    line = f"atomicops: {display(what)}: {why}; {todo}".replace("\n", "\\n")
     try:
-        print(line, file=sys.stderr)
+        print("atomicops:", display(f"{display(what)}: {why}; {todo}"), file=sys.stderr)
     except (OSError, ValueError):
         pass  # nobody listens; the exit code says it too
     return code

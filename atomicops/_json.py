@@ -59,7 +59,11 @@ def _exact(text: str) -> float:
     if repr(number) != text:
         from decimal import Decimal
 
-        if Decimal(text) != Decimal(repr(number)):
+        try:
+            is_kept = Decimal(text) == Decimal(repr(number))
+        except ArithmeticError:  # an exponent beyond even this
+            is_kept = False
+        if not is_kept:
             raise _NotJson(f"the number {text[:40]} has more digits than a float, and some would be lost")
     return number
 
@@ -304,7 +308,7 @@ def read_json(path: Path, *, default: Any = _MISSING) -> Snapshot:
     """
     try:
         data = _read(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if default is _MISSING:
             raise
         return Snapshot(default, ABSENT)

@@ -15,6 +15,8 @@ import stat as st
 import sys
 import time
 from _operator import methodcaller
+from itertools import chain
+from select import poll
 
 from . import _attributes
 from ._carriers import Carrier, carriers
@@ -78,11 +80,23 @@ class Hold(Carrier):
     def open(self, place: Place, flags: int, mode: int = 0) -> None:
         self.carry(open_owned, self.name, flags | _OPEN, mode, place.fd)
 
-    def unlock_on_close(self) -> None:
+    def unlock_on_close(self, place: Place) -> None:
         """Closing is not enough where a child, forked without our knowledge, has the same open file description."""
-        self.close = partial([].extend, map(_call, (partial(fcntl.flock, self.fd, fcntl.LOCK_UN), self.close)))
+        self._close_by(place, partial(fcntl.flock, self.fd, fcntl.LOCK_UN), self.close)
 
-    def share(self) -> Hold:
+    def _close_by(self, place: Place, *calls: Callable[[], object]) -> None:
+        """Close by these calls; but raise LockLost where the descriptor is closed already: by ``os.closerange``, say.
+
+        poll(2) finds that out without an exception, and so without a step of Python where all is well.
+        """
+        probe = poll()
+        probe.register(self.fd, 0)
+        closed = chain.from_iterable(map(_call, (partial(probe.poll, 0),)))
+        self.close = partial(
+            [].extend, chain(map(partial(_tell_closed, self.close, self.name, place), closed), map(_call, calls))
+        )
+
+    def share(self, place: Place) -> Hold:
         """Another hold of the same lock, for a group inside this one: they may end in any order."""
         assert self.own is not None
         inner = Hold.__new__(Hold)
@@ -90,6 +104,8 @@ class Hold(Carrier):
         Carrier.__init__(inner)
         inner.carry(duplicate, self.own)
         self.close = self.own.close  # to unlock would take it from the other
+        self._close_by(place, self.close)
+        inner._close_by(place, inner.close)
         return inner
 
     def widen(self, place: Place, target: os.stat_result) -> None:
@@ -195,9 +211,9 @@ class FileLock(Leaving):
         try:
             with locate(self._path, make_parents=True) as place:
                 hold, is_nested = acquire(place, self._timeout, is_group=True)
-                entered = hold.share() if is_nested else hold
+                entered = hold.share(place) if is_nested else hold
                 if not is_nested:
-                    hold.unlock_on_close()
+                    hold.unlock_on_close(place)
             self._entered.append(entered)
             return self
         except BaseException:
@@ -341,8 +357,13 @@ def _same_file(one: _File, other: _File) -> bool:
     return os.path.normpath(os.path.join(*one[1:])) == os.path.normpath(os.path.join(*other[1:]))
 
 
+def _tell_closed(close: Callable[[], object], name: bytes, place: Place, event: object) -> NoReturn:
+    close()  # or the descriptor would be closed later, when its number may be another's
+    raise _lost(name, place)
+
+
 def _lost(lock: bytes, place: Place) -> LockLost:
-    why = f"the lock {os.fsdecode(lock)} was removed or replaced meanwhile"
+    why = f"the lock {os.fsdecode(lock)} was removed, replaced or closed meanwhile"
     return LockLost(errno.ESTALE, why, place.given)
 
 

@@ -129,6 +129,8 @@ def _open_directory(
 
         make_directories(path, at, durable)
         return open_owned(path, _OPEN_DIRECTORY, dir_fd=at)
+    if isinstance(error, NotADirectoryError) and not make_parents:  # then there is no such file
+        raise FileNotFoundError(errno.ENOENT, error.strerror) from None
     if isinstance(error, PermissionError):
         # A directory that may be searched and written, but not listed, is enough for all but its own sync.
         if not must_sync and hasattr(os, "O_PATH"):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ._backup import Copies
     from ._errors import Path
+    from ._paths import Place
 
 
 class Recovery:
@@ -135,8 +136,8 @@ def recover(
     """
     check = validate or _check_json
     with locate(path) as place:
-        if place.stat() is None and not copies(place, BACKUP_END):  # no lock file for a misspelt name
-            return Recovery("missing", os.fsdecode(place.given))
+        if place.stat() is None and not (restore_missing and copies(place, BACKUP_END)):  # no lock for a misspelt name
+            return _missing(place, check)
     with Writer(path, durability, timeout, make_parents=False) as writer:
         data = writer.read(to_replace=False)
         reason = None if data is None else _why_corrupt(check, data)
@@ -144,7 +145,7 @@ def recover(
         if data is not None and reason is None:
             return Recovery("valid", named, safety_backup=_backup(writer) if backup else None)
         there = copies(writer.place, BACKUP_END)
-        good, content, rejected = _newest_valid(writer, there, check)
+        good, content, rejected = _newest_valid(writer.place, there, check)
         source = None if good is None else os.fsdecode(writer.place.beside(good))
         by_name = there.by_name
         if data is None:
@@ -176,17 +177,24 @@ def _why_corrupt(check: Callable[[bytes], object], data: bytes) -> str | None:
         return str(error)
 
 
+def _missing(place: Place, check: Callable[[bytes], object]) -> Recovery:
+    there = copies(place, BACKUP_END)
+    good, _, rejected = _newest_valid(place, there, check)
+    source = None if good is None else os.fsdecode(place.beside(good))
+    return Recovery("missing", os.fsdecode(place.given), source, rejected=rejected, by_name=there.by_name)
+
+
 def _newest_valid(
-    writer: Writer, there: Copies, check: Callable[[bytes], object]
+    place: Place, there: Copies, check: Callable[[bytes], object]
 ) -> tuple[bytes | None, bytes | None, tuple[str, ...]]:
     """Name and content of the newest valid backup, and the newer ones that were not."""
     rejected: list[str] = []
     for copy in there:
-        data = read_bytes(writer.place, copy.name)
+        data = read_bytes(place, copy.name)
         if data is not None:
             if _why_corrupt(check, data) is None:
                 return copy.name, data, tuple(rejected)
-            rejected.append(os.fsdecode(writer.place.beside(copy.name)))
+            rejected.append(os.fsdecode(place.beside(copy.name)))
     return None, None, tuple(rejected)
 
 

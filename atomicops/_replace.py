@@ -59,6 +59,7 @@ class Writer(Leaving):
         timeout: float | None = TIMEOUT_S,
         make_parents: bool = True,
         must_exist: bool = False,
+        check_link: Callable[[bytes], None] | None = None,
     ) -> None:
         check_durability(durability)
         self.durability = durability
@@ -72,6 +73,8 @@ class Writer(Leaving):
         try:
             if place.name.startswith(b"."):
                 refuse_own_name(place)
+            if place.is_link and check_link is not None:  # what it leads to may have other rules than its own name
+                check_link(place.name)
             if must_exist and place.stat() is None:  # no lock file for a misspelt name
                 fail(errno.ENOENT, os.strerror(errno.ENOENT), self.given)
             self.hold, is_nested = acquire(place, timeout)
@@ -88,16 +91,23 @@ class Writer(Leaving):
 
     def open(self) -> Descriptor | None:
         """The target, to read and replace it; ``None`` where it is missing. A later ``replace`` is of this file."""
-        self._target = own, status = open_target(self.place, os.O_RDWR)
+        self._target = own, status = self.open_target(os.O_RDWR)
         self._seen = _state(status)
         return own
+
+    def open_target(self, how: int) -> Target:
+        """The target, open, and its status. The lock is given the reach of what it protects."""
+        own, status = open_target(self.place, how)
+        if status is not None:
+            self.hold.widen(self.place, status)
+        return own, status
 
     def read(self, to_replace: bool = True) -> bytes | None:
         """The target's bytes, ``None`` where it is missing. A later ``replace`` is of these.
 
         ``to_replace`` says that it is certain to come: what may not be written is refused at once.
         """
-        own, status = open_target(self.place, os.O_RDWR if to_replace else os.O_RDONLY)
+        own, status = self.open_target(os.O_RDWR if to_replace else os.O_RDONLY)
         self._target = (own, status) if to_replace else None
         self._seen = _state(status)
         if own is None or status is None:
@@ -119,10 +129,9 @@ class Writer(Leaving):
 
         It keeps the attributes of the target or, where that is missing, takes those of ``like`` beside it.
         """
-        target = self._target or open_target(self.place, os.O_WRONLY)
+        target = self._target or self.open_target(os.O_WRONLY)
         status = target[1]
         if status is not None:
-            self.hold.widen(self.place, status)
             if status.st_nlink > 1:
                 why = f"has {status.st_nlink} hard links, and the others would keep the old content"
                 fail(errno.EMLINK, why, self.given, "write each name by itself, or append in place")
@@ -132,6 +141,8 @@ class Writer(Leaving):
             self.with_temp(content, target, self._rename)
         finally:
             self._target = None
+        if like is not None and target[1] is not None:  # it has what the lock protects from now on
+            self.hold.widen(self.place, target[1])
         self.sync_directory()
 
     def with_temp(

@@ -10,7 +10,11 @@ from ._replace import Writer, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from functools import partial
+
     from ._errors import Path
+else:
+    from _functools import partial  # functools itself would import collections
 
 
 def atomic_write_text(
@@ -65,9 +69,8 @@ def atomic_write_bytes(
         data = bytes(memoryview(data))
     if validate:
         check_json_target(data, target_path)
-    with Writer(target_path, durability, timeout) as writer:
-        if validate and writer.place.is_link:
-            check_json_target(data, writer.place.name)
+    check_link = partial(check_json_target, data) if validate else None
+    with Writer(target_path, durability, timeout, check_link=check_link) as writer:
         if if_version is not None:
             writer.expect(if_version)
         writer.replace(data)

@@ -62,10 +62,9 @@ def resolve(plan: Plan, size: Size = FULL) -> Cast:
     names, left_out = _without_colleagues(plan.scenarios, plan.directory or tempfile.gettempdir(), target.files)
     world, lacking = compose(names, operations, size, observe=target.observe)
     left_out += lacking
-    checkers = {}
     for facts in world.facts:
         try:
-            checkers.update(checkers_named(facts.checkers))
+            checkers_named(facts.checkers)
         except UnknownName as error:
             raise UsageError("SCENARIO", facts.scenario, f"names a checker that is not there: {error}") from error
     sides = {language.label: language for language in supported}
@@ -84,7 +83,6 @@ def resolve(plan: Plan, size: Size = FULL) -> Cast:
         target=target,
         world=world,
         workers=tuple(workers),
-        checkers=checkers | checkers_named(ALWAYS),
         skipped=tuple(skipped + left_out + [Skipped(Part.PLUGIN, each.name, each.why) for each in plugins.broken()]),
         faults=_faults(plan, target) | dict(plan.nemesis),
         nemeses=nemeses_named(dict(plan.nemesis)),

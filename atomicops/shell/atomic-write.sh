@@ -14,7 +14,7 @@ if [[ ! -r ${_ao_self%/*}/atomicops.sh ]]; then
   command printf 'atomicops: %s: cannot be read; keep it beside atomic-write.sh\n' "${_ao_self%/*}/atomicops.sh" >&2
   exit 69
 fi
-_ao_alone=1
+_ao_alone=$$
 # shellcheck source-path=SCRIPTDIR source=atomicops.sh
 . "${_ao_self%/*}/atomicops.sh"
 [[ ${1-} == @(--help|-h) && $# == 1 ]] || _ao_perl script "$@"

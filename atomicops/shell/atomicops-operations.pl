@@ -74,12 +74,20 @@ sub sound_end { # where the log ends, without what a killed append in place (of 
 
 sub update_file {
     my ($file, $filter, @jq) = @_;
+    my $why = defined $option{default} && $::check eq "yes" ? why_not_json($option{default}) : "";
+    usage("--default", "no JSON: $why", "give one JSON value") if $why ne "" && !$::unsure;
     opendir $cwd, "." or undef $cwd;
     resolve($file, defined $option{default}) or missing();
     my $there = begin($::RDWR, !defined $option{default});
     my $before = $there ? slurp(*S, "reading it") : $option{default};
     sure("the file", $before);
-    my $after = by_jq($before, $there, @jq, " $filter"); # the space: not an option, even with a leading dash
+    my $at = 0; # the filter is the last argument, or stands before what --args makes of all that follow it
+    while ($at < @jq && $jq[$at] !~ /\A--(?:json)?args\z/) {
+        $at += $jq[$at] =~ /\A--(?:arg|argjson|argfile|slurpfile|rawfile)\z/ ? 3 : $jq[$at] =~ /\A(?:--indent|-L)\z/ ? 2 : 1;
+    }
+    usage("atomic_update", "the last argument of jq lacks its value", "give it") if $at > @jq; # it would take the filter
+    my @rest = splice @jq, $at;
+    my $after = by_jq($before, $there, @jq, " $filter", @rest); # the space: not an option, even with a leading dash
     sure("the result of jq", $after);
     replace(sub { put($after) }, 1);
     return 0;
@@ -156,12 +164,23 @@ sub plain { # an escape as the character that it is
     return $character eq "\\" ? "\\/" : $character; # not to be taken for the beginning of an escape
 }
 
-sub keeps { # whether jq 1.6 does: integers below 9007e12 (2^53 is a little more), else 17 digits, exponents to 289
-    my ($whole, $part, $power) = $_[0] =~ /\A-?(\d+)(?:\.(\d+))?(?:[eE][+-]?0*(\d*))?\z/;
+# Whether jq 1.6 does: integers below 9007e12 (2^53 is a little more); else what is a double's shortest form, which has at
+# most 17 digits; exponents to 289.
+sub keeps {
+    my ($number) = @_;
+    my ($whole, $part, $power) = $number =~ /\A-?(\d+)(?:\.(\d+))?(?:[eE][+-]?0*(\d*))?\z/;
     return length $whole < 16 || length $whole == 16 && $whole lt "9007" if !defined $part && !defined $power;
     return 0 if ($power || 0) > 289;
-    return length("$whole" . ($part // "")) <= 17 if $whole ne "0";
-    return length(($part // "") =~ s/\A0+//r) <= 17 && length($part // "") < 280;
+    my $digits = ($whole . ($part // "")) =~ s/\A0+//r;
+    return 0 if length $digits > 17 || length($part // "") > 279;
+    my $n = length($digits =~ s/0+\z//r);
+    return 1 if $n < 16;
+    my ($shorter, $same) = map { # the nearest of so many digits that is read as this number
+        my ($near, $power) = sprintf("%.*e", $_ - 1, abs $number) =~ tr/.//dr =~ /(.+)e(.+)/;
+        $power -= $_ - 1;
+        (grep { "${_}e$power" == abs $number } $near, $near + 1, $near - 1)[0] // 0;
+    } $n - 1, $n;
+    return !$shorter && $same == substr($digits, 0, $n);
 }
 
 sub read_file {
@@ -217,7 +236,8 @@ my $told_by_name;
 
 sub copies {
     my ($kind) = @_;
-    eval { require Time::HiRes } or bail(69, "Perl's Time::HiRes is missing (unchanged)", "install the package perl");
+    eval { require Time::HiRes } or is(qw(EMFILE ENFILE)) ? fails("loading Perl's Time::HiRes")
+        : bail(69, "Perl's Time::HiRes is missing (unchanged)", "install the package perl");
     my @found;
     for my $copy (list_names()) {
         my ($suffix) = $copy =~ /\A\Q$::name\E\.(.+)\.$kind\z/s or next;
@@ -309,7 +329,7 @@ sub recover_file {
     resolve($_[0]) or missing();
     my $there = look($::name);
     $there || is(qw(ENOENT ENOTDIR)) or fails("looking at it");
-    my $wanted = $there || $option{"restore-missing"};
+    my $wanted = $there || $option{"restore-missing"} && copies("bak");
     $there = begin(0) if $wanted; # where there is nothing to do, no lock is left behind
     my $data = $there ? slurp(*S, "reading it") : "";
     my $why = $there ? why_not_json($data) : "missing";
@@ -319,10 +339,10 @@ sub recover_file {
     my ($good, $by_name, @said) = newest_valid();
     my @kept;
     if ($there) {
-        my @read = @::old;
-        @::old = sysopen(S, $::name, $::RDWR | $::NOFOLLOW | $::NONBLOCK) ? exactly(*S) : not_opened($::RDWR);
+        my ($mode, @read) = ($good eq "" ? 0 : $::RDWR, @::old);
+        @::old = sysopen(S, $::name, $mode | $::NOFOLLOW | $::NONBLOCK) ? exactly(*S) : not_opened($mode);
         @::old or is("ENOENT") ? changed() : fails("looking at it");
-        $::old[3] == 1 or may_not_replace();
+        $mode == 0 || $::old[3] == 1 or may_not_replace();
         changed() if !same(@read, @::old) || $read[7] != $::old[7] || $read[9] != $::old[9];
         @kept = "  the corrupt bytes are kept in $::dir" . evidence($data);
     }
@@ -391,15 +411,14 @@ sub restore { # the target keeps its attributes; a missing one gets those of the
         @::old = stat S;
     }
     replace(sub { put($data) }, !$missing);
+    widen_lock() if $missing && sysopen S, $::name, $::NOFOLLOW | $::NONBLOCK;
     $::done = 0;
 }
 
 sub sweep {
     my ($path) = @_;
     ($::shown, $::dir, $::sync) = ($path, $path, "none");
-    stat $path or is(qw(ENOENT ENOTDIR)) or not_readable("looking at it");
-    bail(66, "no such directory", "check the name") if !-d _;
-    chdir $path or not_readable("the directory $path");
+    chdir $path or is("ENOENT") ? bail(66, "no such directory", "check the name") : not_readable("the directory $path");
     my $prefix = $path eq "." ? "" : $path =~ m{/\z} ? $path : "$path/";
     for my $temp (sort(list_names())) {
         my $stem = stem_of_temp($temp) // next;
@@ -441,10 +460,7 @@ sub prepare_lock { # makes the lock of a file and prints its path, for the shell
         }
         flock L, 8;
     }
-    @::old = look($::name);
-    is_no_file() if @::old && !-f _;
-    if (@::old) { sysopen S, $::name, $::NOFOLLOW | $::NONBLOCK or @::old = () }
-    widen_lock($new);
+    give_lock_its_reach($new);
     require Cwd;
     return say_all(Cwd::getcwd() . "/$::lock\n");
 }

@@ -22,6 +22,7 @@ my %ADVICE = ( # by what went wrong, wherever; then by the step, for what is not
     ENAMETOOLONG => "choose a shorter name",
     ELOOP => "repair the symbolic link",
     ETXTBSY => "wait until the program has ended",
+    ENOTDIR => "choose another directory",
     EBUSY => "it is a mount point of its own: mount its directory instead, or append in place",
 );
 
@@ -126,12 +127,11 @@ sub held_by_caller { # the shell's locks, and its descriptors of them
 my @null;
 
 sub guard_standard_descriptors { # a closed one stays as good as closed: no file of ours becomes descriptor 0, 1 or 2
-    my ($null) = @_;
-    while (defined fileno $null && fileno $null < 3) {
-        if (fileno $null == 0) { close $null; sysopen $null, "/dev/null", $::WRONLY }
-        push @null, $null;
+    while (defined fileno $::spare && fileno $::spare < 3) {
+        if (fileno $::spare == 0) { close $::spare; sysopen $::spare, "/dev/null", $::WRONLY }
+        push @null, $::spare;
         sysopen my $next, "/dev/null", 0;
-        $null = $next;
+        $::spare = $next;
     }
 }
 
@@ -176,7 +176,7 @@ sub no_directory {
         make_parents();
         return 1 if chdir $::dir;
     }
-    not_writable("the directory " . shown_directory());
+    is("ENOENT") ? missing() : not_writable("the directory " . shown_directory());
 }
 
 sub make_parents { # as mkdir -p, and durable: a new directory is an entry in its parent, so it is that which is synced
@@ -188,7 +188,7 @@ sub make_parents { # as mkdir -p, and durable: a new directory is an entry in it
         $path = "/" if $path eq "" && $missing[0] =~ m{\A/};
     }
     for my $new (@missing) {
-        mkdir $new or is("EEXIST") or not_writable("making the directory $new");
+        mkdir $new or is("EEXIST") or is("ENOENT") ? missing() : not_writable("making the directory $new");
         next if $::sync ne "full";
         my $parent = $new =~ m{\A(.*/)} ? $1 : ".";
         sysopen my $handle, $parent, 0
@@ -212,7 +212,8 @@ sub sha256 {
         exec { "sha256sum" } "sha256sum" or leave(127);
     }
     my $said = slurp($sum, "reading from sha256sum");
-    close $sum or bail(69, "sha256sum is missing (unchanged)", "install the package coreutils");
+    close $sum or $? >> 8 == 127 ? bail(69, "sha256sum is missing (unchanged)", "install the package coreutils")
+        : bail(74, "sha256sum failed (unchanged)", "try again");
     return substr $said, 0, 64;
 }
 
@@ -244,7 +245,6 @@ sub look { # without a warning of Perl's about names that end in a newline
 }
 
 sub may_not_replace {
-    -f _ or is_no_file();
     bail(73, "has $::old[3] hard links, and the others would keep the old content (unchanged)",
         "write each name by itself, or append in place");
 }
@@ -395,6 +395,15 @@ sub widen_lock { # who may write the file, or make it, may take its lock
     }
 }
 
+sub give_lock_its_reach { # before anything is refused: it may stay
+    my ($new) = @_;
+    local $^W = 0; # of names that end in a newline
+    @::old = look($::name);
+    is_no_file() if @::old && !-f _;
+    grep { sysopen S, $::name, $_ | $::NOFOLLOW | $::NONBLOCK } 0, $::WRONLY or @::old = ();
+    widen_lock($new);
+}
+
 sub open_lock { # no open that can block; false where it has gone meanwhile
     my ($create, $failed) = @_; # FAILED: the first try, with the reason in $!
     for my $try (1 .. 20) {
@@ -402,9 +411,9 @@ sub open_lock { # no open that can block; false where it has gone meanwhile
         $failed = 0;
         if (is("ENOENT")) {
             return -1 if !$create;
-            is_no_file() if look($::name) && !-f _; # and no lock is left beside it
+            look($::name) ? -f _ || is_no_file() : is("ENAMETOOLONG") && fails("looking at it"); # and no lock is left
             return 1 if sysopen L, $::lock, $::RDWR | $::CREAT | $::EXCL | $::NOFOLLOW | $::NONBLOCK, 0666;
-            is("EEXIST") ? next : not_writable("the lock $::lock");
+            is("EEXIST") ? next : is("ENOENT") ? missing() : not_writable("the lock $::lock"); # deleted meanwhile
         }
         if (is("ENAMETOOLONG") && $::lock !~ /\A\.~/) { $::lock = "." . stem($::name, 1) . ".lock"; next }
         no_lock() if is(qw(ELOOP ENXIO EISDIR));

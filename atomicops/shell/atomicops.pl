@@ -16,7 +16,7 @@
 # whether it runs one, $::by_group whether ours is among them, $::whole as above; @::old the target's status; $::tmp the
 # temp file that is there, $::done whether it is published; $::helper a child that waits; $::unsure whether a check could
 # not tell; $::lenient whether failures are passed over. Handles: S the target, T the temp file, L the lock, D the
-# directory.
+# directory, $::spare nothing.
 
 # Calls that Perl has no function for go by number. Source: arch/*/kernel/syscalls/*.tbl,
 # include/uapi/asm-generic/unistd.h and arch/*/include/uapi/asm/fcntl.h of Linux 6.12. For other machines there are
@@ -35,11 +35,16 @@ other_machine() if !$::NOFOLLOW;
 
 sub AUTOLOAD {
     my $error = $! + 0;
+    close $::spare if (fileno $::spare // 0) > 2;
     for my $part ("seldom", "operations") {
-        require $0 =~ s/\.pl\z/-$part.pl/r;
+        eval { require $0 =~ s/\.pl\z/-$part.pl/r } or last;
         last if defined &$::AUTOLOAD;
     }
-    defined &$::AUTOLOAD or die "$::AUTOLOAD: no such function\n";
+    if (!defined &$::AUTOLOAD) {
+        discard();
+        print STDERR "atomicops: $0: its other parts: ", $@ || $!, "\n";
+        leave(74);
+    }
     $! = $error;
     goto &$::AUTOLOAD;
 }
@@ -152,19 +157,22 @@ sub begin { # begin MODE of opening, MUST EXIST: with the lock, S is the file, a
     my $opened = sysopen L, $::lock, $::RDWR | $::NOFOLLOW | $::NONBLOCK;
     my @lock = $opened && (flock(L, 6) || lock_busy()) ? stat L : ();
     my $new = @lock && -f _ && !%::held && same(@lock, lstat $::lock) ? 0 : take_lock(0, !$opened);
+    give_lock_its_reach($new) if $new;
     @lock = stat L if $new || !@lock;
     my $there = sysopen S, $::name, $mode | $::NOFOLLOW | $::NONBLOCK;
     @::old = !$there ? not_opened($mode) : $mode == $::WRONLY ? stat S : exactly(*S);
     !$there || @::old or fails("looking at it");
-    if (@::old) { -f _ && ($mode == 0 || $::old[3] == 1) or may_not_replace() }
+    if (@::old) {
+        -f _ or is_no_file();
+        widen_lock() if less_reach(@lock); # the lock has the reach of what it protects
+        $mode == 0 || $::old[3] == 1 or may_not_replace();
+    }
     elsif ($must_exist) { missing() }
-    # The lock has the reach of what it protects.
-    widen_lock($new) if $new || @::old && less_reach(@lock);
     return scalar @::old;
 }
 
 sub less_reach { # whether a lock of this status may have less reach than the target
-    return $_[4] != $::old[4] || $_[5] != $::old[5] || ~$_[2] & $::old[2] & 0666;
+    return $_[4] != $::old[4] || $_[5] != $::old[5] || ~$_[2] & ($::old[2] | 0600) & 0666;
 }
 
 # --- replacing it ----------------------------------------------------------------------------------------------------
@@ -226,9 +234,10 @@ sub write_file {
     my ($argument, $file) = @_;
     @_ == 2 && $file ne "" or wrong_arguments(@_);
     my $text = content($argument, $::shown = $file);
-    resolve($file, 1);
+    my $is_there = resolve($file);
     my $why = $::is_json && $::check eq "yes" ? why_not_json($text) : "";
     $why eq "" or refuse("the content", $why);
+    $is_there or resolve($file, 1);
     my $there = begin(defined $version ? $::RDWR : $::WRONLY);
     check_version($there, $version) if defined $version;
     replace(sub { put($text) }, defined $version);
@@ -237,8 +246,8 @@ sub write_file {
 
 # --- main ------------------------------------------------------------------------------------------------------------
 
-sysopen my $null, "/dev/null", 0;
-guard_standard_descriptors($null) if !defined fileno $null || fileno $null < 3;
+sysopen $::spare, "/dev/null", 0; # closed where the other parts are read: there may be no other descriptor
+guard_standard_descriptors() if !defined fileno $::spare || fileno $::spare < 3;
 %::held = held_by_caller() if $ARGV[0] =~ /\A--(?:held|trap)\z/;
 $::whole = $ARGV[0] eq "--whole" && shift @ARGV;
 $::op = shift @ARGV;

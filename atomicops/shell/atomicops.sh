@@ -59,6 +59,10 @@ _ao_perl() { # _ao_perl OPERATION ARGUMENT...: becomes atomicops.pl
   # Perl would find its own program where standard input is missing. Reading from this fails.
   \true 2>/dev/null 3<&0 || \exec 0>/dev/null
   [[ ${FUNCNAME[*]} != *_ao_locked* ]] || _ao_pass_locks
+  if [[ $1 == lock ]] && ! \true 2>/dev/null 239</dev/null; then
+    \printf 'atomicops: %s: with_lock needs descriptor 239; raise the limit of open files (ulimit -n)\n' "$2" >&2
+    \exit 74
+  fi
   if ! \hash perl 2>/dev/null; then
     \printf 'atomicops: perl: this program is missing; install the package perl\n' >&2
     \exit 69
@@ -74,7 +78,7 @@ _ao_perl() { # _ao_perl OPERATION ARGUMENT...: becomes atomicops.pl
   \exec perl "$_ao_program" "${BASH_VERSINFO[5]}" "${_ao_options[@]}" "$@"
 }
 
-[[ -z ${_ao_alone-} ]] || return 0 # atomic-write.sh needs no more, and it takes time to read on
+[[ ${_ao_alone-} != "$$" ]] || return 0 # atomic-write.sh needs no more, and it takes time to read on
 
 # Each of these first keeps BASH_COMMAND. It is that very command, unless a trap is running: then it is the command that
 # the trap has interrupted.

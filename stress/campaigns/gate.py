@@ -46,7 +46,7 @@ OVERHEAD_S = 2.0
 """What a run takes besides: starting the workers, and judging."""
 LEAST_S = 1.0
 """With less than that left of the budget, nothing is begun."""
-_MODES = ("run", "explore", "crash")
+_MODES = ("run", "explore")
 _OWN = ("scenarios", "mode", "seeds", "expect", "throughput-floor")
 _NOT_A_CAMPAIGNS = ("runs", "stop-on-first")
 _KEPT = "gate.json"
@@ -137,13 +137,8 @@ def _campaign(name: str, table: Mapping[str, Any], runs: str) -> Campaign:
     mode = table.get("mode", "run")
     options = {*(EXPLORE_OPTIONS if mode == "explore" else OPTIONS)} - {*_NOT_A_CAMPAIGNS, "seed", "keep_going"}
     _only_known(table, {*options, *_OWN}, where)
-    if mode not in ("run", "explore"):
-        hint = (
-            "is not there yet; give run or explore"
-            if mode in _MODES
-            else f"is no mode{close_names(str(mode), list(_MODES))}"
-        )
-        raise UsageError(f"{where} mode", str(mode), hint)
+    if mode not in _MODES:
+        raise UsageError(f"{where} mode", str(mode), f"is no mode{close_names(str(mode), list(_MODES))}")
     names = table.get("scenarios", [])
     names = [names] if isinstance(names, str) else names
     if not isinstance(names, list) or not all(isinstance(each, str) for each in names):

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
 
 from stress.history.notes import Note
 from stress.history.record import NO_VERSION, Outcome
 
-
-class Clock(Protocol):
-    """Tells the time, ns (or steps of a schedule). Never less than it told before, and never 0."""
-
-    def __call__(self) -> int:
-        """The time now."""
-        ...
+Clock: TypeAlias = Callable[[], int]
+"""Tells the time, ns (or steps of a schedule). Never less than it told before, and never 0."""
 
 
 class Recorder(Protocol):

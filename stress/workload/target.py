@@ -351,46 +351,41 @@ def _imported(name: str) -> Any:
 
 
 def _from_toml(path: Path) -> Target:
+    called = repr(str(path))
     try:
         content = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TargetError(f"{str(path)!r} is not TOML: {_one_line(error)}") from error
+        raise TargetError(f"{called} is not TOML: {_one_line(error)}") from error
     known = {*OPERATIONS, "about", "residue", "definite_failures", "worker", "language", "allow", "observe"} - {"lock"}
     for key, value in content.items():
         if key not in known:
-            raise TargetError(f"{str(path)!r} has an unknown key {key!r}; there are: {', '.join(sorted(known))}")
+            raise TargetError(f"{called} has an unknown key {key!r}; there are: {', '.join(sorted(known))}")
         if key in OPERATIONS and not isinstance(value, str):
-            raise TargetError(
-                f'{str(path)!r}: {key} must be a command line in quotes, such as {key} = "mytool {{path}}"'
-            )
+            raise TargetError(f'{called}: {key} must be a command line in quotes, such as {key} = "mytool {{path}}"')
     commands = {key: value for key, value in content.items() if key in OPERATIONS}
     worker = _worker(content.get("worker"), content.get("language"), str(path), path.resolve().parent)
     if bool(commands) == bool(worker):
         both = "a command and a worker" if worker else "no command"
         raise TargetError(
-            f"{str(path)!r} has {both}; give one for any of {', '.join(OPERATIONS[:6])}, or a worker that does them all"
+            f"{called} has {both}; give one for any of {', '.join(OPERATIONS[:6])}, or a worker that does them all"
         )
     for operation, command in commands.items():
         if "{path}" not in command:
-            raise TargetError(
-                f"{str(path)!r}: {operation} = {command!r} has no {{path}}; say where the file's path goes"
-            )
+            raise TargetError(f"{called}: {operation} = {command!r} has no {{path}}; say where the file's path goes")
     if "update" in commands and "{filter}" not in commands["update"]:
-        raise TargetError(
-            f"{str(path)!r}: update = {commands['update']!r} has no {{filter}}; say where the jq filter goes"
-        )
+        raise TargetError(f"{called}: update = {commands['update']!r} has no {{filter}}; say where the jq filter goes")
     codes = content.get("definite_failures", [])
     if not isinstance(codes, list) or not all(isinstance(code, int) and 0 < code < 256 for code in codes):
-        raise TargetError(f"{str(path)!r}: definite_failures must be a list of exit codes from 1 to 255")
+        raise TargetError(f"{called}: definite_failures must be a list of exit codes from 1 to 255")
     observe = content.get("observe", True)
     if not isinstance(observe, bool) or (not observe and commands and "read" not in commands):
         raise TargetError(
-            f"{str(path)!r}: observe must be true, or false where there is a read, which outsiders then use too"
+            f"{called}: observe must be true, or false where there is a read, which outsiders then use too"
         )
     for key, of in (("residue", "file name patterns"), ("allow", "anomalies")):
         texts = content.setdefault(key, [])
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            raise TargetError(f"{str(path)!r}: {key} must be a list of {of}")
+            raise TargetError(f"{called}: {key} must be a list of {of}")
     return Target(
         name=path.stem,
         path=path.resolve(),

@@ -223,6 +223,23 @@ def test_all_descriptors_are_closed_under_a_file_lock(path: Path, operation: str
     assert not list(path.parent.glob("*.bak"))
 
 
+@pytest.mark.parametrize("inner", ["os.closerange(3, 100)", "with block(): os.closerange(3, 100)"])
+def test_a_block_that_lost_its_lock_says_so_at_its_end(path: Path, inner: str) -> None:
+    """A bare EBADF, or nothing, would not tell that others may have come into the block."""
+    code = f"""if True:
+        import os, sys, atomicops
+        block = lambda: atomicops.file_lock(sys.argv[1])
+        try:
+            with block():
+                {inner}
+        except atomicops.LockLost as error:
+            with block():  # one can begin anew
+                print(error.filename, flush=True)
+        """
+    done = HELPERS.run([HELPERS.python, "-c", code, str(path)], cwd=path.parent)
+    assert (done.code, done.out, done.err) == (0, f"{path}\n", ""), done
+
+
 def test_the_target_is_changed_in_place_within_the_same_second(path: Path) -> None:
     """By something that takes no lock, while jq works. Same inode, same size: only a fraction of a second tells."""
     programs = path.parent / "programs"

@@ -171,7 +171,13 @@ def test_a_byte_order_mark_is_not_written(tmp_path: Path, language: str) -> None
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize(
     "document",
-    ['{"n": 1, "id": ' + "9" * 5000 + "}", '{"n": 1, "big": 12345678901234567890}', '{"n": 1, "b": 2, "b": 3}'],
+    [
+        '{"n": 1, "id": ' + "9" * 5000 + "}",
+        '{"n": 1, "big": 12345678901234567890}',
+        '{"n": 1, "b": 2, "b": 3}',
+        '{"n": 1, "exponent": 1e99999999999999999999}',
+        '{"n": 1, "digits": 0.10000000000000001}',
+    ],
 )
 def test_an_update_keeps_what_it_was_not_asked_to_change_or_refuses(
     tmp_path: Path, language: str, document: str

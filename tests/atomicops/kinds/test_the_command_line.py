@@ -61,6 +61,13 @@ def test_a_misspelt_name_leaves_nothing(tmp_path: Path, operation: str, path: st
     assert sorted(os.listdir(tmp_path)) == ["f"]
 
 
+def test_what_follows_two_dashes_is_an_argument(tmp_path: Path) -> None:
+    for call, code in ((("write", "--", "--", "--"), 0), (("append", "--", "-x", "--"), 0), (("read", "--", "--"), 0)):
+        done = HELPERS.call("python", *call, cwd=tmp_path, stdin=b"")
+        assert (done.code, done.err) == (code, "")
+    assert (tmp_path / "--").read_text() == done.out == "--\n-x\n"
+
+
 DELETIONS = [
     ("x=y", {"x=y": 1, "z": 2}, {"z": 2}),
     ("/x=y", {"x=y": 1, "z": 2}, {"z": 2}),

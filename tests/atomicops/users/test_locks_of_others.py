@@ -72,6 +72,28 @@ def test_root_writes_a_users_file(installed: Installed, place: Path, language: s
     assert all(ALICE.may(copy) for copy in path.parent.glob("*.bak"))
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_root_is_refused_and_leaves_a_lock(installed: Installed, place: Path, language: str) -> None:
+    path = ones_own(place)
+    second = path.with_name("second.json")
+    second.hardlink_to(path)
+    done = installed.of(ROOT, 0o077).increment(language, path, place)
+    assert (done.code, done.refused) == (73, True), done
+    second.unlink()
+    done = installed.of(ALICE).increment(language, path, place)
+    assert (done.code, done.err) == (0, ""), done
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_root_restores_what_is_missing(installed: Installed, place: Path, language: str) -> None:
+    path = ones_own(place)
+    path.rename(path.with_name("state.json.old.bak"))
+    done = installed.of(ROOT, 0o077).call(language, "recover", path, "--restore-missing", cwd=place)
+    assert done.code == 0, done
+    done = installed.of(ALICE).increment(language, path, place)
+    assert (done.code, done.err) == (0, ""), done
+
+
 @pytest.mark.parametrize("umask", UMASKS, ids=oct)
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_new_file_of_a_shared_folder(installed: Installed, place: Path, language: str, umask: int) -> None:

@@ -233,7 +233,7 @@ def test_the_worst_run_is_kept_where_nothing_prunes_it(tmp_path: Path, runs: Any
         ("[tool.stress]\ncampaigns = 3", ["campaigns"]),
         ("[tool.stress.campaigns.a]\nwritters = 3", ["campaigns.a", "'writters'", "did you mean 'writers'"]),
         ("[tool.stress.campaigns.a]\nwriters = 0", ["campaigns.a", "writers", "'0'"]),
-        ("[tool.stress.campaigns.a]\nmode = 'crash'", ["mode", "'crash'", "is not there yet"]),
+        ("[tool.stress.campaigns.a]\nmode = 'crash'", ["mode", "'crash'", "is no mode", "explore, run"]),
         ("[tool.stress.campaigns.a]\nmode = 'rum'", ["mode", "did you mean 'run'"]),
         ("[tool.stress.campaigns.a]\nexpect = 'lost-updates'", ["expect", "did you mean 'lost-update'"]),
         ("[tool.stress.campaigns.a]\nseeds = []", ["seeds"]),
