@@ -52,7 +52,8 @@ def resolve(plan: Plan, size: Size = FULL) -> Cast:
     scenarios_named(plan.scenarios)
     target = target_named(plan.target)
     judging_named(plan.allow, plan.only)
-    judging_named(target.allow, (), f"ALLOW of the target {target.name}")
+    for constant, names in (("ALLOW", target.allow), ("EXPECTS", target.expects)):
+        judging_named(names, (), (f"{constant} of the target {target.name}", ""))
     try:
         supported, skipped = abilities(target)
     except TargetError as error:
@@ -61,10 +62,9 @@ def resolve(plan: Plan, size: Size = FULL) -> Cast:
     names, left_out = _without_colleagues(plan.scenarios, plan.directory or tempfile.gettempdir(), target.files)
     world, lacking = compose(names, operations, size, observe=target.observe)
     left_out += lacking
-    checkers = {}
     for facts in world.facts:
         try:
-            checkers.update(checkers_named(facts.checkers))
+            checkers_named(facts.checkers)
         except UnknownName as error:
             raise UsageError("SCENARIO", facts.scenario, f"names a checker that is not there: {error}") from error
     sides = {language.label: language for language in supported}
@@ -83,7 +83,6 @@ def resolve(plan: Plan, size: Size = FULL) -> Cast:
         target=target,
         world=world,
         workers=tuple(workers),
-        checkers=checkers | checkers_named(ALWAYS),
         skipped=tuple(skipped + left_out + [Skipped(Part.PLUGIN, each.name, each.why) for each in plugins.broken()]),
         faults=_faults(plan, target) | dict(plan.nemesis),
         nemeses=nemeses_named(dict(plan.nemesis)),
@@ -128,18 +127,17 @@ def scenarios_named(names: Iterable[str], option: str = "SCENARIO") -> None:
             raise UsageError(option, str(error)) from error
 
 
-def judging_named(allow: Iterable[str], only: Iterable[str], option: str = "--allow") -> None:
-    """See that there are anomalies of the names in ``allow`` (for ``option``) and checkers of those in ``only``; raises
-    `UsageError`.
+def judging_named(allow: Iterable[str], only: Iterable[str], options: tuple[str, str] = ("--allow", "--only")) -> None:
+    """See that there are anomalies of the names in ``allow`` and checkers of those in ``only``, as the two ``options``
+    say; raises `UsageError`.
     """
     catalog.load()
-    try:
-        checkers_named(only)
-    except UnknownName as error:
-        raise UsageError("--only", str(error)) from error
+    option = options[0]
     try:
         for name in allow:
             ANOMALIES.get(name)
+        option = options[1]
+        checkers_named(only)
     except UnknownName as error:
         raise UsageError(option, str(error)) from error
 
@@ -166,18 +164,28 @@ def known_checkers() -> frozenset[str]:
 
 def _faults(plan: Plan, target: Target) -> dict[str, float]:
     faults = {name: seconds for name in FAULTS if (seconds := getattr(plan, f"{name}_every_s")) is not None}
-    for option, text in target.faults.items():
+    for option, seconds in _asked_for(target).items():
         if option != _PAUSE_FOR:
-            faults.setdefault(option.removesuffix("_every"), parse_duration(text))
+            faults.setdefault(option.removesuffix("_every"), seconds)
     if (pause_s := _pause_s(plan, target)) is not None:
         faults.setdefault("pause", pause_s / PAUSES_AT_ONCE)
     return faults
 
 
 def _pause_s(plan: Plan, target: Target) -> float | None:
-    if plan.pause_for_s is None and _PAUSE_FOR in target.faults:
-        return parse_duration(target.faults[_PAUSE_FOR])
-    return plan.pause_for_s
+    return _asked_for(target).get(_PAUSE_FOR) if plan.pause_for_s is None else plan.pause_for_s
+
+
+def _asked_for(target: Target) -> dict[str, float]:
+    """The faults that the target says it needs, in seconds."""
+    where, known = f"FAULTS of the target {target.name}", [*(f"{name}_every" for name in FAULTS), _PAUSE_FOR]
+    for option in target.faults:
+        if option not in known:
+            raise UsageError(where, str(option), f"is no fault{close_names(str(option), known)}")
+    try:
+        return {option: parse_duration(text) for option, text in target.faults.items()}
+    except ValueError as error:
+        raise UsageError(where, str(error)) from error
 
 
 def abilities(target: Target) -> tuple[dict[Language, frozenset[str]], list[Skipped]]:

@@ -170,7 +170,7 @@ def _campaign(name: str, table: Mapping[str, Any], runs: str) -> Campaign:
     scenarios_named(plans[0].scenarios, f"{where} scenarios")
     target_named(plans[0].target, f"{where} target")
     if isinstance(plans[0], Plan):
-        judging_named(plans[0].allow, plans[0].only, f"{where} allow")
+        judging_named(plans[0].allow, plans[0].only, (f"{where} allow", f"{where} only"))
     return Campaign(name, tuple(plans), expect, floor)
 
 

@@ -26,8 +26,8 @@ from stress.checkers._columns import Flags, Ints, Rows, among, grouping, segment
 from stress.checkers._words import did, finding
 from stress.checkers.registry import checker
 from stress.history.history import History
-from stress.history.notes import ReturnedDocument, words_of
-from stress.history.record import ABSENT, End, Kind, Language, Outcome, Recovery
+from stress.history.notes import ErrorNote, SeenBytes, data_of, words_of
+from stress.history.record import ABSENT, GARBAGE, End, Kind, Language, Outcome, Recovery
 from stress.history.skipped import Part, Skipped
 from stress.result import Details, Finding, Verdict
 from stress.units import counted
@@ -261,9 +261,12 @@ def _said(history: History, row: int) -> str:
     note, version = history.note(row), history.ops["version"][row]
     if version == ABSENT:
         return "the answer was that there is no file"
-    if isinstance(note, ReturnedDocument):
-        return f"the answer was no document: {note.data[:60].decode('utf-8', 'replace')}"
-    return words_of(note).split("\n")[0][:200]
+    if version != GARBAGE or isinstance(note, ErrorNote) or (isinstance(note, SeenBytes) and note.error):
+        return words_of(note).split("\n")[0][:200]
+    answer = data_of(note).decode("utf-8", "replace")
+    if len(answer) > 80:  # what is too much may be at either end
+        answer = f"{answer[:30]}…{answer[-50:]}"
+    return f"the answer was no document: {answer}" if answer else "the answer was empty"
 
 
 def _alone(history: History) -> Iterator[Finding]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from stress.execution.assignment import WorkerSpec
 from stress.execution.nemesis import Inject
-from stress.history.history import History
 from stress.history.record import Language
 from stress.history.skipped import Skipped
 from stress.plan import Plan
-from stress.result import Finding
 from stress.workload.target import Target
 from stress.workload.world import World
 
@@ -24,14 +22,12 @@ class Cast:
     target: Target
     world: World
     workers: tuple[WorkerSpec, ...]
-    checkers: Mapping[str, Callable[[History], Iterable[Finding]]]
-    """Those that the world's files name, and those that look at every history."""
     skipped: tuple[Skipped, ...]
     faults: Mapping[str, float]
     """Nemesis → mean seconds between its faults."""
-    pause_s: float | None = None
+    pause_s: float | None
     """How long a pause lasts; None: a moment."""
-    nemeses: Mapping[str, Inject] = field(default_factory=dict)
+    nemeses: Mapping[str, Inject]
     """Those of others, by name; they are in ``faults`` too."""
     lone_locks: frozenset[Language] = frozenset()
     """Where the target's ``lock`` can't be entered twice: no update is done inside it."""

@@ -180,7 +180,6 @@ class Supervisor:
         source = random.Random(f"{self._cast.plan.seed} {spec.worker} {number}")
         agent = Agent(worker=spec.worker, writers=spec.writers, source=source)
         stream = OperationStream(agent, spec.roles)
-        writer = spec.role is WorkerRole.WRITER
         scratch = self._place.scratch / f"p{number}"
         scratch.mkdir()
         user = self._run_spec.user(spec)
@@ -199,7 +198,7 @@ class Supervisor:
             handle.start()
             worker = _Worker(spec, number, handle.pid, handle, None)
         else:
-            journal = Journal(journals, number, spec.worker, spec.language, writer=writer)
+            journal = Journal(journals, number, spec.worker, spec.language)
             marked = self._environment | {"STRESS_PROCESS": self._run_spec.mark(number)}
             program = self._run_spec.programs[spec.language]
             popen = start_shell(program, self._place.directory, scratch, marked, user)
@@ -240,15 +239,15 @@ class Supervisor:
         os.dup2(words, 2)
         os.environ["STRESS_PROCESS"] = self._run_spec.mark(number)
         try:
-            writer = spec.role is WorkerRole.WRITER
-            journal = self._run_spec.python_journal(journals, number, spec.worker, spec.language, writer=writer)
+            journal = self._run_spec.python_journal(journals, number, spec.worker, spec.language)
             driver: Driver = self._run_spec.python_driver(self._cast.target, journal.clock)
             recorder: Journal | None = None
             if self._has_handler(spec):
-                recorder = Journal(journals, number + 1, spec.worker, spec.language, writer=writer)
+                recorder = Journal(journals, number + 1, spec.worker, spec.language)
                 driver = Interruptible(driver, PythonDriver(self._cast.target, recorder.clock), recorder)
             driver = CpuShare(driver)
-            rest = functools.partial(random.Random(number).uniform, 0, 0 if writer else READER_REST_S * self._readers)
+            longest_s = READER_REST_S * self._readers if spec.role is WorkerRole.READER else 0
+            rest = functools.partial(random.Random(number).uniform, 0, longest_s)
             stepper = self._stepper(driver, journal, stream, spec)
             if user is not None:
                 for each in (journal, recorder):

@@ -98,7 +98,6 @@ class Header:
     process: int
     worker: int
     language: Language
-    writer: bool
     state: int
     rows: int
     cpu_ns: int
@@ -118,7 +117,7 @@ class OldJournal(ValueError):
 class Journal:
     """The writing side; used by one process only. ``state`` and CPU times are for the harness to look at."""
 
-    def __init__(self, folder: str, process: int, worker: int, language: Language, *, writer: bool) -> None:
+    def __init__(self, folder: str, process: int, worker: int, language: Language) -> None:
         self._base = os.path.join(folder, f"p{process:06}")
         self.process = process
         self.rows = 0
@@ -128,7 +127,7 @@ class Journal:
         self.woken_ns = 0
         self.cpu_ns = 0
         self.cpu_harness_ns = 0
-        self._identity = (process, worker, language, int(writer))
+        self._identity = (process, worker, language, 0)  # the last is not used
         self._label = language.label.encode("ascii")
         self._fd = os.open(self._base + ".ops", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         self._notes_fd = os.open(self._base + ".notes", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
@@ -286,10 +285,10 @@ def read_header(fd: int) -> Header | None:
             theirs, ours = (magic[len(_FAMILY) : len(_MAGIC)].decode("ascii", "replace") for magic in (page, _MAGIC))
             raise OldJournal(f"its journals are of version {theirs}, and this stress reads version {ours}")
         return None
-    _, process, worker, number, writer, *numbers, label = _HEADER.unpack(page)
+    _, process, worker, number, _, *numbers, label = _HEADER.unpack(page)
     # A foreign language's number is that of the process that wrote it; an older journal has no label.
     language = Language.named(label.rstrip(b"\0").decode("ascii")) if label[0] else Language(number)
-    return Header(process, worker, language, bool(writer), *numbers)
+    return Header(process, worker, language, *numbers)
 
 
 def row_with_parent(fd: int) -> int:

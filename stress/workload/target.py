@@ -282,13 +282,13 @@ def _of(thing: Any, name: str, path: Path, bash: Path | None, called: str) -> Ta
         name=name,
         path=path,
         about=_one_line(getattr(thing, "ABOUT", "") or (thing.__doc__ or "").strip().partition("\n")[0]),
-        expects=tuple(getattr(thing, "EXPECTS", ())),
-        allow=tuple(getattr(thing, "ALLOW", ())),
-        faults=dict(getattr(thing, "FAULTS", {})),
-        scenarios=tuple(getattr(thing, "SCENARIOS", ())),
-        residue=(*_RESIDUE, *getattr(thing, "RESIDUE", ())),
-        exclusive=bool(getattr(thing, "EXCLUSIVE", False)),
-        observe=bool(getattr(thing, "OBSERVE", True)),
+        expects=_texts(thing, "EXPECTS", called),
+        allow=_texts(thing, "ALLOW", called),
+        faults=_constant(thing, "FAULTS", {}, called, 'a table such as {"kill_every": "200ms"}'),
+        scenarios=_texts(thing, "SCENARIOS", called),
+        residue=(*_RESIDUE, *_texts(thing, "RESIDUE", called)),
+        exclusive=_constant(thing, "EXCLUSIVE", False, called, "True or False"),
+        observe=_constant(thing, "OBSERVE", True, called, "True or False"),
         module=thing,
         bash=bash,
         **_worker(getattr(thing, "WORKER", None), getattr(thing, "LANGUAGE", None), called, path.parent),
@@ -310,6 +310,21 @@ def _of(thing: Any, name: str, path: Path, bash: Path | None, called: str) -> Ta
     if not target.observe and "read" not in target.operations:
         raise TargetError(f"{called!r} says OBSERVE = False and has no read: nobody could look at what it writes")
     return target
+
+
+def _constant(thing: Any, name: str, default: T, called: str, wanted: str) -> T:
+    value = getattr(thing, name, default)
+    if not isinstance(value, type(default)):
+        raise TargetError(f"{called!r}: {name} = {value!r} is not {wanted}")
+    return value
+
+
+def _texts(thing: Any, name: str, called: str) -> tuple[str, ...]:
+    value = getattr(thing, name, ())
+    texts = (value,) if isinstance(value, str) else value
+    if not isinstance(texts, (tuple, list, set, frozenset)) or not all(isinstance(text, str) for text in texts):
+        raise TargetError(f"{called!r}: {name} = {value!r} is not a list of texts")
+    return tuple(texts)
 
 
 def _from_object(name: str, thing: Any) -> Target:

@@ -60,7 +60,9 @@ def test_a_name_that_is_not_there_is_refused_with_the_one_that_was_meant(
     with pytest.raises(UsageError, match=r"--allow: .*'stale-reed'.*did you mean 'stale-read'"):
         judging_named(["stale-reed"], ())
     with pytest.raises(UsageError, match=r"ALLOW of the target mine: .*did you mean 'stale-read'"):
-        judging_named(["stale-reed"], (), "ALLOW of the target mine")
+        judging_named(["stale-reed"], (), ("ALLOW of the target mine", ""))
+    with pytest.raises(UsageError, match=r"campaign only: .*did you mean 'torn'"):
+        judging_named((), ["torm"], ("", "campaign only"))
     assert run_command(["check", stale, "--only", "torm"]) == 2
     assert "--only: no checker is named 'torm' (did you mean 'torn'?)" in capsys.readouterr().err
     assert run_command(["check", stale, "--allow", "stale-read"]) in (0, 3)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from stress import Plan, UsageError, resolve
-from stress.checkers.registry import CHECKERS
 from stress.history.record import Language, WorkerRole
 from stress.history.skipped import Part
 from stress.workload.catalog import SCENARIOS
 from stress.workload.scenario import SMALL, Scenario
+from stress.workload.target import TargetError, adopt, load
 
 TARGET = """
 with open({loads!r}, "a") as file:
@@ -37,8 +37,6 @@ def test_a_cast_holds_values_and_the_targets_module_is_executed_once(tmp_path: P
     assert cast.target.operations == {"write", "read"}
     assert [spec.role for spec in cast.workers].count(WorkerRole.WRITER) == 3
     assert {spec.language for spec in cast.workers} == {Language.PYTHON}
-    assert cast.checkers["torn"] is CHECKERS.get("torn")
-    assert "vacuity" in cast.checkers
     assert cast.faults == {"kill": 1.0}
     resolve.resolve(plan)
     assert (tmp_path / "loads").read_text() == "x"
@@ -82,6 +80,32 @@ def test_a_misspelt_name_is_refused_with_what_was_meant(options: dict[str, Any],
         resolve.resolve(Plan(**({"scenarios": "handoff"} | options)))
     assert caught.value.option == option
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("constant", "value", "says"),
+    [
+        ("ALLOW", "metadata-lots", "ALLOW of the target M: no anomaly is named 'metadata-lots'"),
+        ("ALLOW", None, "ALLOW = None is not a list of texts"),
+        ("RESIDUE", [1], "RESIDUE = [1] is not a list of texts"),
+        ("EXPECTS", ("lost-updat",), "EXPECTS of the target M: no anomaly is named 'lost-updat'"),
+        ("OBSERVE", "no", "OBSERVE = 'no' is not True or False"),
+        ("FAULTS", ["kill_every"], "FAULTS = ['kill_every'] is not a table"),
+        ("FAULTS", {"kill": "1s"}, "FAULTS of the target M: 'kill' is no fault; there are: clean_every"),
+        ("FAULTS", {"kill_every": "soon"}, "FAULTS of the target M: 'soon' is not a duration"),
+    ],
+)
+def test_a_constant_of_a_target_that_says_nothing_is_refused(constant: str, value: object, says: str) -> None:
+    mine = type("M", (), {"read": lambda self, path: None, constant: value, "__module__": "mine"})
+    with pytest.raises((UsageError, TargetError)) as caught:
+        resolve.resolve(Plan("handoff", target=mine))
+    assert says in str(caught.value).replace("target mine:M", "target M")
+
+
+def test_a_text_alone_is_a_list_of_one() -> None:
+    mine = type("M", (), {"read": lambda self, path: None, "RESIDUE": "*.lock", "ALLOW": "metadata-lost"})
+    target = load(adopt(mine))
+    assert (target.allow, target.is_residue("a.lock"), target.is_residue("a.tmp")) == (("metadata-lost",), True, False)
 
 
 def test_a_scenario_whose_checker_is_not_there_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

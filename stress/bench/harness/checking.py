@@ -137,7 +137,7 @@ def save(history: History, run: Path) -> None:
     RunDirectory(run).save_world(history.files, checkers, (), (), history.limit)
     for facts in history.processes:
         rows = history.ops[history.ops["process"] == facts.process]
-        journal = Journal(str(folder), facts.process, facts.worker, Language.PYTHON, writer=facts.role == "writer")
+        journal = Journal(str(folder), facts.process, facts.worker, Language.PYTHON)
         journal.rows = len(rows)
         journal.write_header(state=FINISHED)
         journal.close()

@@ -43,7 +43,7 @@ def sheets(setting: Setting) -> Iterator[Sheet]:
 
 
 def _recording(folder: Path, rows: int) -> Iterator[Figure]:
-    journal = Journal(str(folder), 1, 1, Language.PYTHON, writer=True)
+    journal = Journal(str(folder), 1, 1, Language.PYTHON)
     per_op = min(_record(journal, rows) for _ in range(5)) / rows
     journal.close()
     yield Figure("an operation", per_op * 1e9, "ns", f"invoked and completed, the best of five times {rows:,}")
@@ -62,13 +62,8 @@ def _recording(folder: Path, rows: int) -> Iterator[Figure]:
 
 
 def _record(journal: Journal, rows: int) -> float:
-    invoke, complete, row, ok, version = (
-        journal.invoke,
-        journal.complete,
-        row_of(Kind.READ, 0, 0),
-        Outcome.OK,
-        version_of(1, 1),
-    )
+    invoke, complete = journal.invoke, journal.complete
+    row, ok, version = row_of(Kind.READ, 0, 0), Outcome.OK, version_of(1, 1)
     began = time.perf_counter()
     for _ in range(rows):
         complete(invoke(row), ok, version, INITIAL)
@@ -169,7 +164,7 @@ def _starting(setting: Setting, workers: int) -> Iterator[Figure]:
 
     def weigh(progress: Progress) -> None:
         if progress.phase == "running" and not sizes:
-            there = _workers_of(runs_in(runs)[0].path)
+            there = [each.pid for each in read_events(runs_in(runs)[0].path) if isinstance(each, Started)]
             sizes.extend(map(_own_bytes, there[:: len(there) // 8]))  # a look at all would take the run's time
 
     result = engine.run(plan, weigh)
@@ -203,10 +198,6 @@ def _starting(setting: Setting, workers: int) -> Iterator[Figure]:
     yield Figure("operations", result.stats.total / seconds, "operations/s", f"{how}, {seconds} s of handoff")
     if result.stats.cpu is not None:
         yield Figure("the harness's share", result.stats.cpu.harness_share, "of CPU time", "of the same")
-
-
-def _workers_of(run: Path) -> list[int]:
-    return [event.pid for event in read_events(run) if isinstance(event, Started)]
 
 
 def _own_bytes(pid: int) -> int:

@@ -53,9 +53,8 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """``length_s`` seconds, from when the workers were let go."""
+    """From when the workers were let go."""
 
-    length_s: float
     ticks: list[Tick]
     moments: list[Moment]
 
@@ -90,7 +89,7 @@ def axis_of(findings: Sequence[Finding], began: int, length_s: float) -> Axis:
         taken.add((row, slot))
         label, doubt = round(_centre(slot), 3), finding.verdict is not Verdict.FAIL
         moments.append(Moment(place, finding.anomaly, clock(at_s), percent, label, row, doubt))
-    return Axis(length_s, ticks(length_s), moments)
+    return Axis(ticks(length_s), moments)
 
 
 def _centre(slot: int) -> float:

@@ -132,7 +132,7 @@ def spread_panels(figures: Figures) -> tuple[list[Panel], list[tuple[float, str]
             lines.append(Line(series.language, _style(series.language), _path(points, 0.0, peak)))
         name = NAMES.get(kind, kind)
         most = [
-            f"{series.language} most often about {_latency(series.spread_ms[_largest(series.spread)])}"
+            f"{series.language} most often about {_latency(series.spread_ms[series.spread.index(max(series.spread))])}"
             for series in those
         ]
         panels.append(
@@ -166,10 +166,6 @@ def _style(language: str) -> str:
 
 def _latency(ms: float) -> str:
     return format_latency(ms / 1e3).replace(".00", "").replace(".0 ", " ")
-
-
-def _largest(values: Sequence[float]) -> int:
-    return max(range(len(values)), key=values.__getitem__)
 
 
 def _across(values: Sequence[float | None]) -> list[tuple[float, float | None]]:

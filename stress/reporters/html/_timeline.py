@@ -52,7 +52,7 @@ def timeline(
     lanes = {process: place for place, process in enumerate(processes[: max(LANES_MAX, len(own))])}
     drawn = [op for op in others if op.process in lanes]
     return {
-        "from": (start - _began(history)) / 1e6,
+        "from": (start - (0 if history is None else history.began)) / 1e6,
         "length": stop - start,
         "lanes": [
             {"name": palette.names.process(process), "about": about.get(process, languages[process])}
@@ -65,10 +65,6 @@ def timeline(
         "marks": _marks(events, lanes, start, stop),
         "hidden": hidden + len(others) - len(drawn),
     }
-
-
-def _began(history: History | None) -> int:
-    return history.began if history is not None else 0
 
 
 def _neighbours(finding: Finding, history: History, start: int, stop: int) -> tuple[list[Operation], int]:

@@ -13,7 +13,7 @@ from stress.checkers.torn import torn
 from stress.checkers.updates import updates
 from stress.checkers.vacuity import EXPECTED_FROM, not_reached, vacuity
 from stress.history.history import FileFacts, FinalFile, History, ProcessFacts
-from stress.history.notes import ErrorNote
+from stress.history.notes import ErrorNote, Note, ReturnedDocument, SeenBytes
 from stress.history.record import (
     ABSENT,
     GARBAGE,
@@ -218,6 +218,22 @@ def test_one_worker_that_never_succeeds_is_told() -> None:
     killed = [ProcessFacts(n, 1, Language.PYTHON, WorkerRole.WRITER, end=End.KILLED) for n in range(10, 30)]
     lives = [each for facts in killed for each in _tried(facts.process, 1, 0)[:1]]
     assert _few(_of(lives + _tried(2, 2000, 2000), *facts[1:], *killed)) == []
+
+
+@pytest.mark.parametrize(
+    ("note", "said"),
+    [
+        (SeenBytes(b'{"a": 1}ok\n'), 'the answer was no document: {"a": 1}ok'),
+        (ReturnedDocument(b"1" * 60 + b"2" * 60), f"the answer was no document: {'1' * 30}…{'2' * 50}"),
+        (SeenBytes(b""), "the answer was empty"),
+        (SeenBytes(b"{", "line 1: unexpected end"), "line 1: unexpected end"),
+        (ErrorNote("backup printed no path"), "backup printed no path"),
+    ],
+)
+def test_an_answer_that_is_no_document_is_the_reason(note: Note, said: str) -> None:
+    reads = [Operation(1, Kind.READ, version=GARBAGE, ret=5, outcome=Outcome.INFO, note=note)] * 20
+    (message,) = [each for each in _few(_of(reads)) if "by python workers" in each]
+    assert f"0 of 20 reads by python workers succeeded: {said} (" in " ".join(message.split())
 
 
 @pytest.mark.parametrize("answer", [ABSENT, GARBAGE])

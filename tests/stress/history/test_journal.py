@@ -17,7 +17,7 @@ from stress.history.run_directory import RunDirectory
 
 
 def _journal(folder: Path, process: int = 3) -> Journal:
-    return Journal(str(folder), process, 1, Language.PYTHON, writer=True)
+    return Journal(str(folder), process, 1, Language.PYTHON)
 
 
 def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
