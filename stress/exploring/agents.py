@@ -39,8 +39,6 @@ from stress.syscalls import Denied, Forked, Kind, Program, Ran, Supervisor
 from stress.syscalls.calls import Scheduler
 from stress.units import parse_duration
 
-__all__ = ["Agent", "Check", "explore"]
-
 Agent: TypeAlias = Callable[[], object] | Sequence[str] | str
 """A function, called in a process of its own; or a program: its arguments, or a command line as a shell would split it.
 It starts in the shared directory."""

@@ -10,8 +10,6 @@ from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Outcome
 from stress.workload.payload import parent_in, words_in
 from stress.workload.scenario import Request
 
-__all__ = ["Answers"]
-
 _MISSING, _NO_DOCUMENT = 66, 65
 
 

@@ -49,8 +49,6 @@ from stress.workload.target import BUILT_IN, Target
 from stress.workload.tree import Tree, take
 from stress.workload.world import World, compose, required_kinds
 
-__all__ = ["Case", "Duty", "Stage", "cases", "empty"]
-
 SIZE_MAX = 200
 """Bytes of padding: small, so that a read and a write are one syscall each, and a schedule takes milliseconds."""
 

@@ -10,8 +10,6 @@ from stress.history.history import FinalState, ProcessFacts
 from stress.history.record import Operation
 from stress.workload.tree import Tree
 
-__all__ = ["Evidence"]
-
 _REST = attrgetter(
     *("process", "kind", "file", "version", "parent", "outcome", "seq", "language", "scenario", "size", "digest"),
     "note",

@@ -37,8 +37,6 @@ from stress.stats import run_stats
 from stress.syscalls import Denied
 from stress.syscalls.calls import Call, Diverged, Scheduler, Step
 
-__all__ = ["Progress", "explore", "replay"]
-
 
 @dataclass(frozen=True, slots=True)
 class Progress:

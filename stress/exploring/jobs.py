@@ -17,8 +17,6 @@ from stress.exploring.search import Search
 from stress.syscalls import Denied
 from stress.syscalls.crew import Connection, Member, ready
 
-__all__ = ["Heard", "reports"]
-
 Heard = Callable[[Lot, int, int, str], bool]
 """Told how many schedules of a lot were executed, how many different, and `Search.coverage`; whether to go on."""
 

@@ -32,21 +32,6 @@ from stress.schedulers.execution import Run, Tally
 from stress.syscalls import Ran, Supervisor
 from stress.syscalls.calls import Scheduler
 
-__all__ = [
-    "ANOMALIES",
-    "Exploring",
-    "Lot",
-    "Report",
-    "a_cpu",
-    "cases_of",
-    "directory",
-    "explore_lot",
-    "lots",
-    "report_of",
-    "start",
-    "with_lesser",
-]
-
 ANOMALIES = {
     "deadlock": anomalies.DEADLOCK,
     "livelock": anomalies.LIVELOCK,

@@ -14,8 +14,6 @@ from stress.options import UsageError
 from stress.registry import close_names
 from stress.units import parse_duration
 
-__all__ = ["OPTIONS", "SCHEDULERS", "ExplorePlan"]
-
 SCHEDULERS = ("mix", "random", "pct", "dpor", "exhaustive")
 SEARCHES = ("dpor", "exhaustive")
 """Those that come to an end."""

@@ -17,8 +17,6 @@ from stress.history.notes import Note
 from stress.history.record import CHANGES, NO_VERSION, Kind, Language, Operation, Outcome, version_of
 from stress.syscalls.calls import Call, Scheduler, Step
 
-__all__ = ["Counting", "Memory", "Row", "Stamps", "kept_rows"]
-
 STEP_NS = 1_000_000
 """A step of the schedule takes one millisecond, in histories and in what is said of them."""
 
@@ -31,8 +29,7 @@ Row = Operation
 
 _FIELDS = [field.name for field in fields(Row)]  # all but the last, which is the note, are numbers
 _KIND, _VERSION, _PARENT, _RET, _OUTCOME, _LANGUAGE, _HELD_FROM, _HELD_TO, _SIZE, _DIGEST = map(
-    _FIELDS.index,
-    ("kind", "version", "parent", "ret", "outcome", "language", "held_from", "held_to", "size", "digest"),
+    _FIELDS.index, ("kind", "version", "parent", "ret", "outcome", "language", "held_from", "held_to", "size", "digest")
 )
 _NOTE_AT, _NOTE_BYTES = len(_FIELDS) - 1, len(_FIELDS)
 _ROW = Struct(f"<{len(_FIELDS) + 1}q")

@@ -22,19 +22,6 @@ from stress.syscalls.calls import Abandoned, Call, Diverged, Scheduler, Step
 from stress.syscalls.ran import Ran
 from stress.units import counted
 
-__all__ = [
-    "LESSER",
-    "Failing",
-    "Failure",
-    "Found",
-    "Search",
-    "executing",
-    "explored_words",
-    "scheduler_of",
-    "shrunk",
-    "step",
-]
-
 LESSER = frozenset((METADATA_LOST, READABLE, LEFTOVER_TEMP))
 """What shows in nearly every schedule of a target that has it: the search goes on, as data may be lost in another."""
 

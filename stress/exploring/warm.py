@@ -8,8 +8,6 @@ from typing import Any
 from stress.workload import catalog
 from stress.workload.target import Target
 
-__all__ = ["Remembered", "stays_warm"]
-
 
 def stays_warm(target: Target) -> bool:
     """Whether one process may do the target's operations in schedule after schedule.

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from stress.schedulers.effects import Effect, Mode, What, clash, effects, failed
 from stress.syscalls.calls import Call, Step
 
-__all__ = ["Causality"]
-
 
 @dataclass(slots=True)
 class _Touched:

@@ -11,9 +11,6 @@ from stress.schedulers.execution import Execution, Run
 from stress.schedulers.replay import TolerantReplay
 from stress.syscalls.calls import Call
 
-__all__ = ["Critical", "critical_steps"]
-
-
 _Rank = tuple[bool, int]
 
 

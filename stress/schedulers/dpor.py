@@ -17,8 +17,6 @@ from stress.schedulers.execution import Tally
 from stress.schedulers.source import Source
 from stress.syscalls.calls import Abandoned, Call, Diverged, Step
 
-__all__ = ["Dpor"]
-
 
 @dataclass(slots=True)
 class _Node:

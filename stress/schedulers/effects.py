@@ -7,8 +7,6 @@ from enum import Enum
 
 from stress.syscalls.calls import Access, Call, Step
 
-__all__ = ["Effect", "Mode", "What", "awake", "clash", "conflict", "effects", "failed"]
-
 What = tuple[Hashable, ...]
 
 

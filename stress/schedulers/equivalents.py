@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from stress.schedulers.causality import Causality
 from stress.syscalls.calls import Step
 
-__all__ = ["linear_extensions"]
-
 _IDEALS_MAX = 20_000
 _SAMPLES = 200
 

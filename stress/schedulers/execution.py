@@ -9,8 +9,6 @@ from enum import Enum
 
 from stress.syscalls.calls import Call, Diverged, Scheduler, Step
 
-__all__ = ["Ending", "Execution", "Run", "Tally", "executions", "preemptions"]
-
 
 class Ending(Enum):
     """How an execution ended. All but `CUT` and `DIVERGED` count for a proof."""

@@ -12,8 +12,6 @@ from stress.schedulers.effects import Effect, awake, effects
 from stress.schedulers.source import Source
 from stress.syscalls.calls import Call, Diverged, Step
 
-__all__ = ["Exhaustive"]
-
 
 class Exhaustive:
     """Every schedule with at most so many preemptions: switches away from an agent that could have gone on.

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["guarantee", "missed_after", "pct_probability", "runs_needed"]
-
 
 def pct_probability(agents: int, points: int, depth: int) -> float:
     """Probability that one execution finds one given bug: at least this.

@@ -8,8 +8,6 @@ from stress.schedulers.pct import Pct
 from stress.schedulers.random import Random
 from stress.syscalls.calls import Call, Scheduler, Step
 
-__all__ = ["Mix", "random_and_pct"]
-
 
 class Mix:
     """Gives each execution to the next of its schedulers that has one left.

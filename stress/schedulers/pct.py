@@ -12,8 +12,6 @@ from stress.schedulers.guarantee import missed_after, pct_probability
 from stress.schedulers.source import Source
 from stress.syscalls.calls import Call, Step
 
-__all__ = ["Pct"]
-
 _FINE = 1 << 48
 """Random priorities are drawn below this: two agents practically never have the same."""
 

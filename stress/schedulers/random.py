@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from stress.schedulers.source import Source
 from stress.syscalls.calls import Call, Step
 
-__all__ = ["Random"]
-
 
 class Random:
     """Picks uniformly among the enabled calls, and estimates on the way how many schedules there are.

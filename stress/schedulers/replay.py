@@ -8,8 +8,6 @@ from stress.schedulers.effects import Effect, awake, effects
 from stress.schedulers.source import Source
 from stress.syscalls.calls import Call, Diverged, Step
 
-__all__ = ["Replay", "TolerantReplay"]
-
 
 class Replay:
     """Executes one schedule once, exactly.

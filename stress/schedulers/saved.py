@@ -10,8 +10,6 @@ from typing import Any
 from stress.schedulers.execution import Execution
 from stress.schedulers.replay import Replay
 
-__all__ = ["SUFFIX", "SavedSchedule", "ScheduleError"]
-
 SUFFIX = ".schedule.json"
 _FORMAT = "stress-schedule"
 _VERSION = 1

@@ -15,8 +15,6 @@ from stress.schedulers.execution import Execution, Run, preemptions
 from stress.schedulers.exhaustive import Exhaustive
 from stress.schedulers.replay import TolerantReplay
 
-__all__ = ["Shrunk", "ddmin", "shrink"]
-
 T = TypeVar("T")
 
 

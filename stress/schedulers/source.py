@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-__all__ = ["Source"]
-
 
 class Source:
     """Random numbers of one execution, in two streams that do not disturb each other.

@@ -10,8 +10,6 @@ from stress.schedulers.causality import Causality
 from stress.schedulers.effects import conflict
 from stress.syscalls.calls import Call, Step
 
-__all__ = ["rows", "table"]
-
 _NUMBER = 5
 _GAP = 2
 _COLUMN_MIN = 12

@@ -46,16 +46,6 @@ class Call:
     spins: bool = False
     lock: str = ""
 
-    def depends_on(self, other: Call) -> bool:
-        """Whether the order of the two calls matters: of one agent always, else by what both touch."""
-        if self.agent == other.agent:
-            return True
-        return any(
-            mine.what == theirs.what and (mine.writes or theirs.writes)
-            for mine in self.accesses
-            for theirs in other.accesses
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Step:

@@ -11,8 +11,6 @@ from typing import TypeAlias
 
 from stress.syscalls.kernel import PR_SET_PDEATHSIG, prctl
 
-__all__ = ["Connection", "Member", "ready"]
-
 Connection: TypeAlias = "connection.Connection"
 
 _END_S_MAX = 10.0

@@ -29,14 +29,7 @@ _outgoing = _Slice(ctypes.addressof(_here), _CHUNK)
 _remote = _Slice()
 _string = _Slice(0, _CHUNK)
 _readv: Any = _libc.process_vm_readv
-_readv.argtypes = (
-    ctypes.c_int,
-    ctypes.c_void_p,
-    ctypes.c_ulong,
-    ctypes.c_void_p,
-    ctypes.c_ulong,
-    ctypes.c_ulong,
-)
+_readv.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong)
 _readv.restype = ctypes.c_ssize_t
 _writev: Any = _libc.process_vm_writev
 _writev.argtypes, _writev.restype = _readv.argtypes, _readv.restype

@@ -12,8 +12,6 @@ from collections.abc import Hashable, Iterator, Sequence
 
 from stress.syscalls.calls import Call, Step
 
-__all__ = ["BYPASSES_MAX", "starving"]
-
 BYPASSES_MAX = 20
 """So often may others get a lock while an agent wants it."""
 
