@@ -75,7 +75,9 @@ def give_access(
     if (owner, group) != (like.st_uid, like.st_gid):
         mode &= 0o1777  # a set-user-ID file must not change its user
     if owner != like.st_uid:
-        entries = _granted(like, owner, group, _entries(acl, mode))
+        entries = _entries(acl, mode)
+        entries[_USER_OBJ, _NOBODY] |= mode >> 6 & 7  # of a lock, more than its target's
+        entries = _granted(like, owner, group, entries)
         mode = mode & 0o1000 | _mode(entries)
         acl = _acl(entries)
     try:
@@ -116,7 +118,7 @@ def _granted(like: os.stat_result, owner: int, group: int, entries: Entries) -> 
     bits = entries[_USER_OBJ, _NOBODY]
     entries.pop((_USER, owner), None)
     kept_by_mode = bits == theirs and (bits == other or (group == like.st_gid and _is_member(like.st_uid, group)))
-    if not kept_by_mode or len(entries) > 3:
+    if like.st_uid != 0 and (not kept_by_mode or len(entries) > 3):  # root needs none
         entries[_USER, like.st_uid] = bits
     entries[_USER_OBJ, _NOBODY] = bits | 2  # who replaces the file was allowed to write it
     return entries

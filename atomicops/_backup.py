@@ -232,6 +232,8 @@ def _names(place: Place) -> list[bytes]:
     try:
         return [os.fsencode(name) for name in os.listdir(place.fd)]
     except OSError as error:
+        if error.errno == errno.EBADF:  # of a descriptor by O_PATH: it may not be listed
+            error = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         where = f"the directory {place.show()}"
         raise failed(error, place.given, f"listing {where}", f"make {where} readable") from None
 

@@ -110,8 +110,9 @@ class Hold(Carrier):
 
     def widen(self, place: Place, target: os.stat_result) -> None:
         """Give a lock file with less than the reach of its target what it lacks, if it is ours to give."""
-        lacks = _attributes.lock_mode(target) & ~self.status.st_mode
-        if lacks or (self.status.st_uid == 0 != target.st_uid):
+        mine, user = self.status, os.geteuid()
+        lacks = bool(_attributes.lock_mode(target) & ~mine.st_mode) or mine.st_gid != target.st_gid
+        if (lacks and user in (0, mine.st_uid)) or (mine.st_uid != target.st_uid and user == 0):
             try:
                 _attributes.lock_reach(place, self.fd, self.status, target)
             except OSError:

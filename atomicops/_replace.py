@@ -176,10 +176,13 @@ class Writer(Leaving):
             mine = os.fstat(fd)
             if source is not None and status is not None:
                 copy_attributes(self.given, fd, mine, source.fileno(), status, names)
+            kept = os.fstat(fd).st_mode & 0o7777 if status is not None and status.st_mode & 0o6000 else 0
             if callable(content):
                 content(fd)
             else:
                 write_all(fd, content)
+            if kept:  # write(2) of another than root takes set-user-ID away
+                os.fchmod(fd, kept)
             if self.durability != NONE:
                 sync_file(fd)
             else:  # NFS may report a full quota only here, and the descriptor itself closes without a word

@@ -383,11 +383,11 @@ sub widen_lock { # who may write the file, or make it, may take its lock
     return if $::by_group || ($> != 0 && $lock[4] != $>);
     if (@::old) {
         local $::lenient = 1; # what is not permitted is left
-        eval { dress(*L, 0666) } if $new || less_reach(@lock);
+        eval { dress(*L, 1); 1 } or chmod 0666, *L if $new || less_reach(@lock); # nobody may be locked out
     }
     elsif ($new) {
         my @directory = stat ".";
-        my $mode = $lock[2] & 0777 | 0600 | ($directory[2] & 02 ? 0006 : 0);
+        my $mode = $lock[2] & 0777 | 0600 | ($directory[2] & 02 ? 0066 : 0);
         if ($directory[2] & 020) {
             $mode |= 0060 if $lock[5] == $directory[5] || chown -1, $directory[5], *L;
         }
@@ -400,7 +400,9 @@ sub give_lock_its_reach { # before anything is refused: it may stay
     local $^W = 0; # of names that end in a newline
     @::old = look($::name);
     is_no_file() if @::old && !-f _;
-    grep { sysopen S, $::name, $_ | $::NOFOLLOW | $::NONBLOCK } 0, $::WRONLY or @::old = ();
+    my $how = $::NOFOLLOW | $::NONBLOCK;
+    @::old && (sysopen S, $::name, $how or sysopen S, $::name, $how | $::WRONLY)
+        or @::old && chmod 0666, *L and return @::old = (); # its ACL is not to be had: nobody may be locked out
     widen_lock($new);
 }
 
@@ -472,11 +474,11 @@ sub set_xattr { return syscall($::CALL{fsetxattr}, fileno $_[0], $_[1], $_[2], l
 my $ACL = "system.posix_acl_access";
 
 # Owner, group, ACL, mode and other attributes of the target (or of what it is restored from), for the file that takes
-# its place, before that is synced. Who could read or write before still can, and nobody else. With a mask it is
+# its place, before that is synced. Who could read or write before still can, and nobody else. Or it is
 # the lock that is dressed.
 sub dress {
-    my ($to, $mask) = @_;
-    my $mode = defined $mask ? $::old[2] & $mask | 0600 : $::old[2] & 07777; # a lock is always its owner's to take
+    my ($to, $is_lock) = @_;
+    my $mode = $is_lock ? lock_bits($::old[2]) : $::old[2] & 07777;
     my @got = stat $to;
     if ($got[4] != $::old[4] || $got[5] != $::old[5]) {
         if (!chown $::old[4], $::old[5], $to) {
@@ -493,15 +495,11 @@ sub dress {
     if ($got[4] != $::old[4]) {
         my ($had, $group_kept) = ($mode >> 6 & 7, $got[5] == $::old[5]);
         my $differs = owner_differs($mode, $acl, $group_kept);
-        if (!defined $acl) { # we become its owner, and have what we had
-            my $class = $group_kept && (grep { $_ == $::old[5] } split " ", $)) ? $mode >> 3 & 7 : $mode & 7;
-            $mode = $mode & ~0700 | $class << 6;
-        }
-        $mode & 0200 or owner_refuses();
+        $mode |= 0200; # we become its owner
         $acl = acl_with_owner($mode, $acl, $had) if $differs;
     }
     if (defined $acl) {
-        $acl = acl_of(map { [$_->[0], $_->[1] & 6, $_->[2]] } acl_entries($acl)) if defined $mask;
+        $acl = acl_of(map { [$_->[0], $_->[1] & 6, $_->[2]] } acl_entries($acl)) if $is_lock;
         set_xattr($to, $ACL, $acl) or $got[4] != $::old[4] ? owner_refuses() : attributes_fail("setting its ACL");
         my ($acl_mask) = grep { $_->[0] == 0x10 } acl_entries($acl);
         $mode = $mode & ~070 | $acl_mask->[1] << 3 if $acl_mask;
@@ -509,7 +507,7 @@ sub dress {
     elsif (grep { $_ eq $ACL } xattrs($to)) { # a default ACL of the directory, and not the target's
         syscall($::CALL{fremovexattr}, fileno $to, $ACL) == 0 or attributes_fail("removing an ACL");
     }
-    if (!defined $mask) {
+    if (!$is_lock) {
         delete $has{$_} # they speak of those very bytes
             for $ACL, qw(security.capability security.ima security.evm user.atomicops.append);
         for my $attribute (sort keys %has) {
@@ -566,8 +564,9 @@ sub acl_with_owner { # the same for all others, and the old owner keeps what he 
     my @entries = defined $acl ? acl_entries($acl)
         : ([1, $mode >> 6 & 7, 0xffffffff], [4, $mode >> 3 & 7, 0xffffffff], [32, $mode & 7, 0xffffffff]);
     my ($mask) = map { $_->[1] } grep { $_->[0] == 16 } @entries;
-    @entries = grep { $_->[0] != 16 && !($_->[0] == 2 && $_->[2] == $::old[4]) } @entries;
+    @entries = grep { $_->[0] != 16 && !($_->[0] == 2 && ($_->[2] == $::old[4] || $_->[2] == $>)) } @entries;
     for my $entry (@entries) { $entry->[1] &= $mask // 7 if $entry->[0] =~ /\A[248]\z/ }
+    $_->[1] |= 2 for grep { $_->[0] == 1 } @entries;
     push @entries, [2, $had, $::old[4]];
     $mask = 0;
     for my $entry (@entries) { $mask |= $entry->[1] if $entry->[0] =~ /\A[248]\z/ }

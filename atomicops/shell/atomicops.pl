@@ -172,8 +172,10 @@ sub begin { # begin MODE of opening, MUST EXIST: with the lock, S is the file, a
 }
 
 sub less_reach { # whether a lock of this status may have less reach than the target
-    return $_[4] != $::old[4] || $_[5] != $::old[5] || ~$_[2] & ($::old[2] | 0600) & 0666;
+    return $_[4] != $::old[4] || $_[5] != $::old[5] || ~$_[2] & lock_bits($::old[2]);
 }
+
+sub lock_bits { return ($_[0] | ($_[0] & 0222) << 1) & 0666 | 0600 } # who writes can open it, and who may chmod(2)
 
 # --- replacing it ----------------------------------------------------------------------------------------------------
 

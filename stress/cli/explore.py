@@ -42,7 +42,7 @@ Exit codes: those of `stress run`; 4 also where the kernel forbids it.
 @click.option(
     "--processes", metavar="N", help="Number of processes; of three or more, the last one reads. [default: 3]"
 )
-@click.option("--ops", metavar="N", help="Operations of each process. [default: 1]")
+@click.option("--ops", metavar="N", help="Operations of each process. [default: 1 and 2 in turn; dpor, exhaustive 1]")
 @click.option(
     "--languages",
     metavar="LANGUAGE,...",

@@ -148,7 +148,9 @@ def _duties(
     for number in range(processes if roles["writer"] else 0):
         part = "reader" if number >= processes - readers else "writer"
         agent = Agent(worker=number, writers=processes - readers, source=random.Random(f"{seed}/{number}"), long_at=0)
-        stream = OperationStream(agent, roles[part])
+        # A role each, and others for the next: what one does in two steps is not cut apart by another's.
+        turn = random.Random(f"{seed}/roles").randrange(len(roles[part])) + number
+        stream = OperationStream(agent, [roles[part][turn % len(roles[part])]])
         # One operation each, of a scenario with several kinds of change: not all begin with the same one.
         requests = _requests(stream, {file.path for file in world.files if file.absent})
         drawn = list(islice(requests, ops + (number % changes if ops == 1 and part == "writer" and changes else 0)))

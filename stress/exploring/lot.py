@@ -236,7 +236,7 @@ def cases_of(plan: ExplorePlan, round: int = 0) -> list[Case]:
             supported,
             languages,
             processes=plan.processes,
-            ops=plan.ops,
+            ops=plan.ops_of(round),
             seed=_seed(plan, round),
         )
     ]

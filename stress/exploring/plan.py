@@ -31,7 +31,7 @@ class ExplorePlan:
         scenarios: Names; each is explored by itself.
         target: As in `stress.plan.Plan`.
         processes: Of each execution; of three or more the last reads.
-        ops: Operations of each process.
+        ops: Operations of each process; None for one and two in turn (see `ops_of`).
         languages: Of the processes, in turn; empty for Python alone, and then all languages of the target in turn.
         scheduler: One of `SCHEDULERS`.
         depth: Of the bugs that PCT is to find; of an exhaustive search, the preemptions.
@@ -48,7 +48,7 @@ class ExplorePlan:
     scenarios: tuple[str, ...] = ("session_count",)
     target: str = "atomicops"
     processes: int = 3
-    ops: int = 1
+    ops: int | None = None
     languages: tuple[str, ...] = ()
     scheduler: str = "mix"
     depth: int = 3
@@ -64,7 +64,7 @@ class ExplorePlan:
     def __post_init__(self) -> None:
         """Look at every value."""
         _whole("--processes", self.processes, 1, _PROCESSES_MAX, "a number of processes", "3")
-        _whole("--ops", self.ops, 1, 100, "a number of operations of each process", "2")
+        _whole("--ops", 1 if self.ops is None else self.ops, 1, 100, "a number of operations of each process", "2")
         _whole("--depth", self.depth, 0 if self.scheduler == "exhaustive" else 1, 20, "a depth", "3")
         _whole("--seed", self.seed, 0, (1 << 64) - 1, "a seed", "7")
         _whole("--jobs", self.jobs, 0, 256, "a number of jobs", "2")
@@ -83,6 +83,10 @@ class ExplorePlan:
             raise UsageError("--until", str(self.until), "is no probability below 100%; give one such as --until 99.9%")
         if self.until is not None and self.scheduler not in ("pct", "mix"):
             raise UsageError("--until", f"{self.until:.4g}", f"means nothing to --scheduler {self.scheduler}; use pct")
+
+    def ops_of(self, round: int) -> int:
+        """Operations of each process in a round: many a bug takes two of one process. Searches have one round."""
+        return self.ops or (2 if round % 2 and self.scheduler not in SEARCHES else 1)
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], scenarios: tuple[str, ...] = ()) -> ExplorePlan:

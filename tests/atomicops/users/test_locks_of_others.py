@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tests.atomicops.users.people import (
     SHARED,
     Installed,
     Person,
+    acl,
     public_folder,
     sweep_public_folders,
 )
@@ -207,3 +209,63 @@ def test_folders_that_killed_tests_have_left_go(tmp_path: Path, monkeypatch: pyt
         assert foreign.is_dir()
         assert not left.exists()
     assert os.listdir(tmp_path) == [foreign.name]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Who does what, in which umask, of a file of Alice's and the group."""
+
+    who: Person
+    operation: str
+    umask: int = 0o022
+
+
+ALICES = Turn(ALICE, "write")
+TURNS: dict[str, tuple[int, int, tuple[str, ...], Person | None, tuple[Turn, ...]]] = {
+    # mode of the folder and of the file, entries of its ACL, who has made a narrow lock, and the turns
+    "reads and makes a backup": (0o2775, 0o640, (), None, (Turn(BOB, "backup"), ALICES, Turn(BOB, "backup"))),
+    "may write and not read": (0o2775, 0o620, (), None, (ALICES, Turn(BOB, "write"), ALICES)),
+    "only others may": (0o1777, 0o606, (), None, (Turn(CAROL, "recover", 0o027), ALICES, Turn(CAROL, "recover"))),
+    "a foreign lock, and root": (0o2775, 0o660, (), CAROL, (Turn(ROOT, "backup", 0o077), ALICES, Turn(BOB, "write"))),
+    "a lock of ones own group": (0o2775, 0o660, (), BOB, (Turn(BOB, "write", 0o077), ALICES)),
+    "by an ACL alone": (0o777, 0o000, (f"g:{SHARED}:rw",), None, (Turn(BOB, "write"), Turn(BOB, "write"))),
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", TURNS)
+def test_everybody_has_his_turn(installed: Installed, place: Path, name: str, language: str) -> None:
+    folder, mode, entries, locker, turns = TURNS[name]
+    path = shared(place)
+    path.parent.chmod(folder)
+    path.chmod(mode)
+    if entries and not acl(path, *entries):
+        pytest.skip("no ACLs here")
+    if locker is not None:
+        lock = path.with_name(f".{path.name}.lock")
+        lock.touch(0o600)
+        os.chown(lock, locker.uid, locker.uid)
+        lock.chmod(0o660)
+    for turn in turns:
+        content = ('{"n": 1}',) if turn.operation == "write" else ()
+        done = installed.of(turn.who, turn.umask).call(language, turn.operation, *content, path, cwd=place)
+        assert done.code == 0, (turn, done)
+    assert all(ALICE.may(copy) == "rw" for copy in path.parent.glob("*.bak"))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_its_owner_keeps_what_write_takes_away(installed: Installed, place: Path, language: str) -> None:
+    """write(2) of another than root takes set-user-ID away; the new file had none to lose, and gets it at the end."""
+    path = ones_own(place).rename(place / "s" / "tool")
+    path.chmod(0o4755)
+    assert installed.of(ALICE).call(language, "write", "new", path, cwd=place).code == 0
+    assert (path.read_text(), path.stat().st_mode & 0o7777) == ("new\n", 0o4755)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_folder_that_may_not_be_listed(installed: Installed, place: Path, language: str) -> None:
+    path = shared(place)
+    path.parent.chmod(0o2733)
+    done = installed.of(CAROL).call(language, "recover", path.with_name("none.json"), "--restore-missing", cwd=place)
+    assert (done.code, done.refused) == (73, True), done
+    assert "readable" in done.err

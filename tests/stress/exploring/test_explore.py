@@ -239,3 +239,19 @@ def test_where_nothing_can_be_kept_it_is_said_first(tmp_path: Path, capsys: pyte
         assert line.endswith("give a directory that can be written to")
     with pytest.raises(UsageError, match="--runs"):
         explore_agents([["true"]], tmp_path, lambda folder: True, schedules=1, runs=runs)
+
+
+def test_processes_do_one_operation_and_two_in_turn() -> None:
+    assert [ExplorePlan().ops_of(round) for round in range(3)] == [1, 2, 1]
+    assert [ExplorePlan(ops=3).ops_of(1), ExplorePlan(scheduler="dpor").ops_of(1)] == [3, 1]
+    for round, count in enumerate((1, 2)):
+        (case,) = cases_of(ExplorePlan(languages=("python",), seed=1), round)
+        assert {len(duty.requests) for duty in case.duties} == {count}
+
+
+@pytest.mark.parametrize("round", range(4))
+def test_what_a_role_does_in_two_steps_is_not_cut_apart(round: int) -> None:
+    (case,) = cases_of(ExplorePlan(scenarios=("resume",), ops=2, seed=1, languages=("python",)), round)
+    writers = [duty.requests for duty in case.duties if duty.part == "writer"]
+    assert len({request.path for requests in writers for request in requests}) == 1
+    assert (Kind.RECOVER, Kind.UPDATE) in {tuple(request.kind for request in requests) for requests in writers}
