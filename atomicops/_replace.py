@@ -224,6 +224,8 @@ class Writer(Leaving):
         except OSError as error:
             # Over a network the answer can be lost and the deed done: then the target is what the temp file was.
             if not self._is_at(place.name, mine):
+                if error.errno == errno.ENOENT:  # which is not said of the target
+                    error = OSError(errno.ESTALE, "its temp file or its directory has been removed by somebody")
                 todo = f"make the directory {place.show()} writable"
                 raise failed(error, self.given, "renaming onto it", todo) from None
         self._seen = None

@@ -193,3 +193,18 @@ def test_what_is_there_after_the_rename_is_looked_at_in_bash(path: Path) -> None
     assert (done.code, done.refused) == (74, True), done
     assert "another file" in done.err
     assert path.read_text() == "foreign\n"
+
+
+def test_a_temp_file_that_goes_at_the_rename_is_no_missing_target(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ENOENT would be told as a wrong name of the target."""
+    real = os.rename
+
+    def rename(old: bytes, new: bytes, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        os.unlink(old, dir_fd=src_dir_fd)
+        real(old, new, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+    monkeypatch.setattr(os, "rename", rename)
+    with pytest.raises(OSError, match="temp file") as caught:
+        atomic_write_text(NEW, path)
+    assert not isinstance(caught.value, FileNotFoundError)
+    assert path.read_text() == OLD
