@@ -47,7 +47,7 @@ def _run(seen: int, content: bytes = b"", *, reader: int = WRITTEN, finds: int =
         ),
         (GARBAGE, b"\x00\x01\x02", "The file a.json holds no JSON document (it is not text), and yet"),
         (GARBAGE, b"", "The file a.json holds no JSON document (it is empty), and yet"),
-        (INITIAL, b"", "The file a.json stays as it was before the run, and yet"),
+        (INITIAL, b"", "The file a.json stays as it was at the start, and yet"),
         (ABSENT, b"", "There is no file a.json, and yet"),
     ],
     ids=["sqlite", "gzip", "yaml", "binary", "empty", "beside", "absent"],
