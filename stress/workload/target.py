@@ -15,8 +15,9 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -264,8 +265,10 @@ def _from_module(name: str, path: Path) -> Target:
     if shipped is None and str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     try:
-        with nullcontext() if shipped is None else shipped.first():
+        with nullcontext() if shipped is None else shipped.first(), _clocks_kept(str(path)):
             spec.loader.exec_module(module)
+    except TargetError:
+        raise
     except (Exception, SystemExit) as error:
         where = _line_in(error, path)
         if shipped is not None and isinstance(error, ImportError) and error.path:
@@ -275,6 +278,21 @@ def _from_module(name: str, path: Path) -> Target:
         ) from error
     bash = path.with_suffix(".bash")
     return _of(module, name, path.resolve(), bash.resolve() if bash.is_file() else None, str(path))
+
+
+@contextmanager
+def _clocks_kept(called: str) -> Iterator[None]:
+    """Put back the clocks that an import replaces, and refuse that: by one that stands still, no wait here ends."""
+    clocks = {name: getattr(time, name) for name in ("monotonic", "monotonic_ns", "sleep", "time", "time_ns")}
+    yield
+    replaced = [name for name, clock in clocks.items() if getattr(time, name) is not clock]
+    for name in replaced:
+        setattr(time, name, clocks[name])
+    if replaced:
+        raise TargetError(
+            f"{called!r}: importing it replaces time.{replaced[0]}, by which stress itself waits; replace it within "
+            "the operations"
+        )
 
 
 def _of(thing: Any, name: str, path: Path, bash: Path | None, called: str) -> Target:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,11 @@ def test_of_a_store_only_temp_files_are_left_behind(tmp_path: Path) -> None:
     assert not store.is_residue(".tmp.a.json")
     path.write_text("def read(path): pass")
     assert not load(str(path)).is_residue("a.json.shelf.dat")
+
+
+def test_a_module_that_stops_the_clock_is_refused_and_the_clock_goes_on(tmp_path: Path) -> None:
+    clock = time.monotonic
+    (tmp_path / "frozen.py").write_text("import time\ntime.monotonic = lambda: 0.0\n\ndef read(path): ...\n")
+    with pytest.raises(TargetError, match=r"replaces time\.monotonic"):
+        load(str(tmp_path / "frozen.py"))
+    assert time.monotonic is clock
