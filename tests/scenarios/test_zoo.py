@@ -85,7 +85,7 @@ def test_the_guide_loses_updates_and_appends_and_empties_the_file(tmp_path: Path
 
 @pytest.mark.skipif(bool(why_not()), reason=why_not() or "two users can be had")
 def test_ours_serves_two_users_of_one_group(home: Path) -> None:
-    for duration_s in (1.5, 20.0):  # on a slow machine nobody may come to a write in the first
+    for duration_s in (1.5, 4.0, 20.0):  # on a slow machine nobody may come to a write in the first
         result = _run(home, "atomicops", ("strangers",), duration_s=duration_s)
         assert not _found(result), [finding.message for finding in result.findings]
         if result.verdict is Verdict.PASS:
