@@ -12,18 +12,12 @@ import pytest
 import stress
 from stress.plan import UsageError
 from stress.result import Result, Verdict
-from stress.syscalls import Denied, require
 
 ADD = 'n=$(<count); printf "%s\\n" "$((n + 1))" >count.$$; mv count.$$ count'
 LOCKED_ADD = f"exec 9>lock; flock 9; {ADD}"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def needs_scheduling() -> None:
-    try:
-        require()
-    except Denied as denied:
-        pytest.skip(str(denied))
+pytestmark = pytest.mark.usefixtures("needs_scheduling")
 
 
 def is_two(shared: Path) -> bool:

@@ -23,8 +23,7 @@ from stress.options import UsageError
 from stress.reporters.explore_view import view
 from stress.result import Verdict
 from stress.schedulers.saved import SavedSchedule
-from stress.syscalls import Denied, require
-from stress.workload import catalog
+from stress.syscalls import Denied
 
 BROKEN = (
     # target, scenario, operations of each process, anomaly, schedules within which it must be found
@@ -37,14 +36,7 @@ BROKEN = (
 SEEDS = {"lock-unlinked": 5}
 """With which it is found soon; a day's exploration takes any."""
 
-
-@pytest.fixture(scope="module", autouse=True)
-def needs_scheduling() -> None:
-    catalog.load()
-    try:
-        require()
-    except Denied as denied:
-        pytest.skip(str(denied))
+pytestmark = pytest.mark.usefixtures("needs_scheduling")
 
 
 @pytest.mark.parametrize(("target", "scenario", "ops", "anomaly", "within"), BROKEN)

@@ -12,8 +12,7 @@ from stress.exploring.explore import explore
 from stress.exploring.plan import ExplorePlan
 from stress.result import Result, Verdict
 from stress.schedulers.replay import TolerantReplay
-from stress.syscalls import Denied, Forked, Supervisor, require
-from stress.workload import catalog
+from stress.syscalls import Forked, Supervisor
 
 READ = """
 import fcntl, json, os, time
@@ -59,14 +58,7 @@ def put(document, path):
 """
 MODES = ("metadata-lost", "readable")
 
-
-@pytest.fixture(scope="module", autouse=True)
-def needs_scheduling() -> None:
-    catalog.load()
-    try:
-        require()
-    except Denied as denied:
-        pytest.skip(str(denied))
+pytestmark = pytest.mark.usefixtures("needs_scheduling")
 
 
 @pytest.fixture(autouse=True)
