@@ -27,6 +27,7 @@ from stress.history.notes import words_of
 from stress.history.record import Kind, Operation
 from stress.host.tools import version_of_tool
 from stress.options import UsageError
+from stress.resolve import abilities, target_named
 from stress.result import Exploration, Finding, Result, Verdict
 from stress.schedulers.execution import Execution, Tally
 from stress.schedulers.guarantee import missed_after, pct_probability
@@ -184,8 +185,10 @@ def explore(plan: ExplorePlan, watch: Watch | None = None, *, folder: str = ".st
     for each in reached:
         each.keep(sys.maxsize if failed is None or plan.keep_going else failed.lot.number)
     if failed is None and lesser:
-        failed = with_lesser(plan, min(lesser, key=lambda report: report.lot.number))
-    return _timed(_result(plan, reached, failed, folder, interrupted), began)
+        failed = with_lesser(plan, min(lesser, key=lambda report: report.lot.number), as_found=interrupted)
+    left_out = () if plan.languages else tuple(abilities(target_named(plan.target))[1])
+    result = dataclasses.replace(_result(plan, reached, failed, folder, interrupted), skipped=left_out)
+    return _timed(result, began)
 
 
 class _Progressing:

@@ -193,13 +193,17 @@ def report_of(lot: Lot, one: Exploring, interrupted: bool = False) -> Report:
     )  # fmt: skip
 
 
-def with_lesser(plan: ExplorePlan, report: Report) -> Report:
-    """The report with its `lesser` schedule shrunk, as what was found."""
-    assert report.lesser is not None
+def with_lesser(plan: ExplorePlan, report: Report, *, as_found: bool = False) -> Report:
+    """The report with its `lesser` schedule as what was found: shrunk, or ``as_found``, for who waits for no more."""
+    lesser = report.lesser
+    assert lesser is not None
+    if as_found:
+        found = Found(lesser.execution, lesser.execution, lesser.failure, lesser.after, None, 0)
+        return dataclasses.replace(report, found=found)
     case = cases_of(plan, report.lot.round)[report.lot.case]
     with ExitStack() as stack:
         one = start(plan, case, stack, report.lot.round)
-        return dataclasses.replace(report, found=shrunk(one.run, one.last, report.lesser, case.short_names))
+        return dataclasses.replace(report, found=shrunk(one.run, one.last, lesser, case.short_names))
 
 
 def cases_of(plan: ExplorePlan, round: int = 0) -> list[Case]:
@@ -268,7 +272,7 @@ def directory(where: str | None) -> Iterator[Path]:
             made = stack.enter_context(temporary_directory(where=where or memory))
         except OSError as error:
             advice = f"{error.strerror}; give a directory that can be written to"
-            raise UsageError("--dir", str(where), advice) from error
+            raise UsageError("--dir", f"{where!r}: {advice}") from error
         yield Path(made).resolve()
 
 

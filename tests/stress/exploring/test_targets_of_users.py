@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stress.exploring import lot, search
-from stress.exploring.explore import explore
+from stress.exploring.explore import Progress, explore
 from stress.exploring.plan import ExplorePlan
 from stress.result import Result, Verdict
 from stress.schedulers.replay import TolerantReplay
@@ -91,6 +91,21 @@ def test_where_there_is_no_worse_it_is_found_in_the_end(tmp_path: Path) -> None:
     assert result.exploration is not None
     assert (result.exploration.found_after, result.exploration.failing, result.exploration.schedules) == (1, 4, 4)
     assert result.exploration.file
+
+
+def test_who_interrupts_is_not_kept_waiting_for_a_simpler_schedule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(progress: Progress) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lot, "shrunk", None)
+    (tmp_path / "mine.py").write_text(READ + LOCKED)
+    plan = ExplorePlan(target=str(tmp_path / "mine.py"), seed=1, jobs=1)
+    result = explore(plan, interrupt, folder=str(tmp_path / "kept"))
+    assert result.interrupted
+    assert {str(finding.anomaly) for finding in result.findings} == set(MODES)
+    assert [skipped.name for skipped in result.skipped] == ["bash"], "what is not explored is said"
 
 
 def test_a_change_that_is_made_in_a_child_is_seen(tmp_path: Path) -> None:
