@@ -40,8 +40,8 @@ from stress.syscalls.calls import Scheduler
 from stress.units import parse_duration
 
 Agent: TypeAlias = Callable[[], object] | Sequence[str] | str
-"""A function, called in a process of its own; or a program: its arguments, or a command line as a shell would split it.
-It starts in the shared directory."""
+"""A function, called in a process of its own, with the memory that was there at the first execution; or a program: its
+arguments, or a command line as a shell would split it. It starts in the shared directory."""
 
 Check: TypeAlias = Callable[..., object]
 """Called after each execution with the shared directory; and, if it takes two arguments, with what became of the agents
