@@ -80,7 +80,7 @@ def test_a_directory_that_was_replaced_is_where_the_next_one_starts(
     supervisor: Supervisor, shared: Path, directory: str | None
 ) -> None:
     place = shared / (directory or "")
-    kinds = [Program(["bash", "-c", "echo 1 >> x"], directory=str(place)), Forked(append)]
+    kinds: list[Kind] = [Program(["bash", "-c", "echo 1 >> x"], directory=str(place)), Forked(append)]
     for _ in range(2):
         shutil.rmtree(shared)
         place.mkdir(parents=True)
