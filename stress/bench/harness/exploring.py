@@ -1,24 +1,30 @@
 """``stress bench explore``: what a schedule costs, by kind of process, as figures of this machine.
 
 CPU time of the supervisor and of all its processes, as they share a CPU and one of them runs at a time. Costs that come
-once (start-up, the first judgements) cancel out: they are the same in a short lot and in a long one.
+once (start-up, the first judgements) cancel out: they are the same in a short lot and in a long one. Beside it stands
+what the same processes take one after another without a scheduler: no supervisor can be faster than that.
 """
 
 from __future__ import annotations
 
 import functools
+import os
 import resource
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, chdir
 from dataclasses import dataclass
 
 from stress.anomalies import ANOMALIES
 from stress.bench.measure import Figure, LeftOut, Setting, Sheet
-from stress.exploring.lot import Lot, explore_lot
+from stress.exploring.case import Stage
+from stress.exploring.lot import Lot, cases_of, directory, explore_lot
 from stress.exploring.plan import ExplorePlan
 from stress.resolve import target_named
-from stress.syscalls import Denied, require
+from stress.syscalls import Denied, Forked, Warm, require
+from stress.syscalls import Kind as Agent
 
 SCENARIO, PROCESSES = "session_count", 3
 _FEW, _MANY, _RUNS = 30, 230, 3
@@ -71,16 +77,18 @@ def _figures(setting: Setting, kind: Kind) -> Iterator[Figure]:
         few, many = 0, 1
     runs = 1 if setting.quick else _RUNS
     how = f"CPU time, least of {runs}: {many} schedules less {few}"
-    costs = []
+    costs, alone = [], []
     for _ in range(runs):
         loop_s = _loop_s()
         first = _cost(plan, few)[0] if few else 0.0
         second, points = _cost(plan, many)
         costs.append((max(second - first, 1e-9) / (many - few), loop_s, points))
+        alone.append(max(_alone_s(plan, many) - (_alone_s(plan, few) if few else 0.0), 1e-9) / (many - few))
     least, loop_s, points = min(costs)
     yield Figure("schedules", 1 / least, "/s of a CPU", how)
     yield Figure("a schedule", least * 1e3, "ms", f"supervisor and {PROCESSES} processes")
     yield Figure("a file syscall", least / points * 1e6, "µs", f"a schedule, by the {points} of the longest")
+    yield Figure("the processes alone", min(alone) * 1e3, "ms", "the same, one after another, without a scheduler")
     turns = f"turns of an empty loop of Python, of which a million took {loop_s * 1e3:.0f} ms"
     yield Figure("a schedule, for other machines", least / loop_s * _TURNS, "turns", turns)
 
@@ -90,6 +98,43 @@ def _cost(plan: ExplorePlan, schedules: int) -> tuple[float, int]:
     before = _spent_s()
     report = explore_lot(plan, Lot(0, 0, 0, schedules), lambda search: True)
     return _spent_s() - before, report.points
+
+
+def _alone_s(plan: ExplorePlan, times: int) -> float:
+    """CPU seconds of the processes of so many schedules, and of laying out their files, without a supervisor."""
+    with ExitStack() as stack:
+        shared = stack.enter_context(directory(None))
+        stage = Stage(cases_of(plan)[0], shared, stack.enter_context(directory(None)))
+        stack.callback(stage.close)
+        with chdir(shared):
+            before = _spent_s()
+            pid = os.fork()
+            if not pid:
+                try:
+                    for _ in range(times):
+                        stage.lay_out()
+                        for kind in stage.agents:
+                            _do(kind)
+                finally:
+                    os._exit(0)
+            os.waitpid(pid, 0)
+            return _spent_s() - before
+
+
+def _do(kind: Agent) -> None:
+    if isinstance(kind, Warm):
+        assert kind.reset is not None
+        kind.reset()
+        kind.function(0)
+    elif isinstance(kind, Forked):
+        if not (pid := os.fork()):
+            try:
+                kind.function()
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
+    else:
+        subprocess.run(kind.argv, env=kind.env, stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
 
 def _spent_s() -> float:
