@@ -168,6 +168,8 @@ def look(task: Task, waits: frozenset[int]) -> int | None:
             return None
         if int(syscall[0]) in waits and _has_waited_for_zombie(task, [int(word, 16) for word in syscall[1:3]]):
             return None
+    except PermissionError:  # for its own user, too, where its memory is gone: it ends (proc(5))
+        return -1 if is_dead(task.tid) else None
     except (FileNotFoundError, ProcessLookupError):
         return -1
     if state == b"D" and not (task.spawning is not None and task.spawning & _CLONE_VFORK):
