@@ -40,8 +40,8 @@ from stress.syscalls.calls import Scheduler
 from stress.units import parse_duration
 
 Agent: TypeAlias = Callable[[], object] | Sequence[str] | str
-"""A function, called in a process of its own; or a program: its arguments, or a command line as a shell would split it.
-It starts in the shared directory."""
+"""A function, called in a process of its own, with the memory that was there at the first execution; or a program: its
+arguments, or a command line as a shell would split it. It starts in the shared directory."""
 
 _NAME_MAX, _SAID_MAX = 52, 300
 """Characters that are shown of a command line, and of what it printed on standard error."""

@@ -77,7 +77,7 @@ class Supervisor:
         self._steps_max, self._idle_max = steps_max, idle_max
         self._agents: list[Agent] = []
         self._known: list[tuple[Task, Call] | None] = []
-        self._warm: dict[tuple[int, Warm], Agent] = {}
+        self._kept: dict[int, Agent] = {}
         self._trace: list[Step] = []
         self._marks: list[Mark] = []
         self._findings: list[Finding] = []
@@ -101,9 +101,8 @@ class Supervisor:
         """End all processes, and run on the CPUs of before; a second Ctrl-C waits for that."""
         with interrupts() as signals, signals.held():
             for agent in self._population.agents:
-                self._population.end(agent)
-                agent.close()
-            self._warm.clear()
+                self._end(agent)
+            self._kept.clear()
             os.sched_setaffinity(0, self._affinity)
             if not self._was_subreaper:
                 kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 0)
@@ -167,26 +166,34 @@ class Supervisor:
         self._virtual.begin(PACES_NS[pace])
         self._known = [None] * len(kinds)
         for index, kind in enumerate(kinds):  # each alone until its first step, so that they come to it in one order
-            known = self._warm.get((index, kind)) if isinstance(kind, Warm) else None
-            agent = known or self._start(index, kind)
+            agent = self._kept.pop(index, None)
+            if agent is not None and not (agent.kind is kind and self._is_in_place(agent)):
+                self._end(agent)
+                agent = None
+            agent = agent or self._start(index, kind)
             self._agents.append(agent)
-            if isinstance(kind, Warm):
-                self._wake(agent, number)
+            self._wake(agent, number)
             self._settle()
+
+    def _is_in_place(self, agent: Agent) -> bool:
+        """Whether its working directory is still that of its kind, and not one that was removed."""
+        directory = os.path.realpath(agents.directory_of(agent.kind, self._names.root))
+        try:
+            return os.readlink(f"/proc/{agent.root}/cwd") == directory
+        except OSError:
+            return False
 
     def _start(self, index: int, kind: Kind) -> Agent:
         ours = [file for agent in self._population.agents for file in (agent.listener, *agent.outputs)]
         with interrupts() as signals, signals.held():
             agent = agents.start(index, kind, self._names.root, self._machine, self._filter, ours)
-            self._population.add(agent)
-        if isinstance(kind, Warm):
-            self._warm[index, kind] = agent
-            while not agent.is_done:
-                self._population.receive(1_000)
+            self._population.add(agent, is_template=not isinstance(kind, Warm))
+        while not agent.is_done:
+            self._population.receive(1_000)
         return agent
 
     def _wake(self, agent: Agent, number: int) -> None:
-        """Let a warm worker do its next operation, as if it were new."""
+        """Let an agent do what it does once more, as if it were new."""
         agent.rewind()
         agent.is_done, agent.status, agent.numbered = False, None, 0
         agent.unreaped.clear()
@@ -198,14 +205,17 @@ class Supervisor:
         self._population.answer(task, number)
 
     def _clean(self) -> None:
-        """End what is left of the agents. A warm worker stays, if it is as it was."""
+        """End what is left of the agents. One whose first process waits for the next execution stays."""
         for agent in self._agents:
             own = self._population.of(agent)
-            if not (isinstance(agent.kind, Warm) and len(own) == 1 and own[0].state is State.IDLE):
-                self._population.end(agent)
-                agent.close()
-                if isinstance(agent.kind, Warm):
-                    del self._warm[agent.index, agent.kind]
+            if len(own) == 1 and own[0].state is State.IDLE:
+                self._kept[agent.index] = agent
+            else:
+                self._end(agent)
+
+    def _end(self, agent: Agent) -> None:
+        self._population.end(agent)
+        agent.close()
 
     def _find(self, kind: str, text: str) -> None:
         self._findings.append(Finding(kind, len(self._trace), text))
@@ -284,11 +294,15 @@ class Supervisor:
 
     def _pause(self) -> str | None:
         """Nothing can be done: let a timer run out, or wait for what ends by itself. How the execution ended, if so."""
-        if all(agent.is_done for agent in self._agents):
+        if all(agent.is_done and not self._goes_on(agent) for agent in self._agents):
             return "done"
         if self._intake.expire() or self._population.wake(_LATE_S_MAX):
             return None
         return "deadlock"
+
+    def _goes_on(self, agent: Agent) -> bool:
+        """Whether what it has started outlives it, and is waited for."""
+        return not isinstance(agent.kind, Warm) and len(self._population.of(agent)) > 1
 
     def _settle(self) -> None:
         """Until all stand still, and no wait is over."""
