@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import secrets
 import shlex
 import time
@@ -42,6 +43,9 @@ from stress.units import parse_duration
 Agent: TypeAlias = Callable[[], object] | Sequence[str] | str
 """A function, called in a process of its own, with the memory that was there at the first execution; or a program: its
 arguments, or a command line as a shell would split it. It starts in the shared directory."""
+
+_QUOTED, _NOT_WORDS = re.compile(r"'[^']*'|\\.", re.DOTALL), re.compile(r"[|&;<>()$`\n*?~#]")
+"""Of a command line, what a shell takes as it is; and what else has a meaning for it than to be part of a word."""
 
 _NAME_MAX, _SAID_MAX = 52, 300
 """Characters that are shown of a command line, and of what it printed on standard error."""
@@ -131,8 +135,12 @@ def _explore(
     short = [name.partition(" ")[0] for name in names]
     supervisor = stack.enter_context(Supervisor(shared, cpu=a_cpu()))
 
+    acted: set[int] = set()
+
     def execute(scheduler: Scheduler) -> Ran:
-        return supervisor.run(kinds, scheduler)
+        ran = supervisor.run(kinds, scheduler)
+        acted.update(ran.decisions)
+        return ran
 
     run, last = executing(put_back, execute, partial(_judge, shared, check, may_fail, short))
     if replay is not None:
@@ -154,6 +162,8 @@ def _explore(
     if found is None:
         verdict = Verdict.PASS if search.tally.complete else Verdict.UNKNOWN
         doubts = () if search.tally.complete else (_doubt(search.words()),)
+        if len(acted) < 2 and search.tally.complete:
+            verdict, doubts = Verdict.UNKNOWN, (_doubt(_nothing_shown(acted, short, shared)),)
         return _result(plan, search, verdict, doubts)
     critical = "" if found.critical is None else found.critical.words
     saved = SavedSchedule.of(
@@ -184,6 +194,11 @@ def _replay(plan: ExplorePlan, run: Any, last: dict[str, object], path: Path, na
     return _result(plan, search, Verdict.FAIL if findings else Verdict.PASS, findings, lines, saved.critical)
 
 
+def _nothing_shown(acted: set[int], names: Sequence[str], shared: Path) -> str:
+    who = f"none but {names[min(acted)]}" if acted else "none of them"
+    return f"nothing was shown of agents that work at the same time: {who} touched a file in {shared}"
+
+
 def _doubt(message: str) -> Finding:
     return Finding(anomalies.TOO_FEW_OPERATIONS, "explore", "", "", message, verdict=Verdict.UNKNOWN)
 
@@ -191,12 +206,21 @@ def _doubt(message: str) -> Finding:
 def _kind(agent: Agent) -> Kind:
     if callable(agent):
         return Forked(agent)
-    argv = shlex.split(agent) if isinstance(agent, str) else [os.fspath(word) for word in agent]
+    argv = _words(agent) if isinstance(agent, str) else [os.fspath(word) for word in agent]
     if not argv:
         raise UsageError("agents", str(agent), "is no program; give its arguments, or a function")
     if not Path(argv[0]).is_absolute() and "/" in argv[0]:
         argv[0] = str(Path(argv[0]).absolute())
     return Program(argv, dict(os.environ) | {"PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0")})
+
+
+def _words(line: str) -> list[str]:
+    if _NOT_WORDS.search(_QUOTED.sub("", line)):
+        return ["sh", "-c", line]
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise UsageError("agents", line, f"is no command line: {str(error).lower()}") from error
 
 
 def _name(number: int, agent: Agent) -> str:

@@ -38,11 +38,15 @@ def add_in_place() -> None:
     Path("count").write_text(str(number + 1))
 
 
-def explored(folder: Path, agents: Any, **options: Any) -> Result:
+def laid_out(folder: Path) -> Path:
     shared = folder / "shared"
     shared.mkdir(exist_ok=True)
     (shared / "count").write_text("0")
-    return stress.explore(agents, shared, is_two, runs=folder / "kept", **options)
+    return shared
+
+
+def explored(folder: Path, agents: Any, **options: Any) -> Result:
+    return stress.explore(agents, laid_out(folder), is_two, runs=folder / "kept", **options)
 
 
 def test_a_lost_update_of_two_scripts_is_found_shrunk_kept_and_replayed(tmp_path: Path) -> None:
@@ -100,7 +104,7 @@ def test_what_is_put_back_is_what_was_there(tmp_path: Path) -> None:
         os.chown(shared / "inner", 12, 34)
     before = told(shared)
     script = "read -r x <fifo & echo hi >fifo; wait; rm -r inner; chmod 777 .; ln -sf x dangling"
-    result = stress.explore([["bash", "-c", script]], shared, schedules=2)
+    result = stress.explore([script, "cat second"], shared, schedules=2)
     assert result.verdict is Verdict.PASS
     assert told(shared) == before
 
@@ -121,6 +125,35 @@ def test_what_cannot_be_put_back_is_refused(tmp_path: Path) -> None:
         listening.bind(os.path.relpath(tmp_path / "here.sock"))
         with pytest.raises(UsageError, match="be copied"):
             stress.explore([add], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("agents", "said"),
+    [(["echo 1", "true"], "none of them touched"), (["true", "cat count | cat"], "none but agent2 touched")],
+)
+def test_where_no_two_agents_touched_the_directory_nothing_was_shown(
+    tmp_path: Path, agents: list[str], said: str
+) -> None:
+    result = stress.explore(agents, laid_out(tmp_path), schedules=2)
+    assert result.verdict is Verdict.UNKNOWN
+    assert said in result.findings[0].message
+
+
+def test_a_line_of_a_shell_is_done_by_one(tmp_path: Path) -> None:
+    outputs = []
+    lines = ["cat count | tr 0 1; echo $((1 + 1))", r"printf %s\\n 'a;b' \> count"]
+    stress.explore(lines, laid_out(tmp_path), lambda _, ran: outputs.extend(ran.outputs), schedules=1)
+    assert outputs == [(b"12\n", b""), (b"a;b\n>\ncount\n", b"")]
+    with pytest.raises(UsageError, match="no closing quotation"):
+        stress.explore(['echo "'], tmp_path / "shared")
+
+
+def test_a_name_that_is_no_text_is_told_as_one(tmp_path: Path) -> None:
+    shared = laid_out(tmp_path)
+    (shared / os.fsdecode(b"\xff\n\x1b")).write_text("0")
+    result = stress.explore(["for f in *; do echo 1 >$f; done"] * 2, shared, lambda _: False, runs=tmp_path / "kept")
+    assert result.exploration is not None
+    assert r"\udcff\n\x1b" in "".join("".join(result.exploration.table).split())
 
 
 def test_a_replay_of_other_programs_diverges_and_is_unknown(tmp_path: Path) -> None:
