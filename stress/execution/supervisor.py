@@ -76,7 +76,7 @@ def supervise(run_spec: RunSpec, barrier: StartBarrier, lifeline: int) -> None:
     ``lifeline``: the reading end of a pipe that only the tool holds open.
     """
     os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, lambda *_: None)  # not ignored: what is executed would inherit that, and can't trap it
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _: barrier.interrupt(received))
     process_tree.reap_children()  # a target's module, too, may have changed that
@@ -196,6 +196,8 @@ class Supervisor:
                 name=f"stress-p{number}",
             )
             handle.start()
+            # Else each start looks at all the others: a square of them.
+            multiprocess.process._children.discard(handle)
             worker = _Worker(spec, number, handle.pid, handle, None)
         else:
             journal = Journal(journals, number, spec.worker, spec.language)
@@ -490,7 +492,7 @@ class Supervisor:
 
 
 def _reaped(worker: _Worker) -> bool:
-    """Whether its PID may be somebody else's: multiprocess, where it starts one, reaps those that have ended."""
+    """Whether its PID may be somebody else's: multiprocess, where it looks whether one has ended, reaps it."""
     return worker.shell is None and worker.handle.exitcode is not None
 
 

@@ -11,7 +11,6 @@ import inspect
 import os
 import secrets
 import shlex
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -22,13 +21,14 @@ from typing import Any, TypeAlias
 from stress import anomalies
 from stress.engine import HarnessError
 from stress.exploring.case import empty
+from stress.exploring.copying import copy_tree
 from stress.exploring.explore import Progress, versions
 from stress.exploring.lot import ANOMALIES, a_cpu, may_keep
 from stress.exploring.plan import ExplorePlan
 from stress.exploring.search import Failure, Search, executing, scheduler_of, shrunk, step
 from stress.files import write_text
 from stress.history.history import History
-from stress.host.interrupts import temporary_directory
+from stress.host.interrupts import interrupts, temporary_directory
 from stress.options import UsageError
 from stress.result import Exploration, Finding, Result, Verdict
 from stress.schedulers.execution import Execution, Tally
@@ -40,8 +40,11 @@ from stress.syscalls.calls import Scheduler
 from stress.units import parse_duration
 
 Agent: TypeAlias = Callable[[], object] | Sequence[str] | str
-"""A function, called in a process of its own; or a program: its arguments, or a command line as a shell would split it.
-It starts in the shared directory."""
+"""A function, called in a process of its own, with the memory that was there at the first execution; or a program: its
+arguments, or a command line as a shell would split it. It starts in the shared directory."""
+
+_NAME_MAX, _SAID_MAX = 52, 300
+"""Characters that are shown of a command line, and of what it printed on standard error."""
 
 Check: TypeAlias = Callable[..., object]
 """Called after each execution with the shared directory; and, if it takes two arguments, with what became of the agents
@@ -99,7 +102,11 @@ def explore(
     may_keep(str(runs))
     with ExitStack() as stack:
         before = Path(stack.enter_context(temporary_directory())) / "before"
-        shutil.copytree(shared, before, symlinks=True)
+        before.mkdir()
+        try:
+            copy_tree(shared, before)
+        except OSError as error:
+            raise UsageError("shared", str(error.filename or shared), f"can't be copied: {error.strerror}") from error
         put_back = partial(_put_back, before, shared)
         stack.callback(put_back)
         try:
@@ -195,12 +202,14 @@ def _kind(agent: Agent) -> Kind:
 def _name(number: int, agent: Agent) -> str:
     if callable(agent):
         return f"agent{number} {getattr(agent, '__name__', type(agent).__name__)}"
-    return f"agent{number} {agent if isinstance(agent, str) else shlex.join(agent)}"[:60]
+    line = agent if isinstance(agent, str) else shlex.join(map(os.fspath, agent))
+    return f"agent{number} {line if len(line) <= _NAME_MAX else line[: _NAME_MAX - 1] + '…'}"
 
 
 def _put_back(before: Path, shared: Path) -> None:
-    empty(shared)
-    shutil.copytree(before, shared, symlinks=True, dirs_exist_ok=True)
+    with interrupts() as signals, signals.held():  # it is the user's: a second Ctrl-C does not leave it empty
+        empty(shared)
+        copy_tree(before, shared)
 
 
 def _judge(shared: Path, check: Check | None, may_fail: bool, names: Sequence[str], ran: Ran) -> Failure | None:
@@ -208,12 +217,22 @@ def _judge(shared: Path, check: Check | None, may_fail: bool, names: Sequence[st
     if ran.ending == "done":
         for name, status, (_, stderr) in zip(names, ran.statuses, ran.outputs, strict=True):
             if status and not may_fail:
-                said = stderr.decode("utf-8", "replace").strip().splitlines()
-                findings.append(_finding(anomalies.AGENT_FAILED, f"{name} ended with {status}: {' '.join(said[-1:])}"))
+                said = last_words(stderr)
+                message = f"{name} ended with {status}" + (f": {said}" if said else "")
+                findings.append(_finding(anomalies.AGENT_FAILED, message))
         if check is not None and (wrong := _checked(check, shared, ran)):
             findings.insert(0, _finding(anomalies.CHECK_FAILED, wrong))
     findings += [_finding(ANOMALIES[seen.kind], seen.text) for seen in ran.findings if seen.kind in ANOMALIES]
     return Failure(tuple(findings)) if findings else None
+
+
+def last_words(stderr: bytes) -> str:
+    """What a program that failed said, in one line: of a traceback the last line, else the end of all of it."""
+    lines = [line.strip() for line in stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+    if any(line.startswith("Traceback (") for line in lines):
+        return lines[-1]
+    said = " / ".join(lines)
+    return said if len(said) <= _SAID_MAX else f"…{said[-_SAID_MAX:]}"
 
 
 def _checked(check: Check, shared: Path, ran: Ran) -> str:

@@ -1,9 +1,13 @@
-"""Agents: the process trees that are scheduled, and how they are started under a listener."""
+"""Agents: the process trees that are scheduled, and how they are started under a listener.
+
+The first process of each stays from execution to execution. It calls a function again and again, or starts the process
+that is scheduled (`stress.syscalls.template`).
+"""
 
 from __future__ import annotations
 
-import fcntl
 import gc
+import json
 import os
 import random
 import signal
@@ -16,14 +20,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NoReturn
 
-from stress.syscalls import kernel, listener
+from stress.syscalls import kernel, listener, template
 from stress.syscalls.tables import Machine
 
 _START_S_MAX = 20
-_NOT_FOUND = 127
+_NOT_STARTED = 127
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
     """A program that is started anew in each execution.
 
@@ -38,16 +42,16 @@ class Program:
     directory: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Forked:
-    """A Python function that a process forked from the supervisor calls, a new one in each execution."""
+    """A Python function that a new process calls in each execution, with the memory that was there at the first."""
 
     function: Callable[[], object]
 
 
 @dataclass(frozen=True, eq=False)
 class Warm:
-    """A Python function that one forked process calls again and again, which is about eight times as fast.
+    """A Python function that one forked process calls again and again, which is about five times as fast.
 
     Attributes:
         function: Called with the number that the run was given. It must leave nothing behind in its process that
@@ -67,14 +71,14 @@ class Agent:
     """A process tree under one listener.
 
     Attributes:
-        root: Pid of its first process.
+        root: Pid of its first process, which stays.
         listener: Descriptor of its listener.
         outputs: Descriptors of the files that have its stdout and stderr.
-        is_done: Whether it has ended; a warm one, whether it waits for its next operation.
+        is_done: Whether its first process waits for the next execution, or has ended.
         numbered: How many of its tasks came to a scheduling point.
         unreaped: Processes that have ended, and have a parent yet that may take in their exit status.
         offer_is_known: Whether nothing has happened to it since it was asked what it can do next.
-        status: Exit status of its first process, −n if signal n ended it; None as long as it lives.
+        status: Exit status of what it did, −n if signal n ended it; None as long as it does it.
     """
 
     index: int
@@ -102,19 +106,22 @@ class Agent:
 
     def reap(self, wait: bool) -> None:
         """Take in the exit status of its first process."""
-        if self.status is not None and not isinstance(self.kind, Warm):
-            return
         try:
             pid, status = os.waitpid(self.root, 0 if wait else os.WNOHANG)
         except ChildProcessError:
             return
-        if pid:
+        if pid and self.status is None:
             self.status = os.waitstatus_to_exitcode(status)
 
     def close(self) -> None:
         """Close what it wrote to; the population closes the listener."""
         for file in self.outputs:
             os.close(file)
+
+
+def directory_of(kind: Kind, shared: str) -> str:
+    """Where an agent starts."""
+    return kind.directory or shared if isinstance(kind, Program) else shared
 
 
 def start(index: int, kind: Kind, directory: str, machine: Machine, filter: bytes, ours: Sequence[int]) -> Agent:
@@ -153,12 +160,11 @@ def _child(
     outputs: tuple[int, int],
     ours: Sequence[int],
 ) -> NoReturn:
-    status = _NOT_FOUND
     try:
         parent = os.getppid()
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
-            os._exit(status)
+            os._exit(_NOT_STARTED)
         os.setsid()
         try:
             kernel.personality(kernel.ADDR_NO_RANDOMIZE)
@@ -174,46 +180,55 @@ def _child(
             open(file, mode, closefd=False)  # noqa: SIM115  (for as long as the process lives)
             for file, mode in enumerate("rww")
         )
-        os.chdir(kind.directory or directory if isinstance(kind, Program) else directory)
+        os.chdir(directory_of(kind, directory))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGALRM):
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
         try:
             own = listener.install(machine, filter)
         except OSError as error:
             channel.send(str(error.errno).encode())
-            os._exit(status)
+            os._exit(_NOT_STARTED)
         socket.send_fds(channel, [b"ok"], [own])
         os.close(own)
         channel.close()
-        status = _run(kind)
+        _run(kind)
     except BaseException:
         traceback.print_exc()
     finally:
         _flush()
-        os._exit(status)
+        os._exit(_NOT_STARTED)
 
 
-def _run(kind: Kind) -> int:
+def _run(kind: Kind) -> NoReturn:
     if isinstance(kind, Program):
-        argv = [os.fspath(word) for word in kind.argv]
-        try:
-            os.execvpe(argv[0], argv, dict(os.environ if kind.env is None else kind.env))
-        except OSError as error:
-            print(f"{argv[0]}: {error.strerror}", file=sys.stderr)
-            return _NOT_FOUND
-    if isinstance(kind, Forked):
-        return _call(kind.function)
+        _be_template(kind)
     gc.collect()
     gc.freeze()
-    status = 0
-    while True:
-        number = fcntl.fcntl(0, listener.NEXT, status)
-        random.seed(number)
-        tempfile._name_sequence = None  # type: ignore[attr-defined]
-        if kind.reset is not None:
-            kind.reset()
-        status = _call(partial(kind.function, number))
-        gc.collect()
+    if isinstance(kind, Forked):
+        template.serve(listener.NEXT, lambda _: template.anew(partial(_call, kind.function)))
+    template.serve(listener.NEXT, partial(_again, kind))
+
+
+def _be_template(program: Program) -> NoReturn:
+    env = dict(os.environ if program.env is None else program.env)
+    spec = {"argv": [os.fspath(word) for word in program.argv], "env": env, "next": listener.NEXT}
+    file = os.memfd_create("spec")
+    os.write(file, json.dumps(spec).encode())
+    os.lseek(file, 0, os.SEEK_SET)
+    os.dup2(file, template.SPEC)
+    os.set_inheritable(template.SPEC, True)  # it may be that number already
+    os.execv(sys.executable, [sys.executable, "-S", "-P", template.__file__])
+
+
+def _again(warm: Warm, number: int) -> int:
+    """Call a warm function once more. Its wait status."""
+    random.seed(number)
+    tempfile._name_sequence = None  # type: ignore[attr-defined]
+    if warm.reset is not None:
+        warm.reset()
+    status = _call(partial(warm.function, number))
+    gc.collect()
+    return (status & 0xFF) << 8
 
 
 def _call(function: Callable[[], object]) -> int:

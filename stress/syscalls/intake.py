@@ -85,7 +85,8 @@ class Intake:
                 return
             if row.verb == "fcntl" and task.args[1] & 0xFFFFFFFF == listener.NEXT:
                 agent = process.agent
-                task.state, agent.is_done, agent.status = State.IDLE, True, task.args[2] & 0xFF
+                task.state, agent.is_done = State.IDLE, True
+                agent.status = os.waitstatus_to_exitcode(task.args[2] & 0xFFFF)
                 return
             rule = self.virtual.rules.get(row.verb)
             if rule is not None:

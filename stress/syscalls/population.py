@@ -86,12 +86,13 @@ class Population:
 
     # An agent comes and goes
 
-    def add(self, agent: Agent) -> None:
+    def add(self, agent: Agent, *, is_template: bool) -> None:
         """Take in an agent that has just been started."""
         self._agents[agent.listener] = agent
         self._of[agent] = []
         self._poll.register(agent.listener, select.POLLIN)
-        self._add(Task(agent.root, Process(agent.root, agent, (), None), ()))
+        path = (-1,) if is_template else ()  # what it starts is the first of the tree
+        self._add(Task(agent.root, Process(agent.root, agent, path, None, is_template=is_template), path))
 
     def end(self, agent: Agent) -> None:
         """Kill an agent's processes, which all descend from this one, and wait until they are gone."""
@@ -301,10 +302,13 @@ class Population:
         task.forget()
         for other in self.of(task.process.agent):
             other.runs = -1  # it may have waited for this one
+            if other.state is State.HOLDS and not task.path:
+                self._await(other)
+                other.state = State.RUNNING
         if not any(other.process is task.process for other in self.tasks.values()):
             task.process.is_dead = True
             task.process.forget_image()
-            if task.process.path and not _reap(task.process.pid):  # an orphan is ours to reap
+            if task.process.pid != task.process.agent.root and not _reap(task.process.pid):  # an orphan is ours to reap
                 task.process.agent.unreaped.add(task.process.pid)
         self._ended()
 
@@ -336,6 +340,10 @@ class Population:
                 self._spawned(task, tid, thread)
 
     def _spawned(self, parent: Task, tid: int, thread: bool) -> Task:
+        if parent.process.is_template:
+            self._awaited.discard(parent)
+            parent.state = State.HOLDS
+            return self._add(Task(tid, Process(tid, parent.process.agent, (), None), ()))
         path = (*parent.path, parent.spawned)
         parent.spawned += 1
         process = parent.process

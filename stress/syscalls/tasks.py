@@ -27,7 +27,8 @@ class State(Enum):
     BLOCKED = "blocked"  # in the kernel: for a child, a pipe, a futex
     WAITING = "waiting"  # with a timeout, in virtual time
     PARKED = "parked"  # at a scheduling point
-    IDLE = "idle"  # a warm worker between two executions
+    IDLE = "idle"  # an agent's first process between two executions
+    HOLDS = "holds"  # a template, until the process that it has started is over
     EXITING = "exiting"
 
 
@@ -42,6 +43,7 @@ class Process:
         reads_random: Whether it has opened the kernel's random numbers.
         dial: Its clock; None as long as that of its image is still the vDSO's.
         timers: Deadline in virtual time, interval (both ns), signal and value, by timer id.
+        is_template: Whether it starts what is scheduled, and is none of it itself.
     """
 
     pid: int
@@ -53,6 +55,7 @@ class Process:
     dial: Dial | None = None
     is_dead: bool = False
     timers: dict[int, Timer] = field(default_factory=dict)
+    is_template: bool = False
 
     @property
     def virtual_pid(self) -> int:
@@ -86,6 +89,8 @@ class Task:
         id: Of the notification that it waits in.
         point: What it is about to do, if parked.
         until_ns: When its sleep ends, if it sleeps.
+        stepped: How many steps there were after its last one.
+        idle: Its steps since the last one that changed a file.
         wait: What it waits for with a timeout.
         is_free: Whether the lock that it waits for can be had; None if that has to be looked at.
         spawning: Flags of its clone whose child has not been seen yet.
@@ -108,6 +113,8 @@ class Task:
     point: Point | None = None
     call: Call | None = None
     until_ns: int | None = None
+    stepped: int = 0
+    idle: int = 0
     wait: Wait | None = None
     is_free: bool | None = None
     spawning: int | None = None

@@ -30,7 +30,7 @@ from stress.history.machine_errors import errno_in
 from stress.history.notes import ErrorNote, SeenBytes
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language, Outcome
 from stress.host.interrupts import temporary_directory
-from stress.host.process_tree import die_with_parent, end_group, end_remains
+from stress.host.process_tree import die_with_parent, dying_with_parent, end_group, end_remains
 from stress.host.tools import answer
 from stress.host.users import User, become
 from stress.workload.payload import document_of, edit_list, jq_program, log_record, parent_in, words_in
@@ -145,10 +145,11 @@ def start_shell(
     """Start a worker's process, in a session of its own, as ``user``'s if one is given; it dies with us. ``scratch`` is
     a folder for it alone.
     """
-    parent = os.getpid()
+    first = () if user is not None or shutil.which(argv[0]) is None else dying_with_parent()
+    become_worker = None if first else functools.partial(_become_worker, os.getpid(), user)
     with (scratch / "stderr").open("wb") as stderr:
         return subprocess.Popen(
-            argv,
+            [*first, *argv],
             cwd=directory,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -160,7 +161,7 @@ def start_shell(
             },
             start_new_session=True,
             restore_signals=False,  # SIGXFSZ stays ignored: a write past the limit is an error, not a death
-            preexec_fn=functools.partial(_become_worker, parent, user),
+            preexec_fn=become_worker,
         )
 
 

@@ -73,6 +73,16 @@ def test_where_sigchld_is_ignored_a_run_ends_as_it_always_does(by: str, tmp_path
     assert os.listdir(tmp_path / "tmp") == []
 
 
+def test_a_script_may_trap_the_sigint_that_the_supervisor_does_not_mind(tmp_path: Path) -> None:
+    """A signal that is ignored where Bash starts can't be trapped in it."""
+    caught, target = tmp_path / "caught", tmp_path / "mine.toml"
+    write = f"trap 'echo >{caught}' INT; kill -INT $BASHPID; cat >{{path}}.$$.tmp && mv {{path}}.$$.tmp {{path}}"
+    target.write_text(f'read = "cat {{path}}"\nwrite = """{write}"""\n')
+    runs = str(tmp_path / "runs")
+    stress.run(Plan(target=str(target), runs=runs, scenarios=("handoff",), writers=1, readers=1, ops=20))
+    assert caught.exists()
+
+
 # Signals to the supervisor
 
 

@@ -6,6 +6,10 @@ from __future__ import annotations
 
 import os
 import re
+import select
+import signal
+import subprocess
+import sys
 import time
 from itertools import count
 from pathlib import Path
@@ -15,6 +19,7 @@ import pytest
 from stress.execution.drivers.driver import Numbered
 from stress.execution.drivers.shell import ShellDriver, _monotonic_less_wall, start_shell
 from stress.history.record import Kind
+from stress.host import process_tree
 from stress.workload.scenario import Request
 
 AHEAD_NS = 7_000_000_000
@@ -58,3 +63,40 @@ def test_an_answer_that_is_none_ends_the_worker_and_says_why(does: str, said: st
     finally:
         driver.close()
         process.wait(20)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a process dies with its parent by prctl(2)")
+@pytest.mark.parametrize("by", ["setpriv", "a function"])
+def test_a_worker_dies_with_who_started_it(by: str, tmp_path: Path) -> None:
+    """It does not read its input, whose end would tell it."""
+    if by == "setpriv" and not process_tree.dying_with_parent():
+        pytest.skip("setpriv(1) is not there, or can't do it")
+    starter = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import os, sys, pathlib, time\n"
+            "from stress.execution.drivers import shell\n"
+            + ("" if by == "setpriv" else "shell.dying_with_parent = lambda: ()\n")
+            + "here = pathlib.Path(sys.argv[1])\n"
+            "process = shell.start_shell(['bash', '-c', 'echo here; exec sleep 300'], here, here, dict(os.environ))\n"
+            "process.stdout.readline()\n"
+            "print(process.pid, flush=True)\n"
+            "time.sleep(300)\n",
+            str(tmp_path),
+        ],
+        stdout=subprocess.PIPE,
+    )
+    with starter:
+        assert starter.stdout is not None
+        pid = int(starter.stdout.readline())
+        worker = os.pidfd_open(pid)  # its number may be another's later
+        try:
+            starter.kill()
+            starter.wait(20)
+            ended, _, _ = select.select([worker], [], [], 20)
+            if not ended:
+                signal.pidfd_send_signal(worker, signal.SIGKILL)
+            assert ended, "the worker outlived who had started it"
+        finally:
+            os.close(worker)

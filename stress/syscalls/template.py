@@ -1,0 +1,67 @@
+"""A process that starts another in each execution: what the start of a listener costs is paid once.
+
+A program's is this file, run by its path, with nothing but the standard library: of a small process fork(2) copies
+little. It knows nothing of the package, whose other modules would make it large.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import sys
+import warnings  # noqa: F401  (what `os.execvpe` would load in each child)
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+SPEC = 3
+"""The descriptor from which a program's template reads what it is to start: JSON with ``argv``, ``env``, ``next``."""
+
+_NOT_FOUND = 127
+_PR_SET_PDEATHSIG = 1
+
+
+def serve(command: int, run: Callable[[int], int]) -> NoReturn:
+    """Ask for the next execution by ``fcntl(0, command, status of the last)``, and call ``run`` with the answer."""
+    status = 0
+    while True:
+        status = run(fcntl.fcntl(0, command, status))
+
+
+def anew(function: Callable[[], int]) -> int:
+    """The wait status of a new process that calls ``function``, and ends with what it returns.
+
+    The process is the leader of a session of its own. It dies with this one.
+    """
+    pid = os.fork()
+    if pid:
+        return os.waitpid(pid, 0)[1]
+    status = _NOT_FOUND
+    try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        os.setsid()
+        status = function()
+    finally:
+        os._exit(status)
+
+
+def execute(argv: list[str], env: dict[str, str]) -> int:
+    """Become a program; returns the exit status of a shell for one that is not there."""
+    try:
+        os.execvpe(argv[0], argv, env)
+    except OSError as error:
+        os.write(2, f"{argv[0]}: {error.strerror}\n".encode(errors="surrogateescape"))
+    return _NOT_FOUND
+
+
+def _main() -> NoReturn:
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and what it executes would inherit that
+    with open(SPEC, encoding="ascii") as file:
+        spec: dict[str, Any] = json.load(file)
+    serve(spec["next"], lambda _: anew(lambda: execute(spec["argv"], spec["env"])))
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
