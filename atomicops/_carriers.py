@@ -22,13 +22,11 @@ class Carrier:
     close: Callable[[], object]
     fd: int
     own: Descriptor | None = None
-    key: tuple[int, int] | None = None
-
-    def __init__(self) -> None:
-        carriers.add(ref(self, _forget))  # known before there is a descriptor, and forgotten by C when it dies
+    key: tuple[int, ...] | None = None
 
     def carry(self, own: Callable[..., Descriptor], *arguments: Any) -> None:
         """Have the descriptor that ``own`` opens."""
+        carriers.add(ref(self, _forget))  # known before there is a descriptor, and forgotten by C when it dies
         # On one line, for between two a trace function may raise, and the guard would stay.
         with fork_guard: self.own = descriptor = own(*arguments)  # fmt: skip  # noqa: E701
         self.close = descriptor.close

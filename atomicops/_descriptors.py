@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import select
 from _operator import attrgetter, methodcaller
+from itertools import starmap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,10 +45,14 @@ call_close = methodcaller("close")
 _CLOEXEC = os.O_CLOEXEC
 
 
-def open_owned(path: Path, flags: int, mode: int = 0o777, dir_fd: int | None = None) -> Descriptor:
-    """open(2), close-on-exec. Raises OSError."""
-    opener: Callable[..., int] = os.open if dir_fd is None else partial(os.open, dir_fd=dir_fd)
-    return next(map(_own, map(opener, (path,), (flags | _CLOEXEC,), (mode,))))
+def opener_in(directory: int | None) -> Callable[..., int]:
+    """``os.open`` for paths that begin in this directory (``None``: the current one)."""
+    return partial(os.open, dir_fd=directory)
+
+
+def open_owned(path: Path, flags: int, mode: int = 0o777, opener: Callable[..., int] = os.open) -> Descriptor:
+    """open(2), close-on-exec, by ``os.open`` or what is made of it. Raises OSError."""
+    return next(map(_own, starmap(opener, ((path, flags | _CLOEXEC, mode),))))
 
 
 def duplicate(descriptor: Descriptor) -> Descriptor:
@@ -61,11 +66,12 @@ class Leaving(IOBase):
     Attributes: ``leave``, which has to be a C function, or a chain of such, that returns something false.
     """
 
+    __slots__ = ("leave",)
     leave: Callable[[], Any]
     closed = True  # or the destructor of IOBase would call `close` once more
     close = property(attrgetter("leave"))
 
 
-def closer(things: list[Any]) -> Callable[[], None]:
-    """A C function that closes what the list holds when it is called, in that order, and once."""
-    return partial([].extend, map(call_close, things))
+def closer(*things: Closable) -> Callable[[], bool]:
+    """A C function that closes these, in this order, and once."""
+    return partial(any, map(call_close, things))  # to close returns None

@@ -40,7 +40,7 @@ def append_in_place(writer: Writer, data: bytes, timeout: float | None) -> bool:
     """
     place = writer.place
     try:
-        own = open_owned(place.name, _OPEN, dir_fd=place.fd)
+        own = open_owned(place.name, _OPEN, opener=place.opener)
     except FileNotFoundError:
         return False
     except OSError as error:

@@ -22,7 +22,7 @@ from . import _attributes
 from ._carriers import Carrier, carriers
 from ._descriptors import Leaving, call_close, duplicate, open_owned
 from ._errors import NOT_PERMITTED, LockLost, LockTimeout, fail, failed
-from ._paths import Place, locate, lock_name, short_stem
+from ._paths import Place, identity, locate, lock_name, short_stem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from ._errors import Path
 
-    _File = tuple[tuple[int, int], bytes, bytes, bytes]
+    _File = tuple[tuple[int, ...], bytes, bytes, bytes]
 else:
     import _signal as signal  # without the enumerations
     from _functools import partial
@@ -75,10 +75,9 @@ class Hold(Carrier):
             self.file = _file_of(place)
             self.handler = _running_handler()
             self.task = _running_task()
-        super().__init__()
 
     def open(self, place: Place, flags: int, mode: int = 0) -> None:
-        self.carry(open_owned, self.name, flags | _OPEN, mode, place.fd)
+        self.carry(open_owned, self.name, flags | _OPEN, mode, place.opener)
 
     def unlock_on_close(self, place: Place) -> None:
         """Closing is not enough where a child, forked without our knowledge, has the same open file description."""
@@ -101,7 +100,6 @@ class Hold(Carrier):
         assert self.own is not None
         inner = Hold.__new__(Hold)
         inner.__dict__.update((name, value) for name, value in vars(self).items() if name not in ("own", "fd", "close"))
-        Carrier.__init__(inner)
         inner.carry(duplicate, self.own)
         self.close = self.own.close  # to unlock would take it from the other
         self._close_by(place, self.close)
@@ -110,11 +108,11 @@ class Hold(Carrier):
 
     def widen(self, place: Place, target: os.stat_result) -> None:
         """Give a lock file with less than the reach of its target what it lacks, if it is ours to give."""
-        mine, user = self.status, os.geteuid()
-        lacks = bool(_attributes.lock_mode(target) & ~mine.st_mode) or mine.st_gid != target.st_gid
-        if (lacks and user in (0, mine.st_uid)) or (mine.st_uid != target.st_uid and user == 0):
+        mine = self.status
+        lacks = _attributes.lock_mode(target) & ~mine.st_mode or mine.st_gid != target.st_gid
+        if (lacks or mine.st_uid != target.st_uid) and os.geteuid() in (0, mine.st_uid if lacks else 0):
             try:
-                _attributes.lock_reach(place, self.fd, self.status, target)
+                _attributes.lock_reach(place, self.fd, mine, target)
             except OSError:
                 pass
 
@@ -127,13 +125,11 @@ class Hold(Carrier):
 
     def is_met(self, place: Place) -> bool:
         """Whether it is the lock that others meet: its name still leads to it."""
+        assert self.key is not None
         try:
-            found = os.stat(self.name, dir_fd=place.fd, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
+            return place.leads_to(self.name, self.key)
         except OSError as error:
             raise failed(error, place.given, f"looking at the lock {os.fsdecode(self.name)}") from None
-        return (found.st_dev, found.st_ino) == self.key
 
 
 class _Local(_thread._local):
@@ -165,7 +161,7 @@ def acquire(
             except OSError as error:
                 raise no_flock(error, place.given) from None
             hold.status = status = os.fstat(hold.fd)
-            hold.key = (status.st_dev, status.st_ino)
+            hold.key = identity(status)
             if not st.S_ISREG(status.st_mode):
                 _refuse_kind(hold, place)
             if not got or len(carriers) > 1:
@@ -259,7 +255,7 @@ def _open(hold: Hold, place: Place, create: bool) -> None:
     tries = _REACH_TRIES
     while True:
         try:
-            hold.carry(open_owned, hold.name, _READ_WRITE, 0, place.fd)
+            hold.carry(open_owned, hold.name, _READ_WRITE, 0, place.opener)
             return
         except OSError as error:
             if error.errno == errno.ENOENT and create:
@@ -324,7 +320,7 @@ def _held_here(hold: Hold, place: Place) -> Hold | None:
             continue
         if not isinstance(other, Hold) or other.thread is not hold.thread:
             continue
-        if (other.key or _identity(other.own.fileno())) != hold.key:
+        if (other.key or identity(os.fstat(other.own.fileno()))) != hold.key:
             if other.is_group and _same_file(other.file, _file_of(place)):
                 raise _lost(hold.name, place)
             continue
@@ -348,7 +344,7 @@ def _file_of(place: Place) -> _File:
         base = b"" if place.directory.startswith(b"/") else os.getcwdb()
     except OSError:  # the working directory has gone
         base = b""
-    return _identity(place.fd), base, place.directory, place.name
+    return identity(os.fstat(place.fd)), base, place.directory, place.name
 
 
 def _same_file(one: _File, other: _File) -> bool:
@@ -403,19 +399,13 @@ def _running_handler() -> FrameType | None:
 
 def _codes_of_handlers() -> set[object]:
     codes: set[object] = set()
-    for handler in map(signal.getsignal, _SIGNALS):
-        if handler and handler.__class__ is not int:
-            function: Any = handler
-            while isinstance(function, partial):
-                function = function.func
-            for callable_ in (function, type(function).__call__):  # a function or a method, or else an object
-                codes.add(getattr(callable_, "__code__", None))
+    function: Any
+    for function in filter(callable, map(signal.getsignal, _SIGNALS)):
+        while isinstance(function, partial):
+            function = function.func
+        for callable_ in (function, type(function).__call__):  # a function or a method, or else an object
+            codes.add(getattr(callable_, "__code__", None))
     return codes
-
-
-def _identity(fd: int) -> tuple[int, int]:
-    status = os.fstat(fd)
-    return status.st_dev, status.st_ino
 
 
 def no_flock(error: OSError, given: object) -> OSError:

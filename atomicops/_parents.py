@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from ._descriptors import open_owned
+from ._descriptors import open_owned, opener_in
 from ._sync import sync_directory
 
 
@@ -29,7 +29,7 @@ def make_directories(path: bytes, at: int | None, durable: bool) -> None:
             pass
         if durable:
             parent = os.path.dirname(directory) or b"."
-            own = open_owned(parent, os.O_RDONLY | os.O_DIRECTORY, dir_fd=at)
+            own = open_owned(parent, os.O_RDONLY | os.O_DIRECTORY, opener=opener_in(at))
             sync_directory(own.fileno())
 
 

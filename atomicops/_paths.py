@@ -11,12 +11,15 @@ import errno
 import os
 import stat as st
 import sys
+from _operator import itemgetter
 
-from ._descriptors import Leaving, open_owned
+from ._descriptors import Leaving, open_owned, opener_in
 from ._errors import fail, failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._descriptors import Descriptor
     from ._errors import Path
 
@@ -27,21 +30,28 @@ _ENCODING = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 _LINKS_MAX = 40  # what Linux allows in one lookup: path_resolution(7)
 _NOT_A_NAME = (b"", b".", b"..")
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
+# Of a status: st_ino and st_dev, st_uid and st_gid.
+identity: Callable[[os.stat_result], tuple[int, ...]] = itemgetter(slice(1, 3))
+owners: Callable[[os.stat_result], tuple[int, ...]] = itemgetter(slice(4, 6))
 
 
 class Place(Leaving):
     """A target's resolved directory (an open descriptor) and name.
 
-    Attributes: ``given`` the path as the caller wrote it, ``directory`` and ``name`` in bytes, ``fd`` the directory,
-    ``is_link`` whether symlinks were followed, ``stem`` what the names of lock and temp files carry.
+    Attributes: ``given`` the path as the caller wrote it, ``directory`` and ``name`` in bytes, ``fd`` the directory
+    (and ``own``, which closes it), ``opener`` opens names in it, ``is_link`` whether symlinks were followed, ``stem``
+    what the names of lock and temp files carry.
     """
+
+    __slots__ = ("directory", "fd", "given", "is_link", "name", "opener", "own", "stem")
 
     def __init__(self, given: str | bytes, directory: bytes, name: bytes, own: Descriptor, is_link: bool = False):
         self.given = given
         self.directory = directory
         self.name = name
         self.own = own
-        self.fd = own.fileno()
+        self.fd = fd = own.fileno()
+        self.opener = opener_in(fd)
         self.leave = own.close
         self.is_link = is_link
         self.stem = name if len(name) <= _STEM_BYTES_MAX else stem(name)
@@ -57,6 +67,13 @@ class Place(Leaving):
     def show(self) -> str:
         """The directory, for a message."""
         return os.fsdecode(self.directory.rstrip(b"/") or self.directory or b".")
+
+    def leads_to(self, name: bytes, known: tuple[int, ...]) -> bool:
+        """Whether this name in the directory is of the file of this identity."""
+        try:
+            return identity(os.stat(name, dir_fd=self.fd, follow_symlinks=False)) == known
+        except FileNotFoundError:
+            return False
 
     def stat(self) -> os.stat_result | None:
         """The target's status, ``None`` where there is nothing. Raises for anything but a regular file."""
@@ -99,7 +116,8 @@ def locate(path: Path, *, make_parents: bool = False, durable: bool = False, mus
             if own is None or head:
                 at = None if own is None else own.fileno()
                 try:
-                    own = open_owned(head or b".", _OPEN_DIRECTORY, 0, at)
+                    opener = os.open if at is None else opener_in(at)
+                    own = open_owned(head or b".", _OPEN_DIRECTORY, 0, opener)
                 except OSError as error:
                     own = _open_directory(error, head or b".", at, make_parents, durable, must_sync)
                 textual = os.path.join(textual, head) if textual else head
@@ -128,13 +146,13 @@ def _open_directory(
         from ._parents import make_directories
 
         make_directories(path, at, durable)
-        return open_owned(path, _OPEN_DIRECTORY, dir_fd=at)
+        return open_owned(path, _OPEN_DIRECTORY, opener=opener_in(at))
     if isinstance(error, NotADirectoryError) and not make_parents:  # then there is no such file
         raise FileNotFoundError(errno.ENOENT, error.strerror) from None
     if isinstance(error, PermissionError):
         # A directory that may be searched and written, but not listed, is enough for all but its own sync.
         if not must_sync and hasattr(os, "O_PATH"):
-            return open_owned(path, os.O_PATH | os.O_DIRECTORY, dir_fd=at)
+            return open_owned(path, os.O_PATH | os.O_DIRECTORY, opener=opener_in(at))
         shown = os.fsdecode(path)
         todo = f"make the directory {shown} readable, or choose durability file"
         failed(error, path, f"opening the directory {shown}", todo)

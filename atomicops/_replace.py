@@ -14,13 +14,12 @@ from ._carriers import unlock
 from ._descriptors import Leaving, closer, open_owned
 from ._errors import CommittedNotDurable, LockLost, fail, failed, version_conflict
 from ._lock import TIMEOUT_S, acquire
-from ._paths import Place, check_regular, locate, refuse_own_name, short_stem, temp_name
+from ._paths import Place, check_regular, identity, locate, refuse_own_name, short_stem, temp_name
 from ._sync import FULL, NONE, check_durability, sync_directory, sync_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
     from ._descriptors import Descriptor
     from ._errors import Path
@@ -52,6 +51,8 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
 class Writer(Leaving):
     """A target located and locked, ready to be replaced. Leaving it releases both."""
 
+    __slots__ = ("_seen", "_target", "durability", "given", "hold", "place")
+
     def __init__(
         self,
         path: Path,
@@ -68,8 +69,7 @@ class Writer(Leaving):
         self.given = place.given
         self._seen: tuple[int, ...] | None = None  # the state of the file that the operation has read
         self._target: Target | None = None
-        held: list[Any] = [place]
-        self.leave = closer(held)
+        self.leave = place.leave
         try:
             if place.name.startswith(b"."):
                 refuse_own_name(place)
@@ -81,7 +81,7 @@ class Writer(Leaving):
             if is_nested:
                 self.hold.operation = ref(self)
             else:
-                held.insert(0, self.hold)
+                self.leave = closer(self.hold, place.own)
         except BaseException:
             self.leave()
             raise
@@ -165,12 +165,12 @@ class Writer(Leaving):
                 names = list_names(source.fileno(), self.given)
                 mode = first_mode(status, names)
             try:
-                own = open_owned(name, _TEMP, mode, place.fd)
+                own = open_owned(name, _TEMP, mode, place.opener)
             except OSError as error:
                 if error.errno != errno.ENAMETOOLONG:
                     raise cannot_make(error, place) from None
                 name = temp_name(short_stem(place.name))
-                own = open_owned(name, _TEMP, mode, place.fd)
+                own = open_owned(name, _TEMP, mode, place.opener)
             fd = own.fileno()
             _claim(fd)
             mine = os.fstat(fd)
@@ -191,12 +191,12 @@ class Writer(Leaving):
             own.close()
             if source is not None:  # ext4 replaces an open file by way of its list of orphans: twice the time
                 source.close()
-            if not self._is_at(name, mine):
+            if not place.leads_to(name, identity(mine)):
                 raise OSError(errno.ESTALE, "its temp file has been removed or replaced by somebody")
             publish(name, mine)
         except BaseException as error:
             try:
-                if mine is None or self._is_at(name, mine):
+                if mine is None or place.leads_to(name, identity(mine)):
                     os.unlink(name, dir_fd=place.fd)
             except OSError:
                 pass  # it has become the target; or else the first error matters more, and a sweep knows the file
@@ -223,27 +223,19 @@ class Writer(Leaving):
             os.rename(name, place.name, src_dir_fd=place.fd, dst_dir_fd=place.fd)
         except OSError as error:
             # Over a network the answer can be lost and the deed done: then the target is what the temp file was.
-            if not self._is_at(place.name, mine):
+            if not place.leads_to(place.name, identity(mine)):
                 if error.errno == errno.ENOENT:  # which is not said of the target
                     error = OSError(errno.ESTALE, "its temp file or its directory has been removed by somebody")
                 todo = f"make the directory {place.show()} writable"
                 raise failed(error, self.given, "renaming onto it", todo) from None
         self._seen = None
         try:
-            is_ours = self._is_at(place.name, mine)
+            is_ours = place.leads_to(place.name, identity(mine))
         except OSError:
             is_ours = True  # as rename(2) has said
         if not is_ours:
             why = "renamed onto it, but then it was another file: something that takes no lock has replaced it"
             raise CommittedNotDurable(errno.ESTALE, why, self.given)
-
-    def _is_at(self, name: bytes, status: os.stat_result) -> bool:
-        """Whether this name leads to the file of this status."""
-        try:
-            found = os.stat(name, dir_fd=self.place.fd, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return (found.st_dev, found.st_ino) == (status.st_dev, status.st_ino)
 
 
 def _claim(fd: int) -> None:
@@ -278,7 +270,7 @@ def open_target(place: Place, how: int, name: bytes | None = None) -> Target:
     """
     given = place.given if name is None else place.beside(name)
     try:
-        own = open_owned(name or place.name, how | _OPEN, 0, place.fd)
+        own = open_owned(name or place.name, how | _OPEN, 0, place.opener)
         status = os.fstat(own.fileno())
     except FileNotFoundError:
         return None, None

@@ -103,7 +103,7 @@ def _remove(name: bytes, place: Place, removed: list[bytes]) -> bool:
     """``False`` where its writer still has it, or may have it: another user's cannot be asked."""
     try:
         try:
-            own = open_owned(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place.fd)
+            own = open_owned(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, opener=place.opener)
         except PermissionError:
             return False
         if st.S_ISREG(os.fstat(own.fileno()).st_mode):

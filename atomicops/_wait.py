@@ -39,7 +39,6 @@ class _Waiter(Carrier):
     """A thread that waits for a lock. Attributes: ``done`` is released when it has it, or ``error`` says why not."""
 
     def __init__(self, hold: Carrier) -> None:
-        super().__init__()
         self.key = hold.key
         self.done = _thread.allocate_lock()
         self.done.acquire()
@@ -62,7 +61,7 @@ class _Waiter(Carrier):
 
 # Threads whose takers gave up, by the lock they wait for: the next who waits takes one over, or else who asks for a
 # busy lock with a short timeout again and again would have ever more of them.
-_left: dict[tuple[int, int] | None, _Waiter] = {}
+_left: dict[tuple[int, ...] | None, _Waiter] = {}
 
 
 def wait(hold: Carrier, timeout: float | None) -> bool:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import secrets
 import shlex
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -22,13 +22,14 @@ from typing import Any, TypeAlias
 from stress import anomalies
 from stress.engine import HarnessError
 from stress.exploring.case import empty
+from stress.exploring.copying import copy_tree
 from stress.exploring.explore import Progress, versions
 from stress.exploring.lot import ANOMALIES, a_cpu, may_keep
 from stress.exploring.plan import ExplorePlan
 from stress.exploring.search import Failure, Search, executing, scheduler_of, shrunk, step
 from stress.files import write_text
 from stress.history.history import History
-from stress.host.interrupts import temporary_directory
+from stress.host.interrupts import interrupts, temporary_directory
 from stress.options import UsageError
 from stress.result import Exploration, Finding, Result, Verdict
 from stress.schedulers.execution import Execution, Tally
@@ -42,6 +43,12 @@ from stress.units import parse_duration
 Agent: TypeAlias = Callable[[], object] | Sequence[str] | str
 """A function, called in a process of its own, with the memory that was there at the first execution; or a program: its
 arguments, or a command line as a shell would split it. It starts in the shared directory."""
+
+_QUOTED, _NOT_WORDS = re.compile(r"'[^']*'|\\.", re.DOTALL), re.compile(r"[|&;<>()$`\n*?~#]")
+"""Of a command line, what a shell takes as it is; and what else has a meaning for it than to be part of a word."""
+
+_NAME_MAX, _SAID_MAX = 52, 300
+"""Characters that are shown of a command line, and of what it printed on standard error."""
 
 Check: TypeAlias = Callable[..., object]
 """Called after each execution with the shared directory; and, if it takes two arguments, with what became of the agents
@@ -99,7 +106,11 @@ def explore(
     may_keep(str(runs))
     with ExitStack() as stack:
         before = Path(stack.enter_context(temporary_directory())) / "before"
-        shutil.copytree(shared, before, symlinks=True)
+        before.mkdir()
+        try:
+            copy_tree(shared, before)
+        except OSError as error:
+            raise UsageError("shared", str(error.filename or shared), f"can't be copied: {error.strerror}") from error
         put_back = partial(_put_back, before, shared)
         stack.callback(put_back)
         try:
@@ -124,8 +135,12 @@ def _explore(
     short = [name.partition(" ")[0] for name in names]
     supervisor = stack.enter_context(Supervisor(shared, cpu=a_cpu()))
 
+    acted: set[int] = set()
+
     def execute(scheduler: Scheduler) -> Ran:
-        return supervisor.run(kinds, scheduler)
+        ran = supervisor.run(kinds, scheduler)
+        acted.update(ran.decisions)
+        return ran
 
     run, last = executing(put_back, execute, partial(_judge, shared, check, may_fail, short))
     if replay is not None:
@@ -147,6 +162,8 @@ def _explore(
     if found is None:
         verdict = Verdict.PASS if search.tally.complete else Verdict.UNKNOWN
         doubts = () if search.tally.complete else (_doubt(search.words()),)
+        if len(acted) < 2 and search.tally.complete:
+            verdict, doubts = Verdict.UNKNOWN, (_doubt(_nothing_shown(acted, short, shared)),)
         return _result(plan, search, verdict, doubts)
     critical = "" if found.critical is None else found.critical.words
     saved = SavedSchedule.of(
@@ -177,6 +194,11 @@ def _replay(plan: ExplorePlan, run: Any, last: dict[str, object], path: Path, na
     return _result(plan, search, Verdict.FAIL if findings else Verdict.PASS, findings, lines, saved.critical)
 
 
+def _nothing_shown(acted: set[int], names: Sequence[str], shared: Path) -> str:
+    who = f"none but {names[min(acted)]}" if acted else "none of them"
+    return f"nothing was shown of agents that work at the same time: {who} touched a file in {shared}"
+
+
 def _doubt(message: str) -> Finding:
     return Finding(anomalies.TOO_FEW_OPERATIONS, "explore", "", "", message, verdict=Verdict.UNKNOWN)
 
@@ -184,7 +206,7 @@ def _doubt(message: str) -> Finding:
 def _kind(agent: Agent) -> Kind:
     if callable(agent):
         return Forked(agent)
-    argv = shlex.split(agent) if isinstance(agent, str) else [os.fspath(word) for word in agent]
+    argv = _words(agent) if isinstance(agent, str) else [os.fspath(word) for word in agent]
     if not argv:
         raise UsageError("agents", str(agent), "is no program; give its arguments, or a function")
     if not Path(argv[0]).is_absolute() and "/" in argv[0]:
@@ -192,15 +214,26 @@ def _kind(agent: Agent) -> Kind:
     return Program(argv, dict(os.environ) | {"PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0")})
 
 
+def _words(line: str) -> list[str]:
+    if _NOT_WORDS.search(_QUOTED.sub("", line)):
+        return ["sh", "-c", line]
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise UsageError("agents", line, f"is no command line: {str(error).lower()}") from error
+
+
 def _name(number: int, agent: Agent) -> str:
     if callable(agent):
         return f"agent{number} {getattr(agent, '__name__', type(agent).__name__)}"
-    return f"agent{number} {agent if isinstance(agent, str) else shlex.join(agent)}"[:60]
+    line = agent if isinstance(agent, str) else shlex.join(map(os.fspath, agent))
+    return f"agent{number} {line if len(line) <= _NAME_MAX else line[: _NAME_MAX - 1] + '…'}"
 
 
 def _put_back(before: Path, shared: Path) -> None:
-    empty(shared)
-    shutil.copytree(before, shared, symlinks=True, dirs_exist_ok=True)
+    with interrupts() as signals, signals.held():  # it is the user's: a second Ctrl-C does not leave it empty
+        empty(shared)
+        copy_tree(before, shared)
 
 
 def _judge(shared: Path, check: Check | None, may_fail: bool, names: Sequence[str], ran: Ran) -> Failure | None:
@@ -208,12 +241,22 @@ def _judge(shared: Path, check: Check | None, may_fail: bool, names: Sequence[st
     if ran.ending == "done":
         for name, status, (_, stderr) in zip(names, ran.statuses, ran.outputs, strict=True):
             if status and not may_fail:
-                said = stderr.decode("utf-8", "replace").strip().splitlines()
-                findings.append(_finding(anomalies.AGENT_FAILED, f"{name} ended with {status}: {' '.join(said[-1:])}"))
+                said = last_words(stderr)
+                message = f"{name} ended with {status}" + (f": {said}" if said else "")
+                findings.append(_finding(anomalies.AGENT_FAILED, message))
         if check is not None and (wrong := _checked(check, shared, ran)):
             findings.insert(0, _finding(anomalies.CHECK_FAILED, wrong))
     findings += [_finding(ANOMALIES[seen.kind], seen.text) for seen in ran.findings if seen.kind in ANOMALIES]
     return Failure(tuple(findings)) if findings else None
+
+
+def last_words(stderr: bytes) -> str:
+    """What a program that failed said, in one line: of a traceback the last line, else the end of all of it."""
+    lines = [line.strip() for line in stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+    if any(line.startswith("Traceback (") for line in lines):
+        return lines[-1]
+    said = " / ".join(lines)
+    return said if len(said) <= _SAID_MAX else f"…{said[-_SAID_MAX:]}"
 
 
 def _checked(check: Check, shared: Path, ran: Ran) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from stress.schedulers.causality import Causality
 from stress.schedulers.effects import Mode, conflict
@@ -38,7 +39,8 @@ def critical_steps(
 ) -> Critical | None:
     """Find two dependent steps of different agents without whose order the execution would not have failed.
 
-    Each race is reversed, everything else left in its order where that is possible; the failure vanishes or not.
+    Each race is reversed, everything else left in its order where that is possible; the failure vanishes or not. Where
+    it never does, as with an update in place, that fails if it is torn too, a read is put off until after a change.
 
     Args:
         run: Executes the programs once.
@@ -52,11 +54,12 @@ def critical_steps(
     """
     same = same or (lambda execution: execution.failed)
     causality = Causality(failing.trace, failing.blocked)
-    races = sorted(causality.races, key=lambda race: (race[1] - race[0], race))
-    needed = [
-        race for race in races[:runs_max] if not same(_execute(run, failing, _reversed(failing, causality, race)))
-    ]
     calls = [*(step.call for step in failing.trace), *failing.blocked]
+    races = sorted(causality.races, key=_distance)[:runs_max]
+    needed = [race for race in races if not same(_execute(run, failing, _reversed(failing, causality, race)))]
+    if not needed and len(races) < runs_max:
+        pairs = sorted(_changed_later(failing, causality), key=_distance)[: runs_max - len(races)]
+        needed = [pair for pair in pairs if not same(_execute(run, failing, _put_off(failing, *pair)))]
     found = [_around(causality, calls, race) for race in needed]
     if not found:
         return None
@@ -70,6 +73,26 @@ def _reversed(failing: Execution, causality: Causality, race: tuple[int, int]) -
     moved = causality.reversal(one, other)
     rest = [index for index in range(one, len(failing.trace)) if index not in moved]
     return [*failing.decisions[:one], *(causality.agent(index) for index in [*moved, *rest])]
+
+
+def _changed_later(failing: Execution, causality: Causality) -> Iterator[tuple[int, int]]:
+    """What an agent read, and the step of another that changed it later."""
+    for (one, first), (other, second) in combinations(enumerate(causality.effects[: len(failing.trace)]), 2):
+        if failing.decisions[one] != failing.decisions[other] and any(
+            mode is Mode.READ and second.get(what) is Mode.WRITE for what, mode in first.items()
+        ):
+            yield one, other
+
+
+def _put_off(failing: Execution, one: int, other: int) -> list[int]:
+    """Decisions in which the agent of step ``one`` does nothing more before step ``other`` is done."""
+    before, between, after = failing.decisions[:one], failing.decisions[one : other + 1], failing.decisions[other + 1 :]
+    waits = failing.decisions[one]
+    return [*before, *(each for each in between if each != waits), *(each for each in between if each == waits), *after]
+
+
+def _distance(pair: tuple[int, int]) -> tuple[int, tuple[int, int]]:
+    return pair[1] - pair[0], pair
 
 
 def _execute(run: Run, failing: Execution, decisions: Sequence[int]) -> Execution:

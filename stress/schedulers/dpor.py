@@ -153,4 +153,4 @@ class Dpor:
 
 
 def _in_words(calls: dict[int, str]) -> str:
-    return "; ".join(f"agent {agent}: {text}" for agent, text in sorted(calls.items())) or "nothing"
+    return "; ".join(f"agent {agent + 1}: {text}" for agent, text in sorted(calls.items())) or "nothing"

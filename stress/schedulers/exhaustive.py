@@ -69,7 +69,8 @@ class Exhaustive:
         if len(trace) < len(self._prefix):
             agent = self._prefix[len(trace)]
             if agent not in allowed:
-                raise Diverged(len(trace), f"a call of agent {agent}", f"calls of {sorted(allowed)} only")
+                able = [each + 1 for each in sorted(allowed)]
+                raise Diverged(len(trace), f"a call of agent {agent + 1}", f"calls of {able} only")
             return allowed[agent]
         before = trace[-1].call.agent if trace else None
         chosen = before if before in allowed else min(allowed)

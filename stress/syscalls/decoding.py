@@ -38,6 +38,7 @@ class Point:
         creates: Path of the inode that it creates.
         writes: Path of the file whose content it changes.
         shows: Path whose mode it may have changed.
+        looks: Path of what it tells the times of.
         touches: What it accesses.
         disturbs: What it may change, and its lock: of that others' points say something else afterwards.
         changes: Whether it may change a file or a directory.
@@ -53,6 +54,7 @@ class Point:
     creates: str = ""
     writes: str = ""
     shows: str = ""
+    looks: str = ""
     touches: frozenset[tuple[Hashable, ...]] = field(init=False)
     disturbs: frozenset[tuple[Hashable, ...]] = field(init=False)
     changes: bool = field(init=False)
@@ -207,7 +209,8 @@ class Decoder:
             missing = place.parent is not None and place.id is None
             what = _status(place.id) if place.id is not None else ()
             text = f"{_LOOKS.get(row.name, 'stat')} {place.text}"
-            known = place.points[row.name] = Point(text, (*_reads(place), *what), _failure(missing))
+            looks = "" if row.name in _LOOKS or missing else place.path
+            known = place.points[row.name] = Point(text, (*_reads(place), *what), _failure(missing), looks=looks)
         return known
 
     def _readlink(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
@@ -352,7 +355,9 @@ class Decoder:
         if row.name == "fchdir":
             self._names.forget(pid)
         file = self._file(pid, row, args)
-        return None if file is None else _of(file, "stat", lambda: Point(f"stat {file.text}", _status(file.id)))
+        if file is None:
+            return None
+        return _of(file, "stat", lambda: Point(f"stat {file.text}", _status(file.id), looks=file.path))
 
     def _fattr(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         file = self._file(pid, row, args)

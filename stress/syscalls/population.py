@@ -308,7 +308,7 @@ class Population:
         if not any(other.process is task.process for other in self.tasks.values()):
             task.process.is_dead = True
             task.process.forget_image()
-            if task.process.path and not _reap(task.process.pid):  # an orphan is ours to reap
+            if task.process.pid != task.process.agent.root and not _reap(task.process.pid):  # an orphan is ours to reap
                 task.process.agent.unreaped.add(task.process.pid)
         self._ended()
 

@@ -33,7 +33,7 @@ def starving(trace: Sequence[Step], blocked: Sequence[Call] = (), most: int = BY
         return max((sum(at > since for at in run) for lock in _locks(call) for run in runs[lock]), default=0)
 
     def said(call: Call, times: int) -> str:
-        return f"agent {call.agent} was to {call.text}, and others got that lock {times} times meanwhile"
+        return f"agent {call.agent + 1} was to {call.text}, and others got that lock {times} times meanwhile"
 
     for step in trace:
         call = step.call

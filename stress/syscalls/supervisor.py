@@ -4,17 +4,20 @@ A scheduler picks an agent, and the agent's first task that can go on does its c
 every task is parked at its next scheduling point, blocked in the kernel, or dead (*settles*), and asks again. So what
 a step does is over before the next one begins.
 
-Not scheduled: stores to mapped files, a directory's own size and times, and what processes of one agent do to each
-other at the same time outside the shared directory, such as the order in which two background jobs write to one pipe.
+Not scheduled: stores to mapped files, a directory's own size, the times of the shared directory itself, when an inode
+was last changed (ctime, which nobody can set: it is the real one), and what processes of one agent do to each other at
+the same time outside the shared directory, such as the order in which two background jobs write to one pipe.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
+from stress.host.interrupts import interrupts
 from stress.syscalls import agents, kernel, listener, locks
 from stress.syscalls.agents import Agent, Kind, Warm
 from stress.syscalls.calls import Access, Call, Scheduler, Step
@@ -31,6 +34,9 @@ from stress.syscalls.tasks import Process, State, Task
 
 _ERESTARTSYS, _ERESTARTNOHAND = 512, 514
 _LATE_S_MAX = 1.0
+_TICK_NS = 10_000_000
+_IDLE_MAX = 100
+"""Steps of a task one after another that change no file: with more it is taken to wait for another of its agent."""
 
 
 class Supervisor:
@@ -76,6 +82,7 @@ class Supervisor:
         self._marks: list[Mark] = []
         self._findings: list[Finding] = []
         self._unseen: Point | None = None
+        self._began_ns = 0
         self._affinity = os.sched_getaffinity(0)
         self._was_subreaper = kernel.is_subreaper()
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
@@ -91,13 +98,14 @@ class Supervisor:
         self.close()
 
     def close(self) -> None:
-        """End all processes, and run on the CPUs of before."""
-        for agent in self._population.agents:
-            self._end(agent)
-        self._kept.clear()
-        os.sched_setaffinity(0, self._affinity)
-        if not self._was_subreaper:
-            kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 0)
+        """End all processes, and run on the CPUs of before; a second Ctrl-C waits for that."""
+        with interrupts() as signals, signals.held():
+            for agent in self._population.agents:
+                self._end(agent)
+            self._kept.clear()
+            os.sched_setaffinity(0, self._affinity)
+            if not self._was_subreaper:
+                kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 0)
 
     def run(
         self, kinds: Sequence[Kind], scheduler: Scheduler, *, number: int = 0, disturb: Disturb | None = None
@@ -131,11 +139,13 @@ class Supervisor:
             ending = "stuck"
             self._find("stuck", str(error))
         finally:
-            blocked = tuple(self._call(task) for task in self._waiting())
-            outputs = tuple(agent.output() for agent in self._agents)
-            self._clean()
+            with interrupts() as signals, signals.held():
+                blocked = tuple(self._call(task) for task in self._waiting())
+                outputs = tuple(agent.output() for agent in self._agents)
+                left = [agent.index for agent in self._agents if not agent.is_done or self._goes_on(agent)]
+                self._clean()
             scheduler.end(self._trace, blocked)
-        self._judge(ending, blocked, idle)
+        self._judge(ending, blocked, left, idle)
         return Ran(
             tuple(self._trace),
             ending,
@@ -151,6 +161,7 @@ class Supervisor:
     def _begin(self, kinds: Sequence[Kind], number: int, pace: int) -> None:
         self._agents, self._trace, self._marks, self._findings = [], [], [], []
         self._modes.begin(self._names.begin(EPOCH_NS))
+        self._began_ns = time.time_ns() - _TICK_NS  # the kernel's own clock of files is a tick behind
         self._holders.begin()
         self._virtual.begin(PACES_NS[pace])
         self._known = [None] * len(kinds)
@@ -174,8 +185,9 @@ class Supervisor:
 
     def _start(self, index: int, kind: Kind) -> Agent:
         ours = [file for agent in self._population.agents for file in (agent.listener, *agent.outputs)]
-        agent = agents.start(index, kind, self._names.root, self._machine, self._filter, ours)
-        self._population.add(agent, is_template=not isinstance(kind, Warm))
+        with interrupts() as signals, signals.held():
+            agent = agents.start(index, kind, self._names.root, self._machine, self._filter, ours)
+            self._population.add(agent, is_template=not isinstance(kind, Warm))
         while not agent.is_done:
             self._population.receive(1_000)
         return agent
@@ -186,7 +198,7 @@ class Supervisor:
         agent.is_done, agent.status, agent.numbered = False, None, 0
         agent.unreaped.clear()
         task = self._population.tasks[agent.root]
-        task.number, task.spawned, task.looks, task.draws = -1, 0, 0, 0
+        task.number, task.spawned, task.looks, task.draws, task.idle = -1, 0, 0, 0, 0
         if task.process.dial is not None:
             task.process.dial.begin()
         self._virtual.set_clock(task.process)
@@ -208,10 +220,11 @@ class Supervisor:
     def _find(self, kind: str, text: str) -> None:
         self._findings.append(Finding(kind, len(self._trace), text))
 
-    def _judge(self, ending: str | None, blocked: Sequence[Call], idle: int) -> None:
+    def _judge(self, ending: str | None, blocked: Sequence[Call], left: Sequence[int], idle: int) -> None:
         if ending == "deadlock":
-            waits = "; ".join(f"agent {call.agent} waits to {call.text}" for call in blocked)
-            self._find("deadlock", waits or "every process that is left waits for another")
+            waits = {call.agent: f"agent {call.agent + 1} waits to {call.text}" for call in blocked}
+            others = "waits for ever, and not for a lock"
+            self._find("deadlock", "; ".join(waits.get(index, f"agent {index + 1} {others}") for index in left))
         elif ending == "cut" and idle >= self._idle_max:
             self._find("livelock", f"{idle} steps one after another have changed no file")
         elif ending == "cut":
@@ -231,8 +244,8 @@ class Supervisor:
         return [offer for offer in known if offer is not None]
 
     def _offer(self, agent: Agent) -> tuple[Task, Call] | None:
-        """Its first task that can go on. One that polls comes last, else what it polls for might never come."""
-        late: tuple[Task, Call] | None = None
+        """Its first task that can go on. Those that poll come last, else what they poll for might never come."""
+        polling: list[tuple[Task, Call]] = []
         waiting: list[Task] = []
         for task in self._population.of(agent):
             if task.state is not State.PARKED:
@@ -247,10 +260,13 @@ class Supervisor:
                     waiting.append(task)
                     continue
             call = task.call or self._call(task)
-            if not call.spins:
+            if not call.spins and task.idle < _IDLE_MAX:
                 return task, self._with(call, waiting) if waiting else call
-            late = late or (task, call)
-        return late and (late[0], self._with(late[1], waiting) if waiting else late[1])
+            polling.append((task, call))
+        if not polling:
+            return None
+        task, call = _next_of(polling)
+        return task, self._with(call, waiting) if waiting else call
 
     def _call(self, task: Task) -> Call:
         """The call that a task is about to do."""
@@ -311,6 +327,7 @@ class Supervisor:
         clock = self._virtual.clock
         clock.now_ns += clock.step_ns
         self._trace.append(Step(len(self._trace), call, result))
+        task.stepped, task.idle = len(self._trace), 0 if point.changes else task.idle + 1
         if task.until_ns is not None:
             until_ns = task.until_ns
             while self._intake.expire(until_ns):
@@ -319,6 +336,8 @@ class Supervisor:
                     return False
             clock.advance_to(until_ns)
         self._virtual.set_clock(task.process)
+        if point.looks:
+            self._tell_times(point.looks)
         if point.changes and replaced is None:
             self._unseen, self._intake.stepping = point, task
             if point.changes_entry:
@@ -363,6 +382,19 @@ class Supervisor:
         if text:
             self._find("readable", text)
 
+    def _tell_times(self, path: str) -> None:
+        """A process is about to see the times of a file: what the kernel has set by the real clock, such as when it was
+        last read, becomes the virtual time.
+        """
+        try:
+            status = os.lstat(path)
+        except OSError:
+            return
+        now, real = self._virtual.clock.realtime_ns, range(self._began_ns, time.time_ns() + 1)
+        times = [now if each in real else each for each in (status.st_atime_ns, status.st_mtime_ns)]
+        if times != [status.st_atime_ns, status.st_mtime_ns]:
+            os.utime(path, ns=(times[0], times[1]), follow_symlinks=False)
+
     def _refresh(self, done: Point) -> None:
         """Decode again what other tasks are about to do, where the step has changed what that means."""
         for task in self._population.parked():
@@ -400,3 +432,11 @@ class Supervisor:
                 self._population.answer(task, -_ERESTARTNOHAND)
             elif task.is_free is False:
                 self._population.answer(task, -_ERESTARTSYS)
+
+
+def _next_of(polling: Sequence[tuple[Task, Call]]) -> tuple[Task, Call]:
+    """Whose turn it is of an agent's tasks that poll: who waits for it longest; of sleepers, who wakes first."""
+    asleep = [(task.until_ns, number) for number, (task, _) in enumerate(polling) if task.until_ns is not None]
+    first = {min(asleep)[1]} if asleep else set()
+    turns = [offer for number, offer in enumerate(polling) if number in first or offer[0].until_ns is None]
+    return min(turns, key=lambda offer: offer[0].stepped)

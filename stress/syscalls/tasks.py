@@ -89,6 +89,8 @@ class Task:
         id: Of the notification that it waits in.
         point: What it is about to do, if parked.
         until_ns: When its sleep ends, if it sleeps.
+        stepped: How many steps there were after its last one.
+        idle: Its steps since the last one that changed a file.
         wait: What it waits for with a timeout.
         is_free: Whether the lock that it waits for can be had; None if that has to be looked at.
         spawning: Flags of its clone whose child has not been seen yet.
@@ -111,6 +113,8 @@ class Task:
     point: Point | None = None
     call: Call | None = None
     until_ns: int | None = None
+    stepped: int = 0
+    idle: int = 0
     wait: Wait | None = None
     is_free: bool | None = None
     spawning: int | None = None

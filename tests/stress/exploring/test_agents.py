@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 import stress
+from stress.exploring.agents import last_words
 from stress.plan import UsageError
 from stress.result import Result, Verdict
 
@@ -30,11 +33,20 @@ def add() -> None:
     os.rename(f"count.{os.getpid()}", "count")
 
 
-def explored(folder: Path, agents: Any, **options: Any) -> Result:
+def add_in_place() -> None:
+    number = int(Path("count").read_text())
+    Path("count").write_text(str(number + 1))
+
+
+def laid_out(folder: Path) -> Path:
     shared = folder / "shared"
     shared.mkdir(exist_ok=True)
     (shared / "count").write_text("0")
-    return stress.explore(agents, shared, is_two, runs=folder / "kept", **options)
+    return shared
+
+
+def explored(folder: Path, agents: Any, **options: Any) -> Result:
+    return stress.explore(agents, laid_out(folder), is_two, runs=folder / "kept", **options)
 
 
 def test_a_lost_update_of_two_scripts_is_found_shrunk_kept_and_replayed(tmp_path: Path) -> None:
@@ -54,6 +66,94 @@ def test_a_lost_update_of_two_scripts_is_found_shrunk_kept_and_replayed(tmp_path
         assert again.exploration is not None
         tables.append(again.exploration.table)
     assert tables[0] == tables[1]
+
+
+def test_what_an_update_in_place_needs_is_said(tmp_path: Path) -> None:
+    """Torn, it fails too: no two steps have only to be exchanged."""
+    result = explored(tmp_path, [add_in_place] * 2, schedules=20)
+    assert result.exploration is not None
+    assert re.fullmatch(
+        r"(agent\d)'s `write 1 bytes to count` came between (agent\d)'s `read count` and \2's `open count to write.*",
+        result.exploration.critical,
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("Traceback (most recent call last):\n  File …\nValueError: no\n", "ValueError: no"),
+        ("f:1.1: Document is empty\n\n^\n", "f:1.1: Document is empty / ^"),
+        ("x" * 1000, "…" + "x" * 300),
+    ],
+)
+def test_what_a_program_that_failed_said_is_told_in_a_line(said: str, told: str) -> None:
+    assert last_words(said.encode()) == told
+
+
+def test_what_is_put_back_is_what_was_there(tmp_path: Path) -> None:
+    """Also what is no plain file, and what has another owner."""
+    shared = tmp_path / "shared"
+    (shared / "inner").mkdir(parents=True)
+    (shared / "inner" / "a b\n☃").write_text("0")
+    os.link(shared / "inner" / "a b\n☃", shared / "second")
+    os.symlink("nowhere", shared / "dangling")
+    os.mkfifo(shared / "fifo", 0o640)
+    os.chmod(shared / "second", 0o400)
+    if os.geteuid() == 0:
+        os.chown(shared / "second", 12, 34)
+        os.chown(shared / "inner", 12, 34)
+    before = told(shared)
+    script = "read -r x <fifo & echo hi >fifo; wait; rm -r inner; chmod 777 .; ln -sf x dangling"
+    result = stress.explore([script, "cat second"], shared, schedules=2)
+    assert result.verdict is Verdict.PASS
+    assert told(shared) == before
+
+
+def told(directory: Path) -> dict[str, Any]:
+    """Type, mode, owner, number of names and content of all that is in a directory."""
+    found = {}
+    for path in [directory, *directory.rglob("*")]:
+        status = path.lstat()
+        content = path.read_text() if path.is_file() else os.readlink(path) if path.is_symlink() else None
+        names = 0 if path.is_dir() else status.st_nlink
+        found[str(path)] = (status.st_mode, status.st_uid, status.st_gid, names, status.st_mtime_ns, content)
+    return found
+
+
+def test_what_cannot_be_put_back_is_refused(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(os.path.relpath(tmp_path / "here.sock"))
+        with pytest.raises(UsageError, match="be copied"):
+            stress.explore([add], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("agents", "said"),
+    [(["echo 1", "true"], "none of them touched"), (["true", "cat count | cat"], "none but agent2 touched")],
+)
+def test_where_no_two_agents_touched_the_directory_nothing_was_shown(
+    tmp_path: Path, agents: list[str], said: str
+) -> None:
+    result = stress.explore(agents, laid_out(tmp_path), schedules=2)
+    assert result.verdict is Verdict.UNKNOWN
+    assert said in result.findings[0].message
+
+
+def test_a_line_of_a_shell_is_done_by_one(tmp_path: Path) -> None:
+    outputs = []
+    lines = ["cat count | tr 0 1; echo $((1 + 1))", r"printf %s\\n 'a;b' \> count"]
+    stress.explore(lines, laid_out(tmp_path), lambda _, ran: outputs.extend(ran.outputs), schedules=1)
+    assert outputs == [(b"12\n", b""), (b"a;b\n>\ncount\n", b"")]
+    with pytest.raises(UsageError, match="no closing quotation"):
+        stress.explore(['echo "'], tmp_path / "shared")
+
+
+def test_a_name_that_is_no_text_is_told_as_one(tmp_path: Path) -> None:
+    shared = laid_out(tmp_path)
+    (shared / os.fsdecode(b"\xff\n\x1b")).write_text("0")
+    result = stress.explore(["for f in *; do echo 1 >$f; done"] * 2, shared, lambda _: False, runs=tmp_path / "kept")
+    assert result.exploration is not None
+    assert r"\udcff\n\x1b" in "".join("".join(result.exploration.table).split())
 
 
 def test_a_replay_of_other_programs_diverges_and_is_unknown(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_a_deadlock_is_found_and_the_calls_that_wait_are_said(supervisor: Superv
     ran = run(supervisor, agents, scheduler)
     assert (ran.ending, ran.statuses) == ("deadlock", (-signal.SIGKILL, -signal.SIGKILL))
     assert [(finding.kind, finding.text) for finding in ran.findings] == [
-        ("deadlock", "agent 0 waits to lock b; agent 1 waits to lock a")
+        ("deadlock", "agent 1 waits to lock b; agent 2 waits to lock a")
     ]
     assert [(call.agent, call.text, call.lock) for call in ran.blocked] == [
         (0, "lock b", "waits"),
@@ -108,6 +108,13 @@ def test_a_deadlock_is_found_and_the_calls_that_wait_are_said(supervisor: Superv
     assert scheduler.ended == (ran.trace, ran.blocked)
     ran = run(supervisor, agents, one_after_another(0, 1))
     assert (ran.ending, ran.findings) == ("done", ())
+
+
+def test_who_waits_for_ever_without_a_lock_is_said(supervisor: Supervisor) -> None:
+    ran = run(supervisor, [Program(["true"]), Program(["sleep", "infinity"])])
+    assert [(finding.kind, finding.text) for finding in ran.findings] == [
+        ("deadlock", "agent 2 waits for ever, and not for a lock")
+    ]
 
 
 @pytest.mark.parametrize("kind", ["flock", "lockf", "ofd"])

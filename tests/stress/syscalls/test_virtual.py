@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from stress.syscalls import Forked, Kind, Program, Supervisor, tables
-from stress.syscalls.clock import _LOCAL
+from stress.syscalls.clock import _LOCAL, EPOCH_NS
 
 from .schedules import at_random, in_order, run
 
@@ -62,6 +62,19 @@ def test_an_agent_signals_another_by_the_pid_that_it_wrote(supervisor: Superviso
     victim = bash("echo $$ > pid; while :; do : < pid; done")
     ran = run(supervisor, [killer, victim], at_random(1))
     assert (ran.ending, ran.statuses, ran.outputs[0][0]) == ("done", (0, -signal.SIGKILL), b"0\n")
+
+
+def test_the_times_of_files_are_virtual(supervisor: Supervisor, shared: Path) -> None:
+    """A lock is judged by its age, which for some is what reading it makes of its time of access."""
+    (shared / "f").write_text("x")
+    look = "stat -c '%X %Y'"
+    script = f"{look} f; cat f; sleep 5; {look} f; mkdir d; : >d/x; {look} d; touch -d @7777777777 f d; {look} f d"
+    (text,) = output(supervisor, bash(script))
+    start = EPOCH_NS // 10**9
+    assert text.split("x") == [
+        f"{start} {start}\n",
+        f"{start + 5} {start}\n{start + 5} {start + 5}\n7777777777 7777777777\n7777777777 7777777777\n",
+    ]
 
 
 def test_a_virtual_pid_is_found_in_proc(supervisor: Supervisor) -> None:
@@ -176,3 +189,19 @@ def test_what_cannot_be_seen_is_refused(supervisor: Supervisor, name: str) -> No
 def test_who_is_within_the_stub_when_other_code_takes_its_place_goes_on_as_before() -> None:
     stub = tables.machine("x86_64").vdso["__vdso_clock_gettime"]
     assert _LOCAL[5 : len(stub)] == stub[5:] == b"\x0f\x05\xc3"  # syscall; ret
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("while [[ -e run ]]; do sleep 1; done", "sleep 0.1; sleep 0.1; rm run"),  # as rsync's three processes end
+        ("exec 9>&-; until flock -n l true; do :; done", "sleep 0.1; sleep 0.1; exec 9>&-"),
+        ("while [[ -e run ]]; do :; done", "sleep 0.1; rm run"),
+    ],
+)
+def test_who_polls_gives_the_others_of_its_agent_a_turn(
+    supervisor: Supervisor, shared: Path, first: str, second: str
+) -> None:
+    (shared / "run").touch()
+    ran = run(supervisor, [bash(f"exec 9>l; flock 9; ({first}) & {second}; wait")])
+    assert (ran.ending, ran.statuses) == ("done", (0,))
