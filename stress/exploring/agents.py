@@ -149,22 +149,21 @@ def _explore(
     began = shown = time.monotonic()
     while plan.schedules is None or search.schedules < plan.schedules:
         now = time.monotonic()
-        if not step(search, run, last, short, keep_going=plan.keep_going):
+        if not step(search, run, last, keep_going=plan.keep_going):
             break
         if plan.duration_s is not None and now - began >= plan.duration_s:
             break
         if watch is not None and now - shown >= 0.25:
             shown = now
             watch(Progress(now - began, search.schedules, len(search.tally.interleavings), "", search.coverage))
-    found = search.found
-    if found is None and search.lesser is not None:
-        found = search.found = shrunk(run, last, search.lesser, short)
-    if found is None:
+    failing = search.found or search.lesser
+    if failing is None:
         verdict = Verdict.PASS if search.tally.complete else Verdict.UNKNOWN
         doubts = () if search.tally.complete else (_doubt(search.words()),)
         if len(acted) < 2 and search.tally.complete:
             verdict, doubts = Verdict.UNKNOWN, (_doubt(_nothing_shown(acted, short, shared)),)
         return _result(plan, search, verdict, doubts)
+    found = shrunk(run, last, failing, short)
     critical = "" if found.critical is None else found.critical.words
     saved = SavedSchedule.of(
         found.execution, {"mode": "agents"}, names=tuple(names), finding=found.failure.findings[0].message,
@@ -294,7 +293,7 @@ def _result(
             cases=(("agents", search.words()),),
             proved=search.proved,
             failing=search.tally.failed,
-            found_after=0 if search.found is None else search.found.after,
+            found_after=failing.after if (failing := search.found or search.lesser) else 0,
             critical=critical,
             table=tuple(lines),
             file=file,

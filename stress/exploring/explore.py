@@ -18,9 +18,9 @@ from stress import anomalies
 from stress.engine import HarnessError, checkers_of
 from stress.exploring.case import Case
 from stress.exploring.jobs import reports
-from stress.exploring.lot import Lot, Report, cases_of, directory, lots, may_keep, report_of, start, with_lesser
+from stress.exploring.lot import Lot, Report, as_found, cases_of, directory, lots, may_keep, report_of, shrunk_of, start
 from stress.exploring.plan import SEARCHES, ExplorePlan
-from stress.exploring.search import Failure, explored_words
+from stress.exploring.search import Failure, Found, explored_words
 from stress.files import write_text
 from stress.history.history import FileFacts, History
 from stress.history.notes import words_of
@@ -163,7 +163,7 @@ def explore(plan: ExplorePlan, watch: Watch | None = None, *, folder: str = ".st
     heard = _Progressing(plan, reached, watch)
     failing: list[Report] = []
     lesser: list[Report] = []
-    interrupted = False
+    interrupted, found = False, None
     work = lots(plan, cases, lambda index: reached[index].is_over)
     jobs = plan.jobs or len(os.sched_getaffinity(0))
     if plan.scheduler in SEARCHES:
@@ -181,13 +181,19 @@ def explore(plan: ExplorePlan, watch: Watch | None = None, *, folder: str = ".st
         interrupted = True
     except Denied as denied:
         raise HarnessError(f"syscalls can't be scheduled here: {denied}; `stress run` needs nothing of it") from denied
-    failed = min(failing, key=lambda report: report.lot.number, default=None)
+    failed = min(failing or lesser, key=lambda report: report.lot.number, default=None)
     for each in reached:
-        each.keep(sys.maxsize if failed is None or plan.keep_going else failed.lot.number)
-    if failed is None and lesser:
-        failed = with_lesser(plan, min(lesser, key=lambda report: report.lot.number), as_found=interrupted)
+        each.keep(failed.lot.number if failed is not None and failing and not plan.keep_going else sys.maxsize)
+    if failed is not None:
+        found = as_found(failed)
+        try:
+            if not interrupted:
+                heard.shrinks(failed)
+                found = shrunk_of(plan, failed)
+        except KeyboardInterrupt:
+            interrupted = True
     left_out = () if plan.languages else tuple(abilities(target_named(plan.target))[1])
-    result = dataclasses.replace(_result(plan, reached, failed, folder, interrupted), skipped=left_out)
+    result = dataclasses.replace(_result(plan, reached, failed, found, folder, interrupted), skipped=left_out)
     return _timed(result, began)
 
 
@@ -212,6 +218,13 @@ class _Progressing:
                 Progress(now - self._began, all_schedules, all_different, one.case.name, coverage or one.coverage)
             )
         return self._plan.duration_s is None or now - self._began < self._plan.duration_s
+
+    def shrinks(self, report: Report) -> None:
+        """The search is over, and a failing schedule is made simpler."""
+        if self._watch is not None:
+            name = self._reached[report.lot.case].case.name
+            spent_s = time.monotonic() - self._began
+            self._watch(Progress(spent_s, *self._done, name, "a failing schedule was found, and is made simpler"))
 
     def over(self, report: Report) -> None:
         """A lot is over."""
@@ -276,17 +289,24 @@ def replay(saved: SavedSchedule, show: Show | None = None) -> tuple[Execution, R
 # What it came to
 
 
-def _result(plan: ExplorePlan, reached: list[Reached], failed: Report | None, folder: str, interrupted: bool) -> Result:
-    if failed is None or failed.found is None:
+def _result(
+    plan: ExplorePlan,
+    reached: list[Reached],
+    failed: Report | None,
+    found: Found | None,
+    folder: str,
+    interrupted: bool,
+) -> Result:
+    if failed is None or found is None:
         doubts = [] if interrupted else [doubt for one in reached for doubt in _doubts(one)]
         verdict = Verdict.UNKNOWN if doubts or not reached else Verdict.PASS
         return _made(plan, reached, tuple(doubts), verdict, None, interrupted)
-    found, case = failed.found, cases_of(plan, failed.lot.round)[failed.lot.case]
+    lot, case = failed.lot, cases_of(plan, failed.lot.round)[failed.lot.case]
     findings = found.failure.findings
     critical = "" if found.critical is None else found.critical.words
     saved = SavedSchedule.of(
         found.execution,
-        plan.to_json() | {"case": case.name, "round": failed.lot.round},
+        plan.to_json() | {"case": case.name, "round": lot.round},
         names=case.names,
         finding=findings[0].message,
         critical=critical,
@@ -303,9 +323,9 @@ def _result(plan: ExplorePlan, reached: list[Reached], failed: Report | None, fo
         raise HarnessError(f"{lost}: {findings[0].message}") from error
     marked = () if found.critical is None else found.critical.steps
     trace, blocked = found.execution.trace, found.execution.blocked
-    before = sum(sum(report.tally.endings.values()) for one in reached for report in one.before(failed.lot.number))
+    before = sum(sum(report.tally.endings.values()) for one in reached for report in one.before(lot.number))
     return _made(
-        plan, reached, findings, Verdict.FAIL, _history(plan, failed.lot, found.execution), interrupted,
+        plan, reached, findings, Verdict.FAIL, _history(plan, lot, found.execution), interrupted,
         critical=critical, table=tuple(table(trace, case.names, critical=marked, blocked=blocked, width=100)),
         names=case.names, rows=rows(trace, critical=marked, blocked=blocked), file=str(path),
         found_after=before + found.after,

@@ -93,10 +93,15 @@ class Report:
     sample: tuple[Operation, ...]
     sampled: int
     dead: tuple[str, ...]
-    found: Found | None
+    found: Failing | None
     lesser: Failing | None
     doubt: str
     interrupted: bool = False
+
+    @property
+    def failing(self) -> Failing | None:
+        """The failing schedule that shows the worst."""
+        return self.found or self.lesser
 
     @property
     def is_hopeless(self) -> bool:
@@ -175,7 +180,7 @@ def explore_lot(plan: ExplorePlan, lot: Lot, go_on: Callable[[Search], bool], cp
         search = one.search
         try:
             while lot.schedules is None or search.schedules < lot.schedules:
-                if not step(search, one.run, one.last, case.short_names, keep_going=plan.keep_going):
+                if not step(search, one.run, one.last, keep_going=plan.keep_going):
                     break
                 if not go_on(search) or one.doubt or (not one.sampled and len(one.dead) >= _STUCK_MAX):
                     break
@@ -193,17 +198,21 @@ def report_of(lot: Lot, one: Exploring, interrupted: bool = False) -> Report:
     )  # fmt: skip
 
 
-def with_lesser(plan: ExplorePlan, report: Report, *, as_found: bool = False) -> Report:
-    """The report with its `lesser` schedule as what was found: shrunk, or ``as_found``, for who waits for no more."""
-    lesser = report.lesser
-    assert lesser is not None
-    if as_found:
-        found = Found(lesser.execution, lesser.execution, lesser.failure, lesser.after, None, 0)
-        return dataclasses.replace(report, found=found)
+def shrunk_of(plan: ExplorePlan, report: Report) -> Found:
+    """The failing schedule of a report, shrunk."""
+    failing = report.failing
+    assert failing is not None
     case = cases_of(plan, report.lot.round)[report.lot.case]
     with ExitStack() as stack:
         one = start(plan, case, stack, report.lot.round)
-        return dataclasses.replace(report, found=shrunk(one.run, one.last, lesser, case.short_names))
+        return shrunk(one.run, one.last, failing, case.short_names)
+
+
+def as_found(report: Report) -> Found:
+    """The failing schedule of a report as it is, for who waits for no more."""
+    failing = report.failing
+    assert failing is not None
+    return Found(failing.execution, failing.failure, failing.after, None)
 
 
 def cases_of(plan: ExplorePlan, round: int = 0) -> list[Case]:

@@ -51,33 +51,29 @@ Judge = Callable[[Ran], Failure | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Failing:
+    """A failing schedule, as it was found; ``after``: in which schedule, from 1."""
+
+    execution: Execution
+    failure: Failure
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """A failing schedule, shrunk.
 
     Attributes:
         execution: The shrunk one.
-        first: As it was found.
-        failure: What is wrong with the shrunk one.
-        after: In which schedule it was found, from 1.
+        failure: What is wrong with it.
+        after: As of a `Failing`.
         critical: What it needs, where that was found out.
-        preemptions: How many it needs.
     """
 
     execution: Execution
-    first: Execution
     failure: Failure
     after: int
     critical: Critical | None
-    preemptions: int
-
-
-@dataclass(frozen=True, slots=True)
-class Failing:
-    """A failing schedule, as it was found; ``after`` as of a `Found`."""
-
-    execution: Execution
-    failure: Failure
-    after: int
 
 
 @dataclass(slots=True)
@@ -97,7 +93,7 @@ class Search:
     processes: int
     depth: int
     tally: Tally = field(default_factory=Tally)
-    found: Found | None = None
+    found: Failing | None = None
     lesser: Failing | None = None
     seconds: float = 0.0
     points: int = 0
@@ -227,8 +223,8 @@ class _Recording:
         self._scheduler.end(trace, blocked)
 
 
-def step(search: Search, run: Run, last: dict[str, object], names: Sequence[str], *, keep_going: bool) -> bool:
-    """One more execution; False if none is left, or the first failing one has been found and shrunk."""
+def step(search: Search, run: Run, last: dict[str, object], *, keep_going: bool) -> bool:
+    """One more execution; False if none is left, or the first failing one has been found."""
     if search.over:
         return False
     began = time.monotonic()
@@ -243,11 +239,11 @@ def step(search: Search, run: Run, last: dict[str, object], names: Sequence[str]
             search.over = isinstance(search.scheduler, (Dpor, Exhaustive))
         failure = last.get("failure")
         if isinstance(failure, Failure) and search.found is None:
+            failing = Failing(execution, failure, search.schedules)
             if failure.is_lesser:
-                search.lesser = search.lesser or Failing(execution, failure, search.schedules)
+                search.lesser = search.lesser or failing
             else:
-                search.found = shrunk(run, last, Failing(execution, failure, search.schedules), names)
-                search.over = not keep_going
+                search.found, search.over = failing, not keep_going
         return not search.over
     finally:
         search.seconds += time.monotonic() - began
@@ -270,4 +266,4 @@ def shrunk(run: Run, last: dict[str, object], failing: Failing, names: Sequence[
     again.begin()
     if same(run(again)) and isinstance(found := last["failure"], Failure):  # so that it is said of the shrunk one
         failure = found
-    return Found(small.execution, execution, failure, failing.after, critical, small.preemptions)
+    return Found(small.execution, failure, failing.after, critical)

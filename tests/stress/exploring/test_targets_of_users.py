@@ -93,15 +93,21 @@ def test_where_there_is_no_worse_it_is_found_in_the_end(tmp_path: Path) -> None:
     assert result.exploration.file
 
 
+@pytest.mark.parametrize("when", ["while it searches", "when it is about to shrink", "while it shrinks"])
 def test_who_interrupts_is_not_kept_waiting_for_a_simpler_schedule(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(progress: Progress) -> None:
+        if when == "while it searches" or (when == "when it is about to shrink" and "simpler" in progress.reached):
+            raise KeyboardInterrupt
+
+    def shrunk(*_: object) -> None:
+        assert when == "while it shrinks"
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(lot, "shrunk", None)
+    monkeypatch.setattr(lot, "shrunk", shrunk)
     (tmp_path / "mine.py").write_text(READ + LOCKED)
-    plan = ExplorePlan(target=str(tmp_path / "mine.py"), seed=1, jobs=1)
+    plan = ExplorePlan(target=str(tmp_path / "mine.py"), seed=1, jobs=1, schedules=2)
     result = explore(plan, interrupt, folder=str(tmp_path / "kept"))
     assert result.interrupted
     assert {str(finding.anomaly) for finding in result.findings} == set(MODES)
