@@ -25,7 +25,7 @@ from stress.exploring.case import empty
 from stress.exploring.copying import copy_tree
 from stress.exploring.explore import Progress, versions
 from stress.exploring.lot import ANOMALIES, a_cpu, may_keep
-from stress.exploring.plan import ExplorePlan
+from stress.exploring.plan import AGENTS, ExplorePlan
 from stress.exploring.search import Failure, Search, executing, scheduler_of, shrunk, step
 from stress.files import write_text
 from stress.history.history import History
@@ -97,8 +97,10 @@ def explore(
     shared = Path(shared)
     plan = ExplorePlan(
         scenarios=(), target="", processes=len(agents), scheduler=scheduler, depth=depth, schedules=schedules,
-        duration_s=None if duration is None else parse_duration(duration), seed=seed, keep_going=keep_going,
+        duration_s=_seconds(duration), seed=seed, keep_going=keep_going,
     )  # fmt: skip
+    if check is not None and not callable(check):
+        raise UsageError("check", str(check), "is no function; give one that is called with the directory")
     if not shared.is_dir():
         raise UsageError("shared", str(shared), "is no directory; make it, with the files as they are at the start")
     if schedules is None and duration is None and scheduler not in ("dpor", "exhaustive"):
@@ -166,7 +168,7 @@ def _explore(
     found = shrunk(run, last, failing, short)
     critical = "" if found.critical is None else found.critical.words
     saved = SavedSchedule.of(
-        found.execution, {"mode": "agents"}, names=tuple(names), finding=found.failure.findings[0].message,
+        found.execution, {"mode": AGENTS}, names=tuple(names), finding=found.failure.findings[0].message,
         critical=critical, versions=versions(),
     )  # fmt: skip
     path = runs / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}{SUFFIX}"
@@ -178,7 +180,12 @@ def _explore(
 
 
 def _replay(plan: ExplorePlan, run: Any, last: dict[str, object], path: Path, names: Sequence[str]) -> Result:
-    saved = SavedSchedule.from_json(path.read_text("utf-8"), str(path))
+    try:
+        saved = SavedSchedule.from_json(path.read_text("utf-8"), str(path))
+    except OSError as error:
+        raise UsageError("replay", str(path), f"can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError("replay", str(error)) from error
     scheduler = saved.replay()
     scheduler.begin()
     execution: Execution = run(scheduler)
@@ -202,10 +209,20 @@ def _doubt(message: str) -> Finding:
     return Finding(anomalies.TOO_FEW_OPERATIONS, "explore", "", "", message, verdict=Verdict.UNKNOWN)
 
 
+def _seconds(duration: float | str | None) -> float | None:
+    try:
+        return None if duration is None else parse_duration(duration)
+    except ValueError as error:
+        raise UsageError("duration", str(error)) from error
+
+
 def _kind(agent: Agent) -> Kind:
     if callable(agent):
         return Forked(agent)
-    argv = _words(agent) if isinstance(agent, str) else [os.fspath(word) for word in agent]
+    try:
+        argv = _words(agent) if isinstance(agent, str) else [os.fspath(word) for word in agent]
+    except TypeError:
+        argv = []
     if not argv:
         raise UsageError("agents", str(agent), "is no program; give its arguments, or a function")
     if not Path(argv[0]).is_absolute() and "/" in argv[0]:

@@ -13,8 +13,10 @@ import pytest
 
 import stress
 from stress.exploring.agents import last_words
+from stress.exploring.explore import replay
 from stress.plan import UsageError
 from stress.result import Result, Verdict
+from stress.schedulers.saved import SavedSchedule
 
 ADD = 'n=$(<count); printf "%s\\n" "$((n + 1))" >count.$$; mv count.$$ count'
 LOCKED_ADD = f"exec 9>lock; flock 9; {ADD}"
@@ -159,6 +161,8 @@ def test_a_name_that_is_no_text_is_told_as_one(tmp_path: Path) -> None:
 def test_a_replay_of_other_programs_diverges_and_is_unknown(tmp_path: Path) -> None:
     result = explored(tmp_path, [["bash", "-c", ADD]] * 2, schedules=20)
     assert result.exploration is not None
+    with pytest.raises(UsageError, match="the test that explores these shows it"):
+        replay(SavedSchedule.from_json(Path(result.exploration.file).read_text()))
     other = explored(tmp_path, [["bash", "-c", "cat count"]] * 2, replay=result.exploration.file)
     assert other.verdict is Verdict.UNKNOWN
     assert "expected" in other.findings[0].message
@@ -189,11 +193,17 @@ def test_an_exit_status_is_a_finding_unless_it_may_be(tmp_path: Path) -> None:
         ({"scheduler": "luck"}, "is no scheduler"),
         ({"schedules": None}, "would have no end"),
         ({"depth": 0}, "--depth"),
+        ({"duration": "soon"}, "duration: 'soon' is not a duration"),
+        ({"check": "two"}, "is no function"),
+        ({"replay": "nowhere"}, "can't be read"),
+        ({"replay": __file__}, "is no JSON"),
+        ({"agents": [5]}, "is no program"),
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    given: dict[str, Any] = {"agents": [add, add], "check": is_two, **options}
     with pytest.raises(UsageError, match=said):
-        explored(tmp_path, [add, add], **options)
+        stress.explore(shared=laid_out(tmp_path), **given)
 
 
 def test_the_fixture(explore: Callable[..., Result]) -> None:
