@@ -75,6 +75,16 @@ class _Parser(argparse.ArgumentParser):
         print(f"atomicops: {self.prog}: {message}; try '{self.prog} --help'", file=sys.stderr)
         sys.exit(_exits.USAGE)
 
+    def _print_message(self, message: str, file: object = None) -> None:
+        """Help and version: where they can't be written that is said, which not every version of argparse does."""
+
+        def write() -> int:
+            _exits.write_out(message.encode())
+            return 0
+
+        if code := _exits.guarded(write, None):
+            sys.exit(code)
+
 
 def main(argv: Sequence[str]) -> int:
     """Run one subcommand and return its exit code."""

@@ -67,8 +67,8 @@ def write_out(data: bytes) -> None:
     if sys.stdout is None:
         raise Stop(IO, "standard output", os.strerror(errno.EBADF), "leave it open, or redirect it")
     try:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        while data:  # without a buffer, which the interpreter would write once more at its exit
+            data = data[os.write(1, data) :]
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -116,7 +116,6 @@ def guarded(run: Callable[[], int], path: object) -> int:
         todo = "recover it from its newest valid backup"
         return complain(DATA, error.filename, f"corrupt: {error.reason} (unchanged)", todo)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter reports it again at exit
         return IO
     except FileNotFoundError as error:
         return complain(MISSING, _name(error, path), "no such file or directory (unchanged)", "check the name")

@@ -66,6 +66,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(folder.cleanup)
         os.environ["PYTHONPYCACHEPREFIX"] = folder.name
         os.chmod(folder.name, 0o755)  # some tests are other users
+    os.environ.pop(
+        "PYTHONUNBUFFERED", None
+    )  # images of containers set it: a command that fails to write ends otherwise
     # nohup, and a script's background job, have these ignored, and children would inherit it.
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         if signal.getsignal(number) is signal.SIG_IGN:

@@ -151,6 +151,15 @@ def start(index: int, kind: Kind, directory: str, machine: Machine, filter: byte
     return Agent(index, kind, pid, descriptors[0], outputs)
 
 
+def once(kind: Kind) -> int:
+    """Do what an agent does, once and without a listener: in a new process, unless it is warm. The wait status."""
+    if isinstance(kind, Warm):
+        return _again(kind, 0)
+    if isinstance(kind, Forked):
+        return template.anew(partial(_call, kind.function))
+    return template.anew(partial(template.execute, *_words(kind)))
+
+
 def _child(
     kind: Kind,
     directory: str,
@@ -210,14 +219,19 @@ def _run(kind: Kind) -> NoReturn:
 
 
 def _be_template(program: Program) -> NoReturn:
-    env = dict(os.environ if program.env is None else program.env)
-    spec = {"argv": [os.fspath(word) for word in program.argv], "env": env, "next": listener.NEXT}
+    argv, env = _words(program)
+    spec = {"argv": argv, "env": env, "next": listener.NEXT}
     file = os.memfd_create("spec")
     os.write(file, json.dumps(spec).encode())
     os.lseek(file, 0, os.SEEK_SET)
     os.dup2(file, template.SPEC)
     os.set_inheritable(template.SPEC, True)  # it may be that number already
     os.execv(sys.executable, [sys.executable, "-S", "-P", template.__file__])
+
+
+def _words(program: Program) -> tuple[list[str], dict[str, str]]:
+    """Its arguments and its environment."""
+    return [os.fspath(word) for word in program.argv], dict(os.environ if program.env is None else program.env)
 
 
 def _again(warm: Warm, number: int) -> int:

@@ -8,10 +8,10 @@ what the same processes take one after another without a scheduler: no superviso
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import resource
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, chdir
@@ -23,8 +23,9 @@ from stress.exploring.case import Stage
 from stress.exploring.lot import Lot, cases_of, directory, explore_lot
 from stress.exploring.plan import ExplorePlan
 from stress.resolve import target_named
-from stress.syscalls import Denied, Forked, Warm, require
-from stress.syscalls import Kind as Agent
+from stress.syscalls import Denied, require
+from stress.syscalls.agents import once
+from stress.syscalls.template import anew
 
 SCENARIO, PROCESSES = "session_count", 3
 _FEW, _MANY, _RUNS = 30, 230, 3
@@ -106,35 +107,20 @@ def _alone_s(plan: ExplorePlan, times: int) -> float:
         shared = stack.enter_context(directory(None))
         stage = Stage(cases_of(plan)[0], shared, stack.enter_context(directory(None)))
         stack.callback(stage.close)
+
+        def work() -> int:
+            os.dup2(os.open(os.devnull, os.O_RDWR), 0)  # as a scheduled one has it
+            gc.freeze()
+            for _ in range(times):
+                stage.lay_out()
+                for kind in stage.agents:
+                    once(kind)
+            return 0
+
         with chdir(shared):
             before = _spent_s()
-            pid = os.fork()
-            if not pid:
-                try:
-                    for _ in range(times):
-                        stage.lay_out()
-                        for kind in stage.agents:
-                            _do(kind)
-                finally:
-                    os._exit(0)
-            os.waitpid(pid, 0)
+            anew(work)
             return _spent_s() - before
-
-
-def _do(kind: Agent) -> None:
-    if isinstance(kind, Warm):
-        assert kind.reset is not None
-        kind.reset()
-        kind.function(0)
-    elif isinstance(kind, Forked):
-        if not (pid := os.fork()):
-            try:
-                kind.function()
-            finally:
-                os._exit(0)
-        os.waitpid(pid, 0)
-    else:
-        subprocess.run(kind.argv, env=kind.env, stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
 
 def _spent_s() -> float:
