@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import secrets
 import shlex
 import time
@@ -24,7 +25,7 @@ from stress.exploring.case import empty
 from stress.exploring.copying import copy_tree
 from stress.exploring.explore import Progress, versions
 from stress.exploring.lot import ANOMALIES, a_cpu, may_keep
-from stress.exploring.plan import ExplorePlan
+from stress.exploring.plan import AGENTS, ExplorePlan
 from stress.exploring.search import Failure, Search, executing, scheduler_of, shrunk, step
 from stress.files import write_text
 from stress.history.history import History
@@ -42,6 +43,9 @@ from stress.units import parse_duration
 Agent: TypeAlias = Callable[[], object] | Sequence[str] | str
 """A function, called in a process of its own, with the memory that was there at the first execution; or a program: its
 arguments, or a command line as a shell would split it. It starts in the shared directory."""
+
+_QUOTED, _NOT_WORDS = re.compile(r"'[^']*'|\\.", re.DOTALL), re.compile(r"[|&;<>()$`\n*?~#]")
+"""Of a command line, what a shell takes as it is; and what else has a meaning for it than to be part of a word."""
 
 _NAME_MAX, _SAID_MAX = 52, 300
 """Characters that are shown of a command line, and of what it printed on standard error."""
@@ -93,8 +97,10 @@ def explore(
     shared = Path(shared)
     plan = ExplorePlan(
         scenarios=(), target="", processes=len(agents), scheduler=scheduler, depth=depth, schedules=schedules,
-        duration_s=None if duration is None else parse_duration(duration), seed=seed, keep_going=keep_going,
+        duration_s=_seconds(duration), seed=seed, keep_going=keep_going,
     )  # fmt: skip
+    if check is not None and not callable(check):
+        raise UsageError("check", str(check), "is no function; give one that is called with the directory")
     if not shared.is_dir():
         raise UsageError("shared", str(shared), "is no directory; make it, with the files as they are at the start")
     if schedules is None and duration is None and scheduler not in ("dpor", "exhaustive"):
@@ -131,8 +137,12 @@ def _explore(
     short = [name.partition(" ")[0] for name in names]
     supervisor = stack.enter_context(Supervisor(shared, cpu=a_cpu()))
 
+    acted: set[int] = set()
+
     def execute(scheduler: Scheduler) -> Ran:
-        return supervisor.run(kinds, scheduler)
+        ran = supervisor.run(kinds, scheduler)
+        acted.update(ran.decisions)
+        return ran
 
     run, last = executing(put_back, execute, partial(_judge, shared, check, may_fail, short))
     if replay is not None:
@@ -154,10 +164,12 @@ def _explore(
     if found is None:
         verdict = Verdict.PASS if search.tally.complete else Verdict.UNKNOWN
         doubts = () if search.tally.complete else (_doubt(search.words()),)
+        if len(acted) < 2 and search.tally.complete:
+            verdict, doubts = Verdict.UNKNOWN, (_doubt(_nothing_shown(acted, short, shared)),)
         return _result(plan, search, verdict, doubts)
     critical = "" if found.critical is None else found.critical.words
     saved = SavedSchedule.of(
-        found.execution, {"mode": "agents"}, names=tuple(names), finding=found.failure.findings[0].message,
+        found.execution, {"mode": AGENTS}, names=tuple(names), finding=found.failure.findings[0].message,
         critical=critical, versions=versions(),
     )  # fmt: skip
     path = runs / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}{SUFFIX}"
@@ -169,7 +181,12 @@ def _explore(
 
 
 def _replay(plan: ExplorePlan, run: Any, last: dict[str, object], path: Path, names: Sequence[str]) -> Result:
-    saved = SavedSchedule.from_json(path.read_text("utf-8"), str(path))
+    try:
+        saved = SavedSchedule.from_json(path.read_text("utf-8"), str(path))
+    except OSError as error:
+        raise UsageError("replay", str(path), f"can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError("replay", str(error)) from error
     scheduler = saved.replay()
     scheduler.begin()
     execution: Execution = run(scheduler)
@@ -184,19 +201,43 @@ def _replay(plan: ExplorePlan, run: Any, last: dict[str, object], path: Path, na
     return _result(plan, search, Verdict.FAIL if findings else Verdict.PASS, findings, lines, saved.critical)
 
 
+def _nothing_shown(acted: set[int], names: Sequence[str], shared: Path) -> str:
+    who = f"none but {names[min(acted)]}" if acted else "none of them"
+    return f"nothing was shown of agents that work at the same time: {who} touched a file in {shared}"
+
+
 def _doubt(message: str) -> Finding:
     return Finding(anomalies.TOO_FEW_OPERATIONS, "explore", "", "", message, verdict=Verdict.UNKNOWN)
+
+
+def _seconds(duration: float | str | None) -> float | None:
+    try:
+        return None if duration is None else parse_duration(duration)
+    except ValueError as error:
+        raise UsageError("duration", str(error)) from error
 
 
 def _kind(agent: Agent) -> Kind:
     if callable(agent):
         return Forked(agent)
-    argv = shlex.split(agent) if isinstance(agent, str) else [os.fspath(word) for word in agent]
+    try:
+        argv = _words(agent) if isinstance(agent, str) else [os.fspath(word) for word in agent]
+    except TypeError:
+        argv = []
     if not argv:
         raise UsageError("agents", str(agent), "is no program; give its arguments, or a function")
     if not Path(argv[0]).is_absolute() and "/" in argv[0]:
         argv[0] = str(Path(argv[0]).absolute())
     return Program(argv, dict(os.environ) | {"PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0")})
+
+
+def _words(line: str) -> list[str]:
+    if _NOT_WORDS.search(_QUOTED.sub("", line)):
+        return ["sh", "-c", line]
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise UsageError("agents", line, f"is no command line: {str(error).lower()}") from error
 
 
 def _name(number: int, agent: Agent) -> str:

@@ -19,7 +19,7 @@ from stress.engine import HarnessError, checkers_of
 from stress.exploring.case import Case
 from stress.exploring.jobs import reports
 from stress.exploring.lot import Lot, Report, cases_of, directory, lots, may_keep, report_of, start, with_lesser
-from stress.exploring.plan import SEARCHES, ExplorePlan
+from stress.exploring.plan import AGENTS, SEARCHES, ExplorePlan
 from stress.exploring.search import Failure, explored_words
 from stress.files import write_text
 from stress.history.history import FileFacts, History
@@ -241,6 +241,9 @@ def replay(saved: SavedSchedule, show: Show | None = None) -> tuple[Execution, R
         show: Called with each call before it is done, and the steps so far.
     """
     began = time.monotonic()
+    if saved.plan.get("mode") == AGENTS:
+        who = ", ".join(saved.names)
+        raise UsageError("FILE", f"is a schedule of {who}: the test that explores these shows it, with replay=FILE")
     plan, round = ExplorePlan.from_json(saved.plan), int(saved.plan.get("round", 0))
     with ExitStack() as stack:
         try:

@@ -17,6 +17,8 @@ from stress.units import parse_duration
 SCHEDULERS = ("mix", "random", "pct", "dpor", "exhaustive")
 SEARCHES = ("dpor", "exhaustive")
 """Those that come to an end."""
+AGENTS = "agents"
+"""``mode`` of a schedule that was kept, where it is one of agents of one's own."""
 DEFAULT_SCHEDULES = 1000
 _PROCESSES_MAX = 16
 

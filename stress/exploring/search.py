@@ -25,9 +25,9 @@ from stress.units import counted
 LESSER = frozenset((METADATA_LOST, READABLE, LEFTOVER_TEMP))
 """What shows in nearly every schedule of a target that has it: the search goes on, as data may be lost in another."""
 
-_SHRINK_RUNS, _CRITICAL_RUNS, _RUNS_MIN = 150, 40, 10
+_SHRINK_RUNS, _CRITICAL_RUNS, _RUNS_MIN = 150, 40, 11
 _SHRINK_STEPS = 20_000
-"""At most, of all runs of a shrinking together: a livelock has thousands of steps in each."""
+"""At most, of all runs of a shrinking together. A livelock, with thousands of steps in each, is not shrunk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +262,8 @@ def shrunk(run: Run, last: dict[str, object], failing: Failing, names: Sequence[
         found = last.get("failure")
         return other.failed and isinstance(found, Failure) and wanted in found.names
 
-    runs = max(_SHRINK_STEPS // (len(execution.trace) or 1), _RUNS_MIN)
+    runs = _SHRINK_STEPS // (len(execution.trace) or 1)
+    runs = runs if runs >= _RUNS_MIN else 0
     small = shrink(run, execution, same=same, runs_max=min(runs, _SHRINK_RUNS))
     critical = critical_steps(run, small.execution, same=same, names=names, runs_max=min(runs, _CRITICAL_RUNS))
     again = Replay(small.execution.decisions, draws=small.execution.draws)

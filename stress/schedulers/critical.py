@@ -57,7 +57,7 @@ def critical_steps(
     calls = [*(step.call for step in failing.trace), *failing.blocked]
     races = sorted(causality.races, key=_distance)[:runs_max]
     needed = [race for race in races if not same(_execute(run, failing, _reversed(failing, causality, race)))]
-    if not needed:
+    if not needed and len(races) < runs_max:
         pairs = sorted(_changed_later(failing, causality), key=_distance)[: runs_max - len(races)]
         needed = [pair for pair in pairs if not same(_execute(run, failing, _put_off(failing, *pair)))]
     found = [_around(causality, calls, race) for race in needed]

@@ -91,8 +91,9 @@ class Names:
         return found
 
     def text(self, path: str) -> str:
-        """A path in the shared directory, for people."""
-        return path[len(self._prefix) :] or "."
+        """A path in the shared directory, for people, who get no control characters."""
+        text = path[len(self._prefix) :] or "."
+        return text if text.isprintable() else repr(text)[1:-1]
 
     def create(self, agent: int, status: os.stat_result) -> str:
         """Name an inode that ``agent`` has created."""

@@ -142,7 +142,7 @@ class Supervisor:
             with interrupts() as signals, signals.held():
                 blocked = tuple(self._call(task) for task in self._waiting())
                 outputs = tuple(agent.output() for agent in self._agents)
-                left = [agent.index for agent in self._agents if not agent.is_done]
+                left = [agent.index for agent in self._agents if not agent.is_done or self._goes_on(agent)]
                 self._clean()
             scheduler.end(self._trace, blocked)
         self._judge(ending, blocked, left, idle)

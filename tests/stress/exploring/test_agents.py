@@ -13,8 +13,10 @@ import pytest
 
 import stress
 from stress.exploring.agents import last_words
+from stress.exploring.explore import replay
 from stress.plan import UsageError
 from stress.result import Result, Verdict
+from stress.schedulers.saved import SavedSchedule
 
 ADD = 'n=$(<count); printf "%s\\n" "$((n + 1))" >count.$$; mv count.$$ count'
 LOCKED_ADD = f"exec 9>lock; flock 9; {ADD}"
@@ -38,11 +40,15 @@ def add_in_place() -> None:
     Path("count").write_text(str(number + 1))
 
 
-def explored(folder: Path, agents: Any, **options: Any) -> Result:
+def laid_out(folder: Path) -> Path:
     shared = folder / "shared"
     shared.mkdir(exist_ok=True)
     (shared / "count").write_text("0")
-    return stress.explore(agents, shared, is_two, runs=folder / "kept", **options)
+    return shared
+
+
+def explored(folder: Path, agents: Any, **options: Any) -> Result:
+    return stress.explore(agents, laid_out(folder), is_two, runs=folder / "kept", **options)
 
 
 def test_a_lost_update_of_two_scripts_is_found_shrunk_kept_and_replayed(tmp_path: Path) -> None:
@@ -100,7 +106,7 @@ def test_what_is_put_back_is_what_was_there(tmp_path: Path) -> None:
         os.chown(shared / "inner", 12, 34)
     before = told(shared)
     script = "read -r x <fifo & echo hi >fifo; wait; rm -r inner; chmod 777 .; ln -sf x dangling"
-    result = stress.explore([["bash", "-c", script]], shared, schedules=2)
+    result = stress.explore([script, "cat second"], shared, schedules=2)
     assert result.verdict is Verdict.PASS
     assert told(shared) == before
 
@@ -123,9 +129,40 @@ def test_what_cannot_be_put_back_is_refused(tmp_path: Path) -> None:
             stress.explore([add], tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("agents", "said"),
+    [(["echo 1", "true"], "none of them touched"), (["true", "cat count | cat"], "none but agent2 touched")],
+)
+def test_where_no_two_agents_touched_the_directory_nothing_was_shown(
+    tmp_path: Path, agents: list[str], said: str
+) -> None:
+    result = stress.explore(agents, laid_out(tmp_path), schedules=2)
+    assert result.verdict is Verdict.UNKNOWN
+    assert said in result.findings[0].message
+
+
+def test_a_line_of_a_shell_is_done_by_one(tmp_path: Path) -> None:
+    outputs = []
+    lines = ["cat count | tr 0 1; echo $((1 + 1))", r"printf %s\\n 'a;b' \> count"]
+    stress.explore(lines, laid_out(tmp_path), lambda _, ran: outputs.extend(ran.outputs), schedules=1)
+    assert outputs == [(b"12\n", b""), (b"a;b\n>\ncount\n", b"")]
+    with pytest.raises(UsageError, match="no closing quotation"):
+        stress.explore(['echo "'], tmp_path / "shared")
+
+
+def test_a_name_that_is_no_text_is_told_as_one(tmp_path: Path) -> None:
+    shared = laid_out(tmp_path)
+    (shared / os.fsdecode(b"\xff\n\x1b")).write_text("0")
+    result = stress.explore(["for f in *; do echo 1 >$f; done"] * 2, shared, lambda _: False, runs=tmp_path / "kept")
+    assert result.exploration is not None
+    assert r"\udcff\n\x1b" in "".join("".join(result.exploration.table).split())
+
+
 def test_a_replay_of_other_programs_diverges_and_is_unknown(tmp_path: Path) -> None:
     result = explored(tmp_path, [["bash", "-c", ADD]] * 2, schedules=20)
     assert result.exploration is not None
+    with pytest.raises(UsageError, match="the test that explores these shows it"):
+        replay(SavedSchedule.from_json(Path(result.exploration.file).read_text()))
     other = explored(tmp_path, [["bash", "-c", "cat count"]] * 2, replay=result.exploration.file)
     assert other.verdict is Verdict.UNKNOWN
     assert "expected" in other.findings[0].message
@@ -156,11 +193,17 @@ def test_an_exit_status_is_a_finding_unless_it_may_be(tmp_path: Path) -> None:
         ({"scheduler": "luck"}, "is no scheduler"),
         ({"schedules": None}, "would have no end"),
         ({"depth": 0}, "--depth"),
+        ({"duration": "soon"}, "duration: 'soon' is not a duration"),
+        ({"check": "two"}, "is no function"),
+        ({"replay": "nowhere"}, "can't be read"),
+        ({"replay": __file__}, "is no JSON"),
+        ({"agents": [5]}, "is no program"),
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    given: dict[str, Any] = {"agents": [add, add], "check": is_two, **options}
     with pytest.raises(UsageError, match=said):
-        explored(tmp_path, [add, add], **options)
+        stress.explore(shared=laid_out(tmp_path), **given)
 
 
 def test_the_fixture(explore: Callable[..., Result]) -> None:
