@@ -173,7 +173,17 @@ def test_what_is_locked_is_proved(tmp_path: Path) -> None:
     assert result.verdict is Verdict.PASS
     assert result.exploration is not None
     assert result.exploration.proved
-    assert "proved" in result.exploration.cases[0][1]
+    assert result.exploration.cases[0][1].startswith("proved: ")
+    assert "gave up" not in result.exploration.cases[0][1]
+
+
+def test_a_proof_says_that_nobody_who_polls_gave_up(tmp_path: Path) -> None:
+    """The lock is broken after three looks: no order that dpor executes shows it."""
+    lock = "i=0; until mkdir L; do sleep 0.1; i=$((i + 1)); [ $i -lt 3 ] || rmdir L; done 2>/dev/null"
+    result = explored(tmp_path, [["bash", "-c", f"{lock}; {ADD}; rmdir L; :"]] * 2, scheduler="dpor", schedules=None)
+    assert result.exploration is not None
+    assert result.exploration.proved
+    assert result.exploration.cases[0][1].endswith("so nobody gave up")
 
 
 def test_functions_are_explored_too(tmp_path: Path) -> None:
