@@ -281,7 +281,9 @@ def _checked(check: Check, shared: Path, ran: Ran) -> str:
     takes_ran = len(inspect.signature(check).parameters) > 1
     try:
         answer = check(shared, ran) if takes_ran else check(shared)
-    except Exception as error:
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # that of `pytest.fail` is no Exception
         return f"the check raised {type(error).__name__}: {error}".strip().removesuffix(":")
     return "the check returned False" if answer is False else ""
 

@@ -186,6 +186,11 @@ def test_a_proof_says_that_nobody_who_polls_gave_up(tmp_path: Path) -> None:
     assert result.exploration.cases[0][1].endswith("so nobody gave up")
 
 
+def test_a_check_may_fail_as_a_test_does(tmp_path: Path) -> None:
+    result = stress.explore([add, add], laid_out(tmp_path), lambda _: pytest.fail("no"), runs=tmp_path, schedules=1)
+    assert result.findings[0].message == "the check raised Failed: no"
+
+
 def test_functions_are_explored_too(tmp_path: Path) -> None:
     assert explored(tmp_path, [add, add], schedules=20).verdict is Verdict.FAIL
 
