@@ -111,6 +111,16 @@ def test_what_is_put_back_is_what_was_there(tmp_path: Path) -> None:
     assert told(shared) == before
 
 
+@pytest.mark.parametrize("instead", [":", 'ln -s / "$old"'])
+def test_a_directory_that_an_agent_removes_is_put_back(tmp_path: Path, instead: str) -> None:
+    shared = laid_out(tmp_path)
+    before = told(shared)
+    agents = [["bash", "-c", f"old=$PWD; rm -r $old; cd /; {instead}"], ["cat", "count"]]
+    result = stress.explore(agents, shared, schedules=1, may_fail=True)
+    assert result.verdict is Verdict.PASS
+    assert told(shared) == before
+
+
 def told(directory: Path) -> dict[str, Any]:
     """Type, mode, owner, number of names and content of all that is in a directory."""
     found = {}
