@@ -113,7 +113,7 @@ def explore(
             copy_tree(shared, before)
         except OSError as error:
             raise UsageError("shared", str(error.filename or shared), f"can't be copied: {error.strerror}") from error
-        put_back = partial(_put_back, before, shared)
+        put_back = partial(_put_back, before, Path(os.path.realpath(shared)))
         stack.callback(put_back)
         try:
             return _explore(plan, agents, shared, check, may_fail, put_back, replay, Path(runs), watch, stack)
@@ -248,7 +248,11 @@ def _name(number: int, agent: Agent) -> str:
 
 
 def _put_back(before: Path, shared: Path) -> None:
+    """Make the directory what it was, though an agent has removed it, or put something else in its place."""
     with interrupts() as signals, signals.held():  # it is the user's: a second Ctrl-C does not leave it empty
+        if shared.is_symlink() or (shared.exists() and not shared.is_dir()):
+            shared.unlink()
+        shared.mkdir(parents=True, exist_ok=True)
         empty(shared)
         copy_tree(before, shared)
 
@@ -281,7 +285,9 @@ def _checked(check: Check, shared: Path, ran: Ran) -> str:
     takes_ran = len(inspect.signature(check).parameters) > 1
     try:
         answer = check(shared, ran) if takes_ran else check(shared)
-    except Exception as error:
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # that of `pytest.fail` is no Exception
         return f"the check raised {type(error).__name__}: {error}".strip().removesuffix(":")
     return "the check returned False" if answer is False else ""
 
