@@ -24,7 +24,7 @@ from stress.engine import HarnessError
 from stress.exploring.case import empty
 from stress.exploring.copying import copy_tree
 from stress.exploring.explore import Progress, versions
-from stress.exploring.lot import ANOMALIES, a_cpu, may_keep
+from stress.exploring.lot import ANOMALIES, STUCK_MAX, a_cpu, may_keep
 from stress.exploring.plan import AGENTS, ExplorePlan
 from stress.exploring.search import Failure, Search, executing, scheduler_of, shrunk, step
 from stress.files import write_text
@@ -138,10 +138,12 @@ def _explore(
     supervisor = stack.enter_context(Supervisor(shared, cpu=a_cpu()))
 
     acted: set[int] = set()
+    stuck: list[str] = []
 
     def execute(scheduler: Scheduler) -> Ran:
         ran = supervisor.run(kinds, scheduler)
         acted.update(ran.decisions)
+        stuck.extend(seen.text for seen in ran.findings if seen.kind == "stuck")
         return ran
 
     run, last = executing(put_back, execute, partial(_judge, shared, check, may_fail, short))
@@ -150,6 +152,8 @@ def _explore(
     search = Search(scheduler_of(plan.scheduler, plan.seed, plan.depth), len(agents), plan.depth)
     began = shown = time.monotonic()
     while plan.schedules is None or search.schedules < plan.schedules:
+        if STUCK_MAX <= search.schedules == len(stuck):
+            break
         now = time.monotonic()
         if not step(search, run, last, short, keep_going=plan.keep_going):
             break
@@ -163,7 +167,7 @@ def _explore(
         found = search.found = shrunk(run, last, search.lesser, short)
     if found is None:
         verdict = Verdict.PASS if search.tally.complete else Verdict.UNKNOWN
-        doubts = () if search.tally.complete else (_doubt(search.words()),)
+        doubts = () if search.tally.complete else (_doubt(stuck[-1] if stuck else search.words()),)
         if len(acted) < 2 and search.tally.complete:
             verdict, doubts = Verdict.UNKNOWN, (_doubt(_nothing_shown(acted, short, shared)),)
         return _result(plan, search, verdict, doubts)

@@ -6,6 +6,7 @@ import os
 import re
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from stress.exploring.explore import replay
 from stress.plan import UsageError
 from stress.result import Result, Verdict
 from stress.schedulers.saved import SavedSchedule
+from stress.syscalls import Supervisor
 
 ADD = 'n=$(<count); printf "%s\\n" "$((n + 1))" >count.$$; mv count.$$ count'
 LOCKED_ADD = f"exec 9>lock; flock 9; {ADD}"
@@ -194,6 +196,15 @@ def test_a_proof_says_that_nobody_who_polls_gave_up(tmp_path: Path) -> None:
     assert result.exploration is not None
     assert result.exploration.proved
     assert result.exploration.cases[0][1].endswith("so nobody gave up")
+
+
+def test_an_agent_that_never_stops_is_said_to_be_stuck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stress.exploring.agents.Supervisor", partial(Supervisor, stuck_s=0.05))
+    result = explored(tmp_path, ["while :; do :; done", "true"], schedules=1000)
+    assert result.verdict is Verdict.UNKNOWN
+    assert result.findings[0].message == "agent 1: no syscall, and no wait for anything, in 0.05 s"
+    assert result.exploration is not None
+    assert result.exploration.schedules == 3
 
 
 def test_a_check_may_fail_as_a_test_does(tmp_path: Path) -> None:
