@@ -379,13 +379,15 @@ def _running_handler() -> FrameType | None:
     that of a handler which is installed.
     """
     frame: FrameType | None = sys._getframe(1)
-    installed = _codes_of_handlers()
+    installed: set[object] | None = None  # looked up when it is needed: that takes longer than all the rest
     while frame is not None and frame.f_back is not None:
         code, below = frame.f_code, frame.f_back
         rest = bool(code.co_flags & _VARARGS)
-        if code in installed:
-            return frame
         if (code.co_argcount > 1 or rest) and frame.f_globals.get("__package__") != __package__:
+            if installed is None:
+                installed = _codes_of_handlers()
+            if code in installed:
+                return frame
             given = frame.f_locals
             values: list[object] = []
             for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + rest]:

@@ -10,11 +10,7 @@ from ._replace import Writer, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from functools import partial
-
     from ._errors import Path
-else:
-    from _functools import partial  # functools itself would import collections
 
 
 def atomic_write_text(
@@ -69,7 +65,7 @@ def atomic_write_bytes(
         data = bytes(memoryview(data))
     if validate:
         check_json_target(data, target_path)
-    check_link = partial(check_json_target, data) if validate else None
+    check_link = (lambda name: check_json_target(data, name)) if validate else None
     with Writer(target_path, durability, timeout, check_link=check_link) as writer:
         if if_version is not None:
             writer.expect(if_version)

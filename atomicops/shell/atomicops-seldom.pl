@@ -9,8 +9,6 @@
     EOPNOTSUPP => 95, EDQUOT => 122,
 );
 
-$::wait = 30; # seconds
-
 # --- messages --------------------------------------------------------------------------------------------------------
 
 my %ADVICE = ( # by what went wrong, wherever; then by the step, for what is not permitted
@@ -90,11 +88,9 @@ sub again { # a call that was interrupted by a signal which we survive: true, so
 
 # --- settings and arguments ------------------------------------------------------------------------------------------
 
-sub settings {
-    ($::sync, $::wait, $::check) = @ENV{qw(ATOMICOPS_DURABILITY ATOMICOPS_LOCK_TIMEOUT ATOMICOPS_VALIDATE)};
-    $::sync = "full" if ($::sync // "") eq "";
-    $::check = "yes" if ($::check // "") eq "";
-    $::wait //= 30;
+sub settings { # other than the usual ones
+    $::sync = "full" if $::sync eq "";
+    $::check = "yes" if $::check eq "";
     $::wait = "" if $::wait eq "none";
     $::sync =~ /\A(?:full|file|none)\z/
         or usage("ATOMICOPS_DURABILITY=$::sync", "not a durability", "use full, file or none");

@@ -36,7 +36,7 @@ other_machine() if !$::NOFOLLOW;
 sub AUTOLOAD {
     my $error = $! + 0;
     close $::spare if (fileno $::spare // 0) > 2;
-    for my $part ("seldom", "operations") {
+    for my $part (($::op // "") eq "read" ? qw(operations seldom) : qw(seldom operations)) {
         eval { require $0 =~ s/\.pl\z/-$part.pl/r } or last;
         last if defined &$::AUTOLOAD;
     }
@@ -91,7 +91,7 @@ sub slurp { # all of a handle
 # Why the text is not one JSON value by RFC 8259, in UTF-8, perhaps behind a byte order mark; "" where it is. Where that
 # cannot be told, $::unsure is true. A loop: no depth of text or caller, and no limit of Perl's repetitions counts.
 sub why_not_json {
-    my ($open, $ws) = ("", qr/[ \t\n\r]*+/);
+    my $open = "";
     $::unsure = 0;
     for ($_[0]) {
         pos = 0;
@@ -101,23 +101,27 @@ sub why_not_json {
             /\G\xef\xbb\xbf/gc;
         }
         VALUE: while (1) {
-            if (/\G$ws(?:"[^"\\\x00-\x1f]*+"|-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+|true|false|null)/gc
-                || /\G$ws"/gc && (string() || last)) { }
-            elsif (/\G$ws([\[{])/gc) {
+            /\G[ \t\n\r]++/gc;
+            if (/\G(?:"[^"\\\x00-\x1f]*+"|-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+|true|false|null)/gc
+                || /\G"/gc && (string() || last)) { }
+            elsif (/\G([\[{])/gc) {
                 $open .= $1;
                 if (length $open > 10_000) { $::unsure = 1; return "it is nested deeper than 10,000 levels" }
-                if (substr($open, -1) eq "[") { /\G$ws\]/gc ? chop $open : next }
-                elsif (/\G$ws\}/gc) { chop $open }
+                my $is_array = $1 eq "[";
+                /\G[ \t\n\r]++/gc;
+                if ($is_array) { /\G\]/gc ? chop $open : next }
+                elsif (/\G\}/gc) { chop $open }
                 else { key() ? next : last }
             }
             else { last }
             while ($open ne "") {
                 my $array = substr($open, -1) eq "[";
-                if (/\G$ws,/gc) { $array || key() ? next VALUE : last VALUE }
-                ($array ? /\G$ws\]/gc : /\G$ws\}/gc) or last VALUE;
+                /\G[ \t\n\r]++/gc;
+                if (/\G,/gc) { $array || key() ? next VALUE : last VALUE }
+                ($array ? /\G\]/gc : /\G\}/gc) or last VALUE;
                 chop $open;
             }
-            return "" if /\G$ws\z/gc;
+            return "" if /\G[ \t\n\r]*+\z/gc;
             last;
         }
         return sprintf "it is not one JSON value (at byte %d)", pos // 0 if /[^ \t\n\r]/;
@@ -257,6 +261,8 @@ $SIG{XFSZ} = "IGNORE"; # at a file size limit the write fails, and says so
 for my $signal (qw(INT TERM HUP QUIT ALRM USR1 USR2 PIPE XCPU)) {
     $SIG{$signal} = \&stopped if ($SIG{$signal} // "") ne "IGNORE";
 }
-($::sync, $::check) = ("full", "yes");
-settings() if defined($ENV{ATOMICOPS_DURABILITY} // $ENV{ATOMICOPS_LOCK_TIMEOUT} // $ENV{ATOMICOPS_VALIDATE});
+$::sync = $ENV{ATOMICOPS_DURABILITY} // "full";
+$::check = $ENV{ATOMICOPS_VALIDATE} // "yes";
+$::wait = $ENV{ATOMICOPS_LOCK_TIMEOUT} // 30; # seconds
+"$::sync $::check $::wait" =~ /\A(?:full|file|none) (?:yes|no) \d{1,9}(?:\.\d*)?\z/ or settings();
 leave($::op =~ /^(?:write|script)$/ ? write_file(@ARGV) : other_operation(@ARGV));

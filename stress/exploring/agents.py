@@ -24,7 +24,7 @@ from stress.engine import HarnessError
 from stress.exploring.case import empty
 from stress.exploring.copying import copy_tree
 from stress.exploring.explore import Progress, versions
-from stress.exploring.lot import ANOMALIES, a_cpu, may_keep
+from stress.exploring.lot import ANOMALIES, STUCK_MAX, a_cpu, may_keep
 from stress.exploring.plan import AGENTS, ExplorePlan
 from stress.exploring.search import Failure, Search, executing, scheduler_of, shrunk, step
 from stress.files import write_text
@@ -113,7 +113,7 @@ def explore(
             copy_tree(shared, before)
         except OSError as error:
             raise UsageError("shared", str(error.filename or shared), f"can't be copied: {error.strerror}") from error
-        put_back = partial(_put_back, before, shared)
+        put_back = partial(_put_back, before, Path(os.path.realpath(shared)))
         stack.callback(put_back)
         try:
             return _explore(plan, agents, shared, check, may_fail, put_back, replay, Path(runs), watch, stack)
@@ -138,10 +138,12 @@ def _explore(
     supervisor = stack.enter_context(Supervisor(shared, cpu=a_cpu()))
 
     acted: set[int] = set()
+    stuck: list[str] = []
 
     def execute(scheduler: Scheduler) -> Ran:
         ran = supervisor.run(kinds, scheduler)
         acted.update(ran.decisions)
+        stuck.extend(seen.text for seen in ran.findings if seen.kind == "stuck")
         return ran
 
     run, last = executing(put_back, execute, partial(_judge, shared, check, may_fail, short))
@@ -150,6 +152,8 @@ def _explore(
     search = Search(scheduler_of(plan.scheduler, plan.seed, plan.depth), len(agents), plan.depth)
     began = shown = time.monotonic()
     while plan.schedules is None or search.schedules < plan.schedules:
+        if STUCK_MAX <= search.schedules == len(stuck):
+            break
         now = time.monotonic()
         if not step(search, run, last, keep_going=plan.keep_going):
             break
@@ -161,7 +165,7 @@ def _explore(
     failing = search.found or search.lesser
     if failing is None:
         verdict = Verdict.PASS if search.tally.complete else Verdict.UNKNOWN
-        doubts = () if search.tally.complete else (_doubt(search.words()),)
+        doubts = () if search.tally.complete else (_doubt(stuck[-1] if stuck else search.words()),)
         if len(acted) < 2 and search.tally.complete:
             verdict, doubts = Verdict.UNKNOWN, (_doubt(_nothing_shown(acted, short, shared)),)
         return _result(plan, search, verdict, doubts)
@@ -247,7 +251,11 @@ def _name(number: int, agent: Agent) -> str:
 
 
 def _put_back(before: Path, shared: Path) -> None:
+    """Make the directory what it was, though an agent has removed it, or put something else in its place."""
     with interrupts() as signals, signals.held():  # it is the user's: a second Ctrl-C does not leave it empty
+        if shared.is_symlink() or (shared.exists() and not shared.is_dir()):
+            shared.unlink()
+        shared.mkdir(parents=True, exist_ok=True)
         empty(shared)
         copy_tree(before, shared)
 
@@ -280,7 +288,9 @@ def _checked(check: Check, shared: Path, ran: Ran) -> str:
     takes_ran = len(inspect.signature(check).parameters) > 1
     try:
         answer = check(shared, ran) if takes_ran else check(shared)
-    except Exception as error:
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # that of `pytest.fail` is no Exception
         return f"the check raised {type(error).__name__}: {error}".strip().removesuffix(":")
     return "the check returned False" if answer is False else ""
 

@@ -47,7 +47,7 @@ _SAMPLE = 50
 """Executions of each case whose operations are judged together: whether they say anything at all."""
 _PROCESSES = 64
 _JUDGED_MAX = 5_000
-_STUCK_MAX = 3
+STUCK_MAX = 3
 """Where so many executions were all that there are, and none of them came to its end, the next will not either."""
 
 
@@ -182,7 +182,7 @@ def explore_lot(plan: ExplorePlan, lot: Lot, go_on: Callable[[Search], bool], cp
             while lot.schedules is None or search.schedules < lot.schedules:
                 if not step(search, one.run, one.last, keep_going=plan.keep_going):
                     break
-                if not go_on(search) or one.doubt or (not one.sampled and len(one.dead) >= _STUCK_MAX):
+                if not go_on(search) or one.doubt or (not one.sampled and len(one.dead) >= STUCK_MAX):
                     break
         except KeyboardInterrupt:
             interrupted = True

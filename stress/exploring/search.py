@@ -29,6 +29,8 @@ _SHRINK_RUNS, _CRITICAL_RUNS, _RUNS_MIN = 150, 40, 11
 _SHRINK_STEPS = 20_000
 """At most, of all runs of a shrinking together. A livelock, with thousands of steps in each, is not shrunk."""
 
+_NEVER_GAVE_UP = "; but who polled in vain was not let poll again before something had changed, so nobody gave up"
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -139,7 +141,7 @@ class Search:
             return (
                 f"proved: every interleaving of the file syscalls of these {self.processes} processes, "
                 f"{scheduler.executed:,} schedules executed of {there}"
-            )
+            ) + (_NEVER_GAVE_UP if scheduler.withheld else "")
         if isinstance(scheduler, Exhaustive):
             if self.proved:
                 return f"proved: every one of {self.schedules:,} schedules"

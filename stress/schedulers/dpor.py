@@ -49,6 +49,7 @@ class Dpor:
         pruned: Executions that were abandoned, as all that could follow was known.
         schedules: How many schedules the executed ones stand for: all there are, when it is exhausted.
         exact: Whether ``schedules`` was counted, not estimated.
+        withheld: Whether a call that polls in vain was left out: who gives up after some, never did.
     """
 
     def __init__(self) -> None:
@@ -58,6 +59,7 @@ class Dpor:
         self.pruned = 0
         self.schedules = 0.0
         self.exact = True
+        self.withheld = False
         self._nodes: list[_Node] = []
         self._branch = 0  # the first step of the execution that was not done before in this order
         self._abandoned = False
@@ -83,6 +85,7 @@ class Dpor:
         """The chosen agent, as far as the states are known; then the same agent as before, where that is possible."""
         self._effects = effects(trace, self._effects)
         allowed = {enabled[index].agent: index for index in awake(enabled, trace, self._effects)}
+        self.withheld |= len(allowed) < len(enabled)
         depth = len(trace)
         calls = {agent: enabled[index].text for agent, index in allowed.items()}
         if depth < len(self._nodes):

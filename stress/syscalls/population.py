@@ -18,6 +18,7 @@ from stress.syscalls.waits import Wait
 _CLONE_THREAD = 0x10000
 _WAIT_MS, _WAIT_MS_MAX = 1, 50
 _YIELDS_MAX = 4
+_TURNS = 10_000
 _END_S_MAX = 10.0
 _POLLIN, _RUNNING = select.POLLIN, State.RUNNING  # looked up once
 
@@ -150,7 +151,13 @@ class Population:
             Stuck: A task is not there within the bound.
         """
         deadline, wait, quiet, yields = 0.0, _WAIT_MS, 0, 0
+        turns, limit = 0, 0.0
         while self._awaited or (self._blocked and quiet < 2):
+            turns += 1
+            if turns % _TURNS == 0:  # of what is not scheduled there may be no end
+                limit = limit or time.monotonic() + self._stuck_s
+                if time.monotonic() > limit:
+                    raise Stuck(self._excuse("nothing but syscalls elsewhere"))
             if self._resumed:  # the usual case: the task that was let go on comes back by itself
                 self._resumed = False
                 if self.receive(_WAIT_MS):
@@ -174,7 +181,7 @@ class Population:
                 wait = min(2 * wait, _WAIT_MS_MAX)
                 deadline = deadline or time.monotonic() + self._stuck_s
                 if time.monotonic() > deadline:
-                    raise Stuck(self._excuse())
+                    raise Stuck(self._excuse("no syscall, and no wait for anything,"))
                 for task in [*self._awaited]:
                     self._linger(task)
 
@@ -232,12 +239,9 @@ class Population:
         self._blocked.discard(task)
         self._awaited.add(task)
 
-    def _excuse(self) -> str:
-        task = next(iter(self._awaited))
-        return (
-            f"agent {task.process.agent.index}, process {task.process.pid}: "
-            f"no syscall, and no wait for anything, in {self._stuck_s:g} s"
-        )
+    def _excuse(self, what: str) -> str:
+        agent = next(iter(self._awaited or self._blocked)).process.agent
+        return f"agent {agent.index + 1}: {what} in {self._stuck_s:g} s"
 
     # Letting go on
 

@@ -344,6 +344,19 @@ def test_a_missing_part_is_named(plugin: Shell) -> None:
     assert "atomicops.sh" in fails(plugin.run("bash", f"{scripts}/atomic-write.sh", "x", "f"), 69)
 
 
+@pytest.mark.parametrize("setting", ["DURABILITY=none", "DURABILITY=file", "LOCK_TIMEOUT=5", "VALIDATE=no"])
+def test_usual_settings_need_no_other_part(plugin: Shell, setting: str) -> None:
+    """To compile them takes longer than to write: who asks for no sync waited longer than who asked for one."""
+    scripts = plugin.directory / "plugin" / "scripts"
+    plugin.environment["ATOMICOPS_" + setting.partition("=")[0]] = setting.partition("=")[2]
+    ok(plugin.run("bash", f"{scripts}/atomic-write.sh", "[1]", "f.json"))  # makes the lock
+    (scripts / "atomicops-seldom.pl").write_text("die;")
+    assert ok(plugin.run("bash", "-c", f". {scripts}/atomicops.sh; atomic_read f.json")) == b"[1]\n"
+    (scripts / "atomicops-operations.pl").write_text("die;")
+    ok(plugin.run("bash", f"{scripts}/atomic-write.sh", "[2]", "f.json"))
+    assert (plugin.directory / "f.json").read_text() == "[2]\n"
+
+
 # --- locks ----------------------------------------------------------------------------------------------------------
 
 

@@ -157,3 +157,13 @@ def test_backup_and_evidence_tell_nobody_more(installed: Installed, place: Path,
         for person in ORDINARY:
             gained = set(person.may(copy)) - set(before[person.name])
             assert not gained or copy.stat().st_uid == person.uid, f"{person.name} may {gained} {copy.name}"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_owner_keeps_set_user_id(installed: Installed, place: Path, language: str) -> None:
+    """write(2) of another than root takes it away, from a temp file too."""
+    path = place / "s" / "state.json"
+    assert scene(A, A, 0o755, A, A, 0o4755)(place)
+    done = installed.of(ALICE).increment(language, path, place)
+    assert (done.code, done.err) == (0, "")
+    assert path.stat().st_mode & 0o7777 == 0o4755

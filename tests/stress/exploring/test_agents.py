@@ -6,6 +6,7 @@ import os
 import re
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from stress.exploring.explore import replay
 from stress.plan import UsageError
 from stress.result import Result, Verdict
 from stress.schedulers.saved import SavedSchedule
+from stress.syscalls import Supervisor
 
 ADD = 'n=$(<count); printf "%s\\n" "$((n + 1))" >count.$$; mv count.$$ count'
 LOCKED_ADD = f"exec 9>lock; flock 9; {ADD}"
@@ -111,6 +113,16 @@ def test_what_is_put_back_is_what_was_there(tmp_path: Path) -> None:
     assert told(shared) == before
 
 
+@pytest.mark.parametrize("instead", [":", 'ln -s / "$old"'])
+def test_a_directory_that_an_agent_removes_is_put_back(tmp_path: Path, instead: str) -> None:
+    shared = laid_out(tmp_path)
+    before = told(shared)
+    agents = [["bash", "-c", f"old=$PWD; rm -r $old; cd /; {instead}"], ["cat", "count"]]
+    result = stress.explore(agents, shared, schedules=1, may_fail=True)
+    assert result.verdict is Verdict.PASS
+    assert told(shared) == before
+
+
 def told(directory: Path) -> dict[str, Any]:
     """Type, mode, owner, number of names and content of all that is in a directory."""
     found = {}
@@ -173,7 +185,31 @@ def test_what_is_locked_is_proved(tmp_path: Path) -> None:
     assert result.verdict is Verdict.PASS
     assert result.exploration is not None
     assert result.exploration.proved
-    assert "proved" in result.exploration.cases[0][1]
+    assert result.exploration.cases[0][1].startswith("proved: ")
+    assert "gave up" not in result.exploration.cases[0][1]
+
+
+def test_a_proof_says_that_nobody_who_polls_gave_up(tmp_path: Path) -> None:
+    """The lock is broken after three looks: no order that dpor executes shows it."""
+    lock = "i=0; until mkdir L; do sleep 0.1; i=$((i + 1)); [ $i -lt 3 ] || rmdir L; done 2>/dev/null"
+    result = explored(tmp_path, [["bash", "-c", f"{lock}; {ADD}; rmdir L; :"]] * 2, scheduler="dpor", schedules=None)
+    assert result.exploration is not None
+    assert result.exploration.proved
+    assert result.exploration.cases[0][1].endswith("so nobody gave up")
+
+
+def test_an_agent_that_never_stops_is_said_to_be_stuck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stress.exploring.agents.Supervisor", partial(Supervisor, stuck_s=0.05))
+    result = explored(tmp_path, ["while :; do :; done", "true"], schedules=1000)
+    assert result.verdict is Verdict.UNKNOWN
+    assert result.findings[0].message == "agent 1: no syscall, and no wait for anything, in 0.05 s"
+    assert result.exploration is not None
+    assert result.exploration.schedules == 3
+
+
+def test_a_check_may_fail_as_a_test_does(tmp_path: Path) -> None:
+    result = stress.explore([add, add], laid_out(tmp_path), lambda _: pytest.fail("no"), runs=tmp_path, schedules=1)
+    assert result.findings[0].message == "the check raised Failed: no"
 
 
 def test_functions_are_explored_too(tmp_path: Path) -> None:

@@ -110,6 +110,16 @@ def test_a_deadlock_is_found_and_the_calls_that_wait_are_said(supervisor: Superv
     assert (ran.ending, ran.findings) == ("done", ())
 
 
+@pytest.mark.parametrize("forever", [":", "[ -e /nowhere ]"])
+def test_what_never_comes_to_the_directory_is_stuck(shared: Path, refusal: str | None, forever: str) -> None:
+    if refusal is not None:
+        pytest.skip(refusal)
+    with Supervisor(shared, stuck_s=0.1) as supervisor:
+        ran = run(supervisor, [Program(["true"]), Program(["bash", "-c", f"while :; do {forever}; done"])])
+    assert (ran.ending, [finding.kind for finding in ran.findings]) == ("stuck", ["stuck"])
+    assert ran.findings[0].text.startswith("agent 2: ")
+
+
 def test_who_waits_for_ever_without_a_lock_is_said(supervisor: Supervisor) -> None:
     ran = run(supervisor, [Program(["true"]), Program(["sleep", "infinity"])])
     assert [(finding.kind, finding.text) for finding in ran.findings] == [
