@@ -18,7 +18,7 @@ from stress.syscalls.waits import Wait
 _CLONE_THREAD = 0x10000
 _WAIT_MS, _WAIT_MS_MAX = 1, 50
 _YIELDS_MAX = 4
-_TURNS = 10_000
+_TURNS = 1_000
 _END_S_MAX = 10.0
 _POLLIN, _RUNNING = select.POLLIN, State.RUNNING  # looked up once
 
