@@ -391,7 +391,7 @@ def environment() -> dict[str, str]:
     helpers = importlib.util.find_spec("atomicops")  # found, not imported: the harness does not depend on what it tests
     if helpers is not None and helpers.submodule_search_locations:
         made["ATOMICOPS_SHELL"] = str(Path(helpers.submodule_search_locations[0]) / "shell")
-    for name in ("BASH_ENV", "ENV"):
+    for name in ("BASH_ENV", "ENV", "BASHOPTS", "SHELLOPTS"):  # exported, they set options in every Bash
         made.pop(name, None)
     return made
 

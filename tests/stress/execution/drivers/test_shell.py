@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from stress.execution.drivers.driver import Numbered
-from stress.execution.drivers.shell import ShellDriver, _monotonic_less_wall, start_shell
+from stress.execution.drivers.shell import ShellDriver, _monotonic_less_wall, environment, start_shell
 from stress.history.record import Kind
 from stress.host import process_tree
 from stress.workload.scenario import Request
@@ -100,3 +100,13 @@ def test_a_worker_dies_with_who_started_it(by: str, tmp_path: Path) -> None:
             assert ended, "the worker outlived who had started it"
         finally:
             os.close(worker)
+
+
+def test_a_worker_in_bash_has_the_options_that_bash_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the shell from which the tool was started are in the environment where they are exported."""
+    for name, value in {"SHELLOPTS": "noclobber:nounset", "BASHOPTS": "failglob", "BASH_ENV": "/none"}.items():
+        monkeypatch.setenv(name, value)
+    argv = ["bash", "--norc", "-c", 'echo "$-"; shopt -q failglob || echo not']
+    done = subprocess.run(argv, env=environment(), capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["hBc", "not"]
+    assert done.stderr == ""
