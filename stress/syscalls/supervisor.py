@@ -12,6 +12,7 @@ the same time outside the shared directory, such as the order in which two backg
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from stress.syscalls.agents import Agent, Kind, Warm
 from stress.syscalls.calls import Access, Call, Scheduler, Step
 from stress.syscalls.clock import EPOCH_NS, PACES_NS
 from stress.syscalls.decoding import Point
+from stress.syscalls.errors import Denied
 from stress.syscalls.intake import Intake
 from stress.syscalls.modes import Modes
 from stress.syscalls.names import Names
@@ -190,6 +192,10 @@ class Supervisor:
             self._population.add(agent, is_template=not isinstance(kind, Warm))
         while not agent.is_done:
             self._population.receive(1_000)
+        if agent.root not in self._population.tasks:
+            said = agent.output()[1].decode(errors="replace").strip() or f"exit status {agent.status}"
+            agent.close()
+            raise Denied(f"what starts an agent's processes has ended: {said}", f"see whether {sys.executable} starts")
         return agent
 
     def _wake(self, agent: Agent, number: int) -> None:

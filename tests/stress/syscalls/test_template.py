@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stress.syscalls import Forked, Kind, Program, Supervisor
+from stress.syscalls import Denied, Forked, Kind, Program, Supervisor
 from stress.syscalls.tasks import children
 
 from .schedules import in_order, run
@@ -100,3 +100,11 @@ def test_an_agent_of_another_kind_takes_the_place_of_the_one_before(supervisor: 
         run(supervisor, [bash(f"echo {number} >> x")], in_order())
         assert len(started() - before) == 1
     assert (shared / "x").read_text("ascii").split() == ["0", "1", "2"]
+
+
+def test_a_template_that_does_not_start_is_told(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(Denied, match=r"has ended: exit status 1: see whether /bin/false starts"):
+        run(supervisor, [bash("true")])
+    monkeypatch.undo()
+    assert run(supervisor, [bash("true")]).statuses == (0,)
