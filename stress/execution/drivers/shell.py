@@ -145,7 +145,7 @@ def start_shell(
     """Start a worker's process, in a session of its own, as ``user``'s if one is given; it dies with us. ``scratch`` is
     a folder for it alone.
     """
-    first = () if user is not None or shutil.which(argv[0]) is None else dying_with_parent()
+    first = () if user is not None or _which(argv[0]) is None else dying_with_parent()
     become_worker = None if first else functools.partial(_become_worker, os.getpid(), user)
     with (scratch / "stderr").open("wb") as stderr:
         return subprocess.Popen(
@@ -163,6 +163,9 @@ def start_shell(
             restore_signals=False,  # SIGXFSZ stays ignored: a write past the limit is an error, not a death
             preexec_fn=become_worker,
         )
+
+
+_which = functools.cache(shutil.which)  # the same for each of the workers
 
 
 def _become_worker(parent: int, user: User | None) -> None:
