@@ -11,7 +11,7 @@ def schedule_lines(exploration: Exploration, *, quiet: bool = False) -> Iterator
     """Lines of text; times of the findings above are steps, a millisecond each."""
     if exploration.table:
         yield ""
-        yield "The schedule, a file syscall a line; a step counts as one millisecond in the times above:"
+        yield "The schedule, a file syscall a line; where times are told, a step is a millisecond:"
         yield ""
         yield from exploration.table
     if exploration.critical:
