@@ -130,8 +130,9 @@ class Population:
             self._drop(task)
         del self._of[agent]
         agent.reap(wait=True)
-        for pid in known - {agent.root}:
-            _reap(pid, wait=True)
+        left = known - {agent.root}
+        while reaped := {pid for pid in left if _reap(pid, wait=True)}:  # a child of one that ends now is ours then
+            left -= reaped
         for pid in agent.unreaped:  # their parents are gone now
             _reap(pid)
         self._poll.unregister(agent.listener)
