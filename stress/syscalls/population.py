@@ -130,9 +130,7 @@ class Population:
             self._drop(task)
         del self._of[agent]
         agent.reap(wait=True)
-        left = known - {agent.root}
-        while reaped := {pid for pid in left if _reap(pid, wait=True)}:  # a child of one that ends now is ours then
-            left -= reaped
+        _reap_all(known - {agent.root})
         for pid in agent.unreaped:  # their parents are gone now
             _reap(pid)
         self._poll.unregister(agent.listener)
@@ -363,6 +361,13 @@ def _reap(pid: int, wait: bool = False) -> bool:
         return bool(os.waitpid(pid, 0 if wait else os.WNOHANG)[0])
     except ChildProcessError:
         return False
+
+
+def _reap_all(pids: set[int]) -> None:
+    """Take in the exit statuses of processes that are dead, or are about to be; one is ours when its parent is gone."""
+    left = pids
+    while reaped := {pid for pid in left if _reap(pid, wait=True)}:
+        left = left - reaped
 
 
 def _kill(pid: int) -> None:
