@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from heapq import nsmallest
 
 from stress.schedulers.causality import Causality
-from stress.schedulers.effects import Mode, conflict
+from stress.schedulers.effects import Mode, What, conflict
 from stress.schedulers.execution import Execution, Run
 from stress.schedulers.replay import TolerantReplay
 from stress.syscalls.calls import Call
@@ -58,7 +58,7 @@ def critical_steps(
     races = sorted(causality.races, key=_distance)[:runs_max]
     needed = [race for race in races if not same(_execute(run, failing, _reversed(failing, causality, race)))]
     if not needed and len(races) < runs_max:
-        pairs = sorted(_changed_later(failing, causality), key=_distance)[: runs_max - len(races)]
+        pairs = nsmallest(runs_max - len(races), _changed_later(causality, len(failing.trace)), key=_distance)
         needed = [pair for pair in pairs if not same(_execute(run, failing, _put_off(failing, *pair)))]
     found = [_around(causality, calls, race) for race in needed]
     if not found:
@@ -75,13 +75,16 @@ def _reversed(failing: Execution, causality: Causality, race: tuple[int, int]) -
     return [*failing.decisions[:one], *(causality.agent(index) for index in [*moved, *rest])]
 
 
-def _changed_later(failing: Execution, causality: Causality) -> Iterator[tuple[int, int]]:
+def _changed_later(causality: Causality, length: int) -> Iterator[tuple[int, int]]:
     """What an agent read, and the step of another that changed it later."""
-    for (one, first), (other, second) in combinations(enumerate(causality.effects[: len(failing.trace)]), 2):
-        if failing.decisions[one] != failing.decisions[other] and any(
-            mode is Mode.READ and second.get(what) is Mode.WRITE for what, mode in first.items()
-        ):
-            yield one, other
+    readers: dict[What, list[int]] = {}
+    for other, second in enumerate(causality.effects[:length]):
+        changed = [what for what, mode in second.items() if mode is Mode.WRITE]
+        pairs = {one for what in changed for one in readers.get(what, ())}
+        yield from ((one, other) for one in pairs if causality.agent(one) != causality.agent(other))
+        for what, mode in second.items():
+            if mode is Mode.READ:
+                readers.setdefault(what, []).append(other)
 
 
 def _put_off(failing: Execution, one: int, other: int) -> list[int]:
