@@ -60,9 +60,11 @@ _FORK = multiprocess.get_context("fork")
 class _Worker:
     spec: WorkerSpec
     process: int
-    pid: int
+    user: User | None
     handle: Any
-    shell: PipeLoop | None
+    """Of its process; None: it is to be driven over pipes, and not yet started."""
+    pid: int = 0
+    shell: PipeLoop | None = None
     fd: int = -1
     """Of its journal, to look at its header; -1 until it is there."""
     through: bool = False
@@ -108,6 +110,13 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._selector.register(lifeline, selectors.EVENT_READ)
         self._workers: dict[int, _Worker] = {}
+        # What a turn looks at is what there is to do, and not each of hundreds of workers.
+        self._late: dict[int, _Worker] = {}
+        """Those that replace a killed one, and are not yet let through."""
+        self._idle: dict[int, _Worker] = {}
+        """Shell workers whose last operation the driver did by itself."""
+        self._look_s = 0.0
+        """When it is time again to see which processes have ended (`time.monotonic`)."""
         self._next_process = 1
         self._random = random.Random(f"nemesis {self._cast.plan.seed}")
         self._nemesis = nemesis.Nemesis(self._cast.faults, self._random, self._cast.pause_s)
@@ -126,12 +135,14 @@ class Supervisor:
 
     def run(self) -> None:
         """Start all, open the barrier, and carry on until everybody has ended."""
-        gc.freeze()  # what there is now is not looked through, and so not copied, in each worker
         metadata = self._watch_metadata()
-        for spec in self._cast.workers:
-            self._start(spec)
-        while not self._barrier.stopped and not all(self._ready(worker) for worker in self._workers.values()):
-            self._turn()
+        self._start(self._cast.workers)
+        awaited = list(self._workers.values())
+        while awaited and not self._barrier.stopped:
+            if awaited[-1].process not in self._workers or self._ready(awaited[-1]):
+                awaited.pop()
+            else:
+                self._turn()
         plan = self._cast.plan
         self._barrier.open(plan.duration_s, len(self._workers))
         before_ns = own_ns()
@@ -139,11 +150,15 @@ class Supervisor:
         self._nemesis.begin(time.monotonic())
         for worker in list(self._workers.values()):
             self._let_through(worker)
+        count_at = 0
         while self._workers and not self._barrier.stopped:
             self._turn()
-            if plan.ops is not None and self._done() >= plan.ops:
-                self._barrier.stop()
-            self._inject()
+            if plan.ops is not None and (now := _now()) >= count_at:
+                if self._done() >= plan.ops:
+                    self._barrier.stop()
+                count_at = _now() + 4 * (_now() - now)  # counting takes a fifth of the time at the most
+            if self._cast.faults:
+                self._inject()
         self._barrier.stop()
         self.note(Stopped(_now(), self._barrier.ends, (own_ns() - before_ns) / 1e9))
         self._wind_down()
@@ -173,7 +188,40 @@ class Supervisor:
 
     # Starting
 
-    def _start(self, spec: WorkerSpec) -> None:
+    def _start(self, specs: Sequence[WorkerSpec]) -> None:
+        """Start a worker for each of ``specs``.
+
+        Python workers are forked first, and one right after the other: a page that is written to between two forks is
+        copied for the second, and what shell workers have opened would be in each of them.
+        """
+        new = [self._prepared(spec) for spec in specs]
+        if not self._barrier.began:
+            gc.freeze()  # what there is now is not looked through, and so not copied, in each worker
+        try:
+            for worker, _ in new:
+                if worker.handle is not None:
+                    worker.handle.start()
+                    worker.pid = worker.handle.pid
+                    # Else each start looks at all the others: a square of them.
+                    multiprocess.process._children.discard(worker.handle)
+            for worker, stream in new:
+                if worker.handle is None:
+                    self._start_shell(worker, stream)
+        finally:
+            for worker, _ in new:
+                if worker.pid:
+                    self._enter(worker)
+
+    def _enter(self, worker: _Worker) -> None:
+        """One more worker, whose process is there."""
+        self._workers[worker.process] = worker
+        if self._barrier.began:
+            self._late[worker.process] = worker
+        spec = worker.spec
+        self.note(Started(_now(), worker.process, spec.worker, spec.language, spec.role, worker.pid))
+
+    def _prepared(self, spec: WorkerSpec) -> tuple[_Worker, OperationStream]:
+        """A worker that is yet to be started."""
         number = self._next_process
         self._next_process += 1 + self._has_handler(spec)  # what its signal handler does is the next one's
         journals = str(self._place.run.journals)
@@ -189,29 +237,27 @@ class Supervisor:
                 path.touch()
             for path in (scratch, *scratch.iterdir()):
                 os.chown(path, user.uid, user.gid)
+        handle = None
         if spec.language is Language.PYTHON:
             handle = _FORK.Process(
                 target=self._be_python_worker,
                 args=(spec, number, journals, stream, str(scratch), user),
                 name=f"stress-p{number}",
             )
-            handle.start()
-            # Else each start looks at all the others: a square of them.
-            multiprocess.process._children.discard(handle)
-            worker = _Worker(spec, number, handle.pid, handle, None)
-        else:
-            journal = Journal(journals, number, spec.worker, spec.language)
-            marked = self._environment | {"STRESS_PROCESS": self._run_spec.mark(number)}
-            program = self._run_spec.programs[spec.language]
-            popen = start_shell(program, self._place.directory, scratch, marked, user)
-            supported, exclusive = self._run_spec.supported(spec), self._cast.target.exclusive
-            driver = ShellDriver(popen, scratch, supported, exclusive=exclusive)
-            loop = PipeLoop(driver, journal, self._stepper(driver, journal, stream, spec))
-            worker = _Worker(spec, number, popen.pid, popen, loop)
-            self._selector.register(driver.fd, selectors.EVENT_READ, worker)
-            self._pipes.update(driver.pipes())
-        self._workers[number] = worker
-        self.note(Started(_now(), number, spec.worker, spec.language, spec.role, worker.pid))
+        return _Worker(spec, number, user, handle), stream
+
+    def _start_shell(self, worker: _Worker, stream: OperationStream) -> None:
+        spec, number = worker.spec, worker.process
+        journal = Journal(str(self._place.run.journals), number, spec.worker, spec.language)
+        marked = self._environment | {"STRESS_PROCESS": self._run_spec.mark(number)}
+        scratch, program = self._place.scratch / f"p{number}", self._run_spec.programs[spec.language]
+        worker.handle = popen = start_shell(program, self._place.directory, scratch, marked, worker.user)
+        supported, exclusive = self._run_spec.supported(spec), self._cast.target.exclusive
+        driver = ShellDriver(popen, scratch, supported, exclusive=exclusive)
+        worker.shell = PipeLoop(driver, journal, self._stepper(driver, journal, stream, spec))
+        self._selector.register(driver.fd, selectors.EVENT_READ, worker)
+        self._pipes.update(driver.pipes())
+        worker.pid = popen.pid
 
     def _has_handler(self, spec: WorkerSpec) -> bool:
         return "signal" in self._cast.faults and spec.language is Language.PYTHON
@@ -284,11 +330,11 @@ class Supervisor:
 
     # Turning
 
-    def _turn(self) -> None:
-        """Handle what has come in, and who has gone; waits a little where there is nothing."""
-        idle = [
-            worker for worker in self._workers.values() if worker.through and worker.shell and not worker.shell.busy
-        ]
+    def _turn(self) -> bool:
+        """Handle what has come in, and who has gone; waits a little where there is nothing. Whether it looked for those
+        who have gone: that is once in `_POLL_S`, as it asks for each.
+        """
+        idle, self._idle = list(self._idle.values()), {}
         for key, _ in self._selector.select(_IDLE_S if idle else _POLL_S):
             if key.fd == self._lifeline:
                 if not os.read(self._lifeline, 1):
@@ -301,11 +347,17 @@ class Supervisor:
         for worker in idle:
             if worker.shell is not None and worker.process in self._workers:
                 self._next(worker, worker.shell)
-        for worker in list(self._workers.values()):
-            if not worker.through and self._barrier.began and self._ready(worker):
+        for worker in list(self._late.values()):
+            if self._ready(worker):
+                del self._late[worker.process]
                 self._let_through(worker)
+        if time.monotonic() < self._look_s:
+            return False
+        for worker in list(self._workers.values()):
             if worker.shell is None and not worker.handle.is_alive():
                 self._gone(worker, End.FINISHED if worker.handle.exitcode == 0 else End.DIED)
+        self._look_s = time.monotonic() + _POLL_S
+        return True
 
     def _hear(self, worker: _Worker) -> None:
         shell = worker.shell
@@ -331,6 +383,8 @@ class Supervisor:
         try:
             if self._barrier.stopped or not shell.begin():
                 self._gone(worker, End.FINISHED)
+            elif not shell.busy:
+                self._idle[worker.process] = worker
         except BrokenPipeError:
             self._lost(worker, End.DIED)
 
@@ -338,7 +392,7 @@ class Supervisor:
         """A shell worker has ended: of a signal of ours, perhaps, and then another takes its place."""
         self._gone(worker, End.KILLED if worker.interrupted else end)
         if worker.interrupted and not self._barrier.stopped:
-            self._start(worker.spec)
+            self._start([worker.spec])
 
     def _done(self) -> int:
         rows = 0
@@ -354,6 +408,7 @@ class Supervisor:
     def _gone(self, worker: _Worker, end: End, status: str = "") -> None:
         """See one worker off: its tree is killed, if anything of it is left, and reaped; then it is written down."""
         del self._workers[worker.process]
+        self._late.pop(worker.process, None)
         if worker.shell is not None:
             self._selector.unregister(worker.shell.driver.fd)
             self._pipes.difference_update(worker.shell.driver.pipes())
@@ -401,8 +456,7 @@ class Supervisor:
                 self._gone(worker, End.FINISHED)
         finished: dict[int, float] = {}
         while self._workers and (now := time.monotonic()) < deadline:
-            self._turn()
-            for worker in list(self._workers.values()):
+            for worker in list(self._workers.values()) if self._turn() else ():
                 if self._has_finished(worker) and now - finished.setdefault(worker.process, now) > STAY_S:
                     self._gone(worker, End.STAYED)
         for worker in list(self._workers.values()):
@@ -428,9 +482,11 @@ class Supervisor:
     # The nemesis
 
     def _inject(self) -> None:
-        for fault in self._nemesis.due(
-            time.monotonic(), [worker.pid for worker in self._workers.values() if worker.through], self._stop_inside
-        ):
+        now = time.monotonic()
+        if not self._nemesis.is_due(now):
+            return
+        pids = [worker.pid for worker in self._workers.values() if worker.through]
+        for fault in self._nemesis.due(now, pids, self._stop_inside):
             if fault.kind == "clean":
                 began = _now()
                 nemesis.clean(self._place.directory, self._run_spec.belongs)
@@ -441,7 +497,7 @@ class Supervisor:
                 continue
             if fault.kind == "kill":
                 self._gone(worker, End.KILLED)
-                self._start(worker.spec)
+                self._start([worker.spec])
             elif fault.kind == "signal":
                 self._interrupt(worker)
             elif fault.kind in self._cast.nemeses:
@@ -462,7 +518,8 @@ class Supervisor:
 
     def _stop_inside(self, pids: Sequence[int]) -> int | None:
         """Stop one of ``pids`` in an update that has read and not yet written, and so has a lock if there is one."""
-        workers = [worker for worker in self._workers.values() if worker.pid in pids]
+        those = frozenset(pids)
+        workers = [worker for worker in self._workers.values() if worker.pid in those]
         self._random.shuffle(workers)
         for worker in workers:
             if row := self._inside(worker):
