@@ -120,15 +120,6 @@ def test_all_find_a_lost_update_and_a_torn_read_soon() -> None:
         assert found(torn, make(3), 60) > 0
 
 
-def test_random_walk_estimates_how_many_schedules_there_are() -> None:
-    run = runner([increment("a"), increment("b")], {"count": b"0"})
-    scheduler = Random(1)
-    assert scheduler.schedules_log10 == -math.inf
-    list(itertools.islice(executions(run, scheduler), 300))
-    assert len(list(executions(run, Exhaustive()))) == 924
-    assert scheduler.schedules_log10 == pytest.approx(math.log10(924), abs=0.1)
-
-
 def test_a_mix_goes_round_and_ends_with_its_last_scheduler() -> None:
     run = runner([increment("a"), increment("b")], {"count": b"0"})
     one, two = Exhaustive(0), Replay([0] * 6 + [1] * 6)
