@@ -137,7 +137,8 @@ class Search:
         """What was reached, in words."""
         scheduler = self.scheduler
         if self.proved and isinstance(scheduler, Dpor):
-            there = f"{scheduler.schedules:,.0f}" if scheduler.schedules < 1e6 else f"about {scheduler.schedules:.1g}"
+            exactly = scheduler.exact and scheduler.schedules < 1e6
+            there = f"{scheduler.schedules:,.0f}" if exactly else f"about {scheduler.schedules:.1g}"
             return (
                 f"proved: every interleaving of the file syscalls of these {self.processes} processes, "
                 f"{scheduler.executed:,} schedules executed of {there}"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from stress.anomalies import LIVELOCK
-from stress.exploring.search import Failing, Failure, shrunk
+from stress.exploring.search import Failing, Failure, Search, shrunk
 from stress.result import Finding
+from stress.schedulers.dpor import Dpor
 from stress.schedulers.execution import Ending, Execution
 from stress.syscalls.calls import Call, Scheduler, Step
 
@@ -28,3 +29,12 @@ def test_a_schedule_of_many_steps_is_executed_seldom_or_not_at_all_to_make_it_si
     assert found.failure == failure
     assert 1 <= runs <= most
     assert steps > 100 or runs > 5
+
+
+def test_how_many_schedules_there_are_is_said_as_an_estimate_where_they_were_not_counted() -> None:
+    dpor = Dpor()
+    dpor.exhausted, dpor.executed, dpor.schedules = True, 3, 12.0
+    search = Search(dpor, 2, 3)
+    assert "3 schedules executed of 12" in search.words()
+    dpor.exact = False
+    assert "3 schedules executed of about 1e+01" in search.words()
