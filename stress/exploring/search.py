@@ -265,8 +265,9 @@ def shrunk(run: Run, last: dict[str, object], failing: Failing, names: Sequence[
     runs = runs if runs >= _RUNS_MIN else 0
     small = shrink(run, execution, same=same, runs_max=min(runs, _SHRINK_RUNS))
     critical = critical_steps(run, small.execution, same=same, names=names, runs_max=min(runs, _CRITICAL_RUNS))
-    again = Replay(small.execution.decisions, draws=small.execution.draws)
-    again.begin()
-    if same(run(again)) and isinstance(found := last["failure"], Failure):  # so that it is said of the shrunk one
-        failure = found
+    if small.execution is not execution:  # what is said is of the shrunk one
+        again = Replay(small.execution.decisions, draws=small.execution.draws)
+        again.begin()
+        if same(run(again)) and isinstance(found := last["failure"], Failure):
+            failure = found
     return Found(small.execution, failure, failing.after, critical)

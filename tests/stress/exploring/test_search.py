@@ -12,7 +12,7 @@ from stress.schedulers.execution import Ending, Execution
 from stress.syscalls.calls import Call, Scheduler, Step
 
 
-@pytest.mark.parametrize(("steps", "most"), [(20, 200), (1_000, 60), (5_000, 1)])
+@pytest.mark.parametrize(("steps", "most"), [(20, 200), (1_000, 60), (5_000, 0)])
 def test_a_schedule_of_many_steps_is_executed_seldom_or_not_at_all_to_make_it_simpler(steps: int, most: int) -> None:
     """A livelock has thousands, and each execution of it would have them."""
     trace = tuple(Step(at, Call(at % 2, 0, "write", "write to x", ()), None) for at in range(steps))
@@ -27,7 +27,7 @@ def test_a_schedule_of_many_steps_is_executed_seldom_or_not_at_all_to_make_it_si
 
     found = shrunk(run, {"failure": failure}, failing, ("p1", "p2"))
     assert found.failure == failure
-    assert 1 <= runs <= most
+    assert runs <= most
     assert steps > 100 or runs > 5
 
 
