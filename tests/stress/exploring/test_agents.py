@@ -171,7 +171,7 @@ def test_a_name_that_is_no_text_is_told_as_one(tmp_path: Path) -> None:
 
 
 def test_a_replay_of_other_programs_diverges_and_is_unknown(tmp_path: Path) -> None:
-    result = explored(tmp_path, [["bash", "-c", ADD]] * 2, schedules=20)
+    result = explored(tmp_path, [add, add], schedules=20)
     assert result.exploration is not None
     with pytest.raises(UsageError, match="the test that explores these shows it"):
         replay(SavedSchedule.from_json(Path(result.exploration.file).read_text()))
