@@ -75,7 +75,8 @@ def explore(
 
     Args:
         agents: See `Agent`.
-        shared: A directory. It is put back to how it is now before each execution, and at the end.
+        shared: A directory. It is put back to how it is now before each execution, and at the end. Should this process
+            be killed meanwhile, how it was is in ``stress-*/before`` in the directory for temporary files.
         check: See `Check`.
         scheduler: ``mix``, ``random``, ``pct``, ``dpor`` or ``exhaustive``: as for ``stress explore``.
         schedules: Executions at most; None: no limit (then give a ``duration``, or a scheduler that comes to an end).
