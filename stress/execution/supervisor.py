@@ -8,7 +8,6 @@ other end only the tool has tells it. What it knows goes into ``events.jsonl`` o
 from __future__ import annotations
 
 import errno
-import functools
 import gc
 import os
 import random
@@ -25,29 +24,23 @@ import multiprocess
 from stress.execution import nemesis
 from stress.execution.assignment import WorkerSpec
 from stress.execution.barrier import StartBarrier
-from stress.execution.child import last_words, quieten, staying_threads
-from stress.execution.cpu import CpuShare, children_s, own_ns
-from stress.execution.drivers.driver import Driver
-from stress.execution.drivers.python import PythonDriver
+from stress.execution.child import last_words, quieten
+from stress.execution.cpu import children_s, own_ns
 from stress.execution.drivers.shell import ShellDriver, environment, start_shell
-from stress.execution.interruptions import SIGNALS, Interruptible
-from stress.execution.loop import EXIT_JOURNAL, PipeLoop, work
+from stress.execution.interruptions import SIGNALS
+from stress.execution.loop import EXIT_JOURNAL, PipeLoop
 from stress.execution.metadata_watch import watch_metadata
 from stress.execution.operations import OperationStream
+from stress.execution.python_worker import PythonWorker, has_handler, stepper_of
 from stress.execution.run_spec import RunSpec, explain
-from stress.execution.step import Stepper
 from stress.execution.sweep import sweep
 from stress.history.events import BarrierOpened, Ended, Event, FaultInjected, Reaped, Started, Stopped, event_line
 from stress.history.journal import FINISHED, READY, Journal, read_header, row_with_parent
 from stress.history.record import End, FaultKind, Language, WorkerRole
 from stress.host import process_tree
-from stress.host.users import User, become
+from stress.host.users import User
 from stress.workload.scenario import Agent
 
-READER_REST_S = 0.04
-"""The longest that a Python reader waits after a burst of reads, for each reader there is: so many of them look no more
-often than a few do, and leave the processor to the writers.
-"""
 STAY_S = 3.0
 """How long a process may stay when its operations are over, for a thread that the target has started."""
 _POLL_S = 0.02
@@ -110,13 +103,10 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._selector.register(lifeline, selectors.EVENT_READ)
         self._workers: dict[int, _Worker] = {}
-        # What a turn looks at is what there is to do, and not each of hundreds of workers.
+        # What a turn looks at: who replaces a killed one and is not let through; shell workers that have nothing to do.
         self._late: dict[int, _Worker] = {}
-        """Those that replace a killed one, and are not yet let through."""
         self._idle: dict[int, _Worker] = {}
-        """Shell workers whose last operation the driver did by itself."""
-        self._look_s = 0.0
-        """When it is time again to see which processes have ended (`time.monotonic`)."""
+        self._look_s = 0.0  # when to see again who has ended
         self._next_process = 1
         self._random = random.Random(f"nemesis {self._cast.plan.seed}")
         self._nemesis = nemesis.Nemesis(self._cast.faults, self._random, self._cast.pause_s)
@@ -124,7 +114,6 @@ class Supervisor:
         self._environment = environment()
         self._rows_gone = 0
         self._cut_short = False
-        # For the workers to know without looking through all the others, of whom each would get copies of its own.
         self._readers = sum(spec.role is WorkerRole.READER for spec in self._cast.workers)
         self._pipes: set[int] = set()
         self.orphaned = False
@@ -170,21 +159,26 @@ class Supervisor:
 
     def _watch_metadata(self) -> Any:
         def body() -> None:
-            os.setsid()
-            process_tree.die_with_parent(parent)
-            quieten()
-            self._selector.close()
-            os.close(self._lifeline)
-            self._barrier.leave_to_others()
+            self._leave()
             self._barrier.wait()
             for seen in watch_metadata(self._run_spec.watched, lambda: self._barrier.stopped):
                 self.note(seen)
 
-        parent = os.getpid()
         process = _FORK.Process(target=body, name="stress-metadata") if self._run_spec.watched else None
         if process is not None:
             process.start()
         return process
+
+    def _leave(self) -> None:
+        """In a child that was just forked: let go of what is the supervisor's."""
+        parent = os.getppid()
+        os.setsid()
+        process_tree.die_with_parent(parent)
+        quieten()
+        self._selector.close()
+        for fd in (*self._pipes, self._lifeline):
+            os.close(fd)
+        self._barrier.leave_to_others()
 
     # Starting
 
@@ -223,8 +217,7 @@ class Supervisor:
     def _prepared(self, spec: WorkerSpec) -> tuple[_Worker, OperationStream]:
         """A worker that is yet to be started."""
         number = self._next_process
-        self._next_process += 1 + self._has_handler(spec)  # what its signal handler does is the next one's
-        journals = str(self._place.run.journals)
+        self._next_process += 1 + has_handler(self._run_spec, spec)  # what its signal handler does is the next one's
         source = random.Random(f"{self._cast.plan.seed} {spec.worker} {number}")
         agent = Agent(worker=spec.worker, writers=spec.writers, source=source)
         stream = OperationStream(agent, spec.roles)
@@ -239,11 +232,8 @@ class Supervisor:
                 os.chown(path, user.uid, user.gid)
         handle = None
         if spec.language is Language.PYTHON:
-            handle = _FORK.Process(
-                target=self._be_python_worker,
-                args=(spec, number, journals, stream, str(scratch), user),
-                name=f"stress-p{number}",
-            )
+            life = PythonWorker(spec, number, stream, str(scratch), user, self._readers)
+            handle = _FORK.Process(target=self._be_python_worker, args=(life,), name=f"stress-p{number}")
         return _Worker(spec, number, user, handle), stream
 
     def _start_shell(self, worker: _Worker, stream: OperationStream) -> None:
@@ -254,61 +244,14 @@ class Supervisor:
         worker.handle = popen = start_shell(program, self._place.directory, scratch, marked, worker.user)
         supported, exclusive = self._run_spec.supported(spec), self._cast.target.exclusive
         driver = ShellDriver(popen, scratch, supported, exclusive=exclusive)
-        worker.shell = PipeLoop(driver, journal, self._stepper(driver, journal, stream, spec))
+        worker.shell = PipeLoop(driver, journal, stepper_of(self._run_spec, spec, driver, journal, stream))
         self._selector.register(driver.fd, selectors.EVENT_READ, worker)
         self._pipes.update(driver.pipes())
         worker.pid = popen.pid
 
-    def _has_handler(self, spec: WorkerSpec) -> bool:
-        return "signal" in self._cast.faults and spec.language is Language.PYTHON
-
-    def _stepper(self, driver: Driver, journal: Journal, stream: OperationStream, spec: WorkerSpec) -> Stepper:
-        observed = self._cast.target.observe
-        return Stepper(driver, journal, stream, self._files, self._run_spec.supported(spec), observed=observed)
-
-    def _be_python_worker(
-        self, spec: WorkerSpec, number: int, journals: str, stream: OperationStream, scratch: str, user: User | None
-    ) -> None:
-        """The life of a Python worker, in the child process that was just forked.
-
-        It closes the descriptors that belong to the supervisor, opens its journal, becomes ``user`` if one is given,
-        and works until its stream of operations ends. ``number`` is its process number.
-        """
-        parent = os.getppid()
-        os.setsid()
-        process_tree.die_with_parent(parent)
-        quieten()
-        self._selector.close()
-        for fd in self._pipes:
-            os.close(fd)
-        os.close(self._lifeline)
-        self._barrier.leave_to_others()
-        words = os.open(f"{scratch}/stderr", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        os.dup2(words, 2)
-        os.environ["STRESS_PROCESS"] = self._run_spec.mark(number)
-        try:
-            journal = self._run_spec.python_journal(journals, number, spec.worker, spec.language)
-            driver: Driver = self._run_spec.python_driver(self._cast.target, journal.clock)
-            recorder: Journal | None = None
-            if self._has_handler(spec):
-                recorder = Journal(journals, number + 1, spec.worker, spec.language)
-                driver = Interruptible(driver, PythonDriver(self._cast.target, recorder.clock), recorder)
-            driver = CpuShare(driver)
-            longest_s = READER_REST_S * self._readers if spec.role is WorkerRole.READER else 0
-            rest = functools.partial(random.Random(number).uniform, 0, longest_s)
-            stepper = self._stepper(driver, journal, stream, spec)
-            if user is not None:
-                for each in (journal, recorder):
-                    if each is not None:
-                        each.open_extras()  # the run directory is not that user's
-                become(user, parent)
-            work(stepper, journal, self._barrier, rest)
-            if threads := staying_threads():
-                os.write(2, f"{', '.join(threads)}\n".encode())
-        except OSError as error:  # nothing of the target comes out of a worker: this is the journal's
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                os._exit(EXIT_JOURNAL)
-            raise
+    def _be_python_worker(self, worker: PythonWorker) -> None:
+        self._leave()
+        worker.live(self._run_spec, self._barrier)
 
     def _ready(self, worker: _Worker) -> bool:
         if worker.shell is not None:

@@ -135,7 +135,12 @@ def test_a_worker_of_whose_group_nothing_is_left_is_seen_off_without_a_look_at_t
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     looked: list[int] = []
-    monkeypatch.setattr(process_tree, "children", lambda of=None: looked.append(1) or [])
+
+    def children(of: int | None = None) -> list[int]:
+        looked.append(1)
+        return []
+
+    monkeypatch.setattr(process_tree, "children", children)
     leader = os.fork()
     if not leader:
         os._exit(0)
