@@ -48,8 +48,10 @@ def _refuse_constant(name: str) -> NoReturn:
 def _all_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     data = dict(pairs)
     if len(data) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        from collections import Counter
+
+        counts = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in counts.items() if count > 1)
         raise _NotJson(f"an object has the key {twice!r} twice, and one of the two would be lost")
     return data
 

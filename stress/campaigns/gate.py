@@ -11,6 +11,7 @@ How likely a campaign is to fail is told from its last results, by Laplace's rul
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 import math
 import os
@@ -230,9 +231,10 @@ def run(
         tasks += [_canary_task(name, config, seed) for name in canaries_of(config.canaries, seed, day)]
     tasks.sort(key=lambda task: -_risk(past, task.key))
     interrupted = False
-    for place, task in enumerate(tasks):
-        left = config.budget_s - (time.monotonic() - began)
-        all_wanted = sum(other.seconds + OVERHEAD_S for other in tasks[place:])
+    # From the last: what a task and those behind it want.
+    wanted = list(itertools.accumulate(task.seconds + OVERHEAD_S for task in reversed(tasks)))
+    for task in tasks:
+        left, all_wanted = config.budget_s - (time.monotonic() - began), wanted.pop()
         seconds = allot(task.seconds + OVERHEAD_S, left, all_wanted) - OVERHEAD_S
         if interrupted or seconds < min(LEAST_S, task.seconds):
             why = "interrupted" if interrupted else "the budget is used up; give more with budget or --budget"

@@ -12,6 +12,8 @@ import multiprocess
 
 from stress.host import process_tree
 
+_LAST_BYTES = 2000
+"""Of what a worker wrote on standard error, and may be megabytes without a line's end, what is looked at."""
 _FORK = multiprocess.get_context("fork")
 
 
@@ -69,8 +71,9 @@ def quieten() -> None:
 def last_words(path: str) -> str:
     """The last line that a worker wrote on standard error."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            lines = file.read().strip().splitlines()
+        with open(path, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _LAST_BYTES))
+            lines = file.read().decode("utf-8", "replace").strip().splitlines()
     except OSError:
         return ""
     return lines[-1] if lines else ""

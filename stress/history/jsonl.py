@@ -35,6 +35,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -248,8 +249,8 @@ def _finite(text: str) -> float:
 def _once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     plain = dict(pairs)
     if len(plain) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is given twice")
+        counts = Counter(name for name, _ in pairs)
+        raise ValueError(f"{next(name for name, count in counts.items() if count > 1)!r} is given twice")
     return plain
 
 

@@ -22,6 +22,7 @@ from stress.units import counted
 WIDTH = 78
 _HEAD, _TAIL = 120, 80  # bytes; where a document was cut off shows at its end
 _NOTE_SHOWN = 160
+_LINE_MAX = 50_000
 _ROWS_MAX = 12
 _SPARED = ("language", "end ", "start ")
 PLACES_MAX = 8
@@ -167,6 +168,8 @@ def _verb(op: Operation) -> str:
 def _wrapped(text: str, width: int, hang: str = "  ") -> list[str]:
     lines: list[str] = []
     for line in text.splitlines() or [""]:
+        if len(line) > _LINE_MAX:  # to wrap one takes the square of its length
+            line = f"{line[:_LINE_MAX]} … and {len(line) - _LINE_MAX:,} more characters"
         indent = " " * (len(line) - len(line.lstrip(" ")))
         lines += textwrap.wrap(
             plain_text(line), max(20, width), subsequent_indent=indent + hang, break_on_hyphens=False

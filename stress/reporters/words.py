@@ -155,7 +155,7 @@ def escape_bytes(data: bytes) -> str:
 
 def plain_text(text: str) -> str:
     """``text`` without what would move a cursor or hide: control characters become escapes."""
-    return "".join(map(_visible, text))
+    return text if text.isprintable() else "".join(map(_visible, text))
 
 
 def one_line(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterable
@@ -11,14 +12,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from atomicops._json import _all_pairs
+from stress.anomalies import WORKER_DIED
 from stress.bench.harness import histories
 from stress.checkers.registry import load
+from stress.execution.child import last_words
+from stress.execution.drivers.shell import Lost, ShellDriver
 from stress.execution.progress import JournalFollower
 from stress.history.events import Ended, LeftBehind, Started, event_line
 from stress.history.history import FileFacts, FinalFile, History, ProcessFacts
 from stress.history.journal import Journal
+from stress.history.jsonl import _once
+from stress.history.naming import Naming
 from stress.history.record import ABSENT, End, Kind, Language, Operation, Outcome, Recovery, WorkerRole
 from stress.host import process_tree
+from stress.reporters.witness import body
+from stress.result import Finding
 
 
 def calls(function: Callable[[], object]) -> int:
@@ -159,3 +168,40 @@ def test_a_version_index_of_few_versions_takes_little_memory() -> None:
     tracemalloc.stop()
     assert index.find(versions).tolist() == list(range(20))
     assert peak < 50_000
+
+
+class _Key(str):
+    """Counts how often one is compared with another."""
+
+    compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        _Key.compared += 1
+        return str.__eq__(self, other)
+
+
+@pytest.mark.parametrize("refuse", [_all_pairs, _once])
+def test_the_key_that_an_object_has_twice_is_found_without_comparing_each_with_all(
+    refuse: Callable[[list[tuple[str, object]]], object],
+) -> None:
+    pairs: list[tuple[str, object]] = [(_Key(number), 1) for number in (*range(500), 499, 498)]
+    _Key.compared = 0
+    with pytest.raises(ValueError, match=r"'498'.* twice"):
+        refuse(pairs)
+    assert _Key.compared < 5 * len(pairs)
+
+
+def test_a_line_of_megabytes_is_not_wrapped_and_a_worker_that_says_one_is_not_listened_to(tmp_path: Path) -> None:
+    finding = Finding(WORKER_DIED, "vacuity", "", "", "x" * 3_000_000)
+    assert sum(map(len, body(finding, Naming()))) < 100_000
+    (tmp_path / "stderr").write_text("x" * 3_000_000 + "the last words")
+    assert last_words(str(tmp_path / "stderr")).endswith("the last words")
+    assert len(last_words(str(tmp_path / "stderr"))) < 10_000
+    process = subprocess.Popen([sys.executable, "-c", "print('x' * 3_000_000)"], stdin=-1, stdout=-1)
+    driver = ShellDriver(process, tmp_path, frozenset(), exclusive=False)
+    with pytest.raises(Lost, match="began with 'xxx"):
+        driver.wait_for_hello(60)
+    driver.close()
+    process.kill()
+    process.wait()

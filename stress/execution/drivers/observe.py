@@ -14,6 +14,8 @@ from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Outcome
 from stress.workload.payload import common_prefix, examine_document, parse_log
 
 EVIDENCE_BYTES = 256 << 10
+WORDS_MAX = 2000
+"""Characters that are kept of what a target says: it may print megabytes."""
 """What is kept of one document that is no version."""
 
 
@@ -77,7 +79,7 @@ def unreadable_observation(error: Exception) -> Observation:
     data = (
         seen.encode("utf-8", "backslashreplace") if isinstance(seen, str) else seen if isinstance(seen, bytes) else b""
     )
-    note = SeenBytes(data[:EVIDENCE_BYTES], f"{type(error).__name__}: {error}")
+    note = SeenBytes(data[:EVIDENCE_BYTES], f"{type(error).__name__}: {error}"[:WORDS_MAX])
     return Observation(GARBAGE, size=len(data) if data else -1, note=note)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from stress.execution.drivers.driver import Numbered, Raw
 from stress.execution.drivers.observe import (
+    WORDS_MAX,
     Observation,
     Observer,
     document_observation,
@@ -101,7 +102,7 @@ class PythonDriver:
             return raw
         if kind is _BACKUP:
             if not isinstance(raw, (str, os.PathLike)):
-                return Observation(GARBAGE, note=ErrorNote(f"backup returned {raw!r}, not a path"))
+                return Observation(GARBAGE, note=ErrorNote(f"backup returned {raw!r}"[:WORDS_MAX] + ", not a path"))
             return saved_observation(os.fspath(raw))
         return self._observer.inspect(path, op.form, read_file(path))
 
@@ -125,7 +126,7 @@ class PythonDriver:
             return unreadable_observation(error)
         outcome = Outcome.FAIL if isinstance(error, DefiniteFailure) else Outcome.INFO
         held_from, held_to = self._held if kind is _UPDATE else (0, 0)
-        note = ErrorNote(f"{type(error).__name__}: {error}"[:2000], errno_of(error))
+        note = ErrorNote(f"{type(error).__name__}: {error}"[:WORDS_MAX], errno_of(error))
         return Observation(NO_VERSION, note=note, outcome=outcome, held_from=held_from, held_to=held_to)
 
     def _bind(self, operation: str, *arguments: Any) -> Callable[[], Raw]:

@@ -25,7 +25,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stress.execution.drivers.driver import Numbered, Raw
-from stress.execution.drivers.observe import Observation, Observer, read_file, saved_observation
+from stress.execution.drivers.observe import (
+    EVIDENCE_BYTES,
+    WORDS_MAX,
+    Observation,
+    Observer,
+    read_file,
+    saved_observation,
+)
 from stress.history.machine_errors import errno_in
 from stress.history.notes import ErrorNote, SeenBytes
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language, Outcome
@@ -38,6 +45,7 @@ from stress.workload.target import OPERATIONS, Target, TargetError
 
 _HOST = Path(__file__).with_name("worker.bash")
 _MISSING, _NO_DOCUMENT = 66, 65
+_LINE_MAX = 1 << 16
 _HELLO_S = 20.0
 """How long a worker may take to begin."""
 _SAID = frozenset({*OPERATIONS, "observe"})
@@ -232,6 +240,8 @@ class ShellDriver:
         if not got:
             return None
         *whole, self._buffer = (self._buffer + got).split(b"\n")
+        if len(self._buffer) > _LINE_MAX:  # no answer is as long: it is refused as it is
+            whole, self._buffer = [*whole, self._buffer[:WORDS_MAX]], b""
         return [line.decode("utf-8", "replace") for line in whole]
 
     def hello(self, line: str) -> bool:
@@ -360,10 +370,10 @@ class ShellDriver:
         said = self._said()
         if kind is Kind.READ and status == _NO_DOCUMENT:
             seen = read_file(str(self._scratch / "out")) or b""
-            return Observation(GARBAGE, size=len(seen), note=SeenBytes(seen, said))
+            return Observation(GARBAGE, size=len(seen), note=SeenBytes(seen[:EVIDENCE_BYTES], said[-WORDS_MAX:]))
         parent = parent_in(said) if kind is Kind.UPDATE else NO_VERSION
         outcome = Outcome.FAIL if status in self._definite else Outcome.INFO
-        note = ErrorNote(f"exit status {status}: {words_in(said)[-1500:]}", errno_in(said))
+        note = ErrorNote(f"exit status {status}: {words_in(said)[-WORDS_MAX:]}", errno_in(said))
         return Observation(NO_VERSION, parent, note=note, outcome=outcome)
 
     def _saw(self, op: Numbered) -> Observation:
