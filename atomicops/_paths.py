@@ -30,9 +30,9 @@ _ENCODING = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 _LINKS_MAX = 40  # what Linux allows in one lookup: path_resolution(7)
 _NOT_A_NAME = (b"", b".", b"..")
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
-# Of a status: st_ino and st_dev, st_uid and st_gid.
+# Of a status: st_ino and st_dev; st_mode, st_uid and st_gid.
 identity: Callable[[os.stat_result], tuple[int, ...]] = itemgetter(slice(1, 3))
-owners: Callable[[os.stat_result], tuple[int, ...]] = itemgetter(slice(4, 6))
+access: Callable[[os.stat_result], tuple[int, ...]] = itemgetter(0, 4, 5)
 
 
 class Place(Leaving):
