@@ -75,7 +75,8 @@ def explore(
 
     Args:
         agents: See `Agent`.
-        shared: A directory. It is put back to how it is now before each execution, and at the end.
+        shared: A directory. It is put back to how it is now before each execution, and at the end. Should this process
+            be killed meanwhile, how it was is in ``stress-*/before`` in the directory for temporary files.
         check: See `Check`.
         scheduler: ``mix``, ``random``, ``pct``, ``dpor`` or ``exhaustive``: as for ``stress explore``.
         schedules: Executions at most; None: no limit (then give a ``duration``, or a scheduler that comes to an end).
@@ -285,14 +286,24 @@ def last_words(stderr: bytes) -> str:
 
 def _checked(check: Check, shared: Path, ran: Ran) -> str:
     """What is wrong, in words; empty where nothing is."""
-    takes_ran = len(inspect.signature(check).parameters) > 1
     try:
-        answer = check(shared, ran) if takes_ran else check(shared)
+        answer = check(shared, ran) if _takes_ran(check) else check(shared)
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # that of `pytest.fail` is no Exception
         return f"the check raised {type(error).__name__}: {error}".strip().removesuffix(":")
     return "the check returned False" if answer is False else ""
+
+
+def _takes_ran(check: Check) -> bool:
+    """Whether it has a second argument that must be given, or is named so."""
+    try:
+        second = list(inspect.signature(check).parameters.values())[1:2]
+    except ValueError:  # of some functions written in C
+        return False
+    return any(
+        each.name == "ran" or (each.default is each.empty and each.kind <= each.VAR_POSITIONAL) for each in second
+    )
 
 
 def _finding(anomaly: anomalies.Anomaly, message: str) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 import os
 import secrets
 import sys
@@ -55,27 +56,46 @@ Show = Callable[[Call, Sequence[Step]], None]
 
 
 class Reached:
-    """What the reports of one case come to."""
+    """What the reports of one case come to. Of a long search there are many: only the first's operations are kept.
+
+    Attributes:
+        sample: Operations of the first executions.
+        is_hopeless: See `Report.is_hopeless`.
+    """
 
     def __init__(self, plan: ExplorePlan, case: Case) -> None:
         self.case = case
+        self.sample: tuple[Operation, ...] = ()
+        self.is_hopeless = False
         self._plan = plan
         self._reports: list[Report] = []
+        self._first = math.inf
+        self._points = self._pct_runs = 0
 
     def add(self, report: Report) -> None:
         """Take in the report of a lot."""
-        self._reports.append(report)
+        if report.lot.number < self._first:
+            self._first, self.sample = report.lot.number, report.sample
+        self.is_hopeless = self.is_hopeless or report.is_hopeless
+        self._count(report)
+        self._reports.append(dataclasses.replace(report, sample=(), found=None, lesser=None))
 
-    def keep(self, last: int) -> None:
+    def _count(self, report: Report) -> None:
+        self._points, self._pct_runs = max(self._points, report.points), self._pct_runs + report.pct_runs
+
+    def keep(self, last: float) -> None:
         """Forget the lots after ``last``."""
-        self._reports = sorted(
-            (report for report in self._reports if report.lot.number <= last), key=lambda report: report.lot.number
-        )
+        kept = [report for report in self._reports if report.lot.number <= last]
+        self._reports = sorted(kept, key=lambda report: report.lot.number)
+        self._points = self._pct_runs = 0
+        for report in kept:
+            self._count(report)
+        self.sample = self.sample if kept else ()
 
     @property
-    def first(self) -> Report | None:
-        """The report of the first lot."""
-        return self._reports[0] if self._reports else None
+    def has_ended(self) -> bool:
+        """Whether an execution came to its end, among those of the first report."""
+        return bool(self._reports and self._reports[0].sampled)
 
     @property
     def schedules(self) -> int:
@@ -97,19 +117,15 @@ class Reached:
         return (said for report in self._reports for said in report.dead)
 
     @property
-    def _points(self) -> int:
-        return max((report.points for report in self._reports), default=0)
-
-    @property
     def missed(self) -> float:
         """Probability at most that one given bug of the depth was missed."""
         probability = pct_probability(len(self.case.duties), self._points, self._plan.depth)
-        return missed_after(sum(report.pct_runs for report in self._reports), probability) if probability else 1.0
+        return missed_after(self._pct_runs, probability) if probability else 1.0
 
     @property
     def coverage(self) -> str:
         """What PCT has reached, in a few words; empty where it is nothing that could be said."""
-        if not any(report.pct_runs for report in self._reports):
+        if not self._pct_runs:
             return ""
         return f"a bug of depth {self._plan.depth} missed: {self.missed:.1%} at most"
 
@@ -117,11 +133,6 @@ class Reached:
     def is_over(self) -> bool:
         """Whether as much was reached as is wanted, or can be."""
         return self.is_hopeless or (self._plan.until is not None and self.missed <= 1 - self._plan.until)
-
-    @property
-    def is_hopeless(self) -> bool:
-        """See `Report.is_hopeless`."""
-        return any(report.is_hopeless for report in self._reports)
 
     @property
     def doubt(self) -> str:
@@ -142,7 +153,7 @@ class Reached:
         """What was reached, in words."""
         if self._plan.scheduler in SEARCHES or not self._reports:
             return "; ".join(report.words for report in self._reports)
-        runs = None if self._plan.scheduler == "random" else sum(report.pct_runs for report in self._reports)
+        runs = None if self._plan.scheduler == "random" else self._pct_runs
         return explored_words(self.tally, runs, len(self.case.duties), self._points, self._plan.depth)
 
 
@@ -161,8 +172,8 @@ def explore(plan: ExplorePlan, watch: Watch | None = None, *, folder: str = ".st
         pass
     reached = [Reached(plan, case) for case in cases]
     heard = _Progressing(plan, reached, watch)
-    failing: list[Report] = []
-    lesser: list[Report] = []
+    failing: Report | None = None
+    lesser: Report | None = None
     interrupted, found = False, None
     work = lots(plan, cases, lambda index: reached[index].is_over)
     jobs = plan.jobs or len(os.sched_getaffinity(0))
@@ -174,16 +185,16 @@ def explore(plan: ExplorePlan, watch: Watch | None = None, *, folder: str = ".st
             heard.over(report)
             interrupted = interrupted or report.interrupted
             if report.found is not None:
-                failing.append(report)
+                failing = _earlier(report, failing)
             elif report.lesser is not None:
-                lesser.append(report)
+                lesser = _earlier(report, lesser)
     except KeyboardInterrupt:
         interrupted = True
     except Denied as denied:
         raise HarnessError(f"syscalls can't be scheduled here: {denied}; `stress run` needs nothing of it") from denied
-    failed = min(failing or lesser, key=lambda report: report.lot.number, default=None)
+    failed = failing or lesser
     for each in reached:
-        each.keep(failed.lot.number if failed is not None and failing and not plan.keep_going else sys.maxsize)
+        each.keep(failing.lot.number if failing is not None and not plan.keep_going else math.inf)
     if failed is not None:
         found = as_found(failed)
         try:
@@ -195,6 +206,10 @@ def explore(plan: ExplorePlan, watch: Watch | None = None, *, folder: str = ".st
     left_out = () if plan.languages else tuple(abilities(target_named(plan.target))[1])
     result = dataclasses.replace(_result(plan, reached, failed, found, folder, interrupted), skipped=left_out)
     return _timed(result, began)
+
+
+def _earlier(report: Report, other: Report | None) -> Report:
+    return report if other is None or report.lot.number < other.lot.number else other
 
 
 class _Progressing:
@@ -358,11 +373,7 @@ def _made(
     facts: list[FileFacts] = []
     checkers: dict[str, frozenset[str]] = {}
     for index, one in enumerate(reached):
-        first = one.first
-        operations += [
-            dataclasses.replace(op, file=op.file + len(facts), scenario=index)
-            for op in (() if first is None else first.sample)
-        ]
+        operations += [dataclasses.replace(op, file=op.file + len(facts), scenario=index) for op in one.sample]
         facts += one.case.world.facts
         for name, names in checkers_of(History.of([], one.case.world.facts)).items():
             checkers[name] = checkers.get(name, frozenset()) | names
@@ -398,7 +409,6 @@ def _timed(result: Result, began: float) -> Result:
 
 def _doubts(one: Reached) -> Iterator[Finding]:
     """Why the executions of a case say nothing, all of them together."""
-    first = one.first
 
     def doubt(anomaly: anomalies.Anomaly, message: str) -> Finding:
         return Finding(
@@ -411,16 +421,16 @@ def _doubts(one: Reached) -> Iterator[Finding]:
     for dead in one.dead:
         yield doubt(anomalies.WORKER_DIED, f"a process ended by itself: {dead}.")
         break
-    if first is None or not first.sampled:
+    if not one.has_ended:
         yield doubt(anomalies.TOO_FEW_OPERATIONS, "no execution came to its end: nothing was tested.")
         return
     kinds = frozenset(request.kind for duty in one.case.duties for request in duty.requests)
-    done = {op.kind for op in first.sample if op.outcome.label == "ok"}
+    done = {op.kind for op in one.sample if op.outcome.label == "ok"}
     for kind in sorted(kinds - done):
-        note = next((op.note for op in first.sample if op.kind is kind), None)
+        note = next((op.note for op in one.sample if op.kind is kind), None)
         why = words_of(note) or "no reason was given"
         yield doubt(anomalies.TOO_FEW_OPERATIONS, f"no {Kind(kind).label} succeeded ({why}).")
-    if len(one.case.duties) > 1 and not _overlap(first.sample):
+    if len(one.case.duties) > 1 and not _overlap(one.sample):
         yield doubt(anomalies.NO_OVERLAP, "no operation overlapped another: nothing about concurrency was shown.")
 
 

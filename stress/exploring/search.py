@@ -137,7 +137,8 @@ class Search:
         """What was reached, in words."""
         scheduler = self.scheduler
         if self.proved and isinstance(scheduler, Dpor):
-            there = f"{scheduler.schedules:,.0f}" if scheduler.schedules < 1e6 else f"about {scheduler.schedules:.1g}"
+            exactly = scheduler.exact and scheduler.schedules < 1e6
+            there = f"{scheduler.schedules:,.0f}" if exactly else f"about {scheduler.schedules:.1g}"
             return (
                 f"proved: every interleaving of the file syscalls of these {self.processes} processes, "
                 f"{scheduler.executed:,} schedules executed of {there}"
@@ -264,8 +265,9 @@ def shrunk(run: Run, last: dict[str, object], failing: Failing, names: Sequence[
     runs = runs if runs >= _RUNS_MIN else 0
     small = shrink(run, execution, same=same, runs_max=min(runs, _SHRINK_RUNS))
     critical = critical_steps(run, small.execution, same=same, names=names, runs_max=min(runs, _CRITICAL_RUNS))
-    again = Replay(small.execution.decisions, draws=small.execution.draws)
-    again.begin()
-    if same(run(again)) and isinstance(found := last["failure"], Failure):  # so that it is said of the shrunk one
-        failure = found
+    if small.execution is not execution:  # what is said is of the shrunk one
+        again = Replay(small.execution.decisions, draws=small.execution.draws)
+        again.begin()
+        if same(run(again)) and isinstance(found := last["failure"], Failure):
+            failure = found
     return Found(small.execution, failure, failing.after, critical)

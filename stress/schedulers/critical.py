@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
+from itertools import groupby
 
 from stress.schedulers.causality import Causality
 from stress.schedulers.effects import Mode, What, conflict
@@ -21,8 +22,8 @@ class Critical:
 
     Attributes:
         steps: Indices of the critical steps, in order; of a deadlock, the last may be a call that waits: the length of
-            the trace and up.
-        words: A sentence: whose step came between which two, or after which one.
+            the trace and up. Empty where no order is to blame.
+        words: What follows "because": whose step came between which two, or after which one.
     """
 
     steps: tuple[int, ...]
@@ -41,6 +42,7 @@ def critical_steps(
 
     Each race is reversed, everything else left in its order where that is possible; the failure vanishes or not. Where
     it never does, as with an update in place, that fails if it is torn too, a read is put off until after a change.
+    Where one agent ran after the other, they do so in the other order first: if that fails too, none is to blame.
 
     Args:
         run: Executes the programs once.
@@ -53,6 +55,11 @@ def critical_steps(
         The steps, or None if no single reordering avoids the failure.
     """
     same = same or (lambda execution: execution.failed)
+    serial = [agent for agent, _ in groupby(failing.decisions)]
+    if len(set(serial)) == len(serial) and runs_max:
+        reverse = [agent for agent in reversed(serial) for _ in failing.decisions]
+        if same(_execute(run, failing, reverse)):
+            return Critical((), "of what they do by themselves: one after the other, in either order, they fail too")
     causality = Causality(failing.trace, failing.blocked)
     calls = [*(step.call for step in failing.trace), *failing.blocked]
     races = sorted(causality.races, key=_distance)[:runs_max]

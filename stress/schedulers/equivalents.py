@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from stress.schedulers.causality import Causality
 from stress.syscalls.calls import Step
 
-_IDEALS_MAX = 20_000
-_SAMPLES = 200
+_IDEALS_MAX, _IDEALS_A_STEP = 2_000, 10
+_SAMPLED_STEPS, _SAMPLES_MIN = 4_000, 10
 
 
 def linear_extensions(trace: Sequence[Step]) -> tuple[float, bool]:
     """How many schedules are equivalent to the trace, itself included; and whether that is exact.
 
     Counted over the sets of steps that are closed under happens-before; where these are too many, estimated from random
-    orders: the product of the choices along one is an unbiased estimate (Knuth 1975).
+    orders: the product of the choices along one is an unbiased estimate (Knuth 1975). The longer the trace, the fewer:
+    to count must not take longer than to execute.
     """
     causality = Causality(trace)
     chains: dict[int, list[int]] = {}
@@ -26,7 +27,7 @@ def linear_extensions(trace: Sequence[Step]) -> tuple[float, bool]:
     agents = list(chains)
     needs = [[[causality.needs(index, agent) for agent in agents] for index in row] for row in rows]
     level: dict[tuple[int, ...], int] = {(0,) * len(rows): 1}
-    seen = 0
+    seen, most = 0, max(_IDEALS_MAX, _IDEALS_A_STEP * len(trace))
     for _ in range(len(trace)):
         following: dict[tuple[int, ...], int] = {}
         for state, count in level.items():
@@ -35,7 +36,7 @@ def linear_extensions(trace: Sequence[Step]) -> tuple[float, bool]:
                 following[after] = following.get(after, 0) + count
         level = following
         seen += len(level)
-        if seen > _IDEALS_MAX:
+        if seen > most:
             return _sampled(needs, len(trace)), False
     return float(next(iter(level.values()))), True
 
@@ -53,11 +54,12 @@ def _ready(state: Sequence[int], needs: Sequence[Sequence[Sequence[int]]]) -> li
 
 def _sampled(needs: Sequence[Sequence[Sequence[int]]], steps: int) -> float:
     stream, total = random.Random(0), 0.0
-    for _ in range(_SAMPLES):
+    samples = max(_SAMPLES_MIN, _SAMPLED_STEPS // steps)
+    for _ in range(samples):
         state, product = [0] * len(needs), 1.0
         for _ in range(steps):
             ready = _ready(state, needs)
             product *= len(ready)
             state[ready[int(stream.random() * len(ready))]] += 1
         total += product
-    return total / _SAMPLES
+    return total / samples

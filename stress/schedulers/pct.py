@@ -6,6 +6,7 @@ of Finding Bugs (ASPLOS 2010).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from stress.schedulers.guarantee import missed_after, pct_probability
@@ -36,7 +37,7 @@ class Pct:
         self.points = 0
         self._seed = seed
         self._number = 0
-        self._lengths: list[int] = []
+        self._lengths: Counter[int] = Counter()
         self._priorities: dict[int, int] = {}
         self._changes: dict[int, int] = {}
         self._lowest = 0
@@ -54,7 +55,7 @@ class Pct:
         # The i-th point that was drawn gives priority i, whatever their order: see step 3 of the paper's algorithm.
         self._changes = {point: -self.depth + number for number, point in enumerate(points)}
         self._lowest = -self.depth - 1
-        self._lengths.append(self.points)
+        self._lengths[self.points] += 1
         return True
 
     def pick(self, enabled: Sequence[Call], trace: Sequence[Step]) -> int:
@@ -91,4 +92,4 @@ class Pct:
     @property
     def counted(self) -> int:
         """Executions that count for the guarantee."""
-        return sum(length == self.points for length in self._lengths)
+        return self._lengths[self.points]

@@ -82,8 +82,9 @@ class _Shrinker:
     def shrink(self) -> Shrunk:
         if not self._try(self._best.decisions):
             return Shrunk(self._best, self._cost[0], self._runs, False)
+        self._try(())  # one agent after the other: what fails even so is not to be made simpler
         before = None
-        while before != self._cost and self._runs < self._runs_max:
+        while self._cost[0] and before != self._cost and self._runs < self._runs_max:
             before = self._cost
             # A decision that is left out is done later, when the agent that was the last just goes on.
             ddmin(self._best.decisions, self._try)

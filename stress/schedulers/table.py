@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Collection, Sequence
 
 from stress.schedulers.causality import Causality
-from stress.schedulers.effects import conflict
+from stress.schedulers.effects import Mode, What, clash
 from stress.syscalls.calls import Call, Step
 
 _NUMBER = 5
@@ -83,11 +83,15 @@ def _folded(trace: Sequence[Step], critical: Collection[int], blocked: Sequence[
     """Rows: a step, or several of one agent that conflict with no step of another."""
     touched = Causality(trace, blocked).effects
     calls = [*(step.call for step in trace), *blocked]
+    uses: dict[What, set[tuple[int, Mode]]] = {}
+    for call, effect in zip(calls, touched, strict=True):
+        for what, mode in effect.items():
+            uses.setdefault(what, set()).add((call.agent, mode))
     rows: list[list[Step]] = []
     private: list[Step] = []
     for step, effect in zip(trace, touched, strict=False):
         seen = step.index in critical or any(
-            call.agent != step.call.agent and conflict(effect, its) for call, its in zip(calls, touched, strict=True)
+            agent != step.call.agent and clash(mode, its) for what, mode in effect.items() for agent, its in uses[what]
         )
         if private and (seen or private[-1].call.agent != step.call.agent):
             rows += [private] if len(private) > 2 else [[each] for each in private]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import stress
-from stress.exploring.agents import last_words
+from stress.exploring.agents import _takes_ran, last_words
 from stress.exploring.explore import replay
 from stress.plan import UsageError
 from stress.result import Result, Verdict
@@ -171,7 +171,7 @@ def test_a_name_that_is_no_text_is_told_as_one(tmp_path: Path) -> None:
 
 
 def test_a_replay_of_other_programs_diverges_and_is_unknown(tmp_path: Path) -> None:
-    result = explored(tmp_path, [["bash", "-c", ADD]] * 2, schedules=20)
+    result = explored(tmp_path, [add, add], schedules=20)
     assert result.exploration is not None
     with pytest.raises(UsageError, match="the test that explores these shows it"):
         replay(SavedSchedule.from_json(Path(result.exploration.file).read_text()))
@@ -210,6 +210,25 @@ def test_an_agent_that_never_stops_is_said_to_be_stuck(tmp_path: Path, monkeypat
 def test_a_check_may_fail_as_a_test_does(tmp_path: Path) -> None:
     result = stress.explore([add, add], laid_out(tmp_path), lambda _: pytest.fail("no"), runs=tmp_path, schedules=1)
     assert result.findings[0].message == "the check raised Failed: no"
+
+
+@pytest.mark.parametrize(
+    ("check", "takes"),
+    [
+        (lambda shared: True, False),
+        (lambda shared, ran: True, True),
+        (lambda shared, ran=None: True, True),
+        (lambda *all: True, False),
+        (lambda shared, *more: True, True),
+        (lambda shared, strict=True: True, False),
+        (lambda shared, *, strict=True: True, False),
+        (partial(lambda limit, shared: True, 3), False),
+        (os.path.isdir, False),
+        (bool, False),
+    ],
+)
+def test_a_check_is_given_what_it_takes(check: Callable[..., object], takes: bool) -> None:
+    assert _takes_ran(check) is takes
 
 
 def test_functions_are_explored_too(tmp_path: Path) -> None:

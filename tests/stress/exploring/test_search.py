@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from stress.anomalies import LIVELOCK
-from stress.exploring.search import Failing, Failure, shrunk
+from stress.exploring.explore import Reached
+from stress.exploring.lot import Lot, Report, cases_of
+from stress.exploring.plan import ExplorePlan
+from stress.exploring.search import Failing, Failure, Search, shrunk
+from stress.history.record import Kind, Operation
 from stress.result import Finding
-from stress.schedulers.execution import Ending, Execution
+from stress.schedulers.dpor import Dpor
+from stress.schedulers.execution import Ending, Execution, Tally
+from stress.schedulers.replay import TolerantReplay
 from stress.syscalls.calls import Call, Scheduler, Step
 
 
-@pytest.mark.parametrize(("steps", "most"), [(20, 200), (1_000, 60), (5_000, 1)])
+@pytest.mark.parametrize(("steps", "most"), [(20, 200), (1_000, 60), (5_000, 0)])
 def test_a_schedule_of_many_steps_is_executed_seldom_or_not_at_all_to_make_it_simpler(steps: int, most: int) -> None:
     """A livelock has thousands, and each execution of it would have them."""
     trace = tuple(Step(at, Call(at % 2, 0, "write", "write to x", ()), None) for at in range(steps))
@@ -19,12 +27,55 @@ def test_a_schedule_of_many_steps_is_executed_seldom_or_not_at_all_to_make_it_si
     failing = Failing(Execution(trace, Ending.CUT, failure.names, True, (), ()), failure, 1)
     runs = 0
 
+    last: dict[str, object] = {}
+
     def run(scheduler: Scheduler) -> Execution:
+        """Fails as long as no step is left out."""
         nonlocal runs
         runs += 1
+        last.clear()
+        if not isinstance(scheduler, TolerantReplay) or len(scheduler.decisions) < steps:
+            return Execution(())
+        scheduler.runnable = [frozenset({0, 1})] * steps
+        last["failure"] = failure
         return failing.execution
 
-    found = shrunk(run, {"failure": failure}, failing, ("p1", "p2"))
+    found = shrunk(run, last, failing, ("p1", "p2"))
     assert found.failure == failure
-    assert 1 <= runs <= most
-    assert steps > 100 or runs > 5
+    assert runs <= most
+    assert steps > 100 or runs > 20
+
+
+def test_how_many_schedules_there_are_is_said_as_an_estimate_where_they_were_not_counted() -> None:
+    dpor = Dpor()
+    dpor.exhausted, dpor.executed, dpor.schedules = True, 3, 12.0
+    search = Search(dpor, 2, 3)
+    assert "3 schedules executed of 12" in search.words()
+    dpor.exact = False
+    assert "3 schedules executed of about 1e+01" in search.words()
+
+
+def test_a_long_search_keeps_the_operations_of_its_first_lot_alone() -> None:
+    """With those of all, a night's search would fill the memory."""
+    plan = ExplorePlan(target="naive", languages=("python",))
+    reached = Reached(plan, cases_of(plan)[0])
+    samples: dict[int, tuple[Operation, ...]] = {}
+    for number in (2, 0, 1):
+        samples[number] = (Operation(process=number, kind=Kind.READ, file=0, version=0, invoke=1, ret=2),)
+        failing = Failing(Execution(()), Failure(()), number)
+        report = Report(
+            Lot(number, 0, number, 50), Tally(), 10 + number, 5, False, "", samples[number], 1, (), failing, None, ""
+        )
+        before = sys.getrefcount(failing)
+        reached.add(report)
+        del report
+        assert sys.getrefcount(failing) == before - 1
+    assert reached.sample == samples[0]
+    assert [sys.getrefcount(samples[number]) for number in (1, 2)] == [sys.getrefcount(samples[0]) - 1] * 2
+    assert reached.has_ended
+    assert "15 PCT schedules, 3 processes, 12 file syscalls" in reached.words()
+    reached.keep(1)
+    assert "10 PCT schedules, 3 processes, 11 file syscalls" in reached.words()
+    reached.keep(-1)
+    assert not reached.sample
+    assert not reached.has_ended

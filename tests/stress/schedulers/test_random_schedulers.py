@@ -15,6 +15,7 @@ from stress.schedulers.mix import Mix, random_and_pct
 from stress.schedulers.pct import Pct
 from stress.schedulers.random import Random
 from stress.schedulers.replay import Replay
+from stress.schedulers.source import Source
 from stress.syscalls.calls import Scheduler
 from tests.stress.schedulers.machine import Op, Program, World, runner
 from tests.stress.schedulers.programs import Body, increment, poll, reader, torn_writer
@@ -120,15 +121,6 @@ def test_all_find_a_lost_update_and_a_torn_read_soon() -> None:
         assert found(torn, make(3), 60) > 0
 
 
-def test_random_walk_estimates_how_many_schedules_there_are() -> None:
-    run = runner([increment("a"), increment("b")], {"count": b"0"})
-    scheduler = Random(1)
-    assert scheduler.schedules_log10 == -math.inf
-    list(itertools.islice(executions(run, scheduler), 300))
-    assert len(list(executions(run, Exhaustive()))) == 924
-    assert scheduler.schedules_log10 == pytest.approx(math.log10(924), abs=0.1)
-
-
 def test_a_mix_goes_round_and_ends_with_its_last_scheduler() -> None:
     run = runner([increment("a"), increment("b")], {"count": b"0"})
     one, two = Exhaustive(0), Replay([0] * 6 + [1] * 6)
@@ -178,3 +170,9 @@ def test_the_guarantee_counts_only_executions_of_the_full_length() -> None:
     done: list[Execution] = list(itertools.islice(executions(run, scheduler), 101))
     assert len(done) == 101
     assert scheduler.missed == pytest.approx(missed_after(100, pct_probability(2, 12, 2)))
+
+
+def test_what_is_usual_is_the_first_of_the_choices_as_long_as_nothing_was_recorded() -> None:
+    source = Source("7", [5, 1], least=True)
+    assert [source.draw(3) for _ in range(4)] == [2, 1, 0, 0]
+    assert source.drawn == [2, 1, 0, 0]

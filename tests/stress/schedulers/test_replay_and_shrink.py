@@ -256,6 +256,34 @@ def test_where_no_single_reordering_helps_nothing_is_said() -> None:
     assert critical_steps(run, first_failing(run, Random(1))) is None
 
 
+@pytest.mark.parametrize("agents", [2, 3])
+def test_what_fails_one_after_the_other_too_is_said_soon(agents: int) -> None:
+    runs = 0
+    run = runner([reader, *[torn_writer] * (agents - 1)], COUNT, lambda world: False)
+
+    def counting(scheduler: Scheduler) -> Execution:
+        nonlocal runs
+        runs += 1
+        return run(scheduler)
+
+    shrunk = shrink(counting, first_failing(run, Random(1)))
+    assert (shrunk.preemptions, shrunk.fewest) == (0, True)
+    found = critical_steps(counting, shrunk.execution)
+    assert found is not None
+    assert (found.steps, found.words.startswith("of what they do by themselves")) == ((), True)
+    assert runs == 3
+
+
+def test_what_fails_in_one_order_only_needs_that_order() -> None:
+    """The reader wants what the writer leaves."""
+    run = runner([torn_writer, reader], COUNT, lambda world: world.agents[1].answer == b"1234")
+    shrunk = shrink(run, first_failing(run, Random(1)))
+    assert (shrunk.preemptions, shrunk.fewest) == (0, True)
+    found = critical_steps(run, shrunk.execution)
+    assert found is not None
+    assert found.words == "agent 1's `write 34` came after agent 2's `read`"
+
+
 def test_the_programs_fail_only_where_dpor_says_so() -> None:
     """The word of the tests above: without the bug there is nothing to be shrunk."""
     safe = runner([increment("a", "lock"), increment("b", "lock")], COUNT, counted)

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stress.schedulers.effects import Mode, clash
 from stress.schedulers.execution import Execution
 from stress.schedulers.replay import Replay
 from stress.schedulers.saved import SavedSchedule, ScheduleError
-from stress.schedulers.table import table
+from stress.schedulers.table import rows, table
 from stress.syscalls.calls import Access, Call, Step
 from tests.stress.schedulers.machine import runner
 from tests.stress.schedulers.programs import increment, take_two
@@ -174,3 +175,23 @@ def test_what_is_no_schedule_is_refused_in_one_line(text: str, complaint: str) -
         SavedSchedule.from_json(text, "f")
     assert complaint in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_the_table_of_a_long_schedule_costs_no_more_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A livelock's has ten thousand."""
+    looks = 0
+
+    def counted(one: Mode, other: Mode) -> bool:
+        nonlocal looks
+        looks += 1
+        return clash(one, other)
+
+    def of(steps: int) -> int:
+        nonlocal looks
+        looks = 0
+        own = (Access(("inode", at // 4), False) for at in range(steps))
+        assert rows([Step(at, Call(at % 2, 0, "write", f"write {at}", (what,))) for at, what in enumerate(own)])
+        return looks
+
+    monkeypatch.setattr("stress.schedulers.table.clash", counted)
+    assert of(1_000) <= of(2_000) <= 2 * of(1_000) + 10
