@@ -163,6 +163,7 @@ def test_a_worker_that_ends_while_another_is_killed_gets_no_signal_by_a_number_t
                 time.sleep(0.001)
         return [Fault("kill", pids[0]), Fault("pause", pids[1], 0.1), Fault("kill", pids[2])]
 
+    monkeypatch.setattr(Nemesis, "is_due", lambda self, now: True)
     monkeypatch.setattr(Nemesis, "due", due)
     result = _run(home, _target(home, CORRECT), "handoff", mix=(("python", 3),), readers=1, kill_every_s=1.0)
     assert {kind: n for kind, n in result.stats.faults.items() if n} == {FaultKind.KILL: 1}
@@ -327,6 +328,14 @@ def test_a_full_disk_under_the_run_directory_is_the_harnesss_error(home: Path) -
     assert done.returncode == 4, done.stdout + done.stderr
     assert "No space left" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_directory_that_somebody_removes_meanwhile_says_nothing_about_the_target(home: Path) -> None:
+    removing = CORRECT + "\nimport itertools\n_n = itertools.count()\n_write = write\n"
+    removing += "def write(path, document):\n    next(_n) == 2 and shutil.rmtree(os.getcwd(), True)\n"
+    removing += "    _write(path, document)\n"
+    with pytest.raises(engine.HarnessError, match="somebody has removed the directory under test, "):
+        _run(home, _target(home, removing), "handoff", mix=(("python", 3),), ops=60)
 
 
 @pytest.fixture
