@@ -13,6 +13,9 @@ Flags: TypeAlias = NDArray[np.bool_]
 Rows: TypeAlias = NDArray[np.intp]
 """Row numbers of a history."""
 
+_SLACK = 1024
+"""Places that a table may have beyond those which its versions account for: no more than they cost to fill."""
+
 
 class VersionIndex:
     """Where each version stands in a column: an open-addressed join, since versions are (process, sequence) pairs.
@@ -26,12 +29,12 @@ class VersionIndex:
         self._size = len(versions)
         process, seq = versions >> 32, versions & 0xFFFFFFFF
         self._processes = int(process.max(initial=-1)) + 1
-        if self._processes <= max(65536, len(versions)) and process.min(initial=0) >= 0:
+        if self._processes <= 16 * len(versions) + _SLACK and process.min(initial=0) >= 0:
             longest = np.zeros(self._processes, np.int64)
             np.maximum.at(longest, process, seq + 1)
             self._longest = longest
             self._first = np.cumsum(longest) - longest
-            if longest.sum() <= 16 * len(versions) + 65536:
+            if longest.sum() <= 16 * len(versions) + _SLACK:
                 self._table = np.full(int(longest.sum()), -1, np.int64)
                 self._table[self._first[process] + seq] = np.arange(len(versions))
                 return

@@ -31,7 +31,7 @@ from stress.checkers._words import did, excerpt, finding, moment, parts, span, w
 from stress.checkers.registry import checker
 from stress.checkers.torn import garbled, garbled_first
 from stress.history.history import FileFacts, History
-from stress.history.record import INITIAL, Format, Kind, Outcome, format_version
+from stress.history.record import INITIAL, Format, Kind, Operation, Outcome, format_version
 from stress.result import Details, Finding
 from stress.units import counted
 
@@ -89,7 +89,7 @@ def _lost(history: History, log: Log, unexplained: NonPrefixReads) -> Iterator[F
         message += f" Of {counted(total, 'acknowledged append')}, {len(acknowledged):,} are not there."
     rivals = _rivals(log, lost)
     name = history.names.version(op.version)
-    detail: Details = (("expected", f"{name} once in the log"), ("seen", _remains(history, log, op.version)))
+    detail: Details = (("expected", f"{name} once in the log"), ("seen", _remains(history, log, op)))
     if len(rivals):
         rival = history.operation(int(log.rows[rivals[0]]))
         detail += (("meanwhile", f"{did(history, rival)}, and that is there"),)
@@ -97,13 +97,12 @@ def _lost(history: History, log: Log, unexplained: NonPrefixReads) -> Iterator[F
     yield finding(history, "appends", LOST_APPEND, log.facts, message, rows, detail, count)
 
 
-def _remains(history: History, log: Log, version: int) -> str:
+def _remains(history: History, log: Log, op: Operation) -> str:
     """What is left of a record that is not there whole: pieces of it may be, with something else between them."""
-    index = history.files.index(log.facts)
     if log.at != LAST or not history.final:
         return "no whole record of it"
-    content = history.final[index].content
-    places = [match.start() for match in re.finditer(rb"\b%b\b" % format_version(version).encode("ascii"), content)]
+    name = format_version(op.version).encode("ascii")
+    places = [match.start() for match in re.finditer(rb"\b%b\b" % name, history.final[op.file].content)]
     if not places:
         return "nothing of it"
     return f"pieces of it between byte {places[0]:,} and byte {places[-1]:,}, and no whole record: it is torn"
@@ -147,7 +146,8 @@ def _phantom(history: History, log: Log, unexplained: NonPrefixReads) -> Iterato
     failed = log.version[(log.outcome == Outcome.FAIL) & (log.place >= 0)].tolist()
     # While a run is under way, the append may be one that is not in the history yet.
     nobodys = log.tokens[(log.append < 0) & ~log.pre_made(log.tokens)].tolist() if log.at == LAST else []
-    seen = [version for version in unexplained.phantom if log.at == LAST or version in log.version]
+    known = frozenset(log.version.tolist()) if log.at != LAST else frozenset(unexplained.phantom)
+    seen = [version for version in unexplained.phantom if version in known]
     versions = list(dict.fromkeys([*failed, *nobodys, *seen]))
     if not versions:
         return

@@ -5,7 +5,10 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
+
 from stress.anomalies import LEFTOVER_TEMP
+from stress.checkers._register.clusters import FIRST
 from stress.checkers._words import finding
 from stress.checkers.registry import checker
 from stress.history.history import FileFacts, History
@@ -32,17 +35,19 @@ def _swept(history: History, watched: list[FileFacts]) -> Iterator[Finding]:
     """What a sweep removed although its maker went on: a file that was last changed while no killed process was in its
     last operation.
     """
-    ops = history.ops
-    last: list[tuple[int, int]] = []
-    for process in history.processes:
-        if process.end is not End.FINISHED:
-            own = ops["invoke"][ops["process"] == process.process]
-            last.append((int(own[-1]) if len(own) else process.started, process.ended))
-    left = [
-        each
-        for each in history.unswept
-        if not any(begin - _CLOCK_NS <= each.changed <= end + _CLOCK_NS for begin, end in last)
-    ]
+    if not history.unswept:
+        return
+    ops, killed = history.ops, [process for process in history.processes if process.end is not End.FINISHED]
+    last = np.zeros(1 + max([int(ops["process"].max(initial=0)), *(process.process for process in killed)]), np.int64)
+    last[[process.process for process in killed]] = [process.started for process in killed]
+    last[ops["process"]] = ops["invoke"]  # in order of time: the last of each stays
+    # A moment is in one of these spans iff one that has begun by then reaches as far.
+    spans = sorted((int(last[process.process]) - _CLOCK_NS, process.ended + _CLOCK_NS) for process in killed)
+    begun = np.searchsorted(
+        np.array([begin for begin, _ in spans], np.int64), [each.changed for each in history.unswept], "right"
+    )
+    reach = np.maximum.accumulate(np.array([FIRST, *(end for _, end in spans)]))[begun].tolist()
+    left = [each for each, until in zip(history.unswept, reach, strict=True) if until < each.changed]
     if left:
         message = (
             f"Left behind by processes that went on, until a sweep removed what killed ones had left: "

@@ -4,11 +4,12 @@ while the run goes on, and for each of two users who share it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from stress.anomalies import METADATA_LOST
 from stress.checkers._words import did, finding
 from stress.checkers.registry import checker
+from stress.history.events import MetadataSeen
 from stress.history.history import FileFacts, FinalFile, History
 from stress.history.machine_errors import REFUSALS
 from stress.history.notes import ErrorNote, words_of
@@ -20,12 +21,15 @@ from stress.units import counted
 @checker("metadata")
 def metadata(history: History) -> Iterable[Finding]:
     """What each file was at the start against what it is at the end, and was seen to be in between."""
+    seen: dict[int, list[MetadataSeen]] = {}
+    for each in history.metadata_seen:
+        seen.setdefault(each.file, []).append(each)
     for index, facts in history.files_for("metadata"):
         lost = _lost(facts, history.final[index]) if history.final else []
         if facts.shared:
             yield from _refused(history, index, facts)
         if not lost:
-            yield from _lost_for_moments(history, index, facts)
+            yield from _lost_for_moments(history, index, facts, seen.get(index, []))
         else:
             changes = history.rows(index, Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.RECOVER, outcome=Outcome.OK)
             detail = tuple(("lost", each) for each in lost)
@@ -33,8 +37,10 @@ def metadata(history: History) -> Iterable[Finding]:
             yield finding(history, "metadata", METADATA_LOST, facts, message, changes[:1].tolist(), detail, len(lost))
 
 
-def _lost_for_moments(history: History, index: int, facts: FileFacts) -> Iterator[Finding]:
-    seen = sorted((each for each in history.metadata_seen if each.file == index), key=lambda each: each.at)
+def _lost_for_moments(
+    history: History, index: int, facts: FileFacts, seen: Sequence[MetadataSeen]
+) -> Iterator[Finding]:
+    seen = sorted(seen, key=lambda each: each.at)
     if not seen:
         return
     ops = history.ops

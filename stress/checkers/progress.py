@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from stress.anomalies import HANG, STARVATION
+from stress.checkers._columns import Ints, grouping, segment_starts
 from stress.checkers._words import did, finding
 from stress.checkers.registry import checker
 from stress.history.history import History, ProcessFacts
@@ -36,9 +37,8 @@ def _hangs(history: History) -> Iterator[Finding]:
     hung = [facts.process for facts in history.processes if facts.end is End.HUNG]
     took = ops["return"] - ops["invoke"]
     if history.limit and history.pauses:  # what it or another, for whom it waits, was kept from is no time of its own
-        for row in np.flatnonzero(took > history.limit).tolist():
-            begin, end = int(ops["invoke"][row]), int(ops["return"][row])
-            took[row] -= sum(max(0, min(end, until) - max(begin, since)) for since, until in history.pauses)
+        long = np.flatnonzero(took > history.limit)
+        took[long] -= _paused(history, ops["return"][long]) - _paused(history, ops["invoke"][long])
     late = took > history.limit if history.limit else np.zeros(len(ops), np.bool_)
     if hung:  # the last operation of each, which is what it hung in
         rows = np.flatnonzero(np.isin(ops["process"], hung))
@@ -50,14 +50,24 @@ def _hangs(history: History) -> Iterator[Finding]:
             message = f"p{without[0]} had to be killed at the end, and had not begun a single operation."
             yield finding(history, "progress", HANG, None, message, count=len(without))
     rows = np.flatnonzero(late)
-    for file in np.unique(ops["file"][rows]).tolist():
-        own = rows[ops["file"][rows] == file]
+    rows = rows[grouping(ops["file"][rows])]
+    for own in np.split(rows, np.flatnonzero(segment_starts(ops["file"][rows]))[1:]) if len(rows) else ():
+        file = int(ops["file"][own[0]])
         worst = int(own[np.argmax(took[own])])
         op = history.operation(worst)
         allowed = f"; {history.limit / 1e9:g} s are allowed" if history.limit else ""
         ended = " and had to be killed" if op.process in hung else ""
         message = f"{did(history, op)}: it took {took[worst] / 1e9:.1f} s{ended}{allowed}."
         yield finding(history, "progress", HANG, history.files[file], message, [worst], count=len(own))
+
+
+def _paused(history: History, until: Ints) -> Ints:
+    """How long the pauses had been, together, by each of these moments, ns."""
+    since, end = np.array(history.pauses, np.int64).T
+    before = np.append(0, np.cumsum(end - since))
+    begun = np.searchsorted(since, until)
+    now: Ints = before[begun] - np.where(begun > 0, np.maximum(end[begun - 1] - until, 0), 0)
+    return now
 
 
 def _starvation(history: History) -> Iterator[Finding]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from stress.result import Finding
 
 Wrong = tuple[str, list[int]]
 """What is wrong, as a sentence, and the rows that show it."""
+_TOLD_MAX = 4
 
 
 @checker("recovery")
@@ -36,7 +38,7 @@ def recovery(history: History) -> Iterable[Finding]:
                 Recovery.KEEP: f"{format_version(facts.initial)}, as it was: it is valid",
                 Recovery.REFUSE: "a refusal, and the file as it was: no backup of it is valid",
             }[facts.recovery]
-            detail = (("expected", wanted), *(("also", other) for other, _ in wrong[1:4]))
+            detail = (("expected", wanted), *(("also", other) for other, _ in wrong[1:_TOLD_MAX]))
             yield finding(history, "recovery", BAD_RECOVERY, facts, message, rows, detail, len(wrong))
         if history.final and not history.final[index].evidence_kept:
             rows = history.rows(index, Kind.RECOVER)[:1].tolist()
@@ -46,6 +48,12 @@ def recovery(history: History) -> Iterable[Finding]:
                 f"any more: what could still be saved of them is lost{by}."
             )
             yield finding(history, "recovery", LOST_EVIDENCE, facts, message, rows)
+
+
+def _each(rows: Rows, tell: Callable[[int], Wrong]) -> Iterator[Wrong]:
+    """What is wrong with each of ``rows``: in words of the first ones alone, as there may be a million of them."""
+    yield from map(tell, rows[:_TOLD_MAX].tolist())
+    yield from itertools.repeat(("", []), len(rows[_TOLD_MAX:]))
 
 
 def _saw(op: Operation) -> str:
@@ -78,7 +86,8 @@ def _restore(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
     first = int(done[np.argmin(ops["return"][done])]) if len(done) else -1
     own = ops["kind"][rows] == Kind.RECOVER
     since = own | (ops["invoke"][rows] > ops["return"][first]) if first >= 0 else np.zeros(len(rows), np.bool_)
-    for row in rows[other & since].tolist():
+
+    def not_restored(row: int) -> Wrong:
         op = history.operation(row)
         if op.kind is Kind.RECOVER:
             said = (
@@ -90,11 +99,15 @@ def _restore(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
                 f"{who(history, recovered)} had recovered the file by {moment(history, recovered.ret)}, but "
                 f"{who(history, op)} read it at {span(history, op)} and saw"
             )
-        yield f"{said} {_saw(op)} in place of {format_version(facts.recovered)}.", [row, first]
+        return f"{said} {_saw(op)} in place of {format_version(facts.recovered)}.", [row, first]
+
+    def strange(row: int) -> Wrong:
+        words = did(history, history.operation(row))
+        return f"{words}, which is neither what was there nor what had to be recovered.", [row]
+
+    yield from _each(rows[other & since], not_restored)
     before = ~np.isin(ops["version"][rows], (ABSENT, GARBAGE))
-    for row in rows[other & before & ~since].tolist():
-        op = history.operation(row)
-        yield f"{did(history, op)}, which is neither what was there nor what had to be recovered.", [row]
+    yield from _each(rows[other & before & ~since], strange)
     if not history.final:
         return
     allowed = {facts.recovered, *ops["version"][history.rows(index, Kind.WRITE, Kind.UPDATE)].tolist()}
@@ -126,14 +139,13 @@ def _refused(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
 
 
 def _keep(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
-    rows, other = _reads(history, index, (facts.initial,))
-    for row in rows[other].tolist():
+    def other_seen(row: int) -> Wrong:
         op = history.operation(row)
-        yield (
-            f"The file was valid and was to be left alone, but {who(history, op)} saw {_saw(op)} at "
-            f"{span(history, op)}.",
-            [row],
-        )
+        saw = f"{who(history, op)} saw {_saw(op)} at {span(history, op)}"
+        return f"The file was valid and was to be left alone, but {saw}.", [row]
+
+    rows, other = _reads(history, index, (facts.initial,))
+    yield from _each(rows[other], other_seen)
     written = history.ops["version"][history.rows(index, Kind.WRITE, Kind.UPDATE)].tolist()
     if history.final and history.final[index].version not in (facts.initial, *written):
         message = f"The file was valid and was to be left alone, but when all had ended {_left(history, index)}."
@@ -141,15 +153,19 @@ def _keep(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
 
 
 def _refuse(history: History, index: int, facts: FileFacts) -> Iterator[Wrong]:
-    ops = history.ops
-    for row in history.rows(index, Kind.RECOVER, outcome=Outcome.OK).tolist():
+    def done(row: int) -> Wrong:
         op = history.operation(row)
         said = f"{who(history, op)} recovered the file at {span(history, op)} and was told that it was done"
-        yield f"{said}, but there is nothing valid to recover it from; then it held {_saw(op)}.", [row]
+        return f"{said}, but there is nothing valid to recover it from; then it held {_saw(op)}.", [row]
+
+    def held(row: int) -> Wrong:
+        words = did(history, history.operation(row))
+        return f"{words}, although there is nothing valid that the file can hold.", [row]
+
+    ops = history.ops
+    yield from _each(history.rows(index, Kind.RECOVER, outcome=Outcome.OK), done)
     rows, other = _reads(history, index, (ABSENT, GARBAGE, facts.initial))
-    for row in rows[other & (ops["kind"][rows] != Kind.RECOVER)].tolist():
-        op = history.operation(row)
-        yield f"{did(history, op)}, although there is nothing valid that the file can hold.", [row]
+    yield from _each(rows[other & (ops["kind"][rows] != Kind.RECOVER)], held)
     written = ops["version"][history.rows(index, Kind.WRITE, Kind.UPDATE)].tolist()
     if not history.final or history.final[index].version in written:
         return

@@ -281,7 +281,7 @@ def _strange(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
             continue
         row, parent = reads.row_of(int(wrong[0])), int(made.parent_version[wrong[0]])
         op = history.operation(row)
-        rows, ops = history.rows(history.files.index(made.facts)), history.ops
+        rows, ops = history.rows(op.file), history.ops
         written = rows[ops["version"][rows] == parent][:1]
         start = f"{who(history, op)} updated {history.names.version(parent)}, {why},"
         message = f"{start} to {history.names.version(op.version)} at {span(history, op)}."

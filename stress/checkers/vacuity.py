@@ -218,7 +218,7 @@ def _below(
     if not len(short):
         return
     said = []
-    for at in short.tolist():
+    for at in short[:5].tolist():
         kind, group = Kind(int(keys[at]) >> 32), int(keys[at]) & 0xFFFFFFFF
         why = _why(history, rows[(places == at) & ~ok])
         said.append(f"{done[at]:,} of {counted(int(tried[at]), kind.label)} {named(group)} succeeded: {why}")
@@ -226,8 +226,8 @@ def _below(
     message = f"{said[0]} (at least {enough:.0%} are asked for)."
     yield replace(
         _in_scenario(history, index, message, first),
-        detail=tuple(("also", line) for line in said[1:5]),
-        count=len(said),
+        detail=tuple(("also", line) for line in said[1:]),
+        count=len(short),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -32,7 +33,7 @@ class Cast:
     lone_locks: frozenset[Language] = frozenset()
     """Where the target's ``lock`` can't be entered twice: no update is done inside it."""
 
-    @property
+    @functools.cached_property
     def files(self) -> dict[str, tuple[int, str]]:
         """Path → (index, format) of each shared file."""
         return {facts.path: (index, facts.form) for index, facts in enumerate(self.world.facts)}

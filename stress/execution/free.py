@@ -103,7 +103,7 @@ def _progress(cast: Cast, follower: JournalFollower, supervised: Supervised, ela
         kinds=follower.kinds(),
         per_s=follower.per_s(elapsed_s),
         mean_in_flight=follower.mean_in_flight(elapsed_s),
-        kills=supervised.kills(),
+        kills=follower.kills,
         violations={name: count for name, count in follower.violations.items() if name not in cast.plan.allow},
         writers=sum(spec.role is WorkerRole.WRITER for spec in cast.workers),
         readers=sum(spec.role is WorkerRole.READER for spec in cast.workers),

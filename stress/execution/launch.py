@@ -15,8 +15,7 @@ from stress.execution.barrier import StartBarrier
 from stress.execution.progress import Phase
 from stress.execution.run_spec import RunSpec, explain
 from stress.execution.supervisor import supervise
-from stress.history.events import EventFollower, FaultInjected, Started, Stopped
-from stress.history.record import FaultKind
+from stress.history.events import Started, Stopped
 from stress.history.run_directory import RunDirectory
 from stress.host import process_tree
 from stress.host.interrupts import interrupts
@@ -35,8 +34,6 @@ class Supervised:
         self._run_spec = run_spec
         self._barrier = barrier
         self._process = process
-        self._events = EventFollower(run_spec.place.run.path)
-        self._kills = 0
 
     def alive(self, wait_s: float) -> bool:
         """Whether the run goes on; waits for its end for so long."""
@@ -67,12 +64,6 @@ class Supervised:
         if not self._barrier.began:
             return Phase.STARTING
         return Phase.STOPPING if self._barrier.stopped else Phase.RUNNING
-
-    def kills(self) -> int:
-        """How often the nemesis has killed."""
-        for event in self._events.poll():
-            self._kills += isinstance(event, FaultInjected) and event.kind is FaultKind.KILL
-        return self._kills
 
     def cpu_s(self) -> float:
         """CPU seconds of the supervisor itself, when it has ended."""

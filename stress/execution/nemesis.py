@@ -97,6 +97,10 @@ class Nemesis:
         """How often it was injected."""
         return self._counts.get(kind, 0)
 
+    def is_due(self, now: float) -> bool:
+        """Whether a fault's time has come, or its end."""
+        return any(now >= at for times in (self._next, self._until) for at in times.values())
+
     def due(
         self, now: float, pids: Sequence[int], stop_inside: Callable[[Sequence[int]], int | None] = lambda pids: None
     ) -> list[Fault]:
@@ -106,9 +110,10 @@ class Nemesis:
         ``stop_inside`` stops one of these processes inside a lock, and says which; a pause of a given length waits for
         it a while.
         """
+        there = frozenset(pids)
         for (kind, other), until in list(self._until.items()):
             if now >= until:
-                if other in pids:
+                if other in there:
                     _lift(kind, other)
                 del self._until[kind, other]
         faults: list[Fault] = []

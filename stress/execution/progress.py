@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -16,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stress.anomalies import LOCK_OVERLAP, LOST_UPDATE, MISSING_READ, TORN_READ, Anomaly
+from stress.history.events import Ended, EventFollower, FaultInjected, Started
 from stress.history.history import Columns, FileFacts
 from stress.history.journal import read_more_rows
-from stress.history.record import ABSENT, GARBAGE, LANGUAGES_MAX, Kind, Language, Outcome
+from stress.history.record import ABSENT, GARBAGE, LANGUAGES_MAX, FaultKind, Kind, Language, Outcome
 from stress.latency import BUCKETS, buckets_of
 from stress.stats import KindStats
 
@@ -74,7 +76,10 @@ class JournalFollower:
         )
         self._locked = np.array(["locks" in facts.checkers for facts in files])
         self._held: dict[int, tuple[int, int, int]] = {}  # file → ns from, to, and the process that held its lock
-        self._fds: dict[str, tuple[int, int]] = {}  # name → descriptor, rows taken
+        self._events = EventFollower(journals.parent)
+        self._coming: set[int] = set()
+        """Processes that were started, and have no journal yet."""
+        self._fds: dict[int, tuple[int, int]] = {}  # process → descriptor of its journal, rows taken
         # By kind and language.
         self._spans = np.zeros((_KINDS * _LANGUAGES, BUCKETS), np.int64)
         self._outcomes = np.zeros((_KINDS * _LANGUAGES, len(Outcome)), np.int64)
@@ -82,22 +87,40 @@ class JournalFollower:
         self._busy_ns = 0
         self._parents: set[tuple[int, int]] = set()
         self.violations: dict[Anomaly, int] = {}
+        self.kills = 0
 
     def poll(self, now_s: float) -> None:
         """Take in what is new; ``now_s`` is the time since the start barrier opened."""
-        for name in os.listdir(self._folder):
-            if name.endswith(".ops") and name not in self._fds:
-                self._fds[name] = (os.open(self._folder / name, os.O_RDONLY | os.O_CLOEXEC), 0)
+        ended = self._follow_events()
+        for process in list(self._coming):
+            with suppress(FileNotFoundError):
+                self._fds[process] = os.open(self._folder / f"p{process:06}.ops", os.O_RDONLY | os.O_CLOEXEC), 0
+                self._coming.discard(process)
         # All at once: numpy's calls cost more than so few rows do.
         rows, counts = read_more_rows(list(self._fds.values()))
         # A process has one open row at most, its last.
         is_open = rows["outcome"] == Outcome.OPEN
         ends = np.cumsum(counts)
-        for (name, (fd, known)), count, end in zip(list(self._fds.items()), counts, ends, strict=True):
+        for (process, (fd, known)), count, end in zip(list(self._fds.items()), counts, ends, strict=True):
             if count:
-                self._fds[name] = fd, known + count - int(is_open[end - 1])
+                self._fds[process] = fd, known + count - int(is_open[end - 1])
+        for process in ended & self._fds.keys():
+            os.close(self._fds.pop(process)[0])
+        self._coming -= ended
         if not is_open.all():
             self._add(rows[~is_open], now_s)
+
+    def _follow_events(self) -> set[int]:
+        """Take in who was started and killed; the processes that have ended, whose journals grow no more."""
+        ended = set()
+        for event in self._events.poll():
+            if isinstance(event, Started):
+                self._coming.add(event.process)
+            elif isinstance(event, Ended):
+                ended.add(event.process)
+            elif isinstance(event, FaultInjected):
+                self.kills += event.kind is FaultKind.KILL
+        return ended
 
     def close(self) -> None:
         """Let go of the journals."""

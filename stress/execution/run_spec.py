@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import functools
+import itertools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from stress.execution.drivers.driver import Driver
 from stress.execution.metadata_watch import Watched
 from stress.execution.runner import Place
 from stress.history.journal import Journal
-from stress.history.record import Language
+from stress.history.record import Language, WorkerRole
 from stress.history.recorder import Clock
 from stress.host.users import User
 from stress.workload.target import Target
@@ -49,10 +51,15 @@ class RunSpec:
 
     def user(self, spec: WorkerSpec) -> User | None:
         """Whose process the worker is to be; None: that of who runs the tool."""
-        if not self.users:
-            return None  # most runs: to look through all workers for each of hundreds takes its time
-        alike = [each.worker for each in self.cast.workers if (each.language, each.role) == (spec.language, spec.role)]
-        return self.users[alike.index(spec.worker) % len(self.users)]
+        return self._user_of.get(spec.worker)
+
+    @functools.cached_property
+    def _user_of(self) -> Mapping[int, User]:
+        turns: dict[tuple[Language, WorkerRole], Iterator[User]] = {}
+        return {
+            spec.worker: next(turns.setdefault((spec.language, spec.role), itertools.cycle(self.users)))
+            for spec in (self.cast.workers if self.users else ())
+        }
 
 
 def explain(error: OSError, run_spec: RunSpec) -> str:

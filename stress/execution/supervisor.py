@@ -8,7 +8,6 @@ other end only the tool has tells it. What it knows goes into ``events.jsonl`` o
 from __future__ import annotations
 
 import errno
-import functools
 import gc
 import os
 import random
@@ -25,29 +24,23 @@ import multiprocess
 from stress.execution import nemesis
 from stress.execution.assignment import WorkerSpec
 from stress.execution.barrier import StartBarrier
-from stress.execution.child import last_words, quieten, staying_threads
-from stress.execution.cpu import CpuShare, children_s, own_ns
-from stress.execution.drivers.driver import Driver
-from stress.execution.drivers.python import PythonDriver
+from stress.execution.child import last_words, quieten
+from stress.execution.cpu import children_s, own_ns
 from stress.execution.drivers.shell import ShellDriver, environment, start_shell
-from stress.execution.interruptions import SIGNALS, Interruptible
-from stress.execution.loop import EXIT_JOURNAL, PipeLoop, work
+from stress.execution.interruptions import SIGNALS
+from stress.execution.loop import EXIT_JOURNAL, PipeLoop
 from stress.execution.metadata_watch import watch_metadata
 from stress.execution.operations import OperationStream
+from stress.execution.python_worker import PythonWorker, has_handler, stepper_of
 from stress.execution.run_spec import RunSpec, explain
-from stress.execution.step import Stepper
 from stress.execution.sweep import sweep
 from stress.history.events import BarrierOpened, Ended, Event, FaultInjected, Reaped, Started, Stopped, event_line
 from stress.history.journal import FINISHED, READY, Journal, read_header, row_with_parent
 from stress.history.record import End, FaultKind, Language, WorkerRole
 from stress.host import process_tree
-from stress.host.users import User, become
+from stress.host.users import User
 from stress.workload.scenario import Agent
 
-READER_REST_S = 0.04
-"""The longest that a Python reader waits after a burst of reads, for each reader there is: so many of them look no more
-often than a few do, and leave the processor to the writers.
-"""
 STAY_S = 3.0
 """How long a process may stay when its operations are over, for a thread that the target has started."""
 _POLL_S = 0.02
@@ -60,9 +53,11 @@ _FORK = multiprocess.get_context("fork")
 class _Worker:
     spec: WorkerSpec
     process: int
-    pid: int
+    user: User | None
     handle: Any
-    shell: PipeLoop | None
+    """Of its process; None: it is to be driven over pipes, and not yet started."""
+    pid: int = 0
+    shell: PipeLoop | None = None
     fd: int = -1
     """Of its journal, to look at its header; -1 until it is there."""
     through: bool = False
@@ -108,6 +103,10 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._selector.register(lifeline, selectors.EVENT_READ)
         self._workers: dict[int, _Worker] = {}
+        # What a turn looks at: who replaces a killed one and is not let through; shell workers that have nothing to do.
+        self._late: dict[int, _Worker] = {}
+        self._idle: dict[int, _Worker] = {}
+        self._look_s = 0.0  # when to see again who has ended
         self._next_process = 1
         self._random = random.Random(f"nemesis {self._cast.plan.seed}")
         self._nemesis = nemesis.Nemesis(self._cast.faults, self._random, self._cast.pause_s)
@@ -115,7 +114,6 @@ class Supervisor:
         self._environment = environment()
         self._rows_gone = 0
         self._cut_short = False
-        # For the workers to know without looking through all the others, of whom each would get copies of its own.
         self._readers = sum(spec.role is WorkerRole.READER for spec in self._cast.workers)
         self._pipes: set[int] = set()
         self.orphaned = False
@@ -126,12 +124,14 @@ class Supervisor:
 
     def run(self) -> None:
         """Start all, open the barrier, and carry on until everybody has ended."""
-        gc.freeze()  # what there is now is not looked through, and so not copied, in each worker
         metadata = self._watch_metadata()
-        for spec in self._cast.workers:
-            self._start(spec)
-        while not self._barrier.stopped and not all(self._ready(worker) for worker in self._workers.values()):
-            self._turn()
+        self._start(self._cast.workers)
+        awaited = list(self._workers.values())
+        while awaited and not self._barrier.stopped:
+            if awaited[-1].process not in self._workers or self._ready(awaited[-1]):
+                awaited.pop()
+            else:
+                self._turn()
         plan = self._cast.plan
         self._barrier.open(plan.duration_s, len(self._workers))
         before_ns = own_ns()
@@ -139,11 +139,15 @@ class Supervisor:
         self._nemesis.begin(time.monotonic())
         for worker in list(self._workers.values()):
             self._let_through(worker)
+        count_at = 0
         while self._workers and not self._barrier.stopped:
             self._turn()
-            if plan.ops is not None and self._done() >= plan.ops:
-                self._barrier.stop()
-            self._inject()
+            if plan.ops is not None and (now := _now()) >= count_at:
+                if self._done() >= plan.ops:
+                    self._barrier.stop()
+                count_at = _now() + 4 * (_now() - now)  # counting takes a fifth of the time at the most
+            if self._cast.faults:
+                self._inject()
         self._barrier.stop()
         self.note(Stopped(_now(), self._barrier.ends, (own_ns() - before_ns) / 1e9))
         self._wind_down()
@@ -155,28 +159,65 @@ class Supervisor:
 
     def _watch_metadata(self) -> Any:
         def body() -> None:
-            os.setsid()
-            process_tree.die_with_parent(parent)
-            quieten()
-            self._selector.close()
-            os.close(self._lifeline)
-            self._barrier.leave_to_others()
+            self._leave()
             self._barrier.wait()
             for seen in watch_metadata(self._run_spec.watched, lambda: self._barrier.stopped):
                 self.note(seen)
 
-        parent = os.getpid()
         process = _FORK.Process(target=body, name="stress-metadata") if self._run_spec.watched else None
         if process is not None:
             process.start()
         return process
 
+    def _leave(self) -> None:
+        """In a child that was just forked: let go of what is the supervisor's."""
+        parent = os.getppid()
+        os.setsid()
+        process_tree.die_with_parent(parent)
+        quieten()
+        self._selector.close()
+        for fd in (*self._pipes, self._lifeline):
+            os.close(fd)
+        self._barrier.leave_to_others()
+
     # Starting
 
-    def _start(self, spec: WorkerSpec) -> None:
+    def _start(self, specs: Sequence[WorkerSpec]) -> None:
+        """Start a worker for each of ``specs``.
+
+        Python workers are forked first, and one right after the other: a page that is written to between two forks is
+        copied for the second, and what shell workers have opened would be in each of them.
+        """
+        new = [self._prepared(spec) for spec in specs]
+        if not self._barrier.began:
+            gc.freeze()  # what there is now is not looked through, and so not copied, in each worker
+        try:
+            for worker, _ in new:
+                if worker.handle is not None:
+                    worker.handle.start()
+                    worker.pid = worker.handle.pid
+                    # Else each start looks at all the others: a square of them.
+                    multiprocess.process._children.discard(worker.handle)
+            for worker, stream in new:
+                if worker.handle is None:
+                    self._start_shell(worker, stream)
+        finally:
+            for worker, _ in new:
+                if worker.pid:
+                    self._enter(worker)
+
+    def _enter(self, worker: _Worker) -> None:
+        """One more worker, whose process is there."""
+        self._workers[worker.process] = worker
+        if self._barrier.began:
+            self._late[worker.process] = worker
+        spec = worker.spec
+        self.note(Started(_now(), worker.process, spec.worker, spec.language, spec.role, worker.pid))
+
+    def _prepared(self, spec: WorkerSpec) -> tuple[_Worker, OperationStream]:
+        """A worker that is yet to be started."""
         number = self._next_process
-        self._next_process += 1 + self._has_handler(spec)  # what its signal handler does is the next one's
-        journals = str(self._place.run.journals)
+        self._next_process += 1 + has_handler(self._run_spec, spec)  # what its signal handler does is the next one's
         source = random.Random(f"{self._cast.plan.seed} {spec.worker} {number}")
         agent = Agent(worker=spec.worker, writers=spec.writers, source=source)
         stream = OperationStream(agent, spec.roles)
@@ -189,80 +230,28 @@ class Supervisor:
                 path.touch()
             for path in (scratch, *scratch.iterdir()):
                 os.chown(path, user.uid, user.gid)
+        handle = None
         if spec.language is Language.PYTHON:
-            handle = _FORK.Process(
-                target=self._be_python_worker,
-                args=(spec, number, journals, stream, str(scratch), user),
-                name=f"stress-p{number}",
-            )
-            handle.start()
-            # Else each start looks at all the others: a square of them.
-            multiprocess.process._children.discard(handle)
-            worker = _Worker(spec, number, handle.pid, handle, None)
-        else:
-            journal = Journal(journals, number, spec.worker, spec.language)
-            marked = self._environment | {"STRESS_PROCESS": self._run_spec.mark(number)}
-            program = self._run_spec.programs[spec.language]
-            popen = start_shell(program, self._place.directory, scratch, marked, user)
-            supported, exclusive = self._run_spec.supported(spec), self._cast.target.exclusive
-            driver = ShellDriver(popen, scratch, supported, exclusive=exclusive)
-            loop = PipeLoop(driver, journal, self._stepper(driver, journal, stream, spec))
-            worker = _Worker(spec, number, popen.pid, popen, loop)
-            self._selector.register(driver.fd, selectors.EVENT_READ, worker)
-            self._pipes.update(driver.pipes())
-        self._workers[number] = worker
-        self.note(Started(_now(), number, spec.worker, spec.language, spec.role, worker.pid))
+            life = PythonWorker(spec, number, stream, str(scratch), user, self._readers)
+            handle = _FORK.Process(target=self._be_python_worker, args=(life,), name=f"stress-p{number}")
+        return _Worker(spec, number, user, handle), stream
 
-    def _has_handler(self, spec: WorkerSpec) -> bool:
-        return "signal" in self._cast.faults and spec.language is Language.PYTHON
+    def _start_shell(self, worker: _Worker, stream: OperationStream) -> None:
+        spec, number = worker.spec, worker.process
+        journal = Journal(str(self._place.run.journals), number, spec.worker, spec.language)
+        marked = self._environment | {"STRESS_PROCESS": self._run_spec.mark(number)}
+        scratch, program = self._place.scratch / f"p{number}", self._run_spec.programs[spec.language]
+        worker.handle = popen = start_shell(program, self._place.directory, scratch, marked, worker.user)
+        supported, exclusive = self._run_spec.supported(spec), self._cast.target.exclusive
+        driver = ShellDriver(popen, scratch, supported, exclusive=exclusive)
+        worker.shell = PipeLoop(driver, journal, stepper_of(self._run_spec, spec, driver, journal, stream))
+        self._selector.register(driver.fd, selectors.EVENT_READ, worker)
+        self._pipes.update(driver.pipes())
+        worker.pid = popen.pid
 
-    def _stepper(self, driver: Driver, journal: Journal, stream: OperationStream, spec: WorkerSpec) -> Stepper:
-        observed = self._cast.target.observe
-        return Stepper(driver, journal, stream, self._files, self._run_spec.supported(spec), observed=observed)
-
-    def _be_python_worker(
-        self, spec: WorkerSpec, number: int, journals: str, stream: OperationStream, scratch: str, user: User | None
-    ) -> None:
-        """The life of a Python worker, in the child process that was just forked.
-
-        It closes the descriptors that belong to the supervisor, opens its journal, becomes ``user`` if one is given,
-        and works until its stream of operations ends. ``number`` is its process number.
-        """
-        parent = os.getppid()
-        os.setsid()
-        process_tree.die_with_parent(parent)
-        quieten()
-        self._selector.close()
-        for fd in self._pipes:
-            os.close(fd)
-        os.close(self._lifeline)
-        self._barrier.leave_to_others()
-        words = os.open(f"{scratch}/stderr", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        os.dup2(words, 2)
-        os.environ["STRESS_PROCESS"] = self._run_spec.mark(number)
-        try:
-            journal = self._run_spec.python_journal(journals, number, spec.worker, spec.language)
-            driver: Driver = self._run_spec.python_driver(self._cast.target, journal.clock)
-            recorder: Journal | None = None
-            if self._has_handler(spec):
-                recorder = Journal(journals, number + 1, spec.worker, spec.language)
-                driver = Interruptible(driver, PythonDriver(self._cast.target, recorder.clock), recorder)
-            driver = CpuShare(driver)
-            longest_s = READER_REST_S * self._readers if spec.role is WorkerRole.READER else 0
-            rest = functools.partial(random.Random(number).uniform, 0, longest_s)
-            stepper = self._stepper(driver, journal, stream, spec)
-            if user is not None:
-                for each in (journal, recorder):
-                    if each is not None:
-                        each.open_extras()  # the run directory is not that user's
-                become(user, parent)
-            work(stepper, journal, self._barrier, rest)
-            if threads := staying_threads():
-                os.write(2, f"{', '.join(threads)}\n".encode())
-        except OSError as error:  # nothing of the target comes out of a worker: this is the journal's
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                os._exit(EXIT_JOURNAL)
-            raise
+    def _be_python_worker(self, worker: PythonWorker) -> None:
+        self._leave()
+        worker.live(self._run_spec, self._barrier)
 
     def _ready(self, worker: _Worker) -> bool:
         if worker.shell is not None:
@@ -284,11 +273,11 @@ class Supervisor:
 
     # Turning
 
-    def _turn(self) -> None:
-        """Handle what has come in, and who has gone; waits a little where there is nothing."""
-        idle = [
-            worker for worker in self._workers.values() if worker.through and worker.shell and not worker.shell.busy
-        ]
+    def _turn(self) -> bool:
+        """Handle what has come in, and who has gone; waits a little where there is nothing. Whether it looked for those
+        who have gone: that is once in `_POLL_S`, as it asks for each.
+        """
+        idle, self._idle = list(self._idle.values()), {}
         for key, _ in self._selector.select(_IDLE_S if idle else _POLL_S):
             if key.fd == self._lifeline:
                 if not os.read(self._lifeline, 1):
@@ -301,11 +290,17 @@ class Supervisor:
         for worker in idle:
             if worker.shell is not None and worker.process in self._workers:
                 self._next(worker, worker.shell)
-        for worker in list(self._workers.values()):
-            if not worker.through and self._barrier.began and self._ready(worker):
+        for worker in list(self._late.values()):
+            if self._ready(worker):
+                del self._late[worker.process]
                 self._let_through(worker)
+        if time.monotonic() < self._look_s:
+            return False
+        for worker in list(self._workers.values()):
             if worker.shell is None and not worker.handle.is_alive():
                 self._gone(worker, End.FINISHED if worker.handle.exitcode == 0 else End.DIED)
+        self._look_s = time.monotonic() + _POLL_S
+        return True
 
     def _hear(self, worker: _Worker) -> None:
         shell = worker.shell
@@ -331,6 +326,8 @@ class Supervisor:
         try:
             if self._barrier.stopped or not shell.begin():
                 self._gone(worker, End.FINISHED)
+            elif not shell.busy:
+                self._idle[worker.process] = worker
         except BrokenPipeError:
             self._lost(worker, End.DIED)
 
@@ -338,7 +335,7 @@ class Supervisor:
         """A shell worker has ended: of a signal of ours, perhaps, and then another takes its place."""
         self._gone(worker, End.KILLED if worker.interrupted else end)
         if worker.interrupted and not self._barrier.stopped:
-            self._start(worker.spec)
+            self._start([worker.spec])
 
     def _done(self) -> int:
         rows = 0
@@ -354,6 +351,7 @@ class Supervisor:
     def _gone(self, worker: _Worker, end: End, status: str = "") -> None:
         """See one worker off: its tree is killed, if anything of it is left, and reaped; then it is written down."""
         del self._workers[worker.process]
+        self._late.pop(worker.process, None)
         if worker.shell is not None:
             self._selector.unregister(worker.shell.driver.fd)
             self._pipes.difference_update(worker.shell.driver.pipes())
@@ -401,8 +399,7 @@ class Supervisor:
                 self._gone(worker, End.FINISHED)
         finished: dict[int, float] = {}
         while self._workers and (now := time.monotonic()) < deadline:
-            self._turn()
-            for worker in list(self._workers.values()):
+            for worker in list(self._workers.values()) if self._turn() else ():
                 if self._has_finished(worker) and now - finished.setdefault(worker.process, now) > STAY_S:
                     self._gone(worker, End.STAYED)
         for worker in list(self._workers.values()):
@@ -428,9 +425,11 @@ class Supervisor:
     # The nemesis
 
     def _inject(self) -> None:
-        for fault in self._nemesis.due(
-            time.monotonic(), [worker.pid for worker in self._workers.values() if worker.through], self._stop_inside
-        ):
+        now = time.monotonic()
+        if not self._nemesis.is_due(now):
+            return
+        pids = [worker.pid for worker in self._workers.values() if worker.through]
+        for fault in self._nemesis.due(now, pids, self._stop_inside):
             if fault.kind == "clean":
                 began = _now()
                 nemesis.clean(self._place.directory, self._run_spec.belongs)
@@ -441,7 +440,7 @@ class Supervisor:
                 continue
             if fault.kind == "kill":
                 self._gone(worker, End.KILLED)
-                self._start(worker.spec)
+                self._start([worker.spec])
             elif fault.kind == "signal":
                 self._interrupt(worker)
             elif fault.kind in self._cast.nemeses:
@@ -462,7 +461,8 @@ class Supervisor:
 
     def _stop_inside(self, pids: Sequence[int]) -> int | None:
         """Stop one of ``pids`` in an update that has read and not yet written, and so has a lock if there is one."""
-        workers = [worker for worker in self._workers.values() if worker.pid in pids]
+        those = frozenset(pids)
+        workers = [worker for worker in self._workers.values() if worker.pid in those]
         self._random.shuffle(workers)
         for worker in workers:
             if row := self._inside(worker):

@@ -199,13 +199,11 @@ class History:
 
     def rows(self, file: int, *kinds: Kind, outcome: Outcome | None = None) -> NDArray[np.intp]:
         """Row numbers, ascending, of the operations on ``file`` (of these kinds; with this outcome)."""
-        start, stop = np.searchsorted(self._files_sorted, [file, file + 1])
+        start, stop = self._file_starts[file : file + 2].tolist()
         rows = self._rows_by_file[start:stop]
         if not kinds and outcome is None:
             return rows
-        wanted = np.zeros((256, 256), np.bool_)
-        wanted[slice(None) if outcome is None else outcome, list(kinds) if kinds else slice(None)] = True
-        return rows[wanted.ravel()[self._what_by_file[start:stop]]]
+        return rows[_wanted(kinds, outcome)[self._what_by_file[start:stop]]]
 
     def as_of(self, time: int) -> History:
         """What had happened by ``time`` (ns, or a schedule's step): of what was invoked later nothing, and what had
@@ -229,17 +227,19 @@ class History:
     def __post_init__(self) -> None:
         # Derived once: rows grouped by file, in order of invocation within each.
         file = self.ops["file"].copy()
-        few = len(file) and file.min() >= 0 and file.max() < 1 << 16
+        files = max(len(self.files), int(file.max(initial=-1)) + 1)
+        few = len(file) and file.min() >= 0 and files <= 1 << 16
         # numpy sorts 16-bit numbers by radix, in linear time.
         order = np.argsort(file.astype(np.uint16) if few else file, kind="stable")
         object.__setattr__(self, "_rows_by_file", order)
-        object.__setattr__(self, "_files_sorted", file[order])
+        starts = np.searchsorted(file[order], np.arange(files + 1, dtype=file.dtype))
+        object.__setattr__(self, "_file_starts", starts)
         # Kind and outcome stand side by side in a record: one gather for both, and for all the checkers.
         offset = self.ops.dtype.fields["kind"][1] if self.ops.dtype.fields else 0
         object.__setattr__(self, "_what_by_file", self.ops.getfield("<u2", offset)[order])
 
     _rows_by_file: NDArray[np.intp] = field(init=False, repr=False, compare=False)
-    _files_sorted: NDArray[np.int32] = field(init=False, repr=False, compare=False)
+    _file_starts: NDArray[np.intp] = field(init=False, repr=False, compare=False)
     _what_by_file: NDArray[np.uint16] = field(init=False, repr=False, compare=False)
 
     @classmethod
@@ -284,6 +284,14 @@ class History:
             given=given,
             notes=lambda process, at, size: notes[at],
         )
+
+
+@functools.cache
+def _wanted(kinds: tuple[Kind, ...], outcome: Outcome | None) -> NDArray[np.bool_]:
+    """Which pairs of a kind and an outcome, as they stand side by side in a record, are these."""
+    wanted = np.zeros((256, 256), np.bool_)
+    wanted[slice(None) if outcome is None else outcome, list(kinds) if kinds else slice(None)] = True
+    return wanted.ravel()
 
 
 def columns_of(operations: Sequence[Operation]) -> tuple[Columns, list[Note]]:

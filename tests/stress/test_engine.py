@@ -163,6 +163,7 @@ def test_a_worker_that_ends_while_another_is_killed_gets_no_signal_by_a_number_t
                 time.sleep(0.001)
         return [Fault("kill", pids[0]), Fault("pause", pids[1], 0.1), Fault("kill", pids[2])]
 
+    monkeypatch.setattr(Nemesis, "is_due", lambda self, now: True)
     monkeypatch.setattr(Nemesis, "due", due)
     result = _run(home, _target(home, CORRECT), "handoff", mix=(("python", 3),), readers=1, kill_every_s=1.0)
     assert {kind: n for kind, n in result.stats.faults.items() if n} == {FaultKind.KILL: 1}

@@ -102,7 +102,7 @@ def _peak_bytes(check: Checker, history: History) -> int:
 
 
 def _own_bytes(history: History) -> int:
-    return history.ops.nbytes + sum(array.nbytes for array in (history._rows_by_file, history._files_sorted))
+    return history.ops.nbytes + sum(array.nbytes for array in (history._rows_by_file, history._what_by_file))
 
 
 def _loaded(setting: Setting, size: int) -> Iterator[Figure]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stress.checkers._columns import Ints
+from stress.checkers._columns import Ints, Rows
 from stress.checkers._register.chains import chains
 from stress.checkers._register.clusters import LAST, conflict_after, conflicting
 from stress.checkers._register.read_analysis import ReadAnalysis
@@ -39,9 +39,15 @@ class Interleaving:
 class _Blocks:
     members: Ints
     """Clusters, block by block, each from root to end."""
-    block: Ints
+    starts: Rows
+    """Where each block begins among them."""
     earliest_return: Ints
     latest_invoke: Ints
+
+    def of(self, block: int) -> Ints:
+        """The clusters of one block."""
+        ends = self.starts[block + 1 : block + 2].tolist()
+        return self.members[self.starts[block] : ends[0] if ends else None]
 
 
 def interleavings(reads: ReadAnalysis, unlinked: Ints) -> Interleaving | None:
@@ -64,7 +70,7 @@ def interleavings(reads: ReadAnalysis, unlinked: Ints) -> Interleaving | None:
                 return interleaved
     a = int(wrong[0])
     b = conflicting(blocks.earliest_return, blocks.latest_invoke, a)
-    one, two = (blocks.members[blocks.block == each] for each in (a, b))
+    one, two = blocks.of(a), blocks.of(b)
     # Each of the two was there before the other was seen or made for the last time.
     sides = tuple(
         int(each)
@@ -92,24 +98,25 @@ def _blocks(reads: ReadAnalysis, unlinked: Ints) -> tuple[_Blocks, Ints, Ints]:
         latest[last] = LAST
     members = np.lexsort((line.depth, line.root))
     starts = np.flatnonzero(line.depth[members] == 0)
-    block = np.cumsum(line.depth[members] == 0) - 1
     earliest_of_block = np.minimum.reduceat(earliest[members], starts)
     latest_of_block = np.maximum.reduceat(latest[members], starts)
-    return _Blocks(members, block, earliest_of_block, latest_of_block), earliest, latest
+    return _Blocks(members, starts, earliest_of_block, latest_of_block), earliest, latest
 
 
 def _inside(blocks: _Blocks, earliest: Ints, latest: Ints, chain: int, rival: int, count: int) -> Interleaving | None:
     """A single version of ``rival`` inside a single link of ``chain``."""
-    links = blocks.members[blocks.block == chain]
-    if len(links) < 2:
-        return None
+    links, others = blocks.of(chain), blocks.of(rival)
+    # Before the n-th link and the next something had been seen by the least return up to it; behind them something
+    # began as late as the greatest invoke from there on. Both fall from link to link, so the links that have a version
+    # between them are one stretch.
     before = np.minimum.accumulate(earliest[links])[:-1]
     behind = np.maximum.accumulate(latest[links][::-1])[::-1][1:]
-    for lost in blocks.members[blocks.block == rival][:1000].tolist():
-        found = np.flatnonzero((before < latest[lost]) & (behind > earliest[lost]))
-        if len(found):
-            at = int(found[0]) + 1
-            first, last = links[:at], links[at:]
-            first_at, last_at = first[np.argmin(earliest[first])], last[np.argmax(latest[last])]
-            return Interleaving(int(links[at]), lost, int(first_at), int(last_at), count)
-    return None
+    first = len(before) - np.searchsorted(before[::-1], latest[others])
+    after = len(behind) - np.searchsorted(behind[::-1], earliest[others], side="right")
+    found = np.flatnonzero(first < after)
+    if not len(found):
+        return None
+    lost, at = int(others[found[0]]), int(first[found[0]]) + 1
+    head, tail = links[:at], links[at:]
+    first_at, last_at = head[np.argmin(earliest[head])], tail[np.argmax(latest[tail])]
+    return Interleaving(int(links[at]), lost, int(first_at), int(last_at), count)

@@ -1,0 +1,161 @@
+"""What work costs grows no faster than the work: calls, bytes and descriptors are counted at two sizes, and no time."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tracemalloc
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stress.bench.harness import histories
+from stress.checkers.registry import load
+from stress.execution.progress import JournalFollower
+from stress.history.events import Ended, LeftBehind, Started, event_line
+from stress.history.history import FileFacts, FinalFile, History, ProcessFacts
+from stress.history.journal import Journal
+from stress.history.record import ABSENT, End, Kind, Language, Operation, Outcome, Recovery, WorkerRole
+from stress.host import process_tree
+
+
+def calls(function: Callable[[], object]) -> int:
+    """How many calls, of Python's functions and of others, one call comes to; each step of a generator is one."""
+    count = 0
+
+    def counted(frame: object, event: str, argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(counted)
+    try:
+        function()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+def _of(checker: str, operations: Iterable[Operation], **more: object) -> History:
+    files = more.pop("files", [FileFacts("f", "s", checkers=frozenset({checker}))])
+    return History.of(list(operations), files, scenarios=["s"], **more)  # type: ignore[arg-type]
+
+
+def _processes(count: int, end: End) -> list[ProcessFacts]:
+    return [
+        ProcessFacts(number + 1, number, Language.PYTHON, WorkerRole.WRITER, ended=10**9 * (number + 1), end=end)
+        for number in range(count)
+    ]
+
+
+def _killed(count: int) -> History:
+    left = [LeftBehind(number, f".{number}", 10**9 * number + 10**8) for number in (*range(count), 2 * count)]
+    made = [Operation(n + 1, Kind.WRITE, invoke=10**9 * n, ret=10**9 * n + 5) for n in range(count)]
+    return _of("leftovers", made, processes=_processes(count, End.KILLED), unswept=left)
+
+
+def _paused(count: int) -> History:
+    made = [Operation(n + 1, Kind.WRITE, invoke=1000 * n, ret=1000 * n + 500) for n in range(count)]
+    made.append(Operation(count + 1, Kind.WRITE, invoke=0, ret=1000 * count))
+    pauses = [(1000 * n, 1000 * n + 100) for n in range(count)]
+    return _of("progress", made, pauses=pauses, limit=450)
+
+
+def _wrongly_recovered(count: int) -> History:
+    made = [Operation(1, Kind.RECOVER, version=7, invoke=0, ret=1)]
+    made += [Operation(2, Kind.READ, version=(9 << 32) + 1, invoke=10 * n, ret=10 * n + 5) for n in range(1, count)]
+    facts = FileFacts("f", "s", checkers=frozenset({"recovery"}), recovery=Recovery.RESTORE, recovered=7)
+    return _of("recovery", made, files=[facts], final=[FinalFile(exists=True, version=7)])
+
+
+def _in_vain(count: int) -> History:
+    made = [
+        Operation(number % count + 1, Kind.READ, version=ABSENT, invoke=number, ret=number + 1, outcome=Outcome.FAIL)
+        for number in range(20 * count)
+    ]
+    return _of("vacuity", made, processes=_processes(count, End.FINISHED), required=[frozenset({Kind.READ})])
+
+
+@pytest.mark.parametrize(
+    ("checker", "history", "most"),
+    [
+        ("leftovers", _killed, 4.5),
+        ("progress", _paused, 4.5),
+        ("recovery", _wrongly_recovered, 3),
+        ("vacuity", _in_vain, 3),
+    ],
+)
+def test_four_times_the_history_takes_a_checker_no_more_than_so_many_calls(
+    checker: str, history: Callable[[int], History], most: float
+) -> None:
+    check = load().get(checker)
+    few, many = history(50), history(200)
+    list(check(few))  # whatever is done once
+    assert list(check(many)), "it has something to tell"
+    assert calls(lambda: list(check(many))) <= most * calls(lambda: list(check(few)))
+
+
+def test_the_rows_of_one_file_take_as_much_memory_however_many_files_there_are() -> None:
+    peaks = []
+    for files in (50, 800):
+        history = histories.documents(40 * files, files=files)
+        history.rows(7, Kind.READ, outcome=Outcome.OK)
+        tracemalloc.start()
+        for file in range(20):
+            history.rows(file, Kind.READ, outcome=Outcome.OK)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] <= 2 * peaks[0]
+
+
+def test_who_follows_a_run_lets_go_of_the_journals_of_processes_that_have_ended(tmp_path: Path) -> None:
+    """A run in which workers are killed and replaced has any number of them."""
+    (tmp_path / "journal").mkdir()
+    follower = JournalFollower(tmp_path / "journal", (FileFacts("f", "s"),))
+    before = len(os.listdir("/proc/self/fd"))
+    with (tmp_path / "events.jsonl").open("w", encoding="utf-8", buffering=1) as events:
+        for number in range(1, 31):
+            events.write(event_line(Started(1, number, 0, Language.PYTHON, WorkerRole.WRITER)))
+            journal = Journal(str(tmp_path / "journal"), number, 0, Language.PYTHON)
+            journal.invoke(Kind.WRITE << 16, 10)
+            journal.complete(journal.clock(), Outcome.OK, 10)
+            journal.write_header()
+            journal.close()
+            follower.poll(number)
+            assert len(os.listdir("/proc/self/fd")) == before + 1 + 1, "the events' and the last journal's"
+            events.write(event_line(Ended(2, number, End.KILLED, 2)))
+    follower.poll(31)
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert sum(each.total for each in follower.kinds().values()) == 30
+
+
+def test_a_worker_of_whose_group_nothing_is_left_is_seen_off_without_a_look_at_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[int] = []
+
+    def children(of: int | None = None) -> list[int]:
+        looked.append(1)
+        return []
+
+    monkeypatch.setattr(process_tree, "children", children)
+    leader = os.fork()
+    if not leader:
+        os._exit(0)
+    os.waitpid(leader, 0)
+    assert process_tree.end_remains(leader) == 0
+    assert not looked
+
+
+def test_a_version_index_of_few_versions_takes_little_memory() -> None:
+    from stress.checkers._columns import VersionIndex
+
+    versions = np.array([(number + 1) << 32 | 3000 for number in range(20)], np.int64)
+    tracemalloc.start()
+    index = VersionIndex(versions)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert index.find(versions).tolist() == list(range(20))
+    assert peak < 50_000
