@@ -13,7 +13,7 @@ import stat as st
 from _struct import iter_unpack, pack
 
 from ._errors import fail, failed
-from ._paths import Place, owners
+from ._paths import Place, access
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,12 +45,7 @@ def first_mode(like: os.stat_result, names: list[str]) -> int:
 def copy(given: object, fd: int, mine: os.stat_result, source: int, like: os.stat_result, names: list[str]) -> None:
     """Give ``fd``, of status ``mine``, what the descriptor ``source``, of status ``like``, has: ``names`` and more."""
     try:
-        if not names and owners(mine) == owners(like):  # as a rule
-            inherits = _ACL in list_names(fd, given)  # from the directory
-            if inherits:
-                os.removexattr(fd, _ACL)
-            if inherits or mine.st_mode != like.st_mode:
-                os.fchmod(fd, like.st_mode & 0o7777)
+        if not names and access(mine) == access(like) and not list_names(fd, given):  # as a rule
             return
         for name in names:
             if name not in _NOT_KEPT:

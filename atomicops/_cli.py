@@ -72,7 +72,7 @@ _DASHES = "\0--"  # a word that follows "--"
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        print(f"atomicops: {self.prog}: {message}; try '{self.prog} --help'", file=sys.stderr)
+        _exits.say(f"atomicops: {self.prog}: {message}; try '{self.prog} --help'")
         sys.exit(_exits.USAGE)
 
     def _print_message(self, message: str, file: object = None) -> None:

@@ -51,11 +51,18 @@ class Signalled(BaseException):
 
 
 def complain(code: int, what: object, why: str, todo: str) -> int:
-    try:
-        print("atomicops:", display(f"{display(what)}: {why}; {todo}"), file=sys.stderr)
-    except (OSError, ValueError):
-        pass  # nobody listens; the exit code says it too
+    say(f"atomicops: {display(f'{display(what)}: {why}; {todo}')}")
     return code
+
+
+def say(line: str) -> None:
+    """A line to standard error, past the buffer: what can't be written the interpreter would write once more at its
+    exit, which is 120 then. Where it was closed nobody listens, and print() would take standard output.
+    """
+    try:
+        os.write(2, f"{line}\n".encode(getattr(sys.stderr, "encoding", None) or "utf-8", "backslashreplace"))
+    except OSError:
+        pass  # the exit code says it too
 
 
 def show(*lines: str) -> None:

@@ -30,22 +30,21 @@ _ENCODING = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 _LINKS_MAX = 40  # what Linux allows in one lookup: path_resolution(7)
 _NOT_A_NAME = (b"", b".", b"..")
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
-# Of a status: st_ino and st_dev, st_uid and st_gid.
+# Of a status: st_ino and st_dev; st_mode, st_uid and st_gid.
 identity: Callable[[os.stat_result], tuple[int, ...]] = itemgetter(slice(1, 3))
-owners: Callable[[os.stat_result], tuple[int, ...]] = itemgetter(slice(4, 6))
+access: Callable[[os.stat_result], tuple[int, ...]] = itemgetter(0, 4, 5)
 
 
 class Place(Leaving):
     """A target's resolved directory (an open descriptor) and name.
 
     Attributes: ``given`` the path as the caller wrote it, ``directory`` and ``name`` in bytes, ``fd`` the directory
-    (and ``own``, which closes it), ``opener`` opens names in it, ``is_link`` whether symlinks were followed, ``stem``
-    what the names of lock and temp files carry.
+    (and ``own``, which closes it), ``opener`` opens names in it, ``stem`` what the names of lock and temp files carry.
     """
 
-    __slots__ = ("directory", "fd", "given", "is_link", "name", "opener", "own", "stem")
+    __slots__ = ("directory", "fd", "given", "name", "opener", "own", "stem")
 
-    def __init__(self, given: str | bytes, directory: bytes, name: bytes, own: Descriptor, is_link: bool = False):
+    def __init__(self, given: str | bytes, directory: bytes, name: bytes, own: Descriptor):
         self.given = given
         self.directory = directory
         self.name = name
@@ -53,7 +52,6 @@ class Place(Leaving):
         self.fd = fd = own.fileno()
         self.opener = opener_in(fd)
         self.leave = own.close
-        self.is_link = is_link
         self.stem = name if len(name) <= _STEM_BYTES_MAX else stem(name)
 
     def __enter__(self) -> Place:
@@ -95,11 +93,19 @@ def check_regular(status: os.stat_result, path: object) -> None:
         fail(errno.EINVAL, "is not a regular file", path, "name a regular file")
 
 
-def locate(path: Path, *, make_parents: bool = False, durable: bool = False, must_sync: bool = False) -> Place:
+def locate(
+    path: Path,
+    *,
+    make_parents: bool = False,
+    durable: bool = False,
+    must_sync: bool = False,
+    check_link: Callable[[bytes], object] | None = None,
+) -> Place:
     """Follow the path's symlinks (dangling ones too) and open the directory of what they lead to.
 
     ``make_parents`` makes what is missing (0777 less the umask), and with ``durable`` syncs it. ``must_sync`` says that
     the directory will be synced, for which it has to be readable: better refused now than after the rename.
+    ``check_link`` is called with the name that symlinks lead to, before anything is made; what it raises is passed on.
     """
     given = os.fspath(path)
     rest = given.encode(*_ENCODING) if isinstance(given, str) else given  # as os.fsencode
@@ -119,13 +125,18 @@ def locate(path: Path, *, make_parents: bool = False, durable: bool = False, mus
                     opener = os.open if at is None else opener_in(at)
                     own = open_owned(head or b".", _OPEN_DIRECTORY, 0, opener)
                 except OSError as error:
+                    if links and check_link is not None and isinstance(error, FileNotFoundError):
+                        check_link(name)
                     own = _open_directory(error, head or b".", at, make_parents, durable, must_sync)
                 textual = os.path.join(textual, head) if textual else head
             try:
-                if not st.S_ISLNK(os.stat(name, dir_fd=own.fileno(), follow_symlinks=False).st_mode):
-                    return Place(given, textual, name, own, links > 0)
+                is_link = st.S_ISLNK(os.stat(name, dir_fd=own.fileno(), follow_symlinks=False).st_mode)
             except FileNotFoundError:
-                return Place(given, textual, name, own, links > 0)
+                is_link = False
+            if not is_link:
+                if links and check_link is not None:
+                    check_link(name)
+                return Place(given, textual, name, own)
             links += 1
             if links > _LINKS_MAX:
                 fail(errno.ELOOP, "too many levels of symbolic links", given, "repair the link")

@@ -60,12 +60,14 @@ class Writer(Leaving):
         timeout: float | None = TIMEOUT_S,
         make_parents: bool = True,
         must_exist: bool = False,
-        check_link: Callable[[bytes], None] | None = None,
+        check_link: Callable[[bytes], object] | None = None,  # what a link leads to may have other rules than its name
     ) -> None:
         check_durability(durability)
         self.durability = durability
         full = durability == FULL
-        self.place = place = locate(path, make_parents=make_parents, durable=full, must_sync=full)
+        self.place = place = locate(
+            path, make_parents=make_parents, durable=full, must_sync=full, check_link=check_link
+        )
         self.given = place.given
         self._seen: tuple[int, ...] | None = None  # the state of the file that the operation has read
         self._target: Target | None = None
@@ -73,8 +75,6 @@ class Writer(Leaving):
         try:
             if place.name.startswith(b"."):
                 refuse_own_name(place)
-            if place.is_link and check_link is not None:  # what it leads to may have other rules than its own name
-                check_link(place.name)
             if must_exist and place.stat() is None:  # no lock file for a misspelt name
                 fail(errno.ENOENT, os.strerror(errno.ENOENT), self.given)
             self.hold, is_nested = acquire(place, timeout)

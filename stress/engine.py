@@ -119,6 +119,11 @@ def _carry_out(
                 Place(folder, directory, scratch),
                 Watch(watch, lambda history: judged(run_checkers(history, plan.only), plan.allow)[0]),
             )
+            if not directory.is_dir():
+                raise RunFailed(
+                    f"somebody has removed the directory under test, {directory}: what cleans up there, or the target, "
+                    "of which nothing else can be said; --dir puts it elsewhere"
+                )
             final = inspect(cast.world, take(cast.world, directory), before, cast.target.is_residue)
             if not cast.target.observe:
                 read = final_by_reader(cast.target, directory, cast.world.facts, final.files, plan.op_limit_s)

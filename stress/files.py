@@ -1,4 +1,4 @@
-"""Files that people asked for, written so that a reader sees the old content or the new one.
+"""Files that people name: read if they can be, and written so that a reader sees the old content or the new one.
 
 Plain system calls, on purpose: no evidence goes through the helpers under test.
 """
@@ -7,7 +7,21 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from pathlib import Path
+
+
+def why_unreadable(path: str) -> str:
+    """Why a user's file can't be read, in a few words; empty if it can. One that is no regular file is not opened."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return "it is no regular file"
+        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    except (FileNotFoundError, ValueError):  # ValueError: a name with a NUL
+        return "there is no such file"
+    except OSError as error:
+        return f"it can't be read: {error.strerror}"
+    return ""
 
 
 def write_text(path: str, text: str) -> None:

@@ -27,6 +27,7 @@ from pathlib import Path
 from types import ModuleType
 
 from stress import registry
+from stress.files import why_unreadable
 from stress.options import UsageError
 
 TARGETS = "stress.targets"
@@ -126,9 +127,9 @@ def load_file(path: str) -> None:
     name = f"stress_loaded_{re.sub(r'[^0-9A-Za-z]', '_', real)}"
     if name in sys.modules:
         return
-    if not os.path.exists(real):
-        raise UsageError("--load", f"{path!r}: there is no such file; give one that registers a scenario, a checker, …")
-    if not os.path.isfile(real) or not real.endswith(".py"):
+    if why := why_unreadable(real):
+        raise UsageError("--load", f"{path!r}: {why}; give one that registers a scenario, a checker, …")
+    if not real.endswith(".py"):
         raise UsageError("--load", path, "is no Python file; give one that registers a scenario, a checker, …")
     load()  # a name that is taken is an error of the file's, not of what was there before it
     spec = importlib.util.spec_from_file_location(name, real)

@@ -34,12 +34,13 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that has no × gets a ?, not a traceback
-    shown = PatientStream(sys.stdout)
-    sys.stdout = cast(TextIO, shown)
+    shown, said = PatientStream(sys.stdout), PatientStream(sys.stderr)
+    sys.stdout, sys.stderr = cast(TextIO, shown), cast(TextIO, said)
     code = run_command(list(sys.argv[1:] if argv is None else argv))
     shown.flush()
     if shown.error:
         code = _say(f"standard output could not be written: {shown.error.strerror or shown.error}")
+    said.flush()
     sys.exit(code)
 
 
@@ -92,8 +93,11 @@ def _explain(error: BaseException) -> str:
     """One line for what is not the user's mistake; for what is ours, where the traceback is."""
     if _is_foreseen(error):
         return str(error)
-    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-        return f"no file could be opened ({error.strerror}): raise `ulimit -n`"
+    if isinstance(error, MemoryError):
+        error = OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+    if isinstance(error, OSError) and (cure := _cure(error)) and not os.environ.get(DEBUG_VARIABLE):
+        where = f" ({os.fsdecode(error.filename)})" if error.filename else ""
+        return f"{error.strerror}{where}: {cure}"
     import tempfile
     import traceback
 
@@ -110,6 +114,28 @@ def _explain(error: BaseException) -> str:
             where = f"set {DEBUG_VARIABLE}=1 for a traceback"
     said = re.sub(r"\s+", " ", str(error))[:300]
     return f"an error in stress itself, which says nothing about the target: {type(error).__name__}: {said} ({where})"
+
+
+_CURES = {
+    errno.EMFILE: "raise `ulimit -n`",
+    errno.ENFILE: "close some programs",
+    errno.EAGAIN: "no process could be started; raise `ulimit -u`",
+    errno.ENOMEM: "close some programs, or raise `ulimit -v`",
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "make room there, or have your quota raised",
+    errno.EFBIG: "raise `ulimit -f`",
+    errno.EROFS: "choose a place that can be written to",
+    errno.EACCES: "choose a place that you may use",
+}
+"""What to do where the machine does not let us, which is no error in stress."""
+
+
+def _cure(error: OSError) -> str:
+    if error.errno == errno.ENOENT and error.filename is None:  # of what was not named, but had to be there
+        if "temporary directory" in str(error.strerror):
+            return "set TMPDIR to a directory that can be written to"
+        return "the current directory has been removed; go to one that is there"
+    return _CURES.get(error.errno or 0, "")
 
 
 def _is_foreseen(error: BaseException) -> bool:

@@ -18,7 +18,8 @@ from stress.result import Verdict
 _TOOLS = {
     "bash": ("bash", "Bash workers", True),
     "jq": ("jq", "Bash workers that read and update JSON", True),
-    "flock": ("util-linux", "the Bash helpers where there is no perl", True),
+    "perl": ("perl", "the helpers in Bash", True),
+    "flock": ("util-linux", "Bash targets that lock with it", False),
     "strace": ("strace", "counting syncs in `stress compare`", False),
 }
 """Tool → the Debian package that has it, what it is for, and whether a part of a run is left out without it."""
@@ -63,9 +64,11 @@ def command(directory: str | None) -> int:
         _processes(),
         *_directory(where),
     ]
+    from stress.reporters.words import plain_text
+
     words = {True: "ok", None: "without", False: "MISSING"}
     for answer in answers:
-        click.echo(f"{words[answer.ok]:<7}  {answer.what:<12} {answer.said}")
+        click.echo(f"{words[answer.ok]:<7}  {answer.what:<12} {plain_text(answer.said)}")
     return Verdict.UNKNOWN.exit_code if any(answer.ok is False for answer in answers) else 0
 
 
@@ -89,6 +92,8 @@ def _seccomp() -> Answer:
         require()
     except Denied as denied:
         return Answer("seccomp", None, f"{denied.what}; needed for `stress explore`: {denied.cure}")
+    except OSError as error:
+        return Answer("seccomp", None, f"could not be tried: {error}; needed for `stress explore`")
     return Answer("seccomp", True, "`stress explore` can schedule file syscalls")
 
 

@@ -180,7 +180,7 @@ def _explore(
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(str(path), saved.to_json())
     marked = () if found.critical is None else found.critical.steps
-    lines = table(found.execution.trace, names, critical=marked, blocked=found.execution.blocked, width=100)
+    lines = table(found.execution, names, critical=marked, width=100)
     return _result(plan, search, Verdict.FAIL, found.failure.findings, lines, critical, str(path))
 
 
@@ -197,7 +197,7 @@ def _replay(plan: ExplorePlan, run: Any, last: dict[str, object], path: Path, na
     tally = Tally()
     tally.add(execution)
     search = Search(scheduler, plan.processes, plan.depth, tally, points=len(execution.trace))
-    lines = table(execution.trace, names, blocked=execution.blocked, width=100)
+    lines = table(execution, names, width=100)
     if execution.diverged is not None:
         return _result(plan, search, Verdict.UNKNOWN, (_doubt(f"the replay diverged at {execution.diverged}"),), lines)
     failure = last.get("failure")

@@ -288,7 +288,7 @@ def replay(saved: SavedSchedule, show: Show | None = None) -> tuple[Execution, R
         failure = one.last.get("failure")
         findings: tuple[Finding, ...] = failure.findings if isinstance(failure, Failure) else ()
         one.search.tally.add(execution)
-        trace, marked, blocked = execution.trace, saved.marked, execution.blocked
+        marked = saved.marked
         report = report_of(Lot(0, 0, round, 1), one)
         reached = Reached(plan, case)
         reached.add(report)
@@ -296,8 +296,8 @@ def replay(saved: SavedSchedule, show: Show | None = None) -> tuple[Execution, R
         verdict = Verdict.UNKNOWN if in_doubt else max((f.verdict for f in findings), default=Verdict.PASS)
         result = _made(
             plan, [reached], findings, verdict, one.history, False, critical=saved.critical,
-            table=tuple(table(trace, case.names, critical=marked, blocked=blocked, width=100, fold=False)),
-            names=case.names, rows=rows(trace, critical=marked, blocked=blocked, fold=False),
+            table=tuple(table(execution, case.names, critical=marked, width=100, fold=False)),
+            names=case.names, rows=rows(execution, critical=marked, fold=False),
         )  # fmt: skip
         assert result.exploration is not None
         one_schedule = dataclasses.replace(result.exploration, cases=())  # of which no search says anything
@@ -340,12 +340,11 @@ def _result(
         lost = f"the schedule could not be kept as {path}: {error.strerror or error}; --seed {plan.seed} finds it again"
         raise HarnessError(f"{lost}: {findings[0].message}") from error
     marked = () if found.critical is None else found.critical.steps
-    trace, blocked = found.execution.trace, found.execution.blocked
     before = sum(sum(report.tally.endings.values()) for one in reached for report in one.before(lot.number))
     return _made(
         plan, reached, findings, Verdict.FAIL, _history(plan, lot, found.execution), interrupted,
-        critical=critical, table=tuple(table(trace, case.names, critical=marked, blocked=blocked, width=100)),
-        names=case.names, rows=rows(trace, critical=marked, blocked=blocked), file=str(path),
+        critical=critical, table=tuple(table(found.execution, case.names, critical=marked, width=100)),
+        names=case.names, rows=rows(found.execution, critical=marked), file=str(path),
         found_after=before + found.after,
     )  # fmt: skip
 

@@ -205,7 +205,7 @@ def executing(
         source = getattr(getattr(scheduler, "current", scheduler), "source", None)
         return Execution(
             ran.trace, ending, None if failure is None else failure.names, failure is not None, ran.blocked,
-            tuple(source.drawn) if source is not None else (),
+            tuple(source.drawn) if source is not None else (), interrupted=ran.interrupted,
         )  # fmt: skip
 
     return run, last

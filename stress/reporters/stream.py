@@ -1,4 +1,4 @@
-"""Standard output that may be closed, or full: the run goes on to its verdict and its reports all the same."""
+"""Standard output and error that may be closed, or full: the run goes on to its verdict and its reports."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class PatientStream:
         self._quiet = True
         if not isinstance(error, BrokenPipeError):
             self.error = error
-        if self._stream is sys.__stdout__:
+        if self._stream in (sys.__stdout__, sys.__stderr__):
             # What is still in the stream's buffer goes to the null device, also at exit.
             null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
             os.dup2(null, self._stream.fileno())

@@ -35,6 +35,7 @@ class Execution:
         outcome: What the world looked like afterwards, comparable with that of other executions.
         failed: Whether something was found wrong.
         blocked: Calls that still waited for a lock at the end.
+        interrupted: Waits for one that a signal ended: (steps until then, call).
         draws: The random numbers that were drawn (`Source.drawn`).
         diverged: Where and why it went another way.
     """
@@ -46,6 +47,7 @@ class Execution:
     blocked: tuple[Call, ...] = ()
     draws: tuple[int, ...] = ()
     diverged: Diverged | None = None
+    interrupted: tuple[tuple[int, Call], ...] = ()
 
     @property
     def decisions(self) -> tuple[int, ...]:

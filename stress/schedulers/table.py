@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 
 from stress.schedulers.causality import Causality
 from stress.schedulers.effects import Mode, What, clash
+from stress.schedulers.execution import Execution
 from stress.syscalls.calls import Call, Step
 
 _NUMBER = 5
@@ -16,51 +17,58 @@ _COLUMN_MIN = 12
 
 
 def table(
-    trace: Sequence[Step],
+    execution: Execution,
     names: Sequence[str] = (),
     *,
     critical: Collection[int] = (),
-    blocked: Sequence[Call] = (),
     width: int = 80,
     fold: bool = True,
 ) -> list[str]:
     """Lines of text, none longer than ``width`` unless that leaves less than 12 characters a column.
 
     Args:
-        trace: Steps of one execution.
         names: Headings, one an agent; "agent 1" and so on, where none is given.
         critical: Steps to be marked with ``►``.
-        blocked: Calls that still waited for a lock at the end.
         width: In characters.
         fold: Whether steps that no other agent could notice, three or more of one agent in a row, become one line.
     """
-    said = rows(trace, critical=critical, blocked=blocked, fold=fold)
-    agents = sorted({call.agent for call in [*(step.call for step in trace), *blocked]} | set(range(len(names))))
+    said, steps = rows(execution, critical=critical, fold=fold), len(execution.trace)
+    agents = sorted({agent for _, agent, _, _ in said} | set(range(len(names))))
     headings = [names[agent] if agent < len(names) else f"agent {agent + 1}" for agent in agents]
     column = max(_COLUMN_MIN, (width - _NUMBER - _GAP * len(agents)) // max(1, len(agents)))
     lines = _row(" " * _NUMBER, headings, column) + _row(" " * _NUMBER, ["─" * column] * len(agents), column)
     for number, agent, text, marked in said:
-        start = str(number) if number <= len(trace) else ""
+        start = str(number) if 0 < number <= steps else ""
         cells = ["" if agent != other else text for other in agents]
         lines += _row(f"{start:>{_NUMBER - 1}}{'►' if marked else ' '}", cells, column)
     return lines
 
 
 def rows(
-    trace: Sequence[Step], *, critical: Collection[int] = (), blocked: Sequence[Call] = (), fold: bool = True
+    execution: Execution, *, critical: Collection[int] = (), fold: bool = True
 ) -> tuple[tuple[int, int, str, bool], ...]:
     """The schedule as (step from 1, agent, what it does, whether it is critical); arguments as of `table`.
 
-    Calls that wait for ever come last, with numbers after the last step's.
+    A wait for a lock that a signal ends is no step: its number is 0. Calls that wait for ever come last, with numbers
+    after the last step's.
     """
+    trace, blocked, interrupted = execution.trace, execution.blocked, [*reversed(execution.interrupted)]
+    waits = [*(call for _, call in interrupted), *blocked]
     made = []
-    for steps in _folded(trace, critical, blocked) if fold else [[step] for step in trace]:
+    for steps in _folded(trace, critical, waits) if fold else [[step] for step in trace]:
         first = steps[0]
+        while interrupted and interrupted[-1][0] <= first.index:
+            made.append(_interrupted(interrupted.pop()[1]))
         text = _said(first) if len(steps) == 1 else f"… {len(steps)} calls that no other sees"
         made.append((first.index + 1, first.call.agent, text, first.index in critical))
+    made += [_interrupted(call) for _, call in reversed(interrupted)]
     for index, call in enumerate(blocked, len(trace)):
         made.append((index + 1, call.agent, f"{call.text}: waits for ever", index in critical))
     return tuple(made)
+
+
+def _interrupted(call: Call) -> tuple[int, int, str, bool]:
+    return 0, call.agent, f"{call.text}: a signal ends the wait", False
 
 
 def _row(number: str, cells: Sequence[str], column: int) -> list[str]:
@@ -79,10 +87,10 @@ def _said(step: Step) -> str:
     return f"{step.call.text} = {errno.errorcode.get(-step.result, step.result)}"
 
 
-def _folded(trace: Sequence[Step], critical: Collection[int], blocked: Sequence[Call]) -> list[list[Step]]:
+def _folded(trace: Sequence[Step], critical: Collection[int], waits: Sequence[Call]) -> list[list[Step]]:
     """Rows: a step, or several of one agent that conflict with no step of another."""
-    touched = Causality(trace, blocked).effects
-    calls = [*(step.call for step in trace), *blocked]
+    touched = Causality(trace, waits).effects
+    calls = [*(step.call for step in trace), *waits]
     uses: dict[What, set[tuple[int, Mode]]] = {}
     for call, effect in zip(calls, touched, strict=True):
         for what, mode in effect.items():

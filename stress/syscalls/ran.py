@@ -43,6 +43,7 @@ class Ran:
         marks: Messages of the agents, in order.
         findings: What was wrong.
         blocked: Calls that still wait for a lock.
+        interrupted: Waits for one that a signal ended, such as that of a timeout: (steps until then, call).
     """
 
     trace: tuple[Step, ...]
@@ -52,6 +53,7 @@ class Ran:
     marks: tuple[Mark, ...]
     findings: tuple[Finding, ...]
     blocked: tuple[Call, ...]
+    interrupted: tuple[tuple[int, Call], ...]
 
     @property
     def decisions(self) -> tuple[int, ...]:

@@ -83,6 +83,7 @@ class Supervisor:
         self._trace: list[Step] = []
         self._marks: list[Mark] = []
         self._findings: list[Finding] = []
+        self._interrupted: list[tuple[int, Call]] = []
         self._unseen: Point | None = None
         self._began_ns = 0
         self._affinity = os.sched_getaffinity(0)
@@ -156,12 +157,13 @@ class Supervisor:
             tuple(self._marks),
             tuple(self._findings),
             blocked,
+            tuple(self._interrupted),
         )
 
     # Beginning and end
 
     def _begin(self, kinds: Sequence[Kind], number: int, pace: int) -> None:
-        self._agents, self._trace, self._marks, self._findings = [], [], [], []
+        self._agents, self._trace, self._marks, self._findings, self._interrupted = [], [], [], [], []
         self._modes.begin(self._names.begin(EPOCH_NS))
         self._began_ns = time.time_ns() - _TICK_NS  # the kernel's own clock of files is a tick behind
         self._holders.begin()
@@ -437,6 +439,7 @@ class Supervisor:
             elif task.wait is not None or task.until_ns is not None:
                 self._population.answer(task, -_ERESTARTNOHAND)
             elif task.is_free is False:
+                self._interrupted.append((len(self._trace), self._call(task)))
                 self._population.answer(task, -_ERESTARTSYS)
 
 

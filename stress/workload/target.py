@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 import tomllib
 
 from stress import plugins
+from stress.files import why_unreadable
 from stress.history.record import is_label
 from stress.registry import Registry, close_names
 from stress.workload.catalog import target_folders
@@ -225,8 +226,8 @@ def _stamp(path: Path) -> tuple[int, ...]:
 def _load(name: str) -> Target:
     if name.endswith((".py", ".toml")) or "/" in name:
         path = Path(name)
-        if not path.is_file():
-            raise TargetError(f"{name!r}: there is no such file")
+        if why := why_unreadable(name):
+            raise TargetError(f"{name!r}: {why}")
         if path.suffix == ".toml":
             return _from_toml(path)
         if path.suffix != ".py":

@@ -220,5 +220,17 @@ def test_an_output_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
             stderr=subprocess.PIPE,
             check=False,
         )
-    assert done.returncode in (74, 120)
+    assert done.returncode == 74
     assert b"No space left" in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
+@pytest.mark.parametrize("standard_error", ["2>/dev/full", "2>&-"])
+@pytest.mark.parametrize(("words", "code"), [("read nosuch", 66), ("raed x", 64)])
+def test_a_complaint_that_cannot_be_written_changes_no_exit_code_and_goes_nowhere_else(
+    words: str, code: int, standard_error: str, tmp_path: Path
+) -> None:
+    script = f"'{sys.executable}' -m atomicops {words} {standard_error}"
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, check=False, env=buffered)
+    assert (done.returncode, done.stdout, done.stderr) == (code, b"", b"")

@@ -330,6 +330,14 @@ def test_a_full_disk_under_the_run_directory_is_the_harnesss_error(home: Path) -
     assert "Traceback" not in done.stderr
 
 
+def test_a_directory_that_somebody_removes_meanwhile_says_nothing_about_the_target(home: Path) -> None:
+    removing = CORRECT + "\nimport itertools\n_n = itertools.count()\n_write = write\n"
+    removing += "def write(path, document):\n    next(_n) == 2 and shutil.rmtree(os.getcwd(), True)\n"
+    removing += "    _write(path, document)\n"
+    with pytest.raises(engine.HarnessError, match="somebody has removed the directory under test, "):
+        _run(home, _target(home, removing), "handoff", mix=(("python", 3),), ops=60)
+
+
 @pytest.fixture
 def without_jq(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A PATH that has all programs but jq."""

@@ -55,6 +55,11 @@ def two_names(folder: Path) -> None:
     (folder / "other").hardlink_to(folder / "s.json")
 
 
+def links_to_json_in_no_folder(folder: Path) -> None:
+    (folder / "link").symlink_to("new/s.json")
+    (folder / "second").symlink_to("link")
+
+
 CASES: list[tuple[Callable[[Path], None], int, tuple[str, ...]]] = [
     (a_file_and_a_link_to_nowhere, 66, ("write", "x", "nowhere/x")),
     (a_file_and_a_link_to_nowhere, 73, ("write", "x", "file/x")),
@@ -69,6 +74,9 @@ CASES: list[tuple[Callable[[Path], None], int, tuple[str, ...]]] = [
     (nothing, 73, ("write", "x", LONG)),
     (nothing, 73, ("append", "x", f"new/{LONG}")),
     (a_link_to_json, 65, ("write", "{", "link")),
+    (links_to_json_in_no_folder, 65, ("write", "{", "link")),
+    (links_to_json_in_no_folder, 65, ("write", "{", "second")),
+    (links_to_json_in_no_folder, 0, ("write", "{}", "second")),
     (a_backup_alone, 66, ("recover", "s.json")),
     (a_fifo_for_a_lock, 66, ("recover", "s.json")),
     (a_fifo_for_a_lock, 73, ("recover", "s.json", "--restore-missing")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -239,18 +240,44 @@ def test_exit_codes_of_verdicts(
     assert Path("r.xml").read_text().startswith("<?xml")
 
 
+@pytest.mark.skipif(
+    not os.geteuid() and not shutil.which("setpriv"), reason="root may read all, and there is no setpriv"
+)
+@pytest.mark.parametrize(
+    ("option", "name"), [("--target", "a.toml"), ("--target", "shut/a.py"), ("--load", "shut/a.py")]
+)
+def test_a_file_that_may_not_be_read_is_said(option: str, name: str, home: Path) -> None:
+    (home / "shut").mkdir()
+    for file in (home / "a.toml", home / "shut" / "a.py", home / "shut"):
+        file.touch()
+        file.chmod(0)
+    drop = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"] if not os.geteuid() else []  # root without its rights
+    done = subprocess.run(
+        [*drop, sys.executable, "-m", "stress", "run", option, name], capture_output=True, text=True, check=False
+    )
+    (home / "shut").chmod(0o700)
+    assert done.returncode == 2
+    assert f"{name}': it can't be read: Permission denied" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("error", "code", "says"),
     [
         (engine.HarnessError("the disk is full"), 4, "stress: the disk is full\n"),
-        (OSError(24, "Too many open files", "/a"), 4, "opened (Too many open files): raise `ulimit -n`\n"),
+        (OSError(24, "Too many open files", "/a"), 4, "stress: Too many open files (/a): raise `ulimit -n`\n"),
+        (OSError(11, "Resource temporarily unavailable"), 4, "no process could be started; raise `ulimit -u`\n"),
+        (OSError(13, "Permission denied", "a"), 4, "stress: Permission denied (a): choose a place that you may use\n"),
+        (OSError(2, "No usable temporary directory found in []"), 4, "[]: set TMPDIR to a directory that can be writ"),
+        (OSError(2, "No such file or directory"), 4, "the current directory has been removed; go to one"),
+        (OSError(2, "No such file or directory", "a"), 4, "an error in stress itself"),
         (UsageError("--dir", "x", "can't be used; give another"), 2, "stress: --dir: 'x' can't be used; give another"),
         (KeyboardInterrupt(), 130, "stress: interrupted"),
         (ZeroDivisionError("by\nzero"), 4, "ZeroDivisionError: by zero (the traceback is in "),
         (SystemExit(0), 4, "SystemExit"),
         (SystemExit(1), 4, "SystemExit"),
         (OSError(28, "No space left on device"), 4, "No space left"),
-        (MemoryError(), 4, "MemoryError"),
+        (MemoryError(), 4, "stress: Cannot allocate memory: close some programs, or raise `ulimit -v`\n"),
         (AssertionError(), 4, "AssertionError"),
     ],
 )
@@ -343,7 +370,18 @@ def test_doctor_looks_at_the_machine(capsys: pytest.CaptureFixture[str], monkeyp
     assert run_command(["doctor", "--dir", "."]) == 3
     shown = capsys.readouterr().out
     assert "MISSING  jq           not found, and needed for Bash workers that read and update JSON: apt-get" in shown
+    assert "MISSING  perl         not found, and needed for the helpers in Bash: apt-get install perl" in shown
     assert "without  strace" in shown
+
+
+def test_doctor_has_one_line_for_each_need_whatever_a_directory_is_called(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["doctor", "--dir", str(tmp_path)]) == 0
+    lines = len(capsys.readouterr().out.splitlines())
+    (tmp_path / "a\nb").mkdir()
+    assert run_command(["doctor", "--dir", str(tmp_path / "a\nb")]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == lines
 
 
 def test_doctor_says_what_a_limit_is_too_low_for(
@@ -393,6 +431,15 @@ def test_a_full_disk_under_standard_output_is_no_verdict() -> None:
         )
     assert done.returncode == 4
     assert done.stderr == "stress: standard output could not be written: No space left on device\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
+@pytest.mark.parametrize(("words", "code"), [("--version", 4), ("nosuch", 2)])
+def test_a_full_disk_under_both_outputs_changes_no_exit_code(words: str, code: int) -> None:
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with open("/dev/full", "w") as full:
+        argv = [sys.executable, "-m", "stress", words]
+        assert subprocess.run(argv, stdout=full, stderr=full, timeout=60, env=buffered, check=False).returncode == code
 
 
 def test_a_terminal_that_has_no_such_letters_gets_a_question_mark() -> None:

@@ -212,6 +212,14 @@ def test_a_check_may_fail_as_a_test_does(tmp_path: Path) -> None:
     assert result.findings[0].message == "the check raised Failed: no"
 
 
+def test_a_wait_for_a_lock_whose_time_runs_out_is_shown(tmp_path: Path) -> None:
+    agents = ["exec 9>l; flock 9; sleep 5; echo >count", "exec 9>l; flock -w 1 9; cat count"]
+    shared = laid_out(tmp_path)
+    result = stress.explore(agents, shared, lambda _, ran: not ran.interrupted, schedules=50, runs=tmp_path / "kept")
+    assert result.exploration is not None
+    assert "lock l: a signal ends the wait" in " ".join("".join(result.exploration.table).split())
+
+
 @pytest.mark.parametrize(
     ("check", "takes"),
     [

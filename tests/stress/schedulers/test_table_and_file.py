@@ -34,7 +34,7 @@ def lost_update() -> Execution:
 
 
 def test_the_table_of_a_lost_update() -> None:
-    assert table(lost_update().trace, critical=[0, 7, 11]) == [
+    assert table(lost_update(), critical=[0, 7, 11]) == [
         "       agent 1                              agent 2",
         "       ───────────────────────────────────  ───────────────────────────────────",
         "   1►  open count",
@@ -48,7 +48,7 @@ def test_the_table_of_a_lost_update() -> None:
 
 
 def test_without_folding_each_step_has_a_row() -> None:
-    lines = table(lost_update().trace, ["writer 1 (python)", "writer 2 (bash)"], fold=False)
+    lines = table(lost_update(), ["writer 1 (python)", "writer 2 (bash)"], fold=False)
     assert lines[0] == "       writer 1 (python)                    writer 2 (bash)"
     assert [line[:4].strip() for line in lines[2:]] == [str(number) for number in range(1, 13)]
 
@@ -58,7 +58,7 @@ def test_a_deadlock_shows_who_took_and_who_waits() -> None:
     scheduler.begin()
     run = runner([take_two("x", "y"), take_two("y", "x")], {"x": b"", "y": b""})
     execution = run(scheduler)
-    assert table(execution.trace, blocked=execution.blocked, critical=[3, 6])[2:] == [
+    assert table(execution, critical=[3, 6])[2:] == [
         "   1   open x",
         "   2   flock",
         "   3                                        open y",
@@ -70,16 +70,31 @@ def test_a_deadlock_shows_who_took_and_who_waits() -> None:
     ]
 
 
+def test_a_wait_that_a_signal_ends_is_shown_where_it_was_and_with_what_it_waited_for() -> None:
+    lock = (Access(("lock", 0, "flock"), True),)
+    calls = [
+        Call(0, 0, "flock", "lock x", lock, lock="waits"),
+        *[Call(0, 0, "stat", f"stat {name}", ()) for name in "abcd"],
+    ]
+    trace = tuple(Step(index, call, 0) for index, call in enumerate(calls))
+    waits = Call(1, 0, "flock", "lock x", lock, lock="waits")
+    ended = "                                            lock x: a signal ends the wait"
+    lines = table(Execution(trace, interrupted=((2, waits), (5, waits))), fold=False)[2:]
+    assert lines == ["   1   lock x", "   2   stat a", ended, "   3   stat b", "   4   stat c", "   5   stat d", ended]
+    folded = table(Execution(trace, interrupted=((2, waits), (5, waits))))[2:]
+    assert folded == ["   1   lock x", "   2   … 4 calls that no other sees", ended, ended]
+
+
 def test_what_a_call_waits_for_is_not_folded_away() -> None:
     lock = (Access(("lock", 0, "flock"), True),)
     trace = [step(index, 0, f"lock {index}", lock) for index in range(4)]
     waits = Call(1, 0, "flock", "lock 9", lock, lock="waits")
-    assert len(table(trace, blocked=[waits])) == 2 + 4 + 1
-    assert len(table(trace)) == 2 + 1
+    assert len(table(Execution(tuple(trace), blocked=(waits,)))) == 2 + 4 + 1
+    assert len(table(Execution(tuple(trace)))) == 2 + 1
 
 
 def test_an_error_is_named() -> None:
-    (line,) = table([step(0, 0, "open x", result=-2), step(1, 1, "stat x")])[2:3]
+    (line,) = table(Execution((step(0, 0, "open x", result=-2), step(1, 1, "stat x"))))[2:3]
     assert line == "   1   open x = ENOENT"
 
 
@@ -89,7 +104,7 @@ WORDS = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1)
 @given(st.lists(st.tuples(st.integers(0, 4), WORDS), min_size=1), st.integers(75, 140))
 def test_no_line_is_longer_than_the_width_and_every_step_is_there(steps: list[tuple[int, str]], width: int) -> None:
     trace = [step(index, agent, text) for index, (agent, text) in enumerate(steps)]
-    lines = table(trace, ["p"] * 5, width=width, fold=False)
+    lines = table(Execution(tuple(trace)), ["p"] * 5, width=width, fold=False)
     assert all(len(line) <= width for line in lines)
     assert [line[:4].strip() for line in lines[2:] if line[:4].strip()] == [str(each.index + 1) for each in trace]
     column = (width - 5 - 10) // 5
@@ -190,7 +205,8 @@ def test_the_table_of_a_long_schedule_costs_no_more_a_step(monkeypatch: pytest.M
         nonlocal looks
         looks = 0
         own = (Access(("inode", at // 4), False) for at in range(steps))
-        assert rows([Step(at, Call(at % 2, 0, "write", f"write {at}", (what,))) for at, what in enumerate(own)])
+        trace = (Step(at, Call(at % 2, 0, "write", f"write {at}", (what,))) for at, what in enumerate(own))
+        assert rows(Execution(tuple(trace)))
         return looks
 
     monkeypatch.setattr("stress.schedulers.table.clash", counted)
