@@ -462,7 +462,8 @@ sub prepare_lock { # makes the lock of a file and prints its path, for the shell
     }
     give_lock_its_reach($new);
     require Cwd;
-    return say_all(Cwd::getcwd() . "/$::lock\n");
+    my $here = Cwd::getcwd() // bail(73, "its directory has no path that fits 4,096 bytes", "move the directory");
+    return say_all("$here/$::lock\n");
 }
 
 sub take_for_shell { # the lock, on the shell's own open file

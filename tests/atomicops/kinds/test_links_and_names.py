@@ -237,3 +237,20 @@ def test_what_only_looks_alike_is_one(tmp_path: Path, language: str, name: str) 
     (tmp_path / "s.json").write_text("{}")
     assert HELPERS.call(language, "write", "2", name, cwd=tmp_path).code == 0
     assert (tmp_path / name).read_text().strip() == "2"
+
+
+def test_a_directory_with_a_path_that_no_call_takes(tmp_path: Path) -> None:
+    """A file is named from where one is. Only what the shell is to open again needs the whole path: refused."""
+    script = """
+        . "$0/atomicops.sh"
+        for _ in {1..20}; do mkdir "$1" && cd "$1" || exit 99; done
+        "$2" -m atomicops write 1 s.json || exit 98
+        atomic_update s.json '. + 1' || exit 97
+        with_lock s.json true
+        echo $?
+        cat s.json
+        ls -A
+        """
+    done = HELPERS.bash(script, "d" * 250, HELPERS.python, cwd=tmp_path, env={"ATOMICOPS_DURABILITY": "none"})
+    assert done.out == "73\n2\n.s.json.lock\ns.json\n", done
+    assert done.err.count("\n") == 1
