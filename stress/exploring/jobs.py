@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
@@ -135,14 +135,16 @@ def _serve(plan: ExplorePlan, cpu: int, pipe: Connection) -> None:
             pipe.send((search.schedules, len(search.tally.interleavings), search.coverage))
         return True
 
-    while True:
-        try:
+    with suppress(EOFError, ConnectionError):  # nobody hears any more
+        while True:
             lot = pipe.recv()
             if lot is not None:
-                pipe.send(explore_lot(plan, lot, go_on, cpu))
-        except (EOFError, BrokenPipeError):
-            return
-        except (Denied, HarnessError) as error:
-            pipe.send(error)
-        except Exception as error:
-            pipe.send(HarnessError(f"{type(error).__name__}: {error}"))
+                try:
+                    answer: object = explore_lot(plan, lot, go_on, cpu)
+                except (EOFError, ConnectionError):
+                    raise
+                except (Denied, HarnessError, OSError) as error:
+                    answer = error
+                except Exception as error:
+                    answer = HarnessError(f"{type(error).__name__}: {error}")
+                pipe.send(answer)

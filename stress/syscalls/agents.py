@@ -6,6 +6,7 @@ that is scheduled (`stress.syscalls.template`).
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -25,6 +26,9 @@ from stress.syscalls.tables import Machine
 
 _START_S_MAX = 20
 _NOT_STARTED = 127
+_FILTER = "filter"
+_OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""What it has none left of, and denies nobody."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +136,7 @@ def start(index: int, kind: Kind, directory: str, machine: Machine, filter: byte
 
     Raises:
         Denied: The filter cannot be installed here.
+        OSError: Its process cannot be started, or open what it needs.
     """
     here, there = socket.socketpair()
     outputs = (os.memfd_create("stdout"), os.memfd_create("stderr"))
@@ -146,7 +151,9 @@ def start(index: int, kind: Kind, directory: str, machine: Machine, filter: byte
         os.waitpid(pid, 0)
         for file in outputs:
             os.close(file)
-        raise listener.denied(OSError(int(message or b"0"), "seccomp"))
+        what, _, number = message.decode().partition(" ")
+        error = OSError(int(number or errno.ECHILD), os.strerror(int(number or errno.ECHILD)))
+        raise listener.denied(error) if what == _FILTER and error.errno not in _OF_THE_MACHINE else error
     listener.wake_on_this_cpu(descriptors[0])
     return Agent(index, kind, pid, descriptors[0], outputs)
 
@@ -169,6 +176,7 @@ def _child(
     outputs: tuple[int, int],
     ours: Sequence[int],
 ) -> NoReturn:
+    stage = "start"
     try:
         parent = os.getppid()
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -192,17 +200,18 @@ def _child(
         os.chdir(directory_of(kind, directory))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGALRM):
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-        try:
-            own = listener.install(machine, filter)
-        except OSError as error:
-            channel.send(str(error.errno).encode())
-            os._exit(_NOT_STARTED)
+        stage = _FILTER
+        own = listener.install(machine, filter)
+        stage = ""
         socket.send_fds(channel, [b"ok"], [own])
         os.close(own)
         channel.close()
         _run(kind)
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
+        if stage and isinstance(error, OSError):
+            channel.send(f"{stage} {error.errno}".encode())
+        else:
+            traceback.print_exc()
     finally:
         _flush()
         os._exit(_NOT_STARTED)

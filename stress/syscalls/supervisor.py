@@ -50,6 +50,9 @@ class Supervisor:
         steps_max: Bound on the steps of an execution.
         idle_max: Bound on the steps one after another that change no file: more is a livelock.
         stuck_s: Bound on the real time that a task may compute between two syscalls.
+
+    Raises:
+        Denied: There is no /proc.
     """
 
     def __init__(
@@ -61,6 +64,8 @@ class Supervisor:
         idle_max: int = 2_000,
         stuck_s: float = 20.0,
     ) -> None:
+        if not os.path.exists("/proc/self/fd"):
+            raise Denied("there is no /proc here, by which processes are looked at", "mount -t proc proc /proc")
         self._machine = machine()
         self._filter = listener.program(self._machine)
         self._names = Names(Path(shared))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from stress.options import UsageError
 from stress.reporters.explore_view import view
 from stress.result import Verdict
 from stress.schedulers.saved import SavedSchedule
-from stress.syscalls import Denied
+from stress.syscalls import Denied, Supervisor
 
 BROKEN = (
     # target, scenario, operations of each process, anomaly, schedules within which it must be found
@@ -247,3 +248,20 @@ def test_what_a_role_does_in_two_steps_is_not_cut_apart(round: int) -> None:
     writers = [duty.requests for duty in case.duties if duty.part == "writer"]
     assert len({request.path for requests in writers for request in requests}) == 1
     assert (Kind.RECOVER, Kind.UPDATE) in {tuple(request.kind for request in requests) for requests in writers}
+
+
+@pytest.mark.usefixtures("needs_scheduling")
+@pytest.mark.parametrize("files", [12, 16, 20])
+def test_too_few_descriptors_are_told_in_one_line(tmp_path: Path, files: int) -> None:
+    command = [sys.executable, "-m", "atomicops_stress", "explore", "--target", "naive", "--schedules", "200"]
+    limited = ["bash", "-c", f'ulimit -n {files}; exec "$@"', "bash", *command]
+    done = subprocess.run(limited, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 4
+    assert re.fullmatch(r"stress: Too many open files( \(.*\))?: raise `ulimit -n`\n", done.stderr)
+
+
+def test_where_there_is_no_proc_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = os.path.exists
+    monkeypatch.setattr(os.path, "exists", lambda path: not str(path).startswith("/proc") and there(path))
+    with pytest.raises(Denied, match=r"there is no /proc here.*mount"):
+        Supervisor(tmp_path)
