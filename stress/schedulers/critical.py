@@ -22,7 +22,7 @@ class Critical:
 
     Attributes:
         steps: Indices of the critical steps, in order; of a deadlock, the last may be a call that waits: the length of
-            the trace and up. Empty where no order is to blame.
+            the trace and up. Empty where no overlap is to blame.
         words: What follows "because": whose step came between which two, or after which one.
     """
 
@@ -42,7 +42,7 @@ def critical_steps(
 
     Each race is reversed, everything else left in its order where that is possible; the failure vanishes or not. Where
     it never does, as with an update in place, that fails if it is torn too, a read is put off until after a change.
-    Where one agent ran after the other, they do so in the other order first: if that fails too, none is to blame.
+    Where one agent ran after the other, they do so in reverse first: if that fails too, no overlap is to blame.
 
     Args:
         run: Executes the programs once.
@@ -55,11 +55,11 @@ def critical_steps(
         The steps, or None if no single reordering avoids the failure.
     """
     same = same or (lambda execution: execution.failed)
-    serial = [agent for agent, _ in groupby(failing.decisions)]
-    if len(set(serial)) == len(serial) and runs_max:
-        reverse = [agent for agent in reversed(serial) for _ in failing.decisions]
-        if same(_execute(run, failing, reverse)):
-            return Critical((), "of what they do by themselves: one after the other, in either order, they fail too")
+    serial = _agents_in_turn(failing)
+    if len(set(serial)) == len(serial) > 1 and runs_max:
+        again = _execute(run, failing, [agent for agent in reversed(serial) for _ in failing.decisions])
+        if same(again) and _agents_in_turn(again) == serial[::-1]:  # where one waits for another they take turns
+            return Critical((), "of what they do by themselves: one after the other they fail too, so and in reverse")
     causality = Causality(failing.trace, failing.blocked)
     calls = [*(step.call for step in failing.trace), *failing.blocked]
     races = sorted(causality.races, key=_distance)[:runs_max]
@@ -72,6 +72,10 @@ def critical_steps(
         return None
     _, steps = min(found)
     return Critical(steps, _in_words(steps, calls, len(failing.trace), names))
+
+
+def _agents_in_turn(execution: Execution) -> list[int]:
+    return [agent for agent, _ in groupby(execution.decisions)]
 
 
 def _reversed(failing: Execution, causality: Causality, race: tuple[int, int]) -> list[int]:

@@ -14,9 +14,9 @@ from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Outcome
 from stress.workload.payload import common_prefix, examine_document, parse_log
 
 EVIDENCE_BYTES = 256 << 10
+"""What is kept of one document that is no version."""
 WORDS_MAX = 2000
 """Characters that are kept of what a target says: it may print megabytes."""
-"""What is kept of one document that is no version."""
 
 
 class Observation(NamedTuple):

@@ -15,7 +15,7 @@ from stress.schedulers.replay import Replay, TolerantReplay
 from stress.schedulers.shrink import ddmin, shrink
 from stress.schedulers.source import Source
 from stress.syscalls.calls import Diverged, Scheduler
-from tests.stress.schedulers.machine import Op, Program, World, execute, open_, read, runner, stat, write
+from tests.stress.schedulers.machine import Op, Program, World, execute, open_, read, runner, sleep, stat, write
 from tests.stress.schedulers.programs import Body, increment, reader, take_two, torn_writer
 
 COUNT = {"count": b"0"}
@@ -272,6 +272,29 @@ def test_what_fails_one_after_the_other_too_is_said_soon(agents: int) -> None:
     assert found is not None
     assert (found.steps, found.words.startswith("of what they do by themselves")) == ((), True)
     assert runs == 3
+
+
+def test_what_waits_for_another_does_not_run_before_it_and_that_is_not_claimed() -> None:
+    """Of two that hand a file over, the second polls until it is there: in reverse they take turns."""
+
+    def gives() -> Body:
+        yield open_("gift", "create")
+        return None
+
+    def waits() -> Body:
+        while (yield stat("gift")) < 0:
+            yield sleep()
+        return None
+
+    run = runner([gives, waits], COUNT, lambda world: False)
+    serial = replayed(run, TolerantReplay([0] * 5 + [1] * 5))
+    found = critical_steps(run, serial)
+    assert found is None or found.steps
+
+
+def test_who_acts_alone_is_not_said_to_fail_with_another() -> None:
+    alone = runner([reader], COUNT, lambda world: False)
+    assert critical_steps(alone, first_failing(alone, Random(1))) is None
 
 
 def test_what_fails_in_one_order_only_needs_that_order() -> None:
