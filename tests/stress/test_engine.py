@@ -241,6 +241,7 @@ update = '{new} jq {{filter}} {{path}} >"$t" && sleep 0.02 && {done}'
 """
     )
     result = _run(home, str(commands), "handoff", "session_count", ops=150)
+    assert result.stats.total >= 150, "workers whose operation the driver did by itself go on"
     assert set(result.operations["write"]) == {"command"}
     assert "lost-update" in _anomalies(result)
     assert "torn-read" not in _anomalies(result)
@@ -331,9 +332,14 @@ def test_a_full_disk_under_the_run_directory_is_the_harnesss_error(home: Path) -
 
 
 def test_a_directory_that_somebody_removes_meanwhile_says_nothing_about_the_target(home: Path) -> None:
-    removing = CORRECT + "\nimport itertools\n_n = itertools.count()\n_write = write\n"
-    removing += "def write(path, document):\n    next(_n) == 2 and shutil.rmtree(os.getcwd(), True)\n"
-    removing += "    _write(path, document)\n"
+    removing = f"""{CORRECT}
+_write, _here = write, []
+def write(path, document):
+    _here or _here.append(os.getcwd())
+    while os.path.isdir(_here[0]):  # others make files there meanwhile
+        shutil.rmtree(_here[0], True)
+    _write(path, document)
+"""
     with pytest.raises(engine.HarnessError, match="somebody has removed the directory under test, "):
         _run(home, _target(home, removing), "handoff", mix=(("python", 3),), ops=60)
 
