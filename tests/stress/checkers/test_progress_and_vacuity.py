@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from stress.checkers.blind_reads import without_blind_reads
-from stress.checkers.progress import progress
+from stress.checkers.progress import _paused, progress
 from stress.checkers.registry import load
 from stress.checkers.torn import torn
 from stress.checkers.updates import updates
@@ -347,3 +348,11 @@ def test_no_checker_stumbles_over_an_empty_history() -> None:
     for name in checkers - {"vacuity"}:
         assert list(load().get(name)(history)) == []
         assert {each.anomaly for each in load().get(name)(ended)} <= {"lost-append", "bad-recovery"}
+
+
+def test_how_long_the_pauses_had_been_by_a_moment() -> None:
+    pauses = ((10, 20), (30, 50))
+    moments = range(60)
+    history = History.of([], [FileFacts("f", "s")], pauses=pauses)
+    expected = [sum(max(0, min(end, moment) - begin) for begin, end in pauses) for moment in moments]
+    assert _paused(history, np.array(moments)).tolist() == expected
