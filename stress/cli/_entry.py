@@ -34,13 +34,12 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that has no × gets a ?, not a traceback
-    shown, said = PatientStream(sys.stdout), PatientStream(sys.stderr)
-    sys.stdout, sys.stderr = cast(TextIO, shown), cast(TextIO, said)
+    shown = PatientStream(sys.stdout)
+    sys.stdout, sys.stderr = cast(TextIO, shown), cast(TextIO, PatientStream(sys.stderr))
     code = run_command(list(sys.argv[1:] if argv is None else argv))
     shown.flush()
     if shown.error:
         code = _say(f"standard output could not be written: {shown.error.strerror or shown.error}")
-    said.flush()
     sys.exit(code)
 
 

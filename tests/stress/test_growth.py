@@ -106,6 +106,12 @@ def test_four_times_the_history_takes_a_checker_no_more_than_so_many_calls(
     assert calls(lambda: list(check(many))) <= most * calls(lambda: list(check(few)))
 
 
+def test_of_many_workers_in_vain_a_few_are_told_and_all_are_counted() -> None:
+    (found,) = [found for found in load().get("vacuity")(_in_vain(30)) if found.count > 1]
+    assert found.count == 30
+    assert [label for label, _ in found.detail] == ["also"] * 4
+
+
 def test_the_rows_of_one_file_take_as_much_memory_however_many_files_there_are() -> None:
     peaks = []
     for files in (50, 800):
@@ -198,7 +204,9 @@ def test_a_line_of_megabytes_is_not_wrapped_and_a_worker_that_says_one_is_not_li
     (tmp_path / "stderr").write_text("x" * 3_000_000 + "the last words")
     assert last_words(str(tmp_path / "stderr")).endswith("the last words")
     assert len(last_words(str(tmp_path / "stderr"))) < 10_000
-    process = subprocess.Popen([sys.executable, "-c", "print('x' * 3_000_000)"], stdin=-1, stdout=-1)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "print(end='x' * 3_000_000, flush=True); input()"], stdin=-1, stdout=-1
+    )
     driver = ShellDriver(process, tmp_path, frozenset(), exclusive=False)
     with pytest.raises(Lost, match="began with 'xxx"):
         driver.wait_for_hello(60)

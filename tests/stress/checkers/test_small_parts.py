@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from stress.checkers._columns import VersionIndex, running_argmax
 from stress.checkers._evidence import diagnose
 from stress.checkers._register.chains import chains
+from stress.checkers._register.interleaving import _Blocks, _inside
 from stress.checkers._words import WITNESS_MAX, did, pick
 from stress.checkers.leftovers import leftovers
+from stress.checkers.metadata import metadata
 from stress.checkers.sessions import sessions
 from stress.checkers.torn import meanwhile
 from stress.checkers.updates import updates
-from stress.history.events import LeftBehind
-from stress.history.history import FileFacts, History, ProcessFacts
+from stress.history.events import LeftBehind, MetadataSeen
+from stress.history.history import FileFacts, FinalFile, FinalState, History, ProcessFacts
 from stress.history.notes import SeenBytes
 from stress.history.record import GARBAGE, INITIAL, End, Kind, Language, Operation, WorkerRole, version_of
 from stress.result import Verdict
@@ -140,3 +145,27 @@ def test_a_swept_file_is_a_killed_one_s_until_a_tick_after_its_end(late_ns: int,
     killed = ProcessFacts(1, 1, Language.PYTHON, WRITER, started=10**9, ended=2 * 10**9, end=End.KILLED)
     left = LeftBehind(3 * 10**9, "a.json.tmp", 2 * 10**9 + late_ns)
     assert len(list(leftovers(History.of([], facts, processes=[killed], unswept=[left])))) == count
+
+
+def test_what_was_lost_for_a_moment_is_told_of_its_own_file() -> None:
+    facts = [FileFacts(path, "one", checkers=frozenset({"metadata"}), mode=0o600) for path in ("a.json", "b.json")]
+    history = History.of([], facts).with_final(FinalState(files=(FinalFile(True, mode=0o600),) * 2))
+    seen = (MetadataSeen(5, 1, 0o644, 0, 0, 3),)
+    (found,) = metadata(replace(history, metadata_seen=seen))
+    assert (found.file, found.count) == ("b.json", 3)
+
+
+def test_a_version_inside_a_link_of_a_chain_is_found_as_by_trying_each_with_each() -> None:
+    """Times that are equal too: what was seen when another began was not seen before it."""
+    stream = random.Random(5)
+    for _ in range(400):
+        links, others = stream.randint(2, 5), stream.randint(1, 4)
+        earliest, latest = (_ints(*(stream.randrange(8) for _ in range(links + others))) for _ in range(2))
+        blocks = _Blocks(np.arange(links + others), np.array([0, links]), _ints(0, 0), _ints(0, 0))
+        expected = None
+        for lost in range(links, links + others):
+            for at in range(1, links):
+                if earliest[:at].min() < latest[lost] and latest[at:links].max() > earliest[lost]:
+                    expected = expected or (at, lost)
+        found = _inside(blocks, earliest, latest, 0, 1, 1)
+        assert (None if found is None else (found.update, found.lost)) == expected
