@@ -17,7 +17,7 @@ import pytest
 from stress import engine
 from stress.execution.nemesis import Fault, Nemesis
 from stress.history.events import Started, read_events
-from stress.history.record import FaultKind
+from stress.history.record import FaultKind, Kind
 from stress.history.run_directory import RunDirectory
 from stress.history.skipped import Part, Skipped
 from stress.host import process_tree
@@ -169,6 +169,28 @@ def test_a_worker_that_ends_while_another_is_killed_gets_no_signal_by_a_number_t
     assert {kind: n for kind, n in result.stats.faults.items() if n} == {FaultKind.KILL: 1}
     ends = [facts.end for facts in RunDirectory(Path(result.run)).history().processes]
     assert sorted(ends) == ["died", "died", "finished", "finished", "killed"]
+
+
+@pytest.mark.parametrize("language", ["python", "bash"])
+def test_who_takes_the_place_of_the_killed_goes_on(home: Path, monkeypatch: pytest.MonkeyPatch, language: str) -> None:
+    """Also when its driver does an operation by itself, as it does the looks at a backup for Bash."""
+    struck: list[int] = []
+
+    def due(self: Nemesis, now: float, pids: Sequence[int], stop_inside: object = None) -> list[Fault]:
+        first = [] if struck else list(pids)
+        struck.extend(first)
+        return [Fault("kill", pid) for pid in first]
+
+    monkeypatch.setattr(Nemesis, "is_due", lambda self, now: True)
+    monkeypatch.setattr(Nemesis, "due", due)
+    mix = ((language, 2),)
+    result = _run(
+        home, "atomicops", "backups", mix=mix, writers=2, readers=1, ops=60, duration_s=20.0, kill_every_s=1.0
+    )
+    history = RunDirectory(Path(result.run)).history()
+    assert sorted(facts.end for facts in history.processes) == ["finished"] * 3 + ["killed"] * 3
+    assert result.stats.total >= 60
+    assert (history.ops["kind"] == Kind.OBSERVE_BACKUP).sum() > 2, "each of the two readers goes on after its first"
 
 
 def test_after_kills_what_lies_beside_a_linked_file_is_swept_too(home: Path) -> None:

@@ -56,6 +56,8 @@ def test_a_pause_ends_by_itself_and_at_the_end_of_the_run() -> None:
         nemesis.begin(0.0)
         for end in ("by itself", "with the run"):
             (fault,) = nemesis.due(10.0, [child.pid])
+            assert not nemesis.is_due(10.0)
+            assert nemesis.is_due(10.0 + fault.lasts_s), "its end, before the next is due"
             nemesis.apply(fault)
             while not _stopped(child.pid):
                 pass
