@@ -139,8 +139,10 @@ def test_whose_a_leftover_may_be_decides(ends: tuple[End, End], verdict: Verdict
     assert (found.verdict, said in found.message) == (verdict, True)
 
 
-@pytest.mark.parametrize(("late_ns", "count"), [(30_000_000, 0), (30_000_001, 1)])
-def test_a_swept_file_is_a_killed_one_s_until_a_tick_after_its_end(late_ns: int, count: int) -> None:
+@pytest.mark.parametrize(
+    ("late_ns", "count"), [(30_000_000, 0), (30_000_001, 1), (-1_030_000_000, 0), (-1_030_000_001, 1)]
+)
+def test_a_swept_file_is_a_killed_one_s_from_its_start_until_a_tick_after_its_end(late_ns: int, count: int) -> None:
     facts = [FileFacts("a.json", "one", checkers=frozenset({"leftovers"}))]
     killed = ProcessFacts(1, 1, Language.PYTHON, WRITER, started=10**9, ended=2 * 10**9, end=End.KILLED)
     left = LeftBehind(3 * 10**9, "a.json.tmp", 2 * 10**9 + late_ns)
