@@ -7,7 +7,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,7 @@ from atomicops import (
     sweep_orphans,
     update_json,
 )
+from tests.atomicops.alarms import interrupts
 from tests.atomicops.both import LIMIT_S, Helpers
 from tests.atomicops.faults.scene import is_free
 
@@ -72,29 +73,6 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "s.json"
 
 
-@pytest.fixture
-def alarms() -> Iterator[Callable[[float, Callable[[], object]], bool]]:
-    """Runs an action with an alarm after so many seconds; True if it raised."""
-
-    def raise_alarm(*_: object) -> None:
-        raise Alarm
-
-    def run(after_s: float, action: Callable[[], object]) -> bool:
-        try:
-            try:
-                signal.setitimer(signal.ITIMER_REAL, after_s)
-                action()
-            finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
-        except Alarm:
-            return True
-        return False
-
-    before = signal.signal(signal.SIGALRM, raise_alarm)
-    yield run
-    signal.signal(signal.SIGALRM, before)
-
-
 def seconds(action: Callable[[], object]) -> float:
     began = time.perf_counter()
     action()
@@ -102,9 +80,7 @@ def seconds(action: Callable[[], object]) -> float:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_alarms_at_random_moments(
-    path: Path, alarms: Callable[[float, Callable[[], object]], bool], operation: str
-) -> None:
+def test_alarms_at_random_moments(path: Path, operation: str) -> None:
     draw = random.Random(operation)
     action, lock = OPERATIONS[operation], path.with_name(".s.json.lock")
     action(path)
@@ -112,7 +88,7 @@ def test_alarms_at_random_moments(
     takes_s = min(seconds(lambda: action(path)) for _ in range(5))
     raised = 0
     for number in range(ALARMS):
-        if alarms(draw.uniform(1e-6, takes_s), lambda: action(path)):
+        if interrupts(lambda: action(path), draw.uniform(1e-6, takes_s), Alarm):
             raised += 1
             assert is_free(lock, 0), f"alarm {number}: the lock stays locked"
     assert raised > ALARMS // 20
@@ -122,16 +98,15 @@ def test_alarms_at_random_moments(
     update_json(path, lambda d: {"n": 1}, timeout=0)
 
 
-def test_what_is_acknowledged_between_alarms_is_kept(
-    path: Path, alarms: Callable[[float, Callable[[], object]], bool]
-) -> None:
+def test_what_is_acknowledged_between_alarms_is_kept(path: Path) -> None:
     """Whoever sees no exception may rely on it; whoever sees one knows that it is done or not, and never half."""
     draw = random.Random(1)
     least = most = 0
     for _ in range(ALARMS):
-        raised = alarms(
-            draw.uniform(1e-6, 1e-3),
+        raised = interrupts(
             lambda: update_json(path, lambda d: {"n": d["n"] + 1}, durability="none", timeout=5),
+            draw.uniform(1e-6, 1e-3),
+            Alarm,
         )
         least, most = least + (not raised), most + 1
     assert least <= read_json(path).data["n"] <= most
