@@ -134,7 +134,7 @@ def apply_edits(data: Any, edits: list[Edit]) -> Any:
     return data
 
 
-_TOKENS = re.compile(rb'"((?:[^"\\]|\\.)*)"|(-?[0-9][-+.0-9eE]*)', re.DOTALL)
+_TOKENS = re.compile(rb'"[^"]*"|(-?[0-9][-+.0-9eE]*)')
 _WHOLE_ESCAPES = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|u(?![dD][89a-fA-F])....|[^u])", re.DOTALL)
 _NUMBER = re.compile(rb"-?([0-9]+)(?:\.([0-9]+))?(?:[eE][+-]?0*([0-9]*))?")
 _STRINGS = "keep such values as plain strings"
@@ -142,11 +142,11 @@ _STRINGS = "keep such values as plain strings"
 
 def lost_by_jq(data: bytes) -> str:
     """What jq 1.6 would change of this valid JSON without being asked; empty where nothing."""
-    for text, number in _TOKENS.findall(data):
-        if number and not _kept_by_jq(number):
-            return "a number that jq would round"
-        if b"\\u" in text and b"\\" in _WHOLE_ESCAPES.sub(b"", text):
-            return "half a surrogate pair, which jq would change"
+    plain = _WHOLE_ESCAPES.sub(b"", data)
+    if b"\\" in plain:
+        return "half a surrogate pair, which jq would change"
+    if not all(map(_kept_by_jq, filter(None, _TOKENS.findall(plain)))):
+        return "a number that jq would round"
     return ""
 
 
@@ -158,7 +158,7 @@ def _kept_by_jq(number: bytes) -> bool:
     whole, part, power = found.groups()
     if part is None and power is None:
         return len(whole) < 16 or (len(whole) == 16 and whole < b"9007")
-    if int(power or 0) > 289:
+    if len(power or b"") > 3 or int(power or 0) > 289:
         return False
     if whole != b"0":
         return len(whole + (part or b"")) <= 17
@@ -174,7 +174,7 @@ class Filter:
     def run(self, path: str, default: str | None, durability: str, timeout: float | None) -> int:
         import subprocess
 
-        from ._json import loads, why_not_json
+        from ._json import loads, scan_all, why_not_json
         from ._replace import Writer
 
         make = default is not None
@@ -182,7 +182,7 @@ class Filter:
             content = writer.read()
             if content is None:
                 content = os.fsencode(default or "") + b"\n"
-            loads(content, path, is_rewritten=True)
+            loads(content, path, scan_all)
             is_jq = os.path.basename(self.command[0]) == "jq"
             lost = lost_by_jq(content) if is_jq else ""
             if lost:

@@ -72,9 +72,12 @@ def _exact(text: str) -> float:
 
 _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
-# Of what is going to be written again.
-_decode_all = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_all_pairs, parse_float=_exact).decode
-# Only to know whether it is JSON: nobody wants the numbers.
+# Of what is going to be written again: what would be lost by that is refused. And the same for who wants no numbers.
+decode_all = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_all_pairs, parse_float=_exact).decode
+scan_all = json.JSONDecoder(
+    parse_constant=_refuse_constant, object_pairs_hook=_all_pairs, parse_float=_exact, parse_int=len
+).decode
+# Only to know whether it is JSON.
 _scan = json.JSONDecoder(parse_int=len, parse_float=len, parse_constant=_refuse_constant).decode
 
 
@@ -167,16 +170,16 @@ def _refuse_other_keys(data: Any) -> None:
             stack += [value for value in node if value.__class__ not in _SCALARS]
 
 
-def loads(data: bytes, filename: object, is_rewritten: bool = False) -> Any:
+def loads(data: bytes, filename: object, decode: Callable[[str], Any] = _decode) -> Any:
     """Parse one JSON value in UTF-8. Raises CorruptFile with the reason, and CannotCheck.
 
-    ``is_rewritten`` says that the file is going to be replaced by what is returned: ValueError where that would lose
+    ``decode_all`` is for a file that is going to be replaced by what is returned: ValueError where that would lose
     what nobody asked to change, because an object has a key twice, or a number more digits than a float.
     """
     try:
-        return _parse(data, _decode_all if is_rewritten else _decode)
+        return _parse(data, decode)
     except _NotJson as error:
-        if is_rewritten and why_not_json(data) is None:
+        if decode is not _decode and why_not_json(data) is None:
             raise ValueError(str(error)) from None
         raise CorruptFile(filename, str(error)) from None
     except CannotCheck as error:
@@ -206,7 +209,8 @@ def _parse(data: bytes, decode: Callable[[str], Any]) -> Any:
         from . import _deep
 
         try:
-            return _deep.decode(text, *((_all_pairs, _exact) if decode is _decode_all else (dict, float)))
+            pairs, to_float = (_all_pairs, _exact) if decode in (decode_all, scan_all) else (dict, float)
+            return _deep.decode(text, pairs, to_float, len if decode in (_scan, scan_all) else _deep.long_int)
         except _deep.TooDeep:
             raise CannotCheck(errno.EOVERFLOW, f"could not check: {_TOO_DEEP}") from None
     if len(text) > _LEVELS_MAX and _too_deep(text):
@@ -353,7 +357,7 @@ def update_json(
     with Writer(path, durability, timeout, make_parents=not is_needed, must_exist=is_needed) as writer:
         content = writer.read()
         if content is not None:
-            data = loads(content, writer.given, is_rewritten=True)
+            data = loads(content, writer.given, decode_all)
         elif is_needed:
             fail(errno.ENOENT, os.strerror(errno.ENOENT), writer.given)
         else:

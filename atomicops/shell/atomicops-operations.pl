@@ -142,7 +142,7 @@ sub lost_by_jq { # what jq would lose of valid JSON: one of two keys, digits of 
                 my $from = pos;
                 string();
                 my $text = substr $_, $from, pos() - 1 - $from;
-                my $is_key = /\G[ \t\n\r]*+:/gc;
+                my $is_key = /\G[ \t\n\r]*+[:;]/gc; # of one alone Perl looks first whether it comes at all, to the end
                 next if !$is_key && index($text, "\\u") < 0;
                 $text =~ s/\\(?:u([dD][89abAB]..)\\u([dD][c-fC-F]..)|u(?![dD][89a-fA-F])(....)|([^u]))/plain($1, $2, $3, $4)/gse;
                 return "half a surrogate pair, which jq would change" if $text =~ /\\u[dD]/;
