@@ -52,7 +52,7 @@ def atomic_append_text(
 
 def append_bytes(data: bytes, target_path: Path, in_place: bool, durability: str, timeout: float | None) -> None:
     with Writer(target_path, durability, timeout) as writer:
-        _check(writer, data)
+        _check(writer, data, in_place)
         if not (in_place and append_in_place(writer, data, timeout)):
             _append_whole(writer, data)
 
@@ -83,7 +83,7 @@ def _fill(fd: int, source: int, end: int, data: bytes) -> None:
     write_all(fd, data)
 
 
-def _check(writer: Writer, data: bytes) -> None:
+def _check(writer: Writer, data: bytes, in_place: bool) -> None:
     names = (os.fsencode(writer.given), writer.place.name)
     if any(name.endswith(b".json") for name in names):
-        check_json_target((writer.read() or b"") + data, b".json")
+        check_json_target((writer.read(to_replace=not in_place) or b"") + data, b".json")

@@ -109,8 +109,11 @@ def _increment(node: Any, key: str, value: Any) -> None:
     old = node.get(key, 0) if isinstance(node, dict) else _element(node, key)
     for number in (old, value):
         if isinstance(number, bool) or not isinstance(number, (int, float)):
-            raise ValueError(f"{key!r} cannot be incremented: {number!r} is not a number")
-    _set(node, key, old + value)
+            raise ValueError(f"{key!r} cannot be incremented: a {type(number).__name__} is not a number")
+    try:
+        _set(node, key, old + value)
+    except OverflowError:
+        raise ValueError(f"{key!r} cannot be incremented by a fraction: it is beyond the range of a float") from None
 
 
 def _append(node: Any, key: str, value: Any) -> None:

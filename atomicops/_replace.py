@@ -93,6 +93,7 @@ class Writer(Leaving):
         """The target, to read and replace it; ``None`` where it is missing. A later ``replace`` is of this file."""
         self._target = own, status = self.open_target(os.O_RDWR)
         self._seen = _state(status)
+        _refuse_links(self.given, status)
         return own
 
     def open_target(self, how: int) -> Target:
@@ -112,6 +113,8 @@ class Writer(Leaving):
         self._seen = _state(status)
         if own is None or status is None:
             return None
+        if to_replace:
+            _refuse_links(self.given, status)
         try:
             return read_all(own.fileno(), status.st_size)
         except OSError as error:
@@ -131,11 +134,8 @@ class Writer(Leaving):
         """
         target = self._target or self.open_target(os.O_WRONLY)
         status = target[1]
-        if status is not None:
-            if status.st_nlink > 1:
-                why = f"has {status.st_nlink} hard links, and the others would keep the old content"
-                fail(errno.EMLINK, why, self.given, "write each name by itself, or append in place")
-        elif like is not None:
+        _refuse_links(self.given, status)
+        if status is None and like is not None:
             target = open_target(self.place, os.O_RDONLY, like)
         try:
             self.with_temp(content, target, self._rename)
@@ -236,6 +236,12 @@ class Writer(Leaving):
         if not is_ours:
             why = "renamed onto it, but then it was another file: something that takes no lock has replaced it"
             raise CommittedNotDurable(errno.ESTALE, why, self.given)
+
+
+def _refuse_links(given: object, status: os.stat_result | None) -> None:
+    if status is not None and status.st_nlink > 1:
+        why = f"has {status.st_nlink} hard links, and the others would keep the old content"
+        fail(errno.EMLINK, why, given, "write each name by itself, or append in place")
 
 
 def _claim(fd: int) -> None:

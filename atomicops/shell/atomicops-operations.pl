@@ -418,7 +418,8 @@ sub restore { # the target keeps its attributes; a missing one gets those of the
 sub sweep {
     my ($path) = @_;
     ($::shown, $::dir, $::sync) = ($path, $path, "none");
-    chdir $path or is("ENOENT") ? bail(66, "no such directory", "check the name") : not_readable("the directory $path");
+    chdir $path or $path eq "" ? no_file_name("") : is("ENOENT") ? bail(66, "no such directory", "check the name")
+        : not_readable("the directory $path");
     my $prefix = $path eq "." ? "" : $path =~ m{/\z} ? $path : "$path/";
     for my $temp (sort(list_names())) {
         my $stem = stem_of_temp($temp) // next;

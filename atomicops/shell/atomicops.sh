@@ -37,8 +37,8 @@
 # assignments alone, which no function hides; all else runs in subshells, where POSIX mode lets `exec`, `unset`, `set` and
 # `export` come before functions of these names. A backslash keeps a word from being an alias.
 
-if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] < 404)); then
-  \printf 'atomicops: bash %s: too old; use bash 4.4 or later\n' "$BASH_VERSION" >&2
+if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] < 404)) || [[ $- == *r* ]]; then
+  \printf 'atomicops: bash %s: too old, or restricted; use bash 4.4 or later, without -r\n' "$BASH_VERSION" >&2
   \return 69
 fi
 
@@ -59,23 +59,22 @@ _ao_perl() { # _ao_perl OPERATION ARGUMENT...: becomes atomicops.pl
   # Perl would find its own program where standard input is missing. Reading from this fails.
   \true 2>/dev/null 3<&0 || \exec 0>/dev/null
   [[ ${FUNCNAME[*]} != *_ao_locked* ]] || _ao_pass_locks
-  if [[ $1 == lock ]] && ! \true 2>/dev/null 239</dev/null; then
-    \printf 'atomicops: %s: with_lock needs descriptor 239; raise the limit of open files (ulimit -n)\n' "$2" >&2
-    \exit 74
-  fi
-  if ! \hash perl 2>/dev/null; then
-    \printf 'atomicops: perl: this program is missing; install the package perl\n' >&2
-    \exit 69
-  fi
-  for _ao_part in "$_ao_program" "${_ao_program%.pl}"-{seldom,operations}.pl; do
-    if [[ ! -r $_ao_part ]]; then
-      \printf 'atomicops: %s: cannot be read; keep it beside atomicops.sh\n' "$_ao_part" >&2
-      \exit 69
-    fi
+  [[ $1 != lock ]] || \true 2>/dev/null 239</dev/null ||
+    _ao_fail 74 "$2: with_lock needs descriptor 239; raise the limit of open files (ulimit -n)"
+  \hash perl 2>/dev/null || _ao_fail 69 "perl: this program is missing; install the package perl"
+  for _ao_part in .pl -seldom.pl -operations.pl; do
+    _ao_part=${_ao_program%.pl}$_ao_part
+    [[ -r $_ao_part ]] || _ao_fail 69 "$_ao_part: cannot be read; keep it beside atomicops.sh"
   done
-  \unset PERL5OPT PERL5LIB PERLLIB PERL5DB PERL_UNICODE PERLIO PERL_SIGNALS PERL_HASH_SEED_DEBUG
+  _ao_part=(PERL5OPT PERL5LIB PERLLIB PERL5DB PERL_UNICODE PERLIO PERL_SIGNALS PERL_HASH_SEED_DEBUG)
   [[ ${LC_ALL@a} == *r* ]] || \export LC_ALL=C
-  \exec perl "$_ao_program" "${BASH_VERSINFO[5]}" "${_ao_options[@]}" "$@"
+  \unset "${_ao_part[@]}" 2>/dev/null && _ao_part=() || _ao_part=(env "${_ao_part[@]/#/-u}") # some are readonly
+  \exec "${_ao_part[@]}" perl "$_ao_program" "${BASH_VERSINFO[5]}" "${_ao_options[@]}" "$@"
+}
+
+_ao_fail() { # _ao_fail STATUS MESSAGE
+  \printf 'atomicops: %s\n' "$2" >&2
+  \exit "$1"
 }
 
 [[ ${_ao_alone-} != "$$" ]] || return 0 # atomic-write.sh needs no more, and it takes time to read on

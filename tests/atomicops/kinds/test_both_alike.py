@@ -84,6 +84,9 @@ CASES: list[tuple[Callable[[Path], None], int, tuple[str, ...]]] = [
     (a_narrow_lock, 0, ("backup", "s.json", "x")),
     (two_names, 73, ("write", "2", "s.json")),
     (two_names, 73, ("update", "s.json", ".")),
+    (two_names, 73, ("append", "{", "s.json")),
+    (two_names, 73, ("write", "--if-version", "absent", "2", "s.json")),
+    (nothing, 64, ("sweep", "")),
 ]
 
 

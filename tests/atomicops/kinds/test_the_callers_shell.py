@@ -55,6 +55,9 @@ SETTINGS = {
     "kill() { :; }; declare() { :; }; unset() { :; }; eval() { :; }; set() { :; }; test() { :; }; export() { :; }",
     "Perl's variables": "export PERL5OPT=-MNoSuchModule PERL5LIB=/none PERL_UNICODE=63 PERLIO=:crlf PERL5DB=1 "
     "PERL_SIGNALS=unsafe PERL_HASH_SEED=0",
+    "Perl's variables, and they stay": "export PERL5OPT=-MNoSuchModule PERL5LIB=/none PERL_UNICODE=63; "
+    "readonly PERL5OPT PERL5LIB PERL_UNICODE",
+    "no braces": "set +B",
     "variables like ours": "fd=x lock=x path=x file=x status=x name=x; readonly fd lock path file status name",
     "lastpipe": "shopt -s lastpipe; set +m",
     "job control": "set -m",

@@ -99,6 +99,25 @@ def test_delete(tmp_path: Path, path: str, before: object, after: object) -> Non
 
 
 @pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("update", "f.json", "--increment", "big=0.5"), 65),
+        (("update", "f.json", "--increment", "n=" + "[" * 2_000 + "]" * 2_000), 65),
+        (("update", "f.json", "--increment", "s"), 65),
+        (("prune", "f.json", "--keep", "9" * 5_000), 64),
+        (("prune", "f.json", "--keep", "²"), 64),
+    ],
+    ids=["beyond a float", "a deep value", "a text", "many digits", "no digit"],
+)
+def test_a_value_that_cannot_be_taken_is_told_in_a_line(tmp_path: Path, arguments: tuple[str, ...], code: int) -> None:
+    document = '{"n": 1, "s": "text", "big": ' + "9" * 400 + "}"
+    (tmp_path / "f.json").write_text(document)
+    done = HELPERS.call("python", *arguments, cwd=tmp_path)
+    assert (done.code, done.refused, (tmp_path / "f.json").read_text()) == (code, True, document), done
+    assert "_count" not in done.err
+
+
+@pytest.mark.parametrize(
     ("arguments", "word"),
     [
         (("wirte", "x", "f"), "write"),
