@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.metadata
 import os
 import re
@@ -56,6 +57,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(skip)
         if "as_it_was" in getattr(item, "fixturenames", ()):
             item.add_marker("golden")
+
+
+def pytest_collection_finish() -> None:
+    """What thousands of tests are made of is neither looked through nor, in each child that a test forks, copied."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_configure(config: pytest.Config) -> None:

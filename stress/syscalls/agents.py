@@ -220,8 +220,7 @@ def _child(
 def _run(kind: Kind) -> NoReturn:
     if isinstance(kind, Program):
         _be_template(kind)
-    gc.collect()
-    gc.freeze()
+    gc.freeze()  # what the starter has is not looked through, and so not copied
     if isinstance(kind, Forked):
         template.serve(listener.NEXT, lambda _: template.anew(partial(_call, kind.function)))
     template.serve(listener.NEXT, partial(_again, kind))

@@ -27,6 +27,7 @@ from stress.execution.nemesis import FAULTS
 from stress.workload import catalog, target
 from stress.workload.layout import lay_out
 from stress.workload.payload import Edit, apply_edits, jq_program, parent_in
+from stress.workload.scenario import Size
 from stress.workload.target import Target
 from stress.workload.world import World, compose
 
@@ -37,17 +38,20 @@ CONTEXT, LIST, LOG = ".claude/handoff-context.json", "feature_list.json", "claud
 NEW = version_of(7, 3)
 COUNT = (Edit(("session_count",), add=1),)
 JQ = shutil.which("jq") is not None
-SCENARIOS = tuple(name for name in catalog.SCENARIOS.get("bridge").parts if name != "resume")
+SCENARIOS = tuple(name for name in catalog.SCENARIOS.get("bridge").parts if name not in ("completion", "resume"))
+"""Without those that have hundreds of files, each in a directory of its own."""
+SLOTS = 8
+"""So many of each kind of what there is to recover."""
 
 
 @cache
 def _world(*names: str) -> World:
-    return compose(names, ALL)[0]
+    return compose(names, ALL, Size(6 * SLOTS))[0]
 
 
 @pytest.fixture
 def there(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory with shared files, which is the current one; those of resume are hundreds, and there if asked for."""
+    """A directory with shared files, which is the current one; those of resume are there if asked for."""
     lay_out(_world(*getattr(request, "param", SCENARIOS)), tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -193,7 +197,9 @@ def test_backup(made: Target, there: Path) -> None:
 
 
 def _slots(recovery: str) -> list[SharedFile]:
-    return [file for file in _world("resume").files if file.recovery == recovery][:8]
+    found = [file for file in _world("resume").files if file.recovery == recovery]
+    assert len(found) >= SLOTS
+    return found[:SLOTS]
 
 
 @resuming
