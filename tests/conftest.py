@@ -17,18 +17,12 @@ from pathlib import Path
 import pytest
 import tomllib
 from filelock import FileLock
-from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
 DISTRIBUTED = (
     "atomicops", "atomicops_stress", "stress", "scenarios", "tests", "docs", ".ci", ".gitignore",
     "CHANGELOG.md", "LICENSE", "MANIFEST.in", "README.md", "SECURITY.md", "pyproject.toml",
 )  # fmt: skip
-
-# No test judges by the clock: machines stand still at times. What is drawn is the same each time, so that no change is
-# blamed for what it did not touch; the long form draws anew.
-settings.register_profile("calm", deadline=None, derandomize=not os.environ.get("ATOMICOPS_TEST_LONG"))
-settings.load_profile("calm")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -47,6 +41,18 @@ def as_it_was(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
         assert text == path.read_text("utf-8"), "if that is meant: pytest -m golden --renew, and look at the difference"
 
     return compare
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """No test judges by the clock, for machines stand still at times. What is drawn is the same each time, so that no
+    change is blamed for what it did not touch; the long form draws anew.
+    """
+    if session.config.pluginmanager.hasplugin("dsession"):
+        return  # others run the tests, and Hypothesis takes its time to be loaded
+    from hypothesis import settings
+
+    settings.register_profile("calm", deadline=None, derandomize=not os.environ.get("ATOMICOPS_TEST_LONG"))
+    settings.load_profile("calm")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

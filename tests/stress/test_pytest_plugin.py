@@ -72,10 +72,10 @@ def test_decorated(tmp_path):
     return Naive
 
 def test_sound(torture):
-    result = torture(Sound, scenario="handoff", ops=1000)
+    result = torture(Sound, scenario="handoff", ops=300)
     assert result.stats.total > 0
 
-@tortured(scenario="handoff", ops=1000)
+@tortured(scenario="handoff", ops=300)
 def test_sound_and_decorated():
     return Sound
 """,

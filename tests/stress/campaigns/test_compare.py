@@ -22,6 +22,17 @@ from stress.stats import KindStats, Stats
 from stress.workload import target
 from stress.workload.target import load
 
+TORN = """
+import json, time
+def write(path, document):
+    with open(path, "w") as file:
+        time.sleep(0.005)  # it is empty for long enough that somebody is sure to see it so
+        json.dump(document, file)
+def read(path):
+    with open(path) as file:
+        return json.load(file)
+"""
+
 
 def _result(plan: Plan, per_s: int, p50_s: float, *anomalies: str) -> Result:
     findings = tuple(Finding(ANOMALIES.get(anomaly), "updates", "x", "state.json", "it is so") for anomaly in anomalies)
@@ -139,11 +150,12 @@ def test_two_targets_side_by_side(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    options = "--scenario handoff --rounds 1 --duration 1.5s --writers 4 --report json=compared.json"
-    code = run_command(["compare", "atomicops", "naive", *options.split()])
+    Path("torn.py").write_text(TORN)
+    options = "--scenario handoff --rounds 1 --ops 300 --writers 4 --report json=compared.json"
+    code = run_command(["compare", "atomicops", "torn.py", *options.split()])
     shown = capsys.readouterr().out
     assert code == 1, shown
-    assert "naive: " in shown
+    assert "torn.py: " in shown
     one, other = json.loads(Path("compared.json").read_text())["targets"]
     assert (one["verdict"], other["verdict"]) == ("pass", "fail")
     assert "torn-read" in other["anomalies"]["torn"]

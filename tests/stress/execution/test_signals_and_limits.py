@@ -63,7 +63,7 @@ def test_where_sigchld_is_ignored_a_run_ends_as_it_always_does(by: str, tmp_path
     if by == "operation":
         source = source.replace("def read(path):", "def read(path):\n    " + ignore)
     (tmp_path / "mine.py").write_text(source)
-    argv = [*RUN, "--ops", "800", "--runs", "runs", "--target", "mine.py"]
+    argv = [*RUN, "--ops", "200", "--runs", "runs", "--target", "mine.py"]
     starter = (ignore if by == "parent" else "") + f"import os; os.execv({argv[0]!r}, {argv!r})"
     done = subprocess.run(
         [sys.executable, "-c", starter], cwd=tmp_path, env=_environment(tmp_path), capture_output=True, text=True,

@@ -20,7 +20,7 @@ from stress.result import Result, Verdict
 from stress.schedulers.saved import SavedSchedule
 from stress.syscalls import Supervisor
 
-ADD = 'n=$(<count); printf "%s\\n" "$((n + 1))" >count.$$; mv count.$$ count'
+ADD = "read -r n <count; echo $((n + 1)) >count.$$; mv count.$$ count"
 LOCKED_ADD = f"exec 9>lock; flock 9; {ADD}"
 
 
@@ -54,7 +54,7 @@ def explored(folder: Path, agents: Any, **options: Any) -> Result:
 
 
 def test_a_lost_update_of_two_scripts_is_found_shrunk_kept_and_replayed(tmp_path: Path) -> None:
-    result = explored(tmp_path, [["bash", "-c", ADD]] * 2, schedules=20)
+    result = explored(tmp_path, [["sh", "-c", ADD]] * 2, schedules=20)
     assert result.verdict is Verdict.FAIL
     assert [str(finding.anomaly) for finding in result.findings] == ["check-failed"]
     exploration = result.exploration
@@ -65,7 +65,7 @@ def test_a_lost_update_of_two_scripts_is_found_shrunk_kept_and_replayed(tmp_path
     assert sorted(path.name for path in (tmp_path / "shared").iterdir()) == ["count"]
     tables = []
     for _ in range(2):
-        again = explored(tmp_path, [["bash", "-c", ADD]] * 2, replay=exploration.file)
+        again = explored(tmp_path, [["sh", "-c", ADD]] * 2, replay=exploration.file)
         assert again.verdict is Verdict.FAIL
         assert again.exploration is not None
         tables.append(again.exploration.table)
@@ -175,13 +175,13 @@ def test_a_replay_of_other_programs_diverges_and_is_unknown(tmp_path: Path) -> N
     assert result.exploration is not None
     with pytest.raises(UsageError, match="the test that explores these shows it"):
         replay(SavedSchedule.from_json(Path(result.exploration.file).read_text()))
-    other = explored(tmp_path, [["bash", "-c", "cat count"]] * 2, replay=result.exploration.file)
+    other = explored(tmp_path, [["sh", "-c", "cat count"]] * 2, replay=result.exploration.file)
     assert other.verdict is Verdict.UNKNOWN
     assert "expected" in other.findings[0].message
 
 
 def test_what_is_locked_is_proved(tmp_path: Path) -> None:
-    result = explored(tmp_path, [["bash", "-c", LOCKED_ADD]] * 2, scheduler="dpor", schedules=None)
+    result = explored(tmp_path, [["sh", "-c", LOCKED_ADD]] * 2, scheduler="dpor", schedules=None)
     assert result.verdict is Verdict.PASS
     assert result.exploration is not None
     assert result.exploration.proved
@@ -192,7 +192,7 @@ def test_what_is_locked_is_proved(tmp_path: Path) -> None:
 def test_a_proof_says_that_nobody_who_polls_gave_up(tmp_path: Path) -> None:
     """The lock is broken after three looks: no order that dpor executes shows it."""
     lock = "i=0; until mkdir L; do sleep 0.1; i=$((i + 1)); [ $i -lt 3 ] || rmdir L; done 2>/dev/null"
-    result = explored(tmp_path, [["bash", "-c", f"{lock}; {ADD}; rmdir L; :"]] * 2, scheduler="dpor", schedules=None)
+    result = explored(tmp_path, [["sh", "-c", f"{lock}; {ADD}; rmdir L; :"]] * 2, scheduler="dpor", schedules=None)
     assert result.exploration is not None
     assert result.exploration.proved
     assert result.exploration.cases[0][1].endswith("so nobody gave up")
@@ -270,6 +270,6 @@ def test_what_cannot_be_is_refused(tmp_path: Path, options: dict[str, Any], said
 
 
 def test_the_fixture(explore: Callable[..., Result]) -> None:
-    explore([["bash", "-c", LOCKED_ADD]] * 2, shared={"count": "0"}, check=is_two, schedules=3)
+    explore([["sh", "-c", LOCKED_ADD]] * 2, shared={"count": "0"}, check=is_two, schedules=3)
     with pytest.raises(pytest.fail.Exception, match="check-failed"):
         explore([add, add], shared={"count": "0"}, check=is_two, schedules=20)
