@@ -129,13 +129,15 @@ def test_the_same_of_the_bash_helpers(path: Path, call: str, cleaning: str) -> N
     cleaner = f"""if True:
         import glob, os, sys, time
         ends = time.monotonic() + 20
+        open('ready', 'w').close()
         while not (there := [t for t in glob.glob('.*-tmp') if os.path.getsize(t)]) and time.monotonic() < ends:
             time.sleep(0.005)
         for t in there:
             {cleaning}
         """
     delayed = f"{STRACE} -qq -f -o /dev/null -e trace=fsync -e inject=fsync:delay_enter=150000:when=1"
-    script = f'{sys.executable} -S -c "$1" & exec {delayed} bash -c "$2" "$0" <input'
+    wait = "until [ -e ready ]; do sleep 0.005; done"
+    script = f'{sys.executable} -S -c "$1" & {wait}; exec {delayed} bash -c "$2" "$0" <input'
     done = HELPERS.bash(script, cleaner, f'. "$0/atomicops.sh"; {call}', cwd=path.parent)
     assert not path.is_symlink()
     text = "".join(path.read_text().split())

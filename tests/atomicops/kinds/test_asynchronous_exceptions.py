@@ -140,50 +140,6 @@ def test_a_signal_at_commands_of_the_bash_helpers(path: Path, call: str, number:
         assert read_json(path).data in ({"n": 0}, {})
 
 
-def test_an_interactive_shell_has_no_lock_at_the_prompt(path: Path) -> None:
-    """Ctrl-C jumps from a function to the prompt, past all clean-up."""
-    script = r"""
-import os, pty, sys, time
-pid, terminal = pty.fork()
-if not pid:
-    os.environ["PS1"] = "ready> "
-    os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
-seen = b""
-def until(text):
-    global seen
-    ends = time.monotonic() + 20
-    os.set_blocking(terminal, False)
-    while text not in seen and time.monotonic() < ends:
-        try:
-            seen += os.read(terminal, 4096)
-        except BlockingIOError:
-            time.sleep(0.02)
-    assert text in seen, seen
-until(b"ready> ")
-run = ". '%s/atomicops.sh'; f() { echo in'side'; sleep 50; }; with_lock s.json f\n" % sys.argv[1]
-os.write(terminal, run.encode())
-until(b"inside")
-time.sleep(0.2)
-os.write(terminal, b"\x03")
-time.sleep(0.2)
-os.write(terminal, b"flock -w 2 .s.json.lock echo the lock is fr'ee'; echo at the pro'mpt'\n")
-until(b"at the prompt")
-print("free" if b"is free" in seen else "locked")
-os.write(terminal, b"exit\n")
-time.sleep(0.2)
-os.close(terminal)
-os.waitpid(pid, 0)
-"""
-    done = subprocess.run(
-        [HELPERS.python, "-c", script, str(HELPERS.shell)],
-        cwd=path.parent,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-    )
-    assert done.stdout == "free\n", done
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_ends_the_command_line_by_that_signal(tmp_path: Path, number: signal.Signals) -> None:
     """With the input still open: it has begun, and waits."""

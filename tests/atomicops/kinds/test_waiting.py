@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
+from array import array
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -144,12 +147,20 @@ def test_a_slow_producer_does_not_hold_the_lock(path: Path, form: str, before: s
     assert slow.stdin is not None
     slow.stdin.write(b"[1,")
     slow.stdin.flush()
-    time.sleep(0.25)  # it has begun by then, as a rule; if not, the test sees less
+    until_it_has_read(slow.stdin.fileno())
     other = HELPERS.call("python", "write", '{"n": 9}', "s.json", cwd=path.parent, timeout_s=0)
     assert other.code == 0, other
     slow.communicate(b"2]", timeout=LIMIT_S)
     if before and "append" not in " ".join(command):
         assert (slow.returncode, path.read_text()) == (76, '{"n": 9}\n')
+
+
+def until_it_has_read(pipe: int) -> None:
+    ends, unread = time.monotonic() + LIMIT_S, array("i", [1])
+    while unread[0]:
+        assert time.monotonic() < ends
+        time.sleep(0.002)
+        fcntl.ioctl(pipe, termios.FIONREAD, unread)
 
 
 @pytest.mark.parametrize("timeout_s", [float("inf"), 1e30])
@@ -216,23 +227,32 @@ def test_a_reader_waits_for_no_lock(path: Path, language: str) -> None:
 def test_a_fair_share_beside_blocking_waiters(path: Path, language: str) -> None:
     """Six loops of flock(1) that hold the lock for 5 ms, and a writer: it gets a quarter of a fair share at least."""
     path.with_name(".s.json.lock").touch()
-    loop = "n=0; while [ ! -e over ]; do flock .s.json.lock sleep 0.005; n=$((n + 1)); done; echo $n"
+    loop = "echo; read -r _ || exit; n=0; while [ ! -e over ]; do flock .s.json.lock sleep 0.005; n=$((n + 1)); done; echo $n"
     mine = {
-        "python": "import os, time, atomicops\nn = 0\nwhile not os.path.exists('over'):\n"
+        "python": "import os, time, atomicops\nn = 0\nprint(flush=True)\ninput()\nwhile not os.path.exists('over'):\n"
         " with atomicops.file_lock('s.json', timeout=20): time.sleep(0.005); n += 1\nprint(n)",
-        "bash": '. "$0/atomicops.sh"; n=0; while [[ ! -e over ]]; do '
+        "bash": '. "$0/atomicops.sh"; echo; read -r _ || exit; n=0; while [[ ! -e over ]]; do '
         "with_lock s.json sleep 0.005 && ((n += 1)); done; echo $n",
     }[language]
     command = ["bash", "-c", mine, str(HELPERS.shell)] if language == "bash" else [HELPERS.python, "-c", mine]
     with ExitStack() as stack:
         children = []
         for words in (*[["sh", "-c", loop]] * 6, command):
+            pipe = subprocess.PIPE
             child = subprocess.Popen(
-                words, cwd=path.parent, stdout=subprocess.PIPE, text=True, env=HELPERS.environment()
+                words, cwd=path.parent, stdin=pipe, stdout=pipe, text=True, env=HELPERS.environment()
             )
             stack.callback(child.communicate)
             children.append(child)
-        time.sleep(1.2)
+        stack.callback(path.with_name("over").touch)
+        for child in children:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "\n"
+        for child in children:
+            assert child.stdin is not None
+            child.stdin.write("\n")
+            child.stdin.flush()
+        time.sleep(1)
         path.with_name("over").touch()
         counts = [int(child.communicate(timeout=LIMIT_S)[0]) for child in children]
     assert counts[-1] >= sum(counts) / 7 / 4, counts

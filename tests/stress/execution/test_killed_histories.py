@@ -55,22 +55,18 @@ def read(path):
 
 
 def test_what_was_acknowledged_is_there_what_was_open_is_unknown_and_nothing_is_invented(tmp_path: Path) -> None:
-    records, files = tmp_path / "records", tmp_path / "files"
-    records.mkdir()
-    files.mkdir()
-    target = tmp_path / "mine.py"
-    target.write_text(TARGET.replace("RECORDS", str(records)))
-    plan = Plan(
-        scenarios=("handoff", "session_count"), target=str(target), writers=16, readers=4, mix=(("python", 16),),
-        duration_s=KILLS * 0.06 + 2, kill_every_s=0.02, runs=str(tmp_path / "runs"), directory=str(files),
-    )  # fmt: skip
-    result = engine.run(plan)
-    assert result.verdict is Verdict.PASS, result.findings
-    run = Path(result.run)
-    killed = {
-        event.process for event in read_events(run) if isinstance(event, FaultInjected) and event.kind is FaultKind.KILL
-    }
-    assert len(killed) >= KILLS // 3  # a loaded machine kills less often
+    for duration_s in (KILLS * 0.05, KILLS * 0.3 + 10):  # a loaded machine kills less often
+        records = tmp_path / f"records {duration_s}"
+        records.mkdir()
+        run = _killed(tmp_path, records, duration_s)
+        killed = {
+            event.process
+            for event in read_events(run)
+            if isinstance(event, FaultInjected) and event.kind is FaultKind.KILL
+        }
+        if len(killed) >= KILLS // 2:
+            break
+    assert len(killed) >= KILLS // 2
 
     ops = RunDirectory(run).history().ops
     ops = ops[ops["kind"] != Kind.OBSERVE]  # which is the harness's own, and not in the target's record
@@ -98,6 +94,20 @@ def test_what_was_acknowledged_is_there_what_was_open_is_unknown_and_nothing_is_
             assert not (known[1] == "?" and version != "?"), "acknowledged, and the target does not know"
         cut_short += any(version == "?" for _, version in recorded)
     assert cut_short > len(killed) / 4, "most kills must come in the middle of something"
+
+
+def _killed(home: Path, records: Path, duration_s: float) -> Path:
+    """A run in which writers are killed."""
+    target = home / "mine.py"
+    target.write_text(TARGET.replace("RECORDS", str(records)))
+    (home / "files").mkdir(exist_ok=True)
+    plan = Plan(
+        scenarios=("handoff", "session_count"), target=str(target), writers=16, readers=4, mix=(("python", 16),),
+        duration_s=duration_s, kill_every_s=0.02, runs=str(home / "runs"), directory=str(home / "files"),
+    )  # fmt: skip
+    result = engine.run(plan)
+    assert result.verdict is Verdict.PASS, result.findings
+    return Path(result.run)
 
 
 def _noted(path: Path) -> list[tuple[str, str]]:

@@ -59,9 +59,8 @@ for mark in ("run:1:", "run:2:"):
     environment = {**os.environ, "STRESS_PROCESS": mark}
     leader = subprocess.Popen([sys.executable, "-c", stray], env=environment, start_new_session=True)
     leader.wait()
-while len(process_tree.children()) < 3:
+while sum(open(f"/proc/{pid}/comm").read() == "sleep\\n" for pid in process_tree.children()) < 3:
     time.sleep(0.01)
-time.sleep(0.2)
 assert process_tree.end_orphans({mine.pid}, b"run:1:") == 1
 assert len(process_tree.children()) == 2
 assert process_tree.end_orphans({mine.pid}) == 1
