@@ -473,6 +473,60 @@ def test_a_rename_whose_answer_was_lost_is_not_an_error(tmp_path: Path, monkeypa
     assert path.read_text() == "new"
 
 
+def test_a_quota_that_only_closing_tells_of_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS sends what was written when the file is closed, and where nothing is synced that alone says it was refused."""
+    target = tmp_path / "s.txt"
+    target.write_text("old")
+    close = os.close
+
+    def refused(fd: int) -> None:
+        name = os.readlink(f"/proc/self/fd/{fd}")
+        close(fd)
+        if name.endswith(".atomicops-tmp"):
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr(os, "close", refused)
+    with pytest.raises(OSError, match=os.strerror(errno.EDQUOT)) as caught:
+        atomicops.atomic_write_text("new", target, durability="none")
+    monkeypatch.undo()
+    assert caught.value.errno == errno.EDQUOT
+    assert target.read_text() == "old"
+    assert strangers(tmp_path) == ["s.txt"]
+
+
+def test_a_child_that_is_made_meanwhile_does_not_keep_the_new_file_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The temp file is locked, a child by fork has the same open file, and the temp file becomes the target."""
+    target, write = tmp_path / "s.log", os.write
+    target.write_text("old\n")
+    inherited, kept = os.pipe()
+    children: list[int] = []
+
+    def forks(fd: int, data: bytes | memoryview) -> int:
+        if not children:
+            children.append(os.fork())
+            if not children[0]:
+                os.close(kept)
+                os._exit(len(os.read(inherited, 1)))
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", forks)
+    try:
+        atomicops.atomic_append_text("new\n", target)
+        monkeypatch.undo()
+        assert children
+        atomicops.atomic_append_text("newer\n", target, in_place=True, timeout=0)
+    finally:
+        os.close(kept)
+        os.close(inherited)
+        for child in children:
+            assert os.waitpid(child, 0)[1] == 0
+    assert target.read_text() == "old\nnew\nnewer\n"
+
+
 @pytest.mark.parametrize("broken", ["rename", "fsync", "fchmod", "write"])
 def test_no_failure_leaves_a_temp_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
     path = tmp_path / "x"
