@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -96,6 +96,34 @@ def outside_of_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "CI", "BUILD_NUMBER"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a link to each program on PATH, a thousand of them."""
+    folder = tmp_path_factory.mktemp("programs")
+    for there in filter(os.path.isdir, os.environ["PATH"].split(os.pathsep)):
+        for name in os.listdir(there):
+            if not os.path.lexists(folder / name):  # a link may lead nowhere
+                (folder / name).symlink_to(os.path.abspath(os.path.join(there, name)))
+    return folder
+
+
+@pytest.fixture
+def path_without(programs: Path) -> Iterator[Callable[..., str]]:
+    """Gives a PATH with all programs but those named, until the test ends."""
+    missing: dict[Path, str] = {}
+
+    def without(*names: str) -> str:
+        for link in (programs / name for name in names):
+            if link.is_symlink():
+                missing[link] = os.readlink(link)
+                link.unlink()
+        return str(programs)
+
+    yield without
+    for link, program in missing.items():
+        link.symlink_to(program)
 
 
 def _shared(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -374,21 +374,11 @@ def write(path, document):
         _run(home, _target(home, removing), "handoff", mix=(("python", 3),), ops=60)
 
 
-@pytest.fixture
-def without_jq(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A PATH that has all programs but jq."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    for part in os.environ["PATH"].split(os.pathsep):
-        for program in Path(part).iterdir() if Path(part).is_dir() else ():
-            if program.name != "jq" and not os.path.lexists(folder / program.name):  # a link may lead nowhere
-                (folder / program.name).symlink_to(program)
-    monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.setattr(sys, "executable", str(folder / "python"))  # its own folder is put first on PATH
-
-
-@pytest.mark.usefixtures("without_jq")
-def test_without_jq_what_needs_it_is_left_out_and_it_is_said(home: Path) -> None:
+def test_without_jq_what_needs_it_is_left_out_and_it_is_said(
+    home: Path, path_without: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", folder := path_without("jq"))
+    monkeypatch.setattr(sys, "executable", f"{folder}/python")  # its own folder is put first on PATH
     result = _run(home, "atomicops", "handoff", "session_count", writers=4, ops=200)
     assert result.verdict is Verdict.PASS, result.findings
     assert "bash" not in result.operations["update"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -88,21 +88,13 @@ def test_what_needs_a_missing_program_is_left_out_and_said(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("program", ["perl", "jq", "flock"])
-def test_targets_of_ours_say_what_they_need(program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _path_without(program, tmp_path, monkeypatch)
+def test_targets_of_ours_say_what_they_need(
+    program: str, path_without: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", path_without(program))
     target = "lock-unlinked" if program == "flock" else "atomicops"
     cast = resolve(Plan(scenarios=("session_count",), target=target))
     missing = [each for each in cast.skipped if each.why == f"{program} is missing"]
     assert [each.operations and each.name for each in missing] == ["bash"]
     if program == "flock":
         assert missing[0].cure == "apt-get install util-linux"
-
-
-def _path_without(program: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    programs = folder / "programs"
-    programs.mkdir()
-    for there in filter(os.path.isdir, os.environ["PATH"].split(os.pathsep)):
-        for name in os.listdir(there):
-            if name != program and not os.path.lexists(programs / name):
-                (programs / name).symlink_to(Path(there, name).absolute())
-    monkeypatch.setenv("PATH", str(programs))
