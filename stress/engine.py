@@ -245,15 +245,16 @@ def judged(findings: Sequence[Finding], allow: Sequence[str]) -> tuple[list[Find
     return [finding for finding in findings if finding.anomaly not in allowed], allowed
 
 
-def run_checkers(history: History, only: Sequence[str] = ()) -> list[Finding]:
-    """What the checkers find that the history's files name (or of these the ``only`` ones), the worst first.
+def run_checkers(history: History, only: Sequence[str] = (), always: frozenset[str] = ALWAYS) -> list[Finding]:
+    """What the checkers find that the history's files name (or of these the ``only`` ones), the worst first; and those
+    that look at every history, ``always``.
 
     A checker that is not known here leaves a doubt: nobody looked for what it finds. Raises `HarnessError` if one
     breaks.
     """
     history, findings = without_what_is_elsewhere(without_blind_reads(history))
     named = frozenset[str]().union(*(facts.checkers for facts in history.files))
-    for name in sorted(ALWAYS | (named & frozenset(only) if only else named)):
+    for name in sorted(always | (named & frozenset(only) if only else named)):
         try:
             check_one = checkers_named([name])[name]
         except UnknownName as error:

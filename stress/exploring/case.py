@@ -42,7 +42,7 @@ from stress.history.record import (
 from stress.syscalls import Forked, Program, Ran, Warm
 from stress.syscalls import Kind as AgentKind
 from stress.workload.inspection import inspect
-from stress.workload.layout import lay_out
+from stress.workload.layout import first_bytes, lay_out
 from stress.workload.payload import document_of, edit_list, jq_program, log_record
 from stress.workload.scenario import Agent, Answer, Request, Role
 from stress.workload.target import BUILT_IN, Target
@@ -127,7 +127,8 @@ def cases(
         if scenario.needs <= operations:
             duties = tuple(_duties(scenario.name, operations, languages, processes, ops, seed))
             used = {request.path for duty in duties for request in duty.requests}
-            small = replace(scenario, files=tuple(file for file in scenario.files if file.path in used))
+            files = (replace(file, content=first_bytes(file)) for file in scenario.files if file.path in used)  # once
+            small = replace(scenario, files=tuple(files))
             facts = tuple(facts for facts in compose([scenario.name], operations)[0].facts if facts.path in used)
             if not target.observe:
                 documents = {each.path for each in facts if each.form.is_document}

@@ -324,7 +324,8 @@ def _checked(one: Exploring, evidence: Evidence) -> list[Finding]:
     one.history = one.stage.history(evidence)
     if len(one.judged) >= _JUDGED_MAX:
         one.judged.clear()
-    found = one.judged[essence] = [found for found in run_checkers(one.history) if found.verdict is Verdict.FAIL]
+    found = run_checkers(one.history, always=frozenset())  # doubts are of the whole exploration
+    found = one.judged[essence] = [each for each in found if each.verdict is Verdict.FAIL]
     if found and not one.doubt:
         one.doubt = _kept_elsewhere(one)
     return found

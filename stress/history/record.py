@@ -108,7 +108,7 @@ def parse_version(text: object) -> int:
     return GARBAGE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(unsafe_hash=True, slots=True)  # nobody changes it; a frozen one takes several times as long to make
 class Operation:
     """One operation, unpacked: the form in which tests write histories and witnesses show them."""
 

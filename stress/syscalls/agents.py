@@ -78,6 +78,7 @@ class Agent:
         root: Pid of its first process, which stays.
         listener: Descriptor of its listener.
         outputs: Descriptors of the files that have its stdout and stderr.
+        directory: Where it starts, without symlinks.
         is_done: Whether its first process waits for the next execution, or has ended.
         numbered: How many of its tasks came to a scheduling point.
         unreaped: Processes that have ended, and have a parent yet that may take in their exit status.
@@ -90,6 +91,7 @@ class Agent:
     root: int
     listener: int
     outputs: tuple[int, int]
+    directory: str
     status: int | None = None
     is_done: bool = False
     numbered: int = 0
@@ -123,12 +125,7 @@ class Agent:
             os.close(file)
 
 
-def directory_of(kind: Kind, shared: str) -> str:
-    """Where an agent starts."""
-    return kind.directory or shared if isinstance(kind, Program) else shared
-
-
-def start(index: int, kind: Kind, directory: str, machine: Machine, filter: bytes, ours: Sequence[int]) -> Agent:
+def start(index: int, kind: Kind, shared: str, machine: Machine, filter: bytes, ours: Sequence[int]) -> Agent:
     """Fork an agent's first process; it is under the filter before it runs anything.
 
     Args:
@@ -140,6 +137,7 @@ def start(index: int, kind: Kind, directory: str, machine: Machine, filter: byte
     """
     here, there = socket.socketpair()
     outputs = (os.memfd_create("stdout"), os.memfd_create("stderr"))
+    directory = os.path.realpath(kind.directory or shared if isinstance(kind, Program) else shared)
     pid = os.fork()
     if pid == 0:
         _child(kind, directory, machine, filter, there, outputs, [*ours, here.fileno()])
@@ -155,7 +153,7 @@ def start(index: int, kind: Kind, directory: str, machine: Machine, filter: byte
         error = OSError(int(number or errno.ECHILD), os.strerror(int(number or errno.ECHILD)))
         raise listener.denied(error) if what == _FILTER and error.errno not in _OF_THE_MACHINE else error
     listener.wake_on_this_cpu(descriptors[0])
-    return Agent(index, kind, pid, descriptors[0], outputs)
+    return Agent(index, kind, pid, descriptors[0], outputs, directory)
 
 
 def once(kind: Kind) -> int:
@@ -197,7 +195,7 @@ def _child(
             open(file, mode, closefd=False)  # noqa: SIM115  (for as long as the process lives)
             for file, mode in enumerate("rww")
         )
-        os.chdir(directory_of(kind, directory))
+        os.chdir(directory)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGALRM):
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
         stage = _FILTER

@@ -1,4 +1,7 @@
-"""Values that the engine and its schedulers share: a call, what it touches, a step, and who picks the next one."""
+"""Values that the engine and its schedulers share: a call, what it touches, a step, and who picks the next one.
+
+Nobody changes them. They are not frozen, as it would take several times as long to make some at each step.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(unsafe_hash=True, slots=True)
 class Access:
     """Something that a call reads or changes.
 
@@ -21,7 +24,7 @@ class Access:
     writes: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(unsafe_hash=True, slots=True)
 class Call:
     """A file syscall that a task is about to do: a scheduling point.
 
@@ -47,7 +50,7 @@ class Call:
     lock: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(unsafe_hash=True, slots=True)
 class Step:
     """A call that was done. A trace is a tuple of steps.
 

@@ -12,6 +12,7 @@ import ctypes
 import os
 import struct
 from functools import cache
+from typing import TypeAlias
 
 from stress.syscalls import kernel
 from stress.syscalls.tables import Machine, Watched
@@ -27,7 +28,7 @@ PACES_NS = (_STEP_NS, _STEP_NS, _STEP_NS, 10_000_000)
 """How long a step may take in an execution; the last is so long that a lease, or a timeout, runs out now and then."""
 _LOOKS_MAX = 500
 _SELDOM = 2
-"""Looks at the clock in an execution that may be a syscall each: many cost more than to store the time at each step."""
+"""Looks at the clock of an image that may be a syscall each: many cost more than to store the time at each step."""
 _SECTION, _SYMBOL = struct.Struct("<IIQQQQIIQQ"), struct.Struct("<IBBHQQ")
 _SHT_DYNSYM = 11
 _AT_SYSINFO_EHDR = 33
@@ -141,8 +142,15 @@ def _functions() -> dict[str, tuple[int, int]]:
     return found
 
 
+Image: TypeAlias = tuple[int, bool]
+"""Of what a process executes: the address of the clock that needs no syscall, 0 if it has none; whether it is used."""
+
+
 class Dial:
     """The clock of a process: its vDSO, overwritten.
+
+    Args:
+        copied: The `image` of the process that this one is a copy of, by fork(2): there it was overwritten already.
 
     Attributes:
         is_local: Whether it has to be `set` before the process goes on, as that looks without a syscall.
@@ -151,11 +159,13 @@ class Dial:
         OSError: Another process's memory cannot be written here.
     """
 
-    def __init__(self, tid: int, machine: Machine) -> None:
+    def __init__(self, tid: int, machine: Machine, copied: Image | None = None) -> None:
         self._memory = os.open(f"/proc/{tid}/mem", os.O_WRONLY | os.O_CLOEXEC)
         self._now_ns = -1
-        self._looks = self._local = 0
-        self.is_local = False
+        self._looks = 0
+        self._local, self.is_local = copied or (0, False)
+        if copied is not None:
+            return
         with open(f"/proc/{tid}/auxv", "rb") as file:
             base = dict(struct.iter_unpack("<QQ", file.read())).get(_AT_SYSINFO_EHDR)
         for name, (start, size) in _functions().items():
@@ -172,9 +182,10 @@ class Dial:
             self.is_local = True
             os.pwrite(self._memory, _LOCAL, self._local)
 
-    def begin(self) -> None:
-        """A new execution: the process has not looked yet."""
-        self._looks = 0
+    @property
+    def image(self) -> Image:
+        """What a copy of the process has to know of it."""
+        return self._local, self.is_local
 
     def set(self, time_ns: int) -> None:
         """Make it say ``time_ns``, in nanoseconds since the beginning of the execution."""

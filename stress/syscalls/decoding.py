@@ -191,8 +191,10 @@ class Decoder:
 
     def _stat(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         flags = args[row.operands.index("a")] if "a" in row.operands else 0
-        if flags & _AT_EMPTY_PATH and not kernel.read(pid, args[1], 1).strip(b"\0"):
-            return self._fstat(pid, _BY_DESCRIPTOR, args)
+        if flags & _AT_EMPTY_PATH:
+            file = self._file(pid, _BY_DESCRIPTOR, args)  # from what is no directory no path leads on
+            if (file is not None and not file.is_directory) or not kernel.read(pid, args[1], 1).strip(b"\0"):
+                return self._fstat(pid, _BY_DESCRIPTOR, args)
         return self._looking(pid, row, args, not flags & _AT_SYMLINK_NOFOLLOW)
 
     def _lstat(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:

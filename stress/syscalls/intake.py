@@ -72,13 +72,13 @@ class Intake:
         """Let a syscall that was notified go on at once, answer it, or park its task."""
         row, process = task.row, task.process
         assert row is not None
-        result, point, wait = None, None, None
         if self.stepping is task:
             self._speaks()
+        result, point, wait = None, None, None
         try:
             if process.dial is None:
                 self._renew(task)
-            if not process.shares and self._is_elsewhere(task, row):
+            elif not process.shares and self._is_elsewhere(task, row):
                 task.looks = 0
                 self.virtual.set_clock(process)
                 self.population.proceed(task)
@@ -122,9 +122,9 @@ class Intake:
 
     def _is_elsewhere(self, task: Task, row: Watched) -> bool:
         """Whether a syscall of a process that has no descriptor of the shared directory needs no second look."""
-        if row.verb == "fcntl" or (row.name == "read" and task.process.reads_random):
-            return False
-        return row.needs_descriptor or is_of_descriptor(row, task.args)
+        if row.needs_descriptor:
+            return not task.process.reads_random or row.name != "read"
+        return is_of_descriptor(row, task.args)
 
     def release(self) -> bool:
         """End the first wait for which its event has come, or its time. Whether there was one."""
@@ -159,12 +159,16 @@ class Intake:
         return self.release()
 
     def _renew(self, task: Task) -> None:
-        """A new image has the vDSO's clocks, one thread, and no timers that were created."""
-        task.process.dial = Dial(task.tid, self._machine)
-        self._names.forget(task.process.pid)
-        task.process.shares = task.process.shares and self._names.are_open(task.process.pid)
-        self.population.renew(task.process)
-        self.virtual.renew(task.process)
+        """A new image has the vDSO's clocks, one thread, and no timers that were created; a new process has that of
+        another.
+        """
+        process = task.process
+        process.dial = Dial(task.tid, self._machine, process.copied)
+        self._names.forget(process.pid)
+        if process.copied is None:
+            process.shares = process.shares and self._names.are_open(process.pid)
+            self.population.renew(process)
+            self.virtual.renew(process)
 
     def _linger(self, task: Task) -> None:
         """A task computes for long: perhaps it looks at the clock until time has passed. So time passes."""

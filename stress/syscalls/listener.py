@@ -12,6 +12,7 @@ import errno
 import fcntl
 import os
 import struct
+from functools import cache
 
 from stress.syscalls import kernel
 from stress.syscalls.errors import Denied
@@ -34,6 +35,7 @@ _TIMEOUT_CODE = 6
 _LOCK_COMMANDS = (fcntl.F_GETLK, fcntl.F_SETLK, fcntl.F_SETLKW, 36, 37, 38)  # the last three are of open files
 
 
+@cache
 def program(machine: Machine) -> bytes:
     """The filter in classic BPF (``struct sock_filter``), as seccomp(2) describes it."""
     code = bytearray()

@@ -54,6 +54,7 @@ class Opened:
     path: str
     text: str
     id: str
+    is_directory: bool
     points: dict[object, Any] = field(init=False, default_factory=dict)
 
 
@@ -67,6 +68,7 @@ class Names:
         self._created: dict[int, int] = {}
         self._outside: dict[str, str] = {}
         self._opened: dict[int, dict[int, Opened | None]] = {}
+        self._files: dict[tuple[int, int], Opened] = {}
         self._directories: dict[int, str] = {}
         self._places: dict[tuple[str, str, bool], Place | None] = {}
 
@@ -139,14 +141,22 @@ class Names:
     def forget_paths(self) -> None:
         """An entry is about to change, or has changed: paths lead elsewhere, and what is open is called otherwise."""
         self._opened.clear()
+        self._files.clear()
         self._places.clear()
         self._directories.clear()
 
     def _look(self, link: str) -> Opened | None:
+        status = os.stat(link)
+        key = status.st_dev, status.st_ino
+        if key in self._files:
+            return self._files[key]
         path = os.readlink(link)
         if not path.startswith(self._prefix) and path != self.root:
             return None
-        return Opened(path, self.text(path), self.id(os.stat(link)))
+        opened = Opened(path, self.text(path), self.id(status), stat.S_ISDIR(status.st_mode))
+        if status.st_nlink == 1:  # else another descriptor of it may have another path
+            self._files[key] = opened
+        return opened
 
     def base(self, pid: int, descriptor: int | None) -> str:
         """Directory from which a relative path starts: a descriptor's, or the working directory."""

@@ -177,10 +177,12 @@ class Population:
                 if self.receive(wait):
                     wait = _WAIT_MS
                     continue
-                wait = min(2 * wait, _WAIT_MS_MAX)
                 deadline = deadline or time.monotonic() + self._stuck_s
                 if time.monotonic() > deadline:
                     raise Stuck(self._excuse("no syscall, and no wait for anything,"))
+                if wait < _WAIT_MS_MAX:
+                    wait = min(2 * wait, _WAIT_MS_MAX)
+                    continue
                 for task in [*self._awaited]:
                     self._linger(task)
 
@@ -230,9 +232,9 @@ class Population:
             task.state = State.BLOCKED
         else:
             task.runs = runs
+            self._await(task)
             if task.spawning is not None:
                 self._find_children(task)
-            self._await(task)
 
     def _await(self, task: Task) -> None:
         self._blocked.discard(task)
@@ -244,13 +246,22 @@ class Population:
 
     # Letting go on
 
-    def proceed(self, task: Task) -> None:
+    def proceed(self, task: Task, result: int = 0, flags: int = listener.CONTINUE) -> None:
         """Let the kernel do the task's syscall."""
-        listener.send(self._resume(task).listener, task.id, 0, listener.CONTINUE)
+        agent = task.process.agent
+        task.state, task.point, task.call, task.until_ns = _RUNNING, None, None, None
+        if task.wait is not None:
+            task.wait = None
+            self._waiting.discard(task)
+        task.computed_s, task.lingers, task.runs = None, 0, -1
+        agent.offer_is_known = False  # it may stand still without a word
+        self._awaited.add(task)
+        self._resumed = True
+        listener.send(agent.listener, task.id, result, flags)
 
     def answer(self, task: Task, result: int) -> None:
         """Return ``result``, or −errno, from the task's syscall."""
-        listener.send(self._resume(task).listener, task.id, result)
+        self.proceed(task, result, 0)
 
     def wait(self, task: Task, wait: Wait) -> None:
         """Let a task wait in virtual time."""
@@ -274,18 +285,6 @@ class Population:
                 self._await(task)
                 task.state = State.RUNNING
                 process.agent.offer_is_known = False
-
-    def _resume(self, task: Task) -> Agent:
-        agent = task.process.agent
-        task.state, task.point, task.call, task.until_ns = _RUNNING, None, None, None
-        if task.wait is not None:
-            task.wait = None
-            self._waiting.discard(task)
-        task.computed_s, task.lingers, task.runs = None, 0, -1
-        agent.offer_is_known = False  # it may stand still without a word
-        self._awaited.add(task)
-        self._resumed = True
-        return agent
 
     # Who is whose child
 
@@ -343,15 +342,16 @@ class Population:
                 self._spawned(task, tid, thread)
 
     def _spawned(self, parent: Task, tid: int, thread: bool) -> Task:
-        if parent.process.is_template:
+        process, path = parent.process, (*parent.path, parent.spawned)
+        if process.is_template:
             self._awaited.discard(parent)
-            parent.state = State.HOLDS
-            return self._add(Task(tid, Process(tid, parent.process.agent, (), None), ()))
-        path = (*parent.path, parent.spawned)
-        parent.spawned += 1
-        process = parent.process
+            parent.state, path = State.HOLDS, ()
+        else:
+            parent.spawned += 1
         if not thread:
-            process = Process(tid, process.agent, path, process, process.shares, process.reads_random)
+            dial, origin = process.dial, None if process.is_template else process
+            process = Process(tid, process.agent, path, origin, process.shares, process.reads_random)
+            process.copied = None if dial is None else dial.image
         return self._add(Task(tid, process, path))
 
 

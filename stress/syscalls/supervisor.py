@@ -185,10 +185,9 @@ class Supervisor:
             self._settle()
 
     def _is_in_place(self, agent: Agent) -> bool:
-        """Whether its working directory is still that of its kind, and not one that was removed."""
-        directory = os.path.realpath(agents.directory_of(agent.kind, self._names.root))
+        """Whether its working directory is still where it started, and not one that was removed."""
         try:
-            return os.readlink(f"/proc/{agent.root}/cwd") == directory
+            return os.readlink(f"/proc/{agent.root}/cwd") == agent.directory
         except OSError:
             return False
 
@@ -199,6 +198,9 @@ class Supervisor:
             self._population.add(agent, is_template=not isinstance(kind, Warm))
         while not agent.is_done:
             self._population.receive(1_000)
+            for task in self._population.of(agent):  # Python itself may lie in the shared directory
+                if task.state is State.PARKED and task.row is not None:
+                    self._intake.proceed(task, task.row)
         if agent.root not in self._population.tasks:
             said = agent.output()[1].decode(errors="replace").strip() or f"exit status {agent.status}"
             agent.close()
@@ -212,8 +214,6 @@ class Supervisor:
         agent.unreaped.clear()
         task = self._population.tasks[agent.root]
         task.number, task.spawned, task.looks, task.draws, task.idle = -1, 0, 0, 0, 0
-        if task.process.dial is not None:
-            task.process.dial.begin()
         self._virtual.set_clock(task.process)
         self._population.answer(task, number)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass, field
+from functools import cache
 
 from stress.syscalls.errors import Denied
 
@@ -149,7 +150,8 @@ class Watched:
     """A syscall that is watched: its name, the rule that decodes it, a letter for each operand.
 
     Attributes:
-        needs_descriptor: Whether it can touch the shared directory through a descriptor alone.
+        needs_descriptor: Whether it can touch the shared directory through a descriptor alone, and does nothing else
+            that matters.
         paths: Of each path that it takes: index of its directory's descriptor, if it has one, and of its address.
         descriptor: Index of the first descriptor that is no path's; −1 if there is none.
         is_special: Whether it can be more than a look at the shared directory, or a change of it.
@@ -175,7 +177,7 @@ class Watched:
 _SPECIAL = frozenset({"sleep", "wait", "close", "exit", "exec", "fcntl", "open", "create", "spawn"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Machine:
     """One architecture.
 
@@ -223,6 +225,7 @@ def _words(*words: int) -> bytes:
 _X86_64, _AARCH64 = 0xC000003E, 0xC00000B7
 
 
+@cache
 def machine(name: str | None = None) -> Machine:
     """The tables of this architecture, or of ``name`` as ``uname -m`` says it.
 
@@ -238,7 +241,7 @@ def machine(name: str | None = None) -> Machine:
         cells = line.split()
         if cells[column] != "-":
             operands = cells[4] if len(cells) > 4 else ""
-            needs = cells[3] == "close" or ("f" in operands and "p" not in operands)
+            needs = cells[3] == "close" or ("f" in operands and "p" not in operands and cells[3] != "fcntl")
             watched[int(cells[column])] = Watched(cells[0], cells[3], operands, needs)
     numbers = {row.name: number for number, row in watched.items()}
     prefix = "__vdso" if column == 1 else "__kernel"

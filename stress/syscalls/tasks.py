@@ -9,7 +9,7 @@ from enum import Enum
 
 from stress.syscalls.agents import Agent
 from stress.syscalls.calls import Call
-from stress.syscalls.clock import Dial
+from stress.syscalls.clock import Dial, Image
 from stress.syscalls.decoding import Point
 from stress.syscalls.tables import Watched
 from stress.syscalls.waits import Wait
@@ -41,7 +41,8 @@ class Process:
         path: How it descends from the agent's first process: the number of each spawn.
         shares: Whether it may have a descriptor of the shared directory.
         reads_random: Whether it has opened the kernel's random numbers.
-        dial: Its clock; None as long as that of its image is still the vDSO's.
+        dial: Its clock; None as long as that of its image is still the vDSO's, or it has made no syscall.
+        copied: Of the process that it is a copy of; None if it has an image of its own.
         timers: Deadline in virtual time, interval (both ns), signal and value, by timer id.
         is_template: Whether it starts what is scheduled, and is none of it itself.
     """
@@ -53,6 +54,7 @@ class Process:
     shares: bool = False
     reads_random: bool = False
     dial: Dial | None = None
+    copied: Image | None = None
     is_dead: bool = False
     timers: dict[int, Timer] = field(default_factory=dict)
     is_template: bool = False
@@ -64,6 +66,7 @@ class Process:
 
     def forget_image(self) -> None:
         """It has a new image, or none."""
+        self.copied = None
         if self.dial is not None:
             self.dial.close()
             self.dial = None
@@ -99,7 +102,7 @@ class Task:
         computed_s: CPU time that it had when it was first asked why it makes no syscall.
         lingers: How often time was let pass for it, as it computed without a syscall.
         runs: Times that it was put on a CPU, when it was last seen blocked.
-        eyes: Descriptors of its ``schedstat`` and ``syscall`` in /proc, once it was looked at.
+        eyes: Descriptors of its ``schedstat``, ``syscall`` and ``stat`` in /proc, once it was looked at.
     """
 
     tid: int
@@ -124,7 +127,7 @@ class Task:
     computed_s: float | None = None
     lingers: int = 0
     runs: int = -1
-    eyes: tuple[int, int] | None = None
+    eyes: tuple[int, ...] | None = None
 
     @property
     def agent(self) -> int:
@@ -157,12 +160,11 @@ def look(task: Task, waits: frozenset[int]) -> int | None:
     The run count is read first, then the state, then the syscall: a task that was preempted on its way to sleep shows
     S, but no syscall that it is in. A task in one of the syscalls ``waits`` is about to wake if its child is dead.
     """
-    directory = f"/proc/{task.process.pid}/task/{task.tid}"
     try:
         if task.eyes is None:
-            task.eyes = _eyes(directory)
+            task.eyes = _eyes(f"/proc/{task.process.pid}/task/{task.tid}")
         runs = int(os.pread(task.eyes[0], 256, 0).split()[2])
-        state = _read(f"{directory}/stat").rpartition(b")")[2][1:2]
+        state = os.pread(task.eyes[2], 1024, 0).rpartition(b")")[2][1:2]
         if state in (b"Z", b"X"):
             return -1
         if state not in (b"S", b"D", b"T"):
@@ -240,13 +242,15 @@ def _state(pid: int) -> bytes:
         return b""
 
 
-def _eyes(directory: str) -> tuple[int, int]:
-    first = _open(f"{directory}/schedstat")
+def _eyes(directory: str) -> tuple[int, ...]:
+    opened: list[int] = []
     try:
-        return first, _open(f"{directory}/syscall")
+        opened += (_open(f"{directory}/{name}") for name in ("schedstat", "syscall", "stat"))
     except OSError:
-        os.close(first)
+        for file in opened:
+            os.close(file)
         raise
+    return tuple(opened)
 
 
 def _open(path: str) -> int:

@@ -21,6 +21,7 @@ SPEC = 3
 
 _NOT_FOUND = 127
 _PR_SET_PDEATHSIG = 1
+_prctl = ctypes.CDLL(None).prctl  # looked up once, and not in each child
 
 
 def serve(command: int, run: Callable[[int], int]) -> NoReturn:
@@ -40,7 +41,7 @@ def anew(function: Callable[[], int]) -> int:
         return os.waitpid(pid, 0)[1]
     status = _NOT_FOUND
     try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         os.setsid()
         status = function()
     finally:

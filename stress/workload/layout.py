@@ -30,7 +30,7 @@ def lay_out(world: World, directory: Path) -> None:
         if file.absent:
             continue
         with open(path, "wb") as made:
-            made.write(_first_bytes(file))
+            made.write(first_bytes(file))
             os.fchmod(made.fileno(), file.mode)
         if hasattr(os, "setxattr") and "metadata" in facts.checkers:
             try:
@@ -46,7 +46,8 @@ def lay_out(world: World, directory: Path) -> None:
                 os.chown(os.path.join(folder, name), first.uid, first.gid, follow_symlinks=False)
 
 
-def _first_bytes(file: SharedFile) -> bytes:
+def first_bytes(file: SharedFile) -> bytes:
+    """What a file holds at the start."""
     if file.content is not None:
         return file.content
     if file.form == "log":

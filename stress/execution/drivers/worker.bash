@@ -34,8 +34,8 @@ stress_do() {
 
 hello='hello 1 observe'
 for operation in write read update append backup recover lock sweep; do
-  declare -F "target_$operation" >/dev/null && hello+=" $operation"
-done
+  declare -F "target_$operation" && hello+=" $operation"
+done >/dev/null
 printf -v definite '%s,' "${TARGET_DEFINITE[@]}"
 printf '%s\n' "$hello definite=${definite%,}"
 

@@ -28,7 +28,7 @@ def test_one_that_has_ended_is_found_dead_though_its_files_are_root_s_now() -> N
             if not dead:
                 os._exit(0)
             os.waitid(os.P_PID, dead, os.WEXITED | os.WNOWAIT)
-            agent = Agent(0, Forked(lambda: None), dead, -1, (-1, -1))
+            agent = Agent(0, Forked(lambda: None), dead, -1, (-1, -1), "/")
             task = Task(dead, Process(dead, agent, (), None), ())
             os._exit(0 if look(task, frozenset()) == -1 else 1)
         finally:

@@ -102,6 +102,19 @@ def test_an_agent_of_another_kind_takes_the_place_of_the_one_before(supervisor: 
     assert (shared / "x").read_text("ascii").split() == ["0", "1", "2"]
 
 
+def test_a_template_may_find_what_it_needs_in_the_shared_directory(
+    supervisor: Supervisor, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (shared / "json.py").write_text("def load(file):\n    return eval(file.read())\n", encoding="ascii")
+    monkeypatch.setenv("PYTHONPATH", str(shared))
+    limit = signal.signal(signal.SIGALRM, signal.default_int_handler), signal.alarm(60)
+    try:
+        assert [step.call.text for step in run(supervisor, [bash(": > x")]).trace] == ["create x"]
+    finally:
+        signal.alarm(limit[1])
+        signal.signal(signal.SIGALRM, limit[0])
+
+
 def test_a_template_that_does_not_start_is_told(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(Denied, match=r"has ended: exit status 1: see whether /bin/false starts"):
