@@ -65,7 +65,10 @@ def run(plan: Plan, watch: Callable[[Progress], None] | None = None, *, runner: 
     assert plan.check_every_s is None, "a run in stages goes through `stress.run`"
     process_tree.reap_children()
     with interrupts() as signals, ExitStack() as stack:
-        cast = resolve(plan)
+        try:
+            cast = resolve(plan)
+        except OSError as error:
+            raise HarnessError(f"the run could not begin: {error}") from error
         plan = replace(plan, allow=tuple(dict.fromkeys((*plan.allow, *cast.target.allow))))
         with signals.held():
             folder, release = _make_run_directory(plan, cast.target)

@@ -33,7 +33,7 @@ def close_names(name: str, there_are: list[str]) -> str:
     if len(shown) > _SHOWN_MAX:
         shown = sorted(difflib.get_close_matches(name, there_are, n=_SHOWN_MAX, cutoff=0.0))
         return f"{hint}; among the {len(there_are)} that there are: {', '.join(shown)}"
-    return f"{hint}; there are: {', '.join(shown)}"
+    return f"{hint}; there are: {', '.join(shown)}" if shown else "; there are none"
 
 
 @contextmanager

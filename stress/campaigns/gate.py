@@ -18,7 +18,8 @@ import os
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ import tomllib
 from stress.anomalies import ANOMALIES
 from stress.campaigns import regressions, stages
 from stress.exploring.explore import explore
+from stress.exploring.lot import cases_of
 from stress.exploring.plan import OPTIONS as EXPLORE_OPTIONS
 from stress.exploring.plan import ExplorePlan
 from stress.files import write_text
@@ -35,7 +37,7 @@ from stress.host.interrupts import temporary_directory
 from stress.outcomes import GateResult, Outcome
 from stress.plan import OPTIONS, Plan, UsageError
 from stress.registry import close_names
-from stress.resolve import judging_named, loaded, scenarios_named, target_named
+from stress.resolve import resolve
 from stress.result import Result, Verdict
 from stress.units import parse_duration
 from stress.workload import target
@@ -148,7 +150,7 @@ def _campaign(name: str, table: Mapping[str, Any], runs: str) -> Campaign:
     if not isinstance(seeds, list) or not seeds:
         raise UsageError(f"{where} seeds", str(seeds), "is no list of numbers; write [1, 2]")
     expect = table.get("expect", "pass")
-    if expect not in ("pass", "fail") and expect not in ANOMALIES:
+    if not isinstance(expect, str) or (expect not in ("pass", "fail") and expect not in ANOMALIES):
         raise UsageError(
             f"{where} expect", str(expect), f"is no outcome{close_names(str(expect), ['pass', 'fail', *ANOMALIES])}"
         )
@@ -157,22 +159,28 @@ def _campaign(name: str, table: Mapping[str, Any], runs: str) -> Campaign:
         raise UsageError(f"{where} throughput-floor", str(floor), "is no ratio; give a number above 0, such as 0.01")
     given = {key: value for key, value in table.items() if key in options}
     plans: list[Plan | ExplorePlan] = []
-    for seed in seeds:
-        try:
+    with _named(where):
+        for seed in seeds:
             seeded = given | ({} if seed is None else {"seed": seed})
-            plans.append(
-                ExplorePlan.from_options(seeded, tuple(names))
-                if mode == "explore"
-                else Plan.from_options(seeded | {"runs": runs}, tuple(names))
-            )
-        except UsageError as error:
-            raise UsageError(f"{where} {error.option.removeprefix('--')}", error.value, error.advice) from error
-    loaded(getattr(plans[0], "load", ()))
-    scenarios_named(plans[0].scenarios, f"{where} scenarios")
-    target_named(plans[0].target, f"{where} target")
-    if isinstance(plans[0], Plan):
-        judging_named(plans[0].allow, plans[0].only, (f"{where} allow", f"{where} only"))
+            if mode == "explore":
+                plans.append(ExplorePlan.from_options(seeded, tuple(names)))
+            else:
+                plans.append(Plan.from_options(seeded | {"runs": runs}, tuple(names)))
+        if isinstance(plans[0], Plan):
+            resolve(plans[0])
+        else:
+            cases_of(plans[0])
     return Campaign(name, tuple(plans), expect, floor)
+
+
+@contextmanager
+def _named(where: str) -> Iterator[None]:
+    """Have a mistake in the options of a campaign name the campaign."""
+    try:
+        yield
+    except UsageError as error:
+        option = {"SCENARIO": "scenarios"}.get(error.option, error.option.removeprefix("--"))
+        raise UsageError(f"{where} {option}", error.value, error.advice) from error
 
 
 def canaries_of(number: int, seed: int, today: datetime.date) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import mmap
 import os
-import time
+from time import monotonic_ns, sleep  # as they are here: a target may put others into their module
 
 _WORDS_AT = 64
 """Where in the page the words begin with which the supervisor gives up."""
@@ -41,7 +41,7 @@ class StartBarrier:
     @property
     def stopped(self) -> bool:
         """Whether the time to stop has come."""
-        return 0 < self._times[1] <= time.monotonic_ns()
+        return 0 < self._times[1] <= monotonic_ns()
 
     @property
     def broken(self) -> int:
@@ -72,7 +72,7 @@ class StartBarrier:
 
     def open(self, duration_s: float | None, workers: int) -> None:
         """The supervisor lets its ``workers`` through a little from now, and stops them ``duration_s`` after."""
-        begin = time.monotonic_ns() + _LEAD_NS + workers * _LEAD_EACH_NS
+        begin = monotonic_ns() + _LEAD_NS + workers * _LEAD_EACH_NS
         if duration_s is not None and self._times[1] == 0:
             self._times[1] = begin + int(duration_s * 1e9)
         self._times[0] = begin
@@ -91,14 +91,14 @@ class StartBarrier:
 
     def stop(self) -> None:
         """Stop everybody now, also those who still wait."""
-        now = time.monotonic_ns()
+        now = monotonic_ns()
         if self._times[1] == 0 or self._times[1] > now:
             self._times[1] = now
 
     def wait(self) -> int:
         """Return when the barrier opens; the time when it woke this process, ns."""
         os.read(self._reading, 1)
-        woken = time.monotonic_ns()
-        while (left := self._times[0] - time.monotonic_ns()) > 0:
-            time.sleep(left / 1e9)
+        woken = monotonic_ns()
+        while (left := self._times[0] - monotonic_ns()) > 0:
+            sleep(left / 1e9)
         return woken

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from stress.execution.child import in_child
 from stress.execution.drivers.observe import document_observation
 from stress.history.history import FileFacts, FinalFile
 from stress.history.notes import data_of
 from stress.history.record import ABSENT, NO_VERSION
+from stress.host.child import in_child
 from stress.workload.target import Target
 
 
@@ -25,11 +25,11 @@ def final_by_reader(
     What it can't read, or not in time, has no version: nothing is claimed of it. Nor of any where only a command or a
     foreign worker reads.
     """
-    reader = target.call("read")
     documents = [index for index, each in enumerate(facts) if each.form.is_document]
     with tempfile.TemporaryFile("w+", encoding="utf-8") as answers:  # and no pipe, which holds only so much
 
         def body() -> None:
+            reader = target.call("read")
             assert reader is not None
             os.chdir(directory)
             for index in documents:
@@ -43,7 +43,7 @@ def final_by_reader(
                 answers.write(json.dumps(line) + "\n")
                 answers.flush()
 
-        if reader is not None:
+        if "read" in target.operations:
             in_child(body, "stress-final-read", limit_s)
         answers.seek(0)
         lines = [json.loads(line) for line in answers if line.endswith("\n")]

@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stress.execution.assignment import WorkerSpec
-from stress.execution.child import in_child
 from stress.execution.drivers.shell import environment
 from stress.history.record import Language
 from stress.history.skipped import Part, Skipped
 from stress.host import process_tree
+from stress.host.child import in_child
 from stress.host.interrupts import temporary_directory
 from stress.workload.target import Target
 
@@ -60,13 +60,13 @@ def not_nested(language: Language) -> Skipped:
 
 def python_lock_nests(target: Target, folder: Path, wait_s: float = PROBE_S) -> bool:
     """Whether ``read`` and ``write`` go through inside ``lock``, in a child, on a file in the fresh ``folder``."""
-    lock, read, write = (target.call(name) for name in ("lock", "read", "write"))
-    if lock is None or read is None or write is None:
+    if not {"lock", "read", "write"} <= target.operations:
         return True  # nobody asks for it
 
     def body() -> None:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 2)
+        lock, read, write = (getattr(target.side(), name) for name in ("lock", "read", "write"))
         os.chdir(folder)
         Path(_NAME).write_text(_DOCUMENT, encoding="ascii")
         with lock(_NAME):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from time import sleep  # as it is here: a target may put another into its module
 
 from stress.execution.barrier import StartBarrier
 from stress.execution.cpu import CpuShare, own_ns
@@ -34,7 +34,7 @@ def work(stepper: Stepper, journal: Journal, barrier: StartBarrier, rest: Callab
     while not barrier.stopped and stepper.step():
         done += 1
         if done % _BURST == 0 and (pause_s := rest()):
-            time.sleep(pause_s)
+            sleep(pause_s)
     journal.cpu_ns = own_ns() - before_ns
     if isinstance(stepper.driver, CpuShare):
         journal.cpu_harness_ns = stepper.driver.harness_ns

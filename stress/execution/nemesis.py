@@ -65,6 +65,15 @@ def nemesis(name: str) -> Callable[[Inject], Inject]:
     return register
 
 
+def strike(name: str, inject: Inject, victim: Victim) -> None:
+    """Apply a nemesis of somebody's own; raises OSError where it fails."""
+    try:
+        inject(victim)
+    except Exception as error:
+        why = f"the nemesis {name} failed: {type(error).__name__}: {error}"
+        raise OSError(why) from error
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """What goes wrong for one worker, by the PID of its unreaped leader; 0: for the directory."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from stress.execution.assignment import WorkerSpec
 from stress.execution.barrier import StartBarrier
-from stress.execution.child import staying_threads
 from stress.execution.cpu import CpuShare
 from stress.execution.drivers.driver import Driver
 from stress.execution.drivers.python import PythonDriver
@@ -21,6 +20,7 @@ from stress.execution.run_spec import RunSpec
 from stress.execution.step import Stepper
 from stress.history.journal import Journal
 from stress.history.record import Language, WorkerRole
+from stress.host.child import staying_threads
 from stress.host.users import User, become
 
 READER_REST_S = 0.04

@@ -24,7 +24,6 @@ import multiprocess
 from stress.execution import nemesis
 from stress.execution.assignment import WorkerSpec
 from stress.execution.barrier import StartBarrier
-from stress.execution.child import last_words, quieten
 from stress.execution.cpu import children_s, own_ns
 from stress.execution.drivers.shell import ShellDriver, environment, start_shell
 from stress.execution.interruptions import SIGNALS
@@ -38,7 +37,9 @@ from stress.history.events import BarrierOpened, Ended, Event, FaultInjected, Re
 from stress.history.journal import FINISHED, READY, Journal, read_header, row_with_parent
 from stress.history.record import End, FaultKind, Language, WorkerRole
 from stress.host import process_tree
+from stress.host.child import last_words, quieten
 from stress.host.users import User
+from stress.workload.module import IMPORT_S
 from stress.workload.scenario import Agent
 
 STAY_S = 3.0
@@ -126,12 +127,17 @@ class Supervisor:
         """Start all, open the barrier, and carry on until everybody has ended."""
         metadata = self._watch_metadata()
         self._start(self._cast.workers)
-        awaited = list(self._workers.values())
+        awaited, since = list(self._workers.values()), time.monotonic()
         while awaited and not self._barrier.stopped:
-            if awaited[-1].process not in self._workers or self._ready(awaited[-1]):
+            if (last := awaited[-1]).process not in self._workers or self._ready(last):
                 awaited.pop()
+            elif time.monotonic() - since > IMPORT_S:
+                raise OSError(f"p{last.process} does not come to begin: where it is imported the target waits")
             else:
                 self._turn()
+                if process_tree.all_asleep(last.pid):
+                    continue
+            since = time.monotonic()
         plan = self._cast.plan
         self._barrier.open(plan.duration_s, len(self._workers))
         before_ns = own_ns()
@@ -444,20 +450,13 @@ class Supervisor:
             elif fault.kind == "signal":
                 self._interrupt(worker)
             elif fault.kind in self._cast.nemeses:
-                self._inject_registered(fault.kind, worker)
+                files, place = tuple(self._files), self._place.directory
+                victim = nemesis.Victim(worker.process, worker.pid, place, files, self._random)
+                nemesis.strike(fault.kind, self._cast.nemeses[fault.kind], victim)
             else:
                 self._nemesis.apply(fault)
             kind = fault.kind if fault.kind in self._cast.nemeses else FaultKind(fault.kind)
             self.note(FaultInjected(_now(), kind, worker.process, fault.lasts_s))
-
-    def _inject_registered(self, name: str, worker: _Worker) -> None:
-        files = tuple(self._files)
-        victim = nemesis.Victim(worker.process, worker.pid, self._place.directory, files, self._random)
-        try:
-            self._cast.nemeses[name](victim)
-        except Exception as error:
-            why = f"the nemesis {name} failed: {type(error).__name__}: {error}"
-            raise OSError(why) from error
 
     def _stop_inside(self, pids: Sequence[int]) -> int | None:
         """Stop one of ``pids`` in an update that has read and not yet written, and so has a lock if there is one."""

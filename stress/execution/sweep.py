@@ -6,9 +6,9 @@ import os
 import time
 from collections.abc import Callable, Iterator
 
-from stress.execution.child import in_child
 from stress.execution.run_spec import RunSpec
 from stress.history.events import Event, LeftBehind, Swept
+from stress.host.child import in_child
 
 
 def sweep(run_spec: RunSpec, note: Callable[[Event], None]) -> None:
@@ -16,8 +16,8 @@ def sweep(run_spec: RunSpec, note: Callable[[Event], None]) -> None:
 
     Noted before it: the temp files of those who were killed, and of others. Call it in the files' own directory.
     """
-    call = run_spec.cast.target.call("sweep")
-    if call is None:
+    target = run_spec.cast.target
+    if "sweep" not in target.operations:
         return
     # A file that is reached through a link has its temp files beside what the link leads to.
     paths = {path for given in run_spec.cast.files for path in (given, os.path.relpath(os.path.realpath(given)))}
@@ -26,6 +26,7 @@ def sweep(run_spec: RunSpec, note: Callable[[Event], None]) -> None:
         note(each)
 
     def body() -> None:
+        call = target.side().sweep
         for folder in folders:
             if os.path.isdir(folder):
                 call(folder)

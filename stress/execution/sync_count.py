@@ -28,7 +28,7 @@ def count_syncs(target: Target) -> int | None:
         document = Path(folder, "state.json")
         document.write_text('{"n": 0}\n', encoding="utf-8")
         Path(folder, "content").write_text('{"n": 1}\n', encoding="utf-8")
-        if target.call("write") is not None:
+        if "write" in target.operations:
             name = target.name if ":" in target.name or not target.path.is_file() else str(target.path)
             argv = [sys.executable, "-c", _PYTHON, name]
         else:

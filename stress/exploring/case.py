@@ -270,7 +270,7 @@ class Stage:
             function = partial(self._do, self._memories[number], number + 1, duty)
             if not stays_warm(self._case.target):
                 return Forked(function)
-            return Warm(lambda _: function(), reset=Remembered(self._case.target.module).put_back)
+            return Warm(lambda _: function(), reset=Remembered(self._case.target.side()).put_back)
         target, foreign = self._case.target, duty.language.label not in BUILT_IN
         folder = self._scratch / str(number)
         folder.mkdir()

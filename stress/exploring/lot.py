@@ -336,7 +336,7 @@ def _kept_elsewhere(one: Exploring) -> str:
     does. Empty where that is not so, or not known.
     """
     history, target = one.history, one.case.target
-    if history is None or not target.observe or target.call("read") is None:
+    if history is None or not target.observe or "read" not in target.operations:
         return ""
     unchanged = [
         index

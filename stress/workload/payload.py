@@ -9,12 +9,12 @@ whose parts it is made of. All of it survives jq, which rewrites white space but
 from __future__ import annotations
 
 import functools
-import json
 import marshal
 import random
 import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from json import dumps, loads  # as they are here: a target may put others into their module
 from typing import Any, NamedTuple
 
 from stress.history.record import GARBAGE, NO_VERSION, format_version, parse_version
@@ -101,7 +101,7 @@ _MARKS = ("stress", "stress_end")
 
 def _checksum(rest: Json) -> int:
     """Adler-32 of the fields as JSON with sorted keys, in UTF-8: jq can work that out as well."""
-    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
+    text = dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
     return zlib.adler32(text.encode("utf-8", "replace"))
 
 
@@ -195,7 +195,7 @@ def _examine(document: Json) -> Seen:
 def examine_bytes(content: bytes) -> Seen:
     """`examine_document` for the bytes of a file."""
     try:
-        return examine_document(json.loads(content))
+        return examine_document(loads(content))
     except (ValueError, RecursionError):
         return _NOTHING
 
@@ -252,15 +252,15 @@ def jq_program(version: int, size: int, edits: Iterable[Edit], *, form: str) -> 
     """
     header, end = (".stress", ".stress_end") if form == "object" else (".[0].stress", ".[-1].stress_end")
     made = _header(version, NO_VERSION, size, None)
-    text = json.dumps(made["version"])
+    text = dumps(made["version"])
     own = f'{"." if form == "object" else "(.[0], .[-1])"} |= with_entries(select(.key[:1] != "_"))'
-    parts = [f"{header} = ({json.dumps(made)} | .parent = $parent)"]
+    parts = [f"{header} = ({dumps(made)} | .parent = $parent)"]
     for edit in edits:
-        path = "." + "".join(f"[{json.dumps(key)}]" for key in edit.path)
-        parts.append(f"{path} = {json.dumps(edit.set)}" if edit.add is None else f"{path} += {edit.add}")
+        path = "." + "".join(f"[{dumps(key)}]" for key in edit.path)
+        parts.append(f"{path} = {dumps(edit.set)}" if edit.add is None else f"{path} += {edit.add}")
     parts.append(f"{end} = {text}")
     parts.append(f"{header}.body = (del({header}, {end}) | {own} | checksum)")
-    mark = json.dumps(PARENT_MARK)
+    mark = dumps(PARENT_MARK)
     told = f'({header}.version // null) as $parent | ({mark} + "\\($parent);" | stderr | empty)'
     return f"{_JQ_CHECKSUM} {told}, ({' | '.join(parts)})"
 
@@ -280,7 +280,7 @@ def edit_list(version: int, size: int, edits: Iterable[Edit], *, form: str) -> s
         {"path": list(edit.path), "set": edit.set} if edit.add is None else {"path": list(edit.path), "add": edit.add}
         for edit in edits
     ]
-    return json.dumps([*done, {"path": list(end), "set": made["version"]}])
+    return dumps([*done, {"path": list(end), "set": made["version"]}])
 
 
 _JQ_CHECKSUM = (

@@ -7,7 +7,6 @@ and constants that a module may define are listed in `Target`.
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -15,9 +14,7 @@ import os
 import re
 import shlex
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -30,6 +27,8 @@ from stress.files import why_unreadable
 from stress.history.record import is_label
 from stress.registry import Registry, close_names
 from stress.workload.catalog import target_folders
+from stress.workload.module import TargetError as TargetError
+from stress.workload.module import asked, execute, executed, one_line
 from stress.workload.tree import is_temporary
 
 T = TypeVar("T")
@@ -45,10 +44,6 @@ _RESIDUE = ("*lock", "*locks", "*.lck", "*.bak", "*.corrupt")
 
 class DefiniteFailure(Exception):
     """Raised by a target's operation that certainly changed nothing. Any other exception means: unknown."""
-
-
-class TargetError(ValueError):
-    """A target that can't be used; the message is one line that says why and what would do."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +84,9 @@ class Target:
     outsiders read with the target's ``read`` too, and nobody opens the file itself.
     """
     module: Any = None
-    """The Python module, or the object, whose attributes are the operations; None: there is no Python side."""
+    """The object, or the module that ships with scenarios, whose attributes are the operations; None: none is here."""
+    announced: frozenset[str] = frozenset()
+    """The operations of a module of the user's, which whoever does them executes for himself: see `side`."""
     bash: Path | None = None
     """The file of Bash functions, where there is one."""
     commands: Mapping[str, str] = field(default_factory=dict)
@@ -107,11 +104,20 @@ class Target:
     @property
     def operations(self) -> frozenset[str]:
         """The operations of the Python side."""
-        return frozenset(name for name in OPERATIONS if callable(getattr(self.module, name, None)))
+        return self.announced or _operations_of(self.module)
+
+    def side(self) -> Any:
+        """What has the operations as attributes; None: there is no Python side.
+
+        A module of the user's is executed in the process that calls this, once. The tool does not: what a module opens,
+        starts and replaces when it is imported, each worker has for itself, as programs have that import it, and
+        nothing of it is done to the tool.
+        """
+        return executed(self.path) if self.announced else self.module
 
     def call(self, operation: str) -> Callable[..., Any] | None:
-        """The Python function for ``operation``, or None."""
-        function = getattr(self.module, operation, None) if operation in OPERATIONS else None
+        """The Python function for ``operation``, or None: in a process that is to do it (see `side`)."""
+        function = getattr(self.side(), operation, None) if operation in OPERATIONS else None
         return function if callable(function) else None
 
     def is_residue(self, base_name: str) -> bool:
@@ -253,66 +259,37 @@ def _load(name: str) -> Target:
 
 
 def _from_module(name: str, path: Path) -> Target:
-    # Two modules of one file name, from two folders, are two modules.
-    folder_mark = hashlib.sha256(os.fsencode(path.resolve().parent)).hexdigest()[:12]
-    spec = importlib.util.spec_from_file_location(f"stress_target_{folder_mark}_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    folder = path.resolve().parent
-    # As for a script, its neighbours can be imported; those of the targets that ship with scenarios are other targets.
-    shipped = plugins.owner(folder / path.name)
-    if shipped is None and str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-    try:
-        with nullcontext() if shipped is None else shipped.first(), _clocks_kept(str(path)):
-            spec.loader.exec_module(module)
-    except TargetError:
-        raise
-    except (Exception, SystemExit) as error:
-        where = _line_in(error, path)
-        if shipped is not None and isinstance(error, ImportError) and error.path:
-            where += "; a module of yours is in the way: rename it, or keep its folder off the path"
-        raise TargetError(
-            f"{str(path)!r} could not be imported: {type(error).__name__}: {_one_line(error)}{where}"
-        ) from error
-    bash = path.with_suffix(".bash")
-    return _of(module, name, path.resolve(), bash.resolve() if bash.is_file() else None, str(path))
+    real, bash = path.resolve(), path.with_suffix(".bash")
+    beside: dict[str, Any] = {"name": name, "path": real, "bash": bash.resolve() if bash.is_file() else None}
+    # Those of the targets that ship with scenarios are known, and take time to import.
+    if (shipped := plugins.owner(real)) is not None:
+        with shipped.first():
+            module = execute(real, str(path))
+        return Target(module=module, **beside, **_told(module, str(path), real.parent))
+
+    def told(module: ModuleType) -> dict[str, Any]:
+        return _told(module, str(path), real.parent) | {"announced": sorted(_operations_of(module))}
+
+    said = asked(real, str(path), told)
+    fields = {key: tuple(value) if isinstance(value, list) else value for key, value in said.items()}
+    return Target(**beside, **fields | {"announced": frozenset(fields["announced"])})
 
 
-@contextmanager
-def _clocks_kept(called: str) -> Iterator[None]:
-    """Put back the clocks that an import replaces, and refuse that: by one that stands still, no wait here ends."""
-    clocks = {name: getattr(time, name) for name in ("monotonic", "monotonic_ns", "sleep", "time", "time_ns")}
-    yield
-    replaced = [name for name, clock in clocks.items() if getattr(time, name) is not clock]
-    for name in replaced:
-        setattr(time, name, clocks[name])
-    if replaced:
-        raise TargetError(
-            f"{called!r}: importing it replaces time.{replaced[0]}, by which stress itself waits; replace it within "
-            "the operations"
-        )
-
-
-def _of(thing: Any, name: str, path: Path, bash: Path | None, called: str) -> Target:
-    target = Target(
-        name=name,
-        path=path,
-        about=_one_line(getattr(thing, "ABOUT", "") or (thing.__doc__ or "").strip().partition("\n")[0]),
-        expects=_texts(thing, "EXPECTS", called),
-        allow=_texts(thing, "ALLOW", called),
-        faults=_constant(thing, "FAULTS", {}, called, 'a table such as {"kill_every": "200ms"}'),
-        scenarios=_texts(thing, "SCENARIOS", called),
-        residue=(*_RESIDUE, *_texts(thing, "RESIDUE", called)),
-        exclusive=_constant(thing, "EXCLUSIVE", False, called, "True or False"),
-        observe=_constant(thing, "OBSERVE", True, called, "True or False"),
-        module=thing,
-        bash=bash,
-        **_worker(getattr(thing, "WORKER", None), getattr(thing, "LANGUAGE", None), called, path.parent),
-    )
-    for operation in target.operations:
+def _told(thing: Any, called: str, folder: Path) -> dict[str, Any]:
+    """The fields of `Target` that a module or an object says of itself; raises `TargetError` for what can't be."""
+    told = {
+        "about": one_line(getattr(thing, "ABOUT", "") or (thing.__doc__ or "").strip().partition("\n")[0]),
+        "expects": _texts(thing, "EXPECTS", called),
+        "allow": _texts(thing, "ALLOW", called),
+        "faults": _constant(thing, "FAULTS", {}, called, 'a table such as {"kill_every": "200ms"}'),
+        "scenarios": _texts(thing, "SCENARIOS", called),
+        "residue": (*_RESIDUE, *_texts(thing, "RESIDUE", called)),
+        "exclusive": _constant(thing, "EXCLUSIVE", False, called, "True or False"),
+        "observe": (observe := _constant(thing, "OBSERVE", True, called, "True or False")),
+        **(worker := _worker(getattr(thing, "WORKER", None), getattr(thing, "LANGUAGE", None), called, folder)),
+    }
+    operations = _operations_of(thing)
+    for operation in operations:
         function = getattr(thing, operation)
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
             raise TargetError(
@@ -322,13 +299,17 @@ def _of(thing: Any, name: str, path: Path, bash: Path | None, called: str) -> Ta
         if inspect.isgeneratorfunction(function):
             cure = "decorate it with contextlib.contextmanager" if operation == "lock" else "have it return, not yield"
             raise TargetError(f"{called!r}: {operation} is a generator, which does nothing when it is called; {cure}")
-    if not target.operations and not target.worker:
+    if not operations and not worker:
         raise TargetError(
             f"{called!r} defines none of the operations {', '.join(OPERATIONS[:6])}; see `stress run --help`"
         )
-    if not target.observe and "read" not in target.operations:
+    if not observe and "read" not in operations:
         raise TargetError(f"{called!r} says OBSERVE = False and has no read: nobody could look at what it writes")
-    return target
+    return told
+
+
+def _operations_of(thing: Any) -> frozenset[str]:
+    return frozenset(name for name in OPERATIONS if callable(getattr(thing, name, None)))
 
 
 def _constant(thing: Any, name: str, default: T, called: str, wanted: str) -> T:
@@ -351,9 +332,9 @@ def _from_object(name: str, thing: Any) -> Target:
         try:
             thing = thing()
         except Exception as error:
-            raise TargetError(f"{name!r} could not be made: {type(error).__name__}: {_one_line(error)}") from error
-    source = getattr(sys.modules.get(getattr(thing, "__module__", "") or ""), "__file__", None)
-    return _of(thing, name, Path(source or name), None, name)
+            raise TargetError(f"{name!r} could not be made: {type(error).__name__}: {one_line(error)}") from error
+    path = Path(getattr(sys.modules.get(getattr(thing, "__module__", "") or ""), "__file__", None) or name)
+    return Target(name=name, path=path, module=thing, **_told(thing, name, path.parent))
 
 
 def _imported(name: str) -> Any:
@@ -364,7 +345,7 @@ def _imported(name: str) -> Any:
             thing = getattr(thing, part)
     except Exception as error:
         raise TargetError(
-            f"{name!r} could not be imported: {type(error).__name__}: {_one_line(error)}; give module:Class"
+            f"{name!r} could not be imported: {type(error).__name__}: {one_line(error)}; give module:Class"
         ) from error
     return thing
 
@@ -374,7 +355,7 @@ def _from_toml(path: Path) -> Target:
     try:
         content = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TargetError(f"{called} is not TOML: {_one_line(error)}") from error
+        raise TargetError(f"{called} is not TOML: {one_line(error)}") from error
     known = {*OPERATIONS, "about", "residue", "definite_failures", "worker", "language", "allow", "observe"} - {"lock"}
     for key, value in content.items():
         if key not in known:
@@ -408,7 +389,7 @@ def _from_toml(path: Path) -> Target:
     return Target(
         name=path.stem,
         path=path.resolve(),
-        about=_one_line(content.get("about", "")),
+        about=one_line(content.get("about", "")),
         allow=tuple(content["allow"]),
         residue=(*_RESIDUE, *content["residue"]),
         observe=observe,
@@ -436,17 +417,3 @@ def _worker(argv: object, label: object, called: str, folder: Path) -> dict[str,
             f'first, and none of {", ".join(BUILT_IN)}, such as language = "node"'
         )
     return {"worker": tuple(words), "language": label}
-
-
-def _one_line(what: object) -> str:
-    return re.sub(r"\s+", " ", str(what)).strip()
-
-
-def _line_in(error: BaseException, path: Path) -> str:
-    line = 0
-    trace = error.__traceback__
-    while trace is not None:
-        if Path(trace.tb_frame.f_code.co_filename) == path:
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return f" (line {line})" if line else ""

@@ -16,7 +16,6 @@ from atomicops._json import _all_pairs
 from stress.anomalies import WORKER_DIED
 from stress.bench.harness import histories
 from stress.checkers.registry import load
-from stress.execution.child import last_words
 from stress.execution.drivers.shell import Lost, ShellDriver
 from stress.execution.progress import JournalFollower
 from stress.history.events import Ended, LeftBehind, Started, event_line
@@ -26,6 +25,7 @@ from stress.history.jsonl import _once
 from stress.history.naming import Naming
 from stress.history.record import ABSENT, End, Kind, Language, Operation, Outcome, Recovery, WorkerRole
 from stress.host import process_tree
+from stress.host.child import last_words
 from stress.reporters.witness import body
 from stress.result import Finding
 

@@ -47,9 +47,10 @@ def test_two_modules_of_one_file_name_are_two_and_one_that_changed_is_loaded_ane
     other = _target(tmp_path, "ABOUT = 'other'\ndef write(path, document): pass\n", "b/store.py")
     loaded = [resolve.target_named(path) for path in (one, other, one)]
     assert [target.about for target in loaded] == ["one", "other", "one"]
-    assert loaded[0].module is loaded[2].module is not loaded[1].module
+    assert loaded[0].side() is loaded[2].side() is not loaded[1].side()
     _target(tmp_path, "ABOUT = 'changed'\ndef write(path, document): pass\n", "a/store.py")
-    assert resolve.target_named(one).about == "changed"
+    changed = resolve.target_named(one)
+    assert (changed.about, changed.side().ABOUT) == ("changed", "changed")
 
 
 def test_what_the_target_can_not_do_is_left_out_and_said(tmp_path: Path) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import zlib
+from json import JSONDecodeError, dumps, loads  # as they are here: a target may put others into their module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,7 +75,7 @@ def document_observation(document: object) -> Observation:
 def unreadable_observation(error: Exception) -> Observation:
     """A reader that raised this has seen something that is no document; the error often holds it."""
     # JSONDecodeError has the text in `doc`, UnicodeDecodeError the bytes in `object`.
-    seen = getattr(error, "doc", None) if isinstance(error, json.JSONDecodeError) else getattr(error, "object", None)
+    seen = getattr(error, "doc", None) if isinstance(error, JSONDecodeError) else getattr(error, "object", None)
     data = (
         seen.encode("utf-8", "backslashreplace") if isinstance(seen, str) else seen if isinstance(seen, bytes) else b""
     )
@@ -100,7 +100,7 @@ def parse_content(content: bytes | None) -> Parsed:
     if content is None:
         return Parsed(None, None)
     try:
-        return Parsed(content, json.loads(content))
+        return Parsed(content, loads(content))
     except (ValueError, RecursionError):
         return Parsed(content, None)
 
@@ -192,6 +192,6 @@ class Observer:
 
 def _dump(document: object) -> bytes:
     try:
-        return json.dumps(document)[:EVIDENCE_BYTES].encode("utf-8", "backslashreplace")
+        return dumps(document)[:EVIDENCE_BYTES].encode("utf-8", "backslashreplace")
     except (TypeError, ValueError, RecursionError):
         return repr(document)[:EVIDENCE_BYTES].encode("utf-8", "backslashreplace")

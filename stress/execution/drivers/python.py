@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -89,6 +89,9 @@ class PythonDriver:
             return self._failed(kind, raw)
         if raw is False and kind not in (_READ, _BACKUP):
             return Observation(outcome=Outcome.INFO, note=ErrorNote(f"{kind.label} returned False"))
+        if raw is not None and (what := _undone(raw)):
+            getattr(raw, "close", int)()  # a coroutine that nobody has awaited says so last, in words of Python's
+            raise SystemExit(f"{kind.label} returned a {type(raw).__name__}, {what}")
         if kind in _CHANGES:
             if kind is _UPDATE and self._held[0]:
                 return Observation(held_from=self._held[0], held_to=self._held[1])
@@ -159,6 +162,17 @@ class PythonDriver:
                 self._held = (began, clock())
 
         return locked
+
+
+def _undone(raw: Raw) -> str:
+    """What an operation returned that it has yet to do, and may do at any time; empty: it is over."""
+    if hasattr(raw, "__await__") or hasattr(raw, "add_done_callback"):
+        return "for whose result nobody here waits; have it return when it is done"
+    return (
+        "which does nothing until somebody takes from it; have it return, not yield"
+        if isinstance(raw, Generator)
+        else ""
+    )
 
 
 def _undecodable(error: Exception) -> bool:

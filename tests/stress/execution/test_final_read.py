@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from stress.execution.child import in_child
 from stress.execution.final_read import final_by_reader
 from stress.history.history import FileFacts, FinalFile
 from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION
 from stress.host import process_tree
+from stress.host.child import in_child
 from stress.workload.payload import document_of
 from stress.workload.target import Target
 

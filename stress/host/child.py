@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -26,22 +28,24 @@ def in_child(
     be waited for any more; None: it is waited for so long. Returns its exit status; None: it had to be ended.
     """
     parent = os.getpid()
+    process_tree.reap_children()
 
     def child() -> None:
         os.setsid()
         process_tree.die_with_parent(parent)
         quieten()
-        body()
+        process_tree.become_subreaper()
+        try:
+            body()
+        finally:
+            process_tree.end_orphans(set())  # also what has made a session of its own
         os._exit(0)  # threads that the target has started are not waited for
 
     process = _FORK.Process(target=child, name=name)
     process.start()
     ended = False
     try:
-        if wait is None:
-            process.join(limit_s)
-        else:
-            wait(process, limit_s)
+        (wait or _wait)(process, limit_s)
         ended = not process.is_alive()
     finally:
         if process.is_alive():
@@ -51,6 +55,14 @@ def in_child(
     return process.exitcode if ended else None
 
 
+def _wait(process: Any, limit_s: float) -> None:
+    """Wait for its end. What ``join`` waits for with a limit is a pipe, which processes that it started have too."""
+    end, rest_s = time.monotonic() + limit_s, 0.001
+    while process.is_alive() and time.monotonic() < end:
+        time.sleep(rest_s)
+        rest_s = min(0.02, rest_s * 2)
+
+
 def staying_threads() -> list[str]:
     """The names of threads that keep this process from ending: those that are no daemons."""
     others = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
@@ -58,7 +70,7 @@ def staying_threads() -> list[str]:
 
 
 def quieten() -> None:
-    """In a fresh worker: leave the terminal's signals to the tool, and standard streams alone."""
+    """In a fresh worker: leave the terminal's signals to the tool, and standard streams alone, also those of a test."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
@@ -66,6 +78,8 @@ def quieten() -> None:
     os.dup2(null, 0)
     os.dup2(null, 1)
     os.close(null)
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        setattr(sys, name, open(fd, "w" if fd else "r", 1, errors="backslashreplace", closefd=False))  # noqa: SIM115
 
 
 def last_words(path: str) -> str:
