@@ -21,6 +21,7 @@ else:
 
 def split_path(text: str) -> list[str]:
     """``a.b.0`` is the keys a, b, 0. A path that begins with ``/`` is a JSON Pointer (RFC 6901), for keys with dots."""
+    text = os.fsencode(text).decode("utf-8", "surrogateescape")  # as the values and the file, whatever the locale
     if text.startswith("/"):
         return [key.replace("~1", "/").replace("~0", "~") for key in text[1:].split("/")]
     if not text or "" in text.split("."):

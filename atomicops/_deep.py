@@ -142,20 +142,21 @@ def _scalar(text: str, at: int, to_float: Callable[[str], Any], to_int: Callable
     raise json.JSONDecodeError("Expecting value", text, at)
 
 
-def encode(data: Any, indent: int | None) -> str:
+def encode(data: Any, indent: int | str | None) -> str:
     """What ``json.dumps`` would give, with ``ensure_ascii=False``. Raises TypeError, ValueError, TooDeep."""
     parts: list[str] = []
     # Of each open container: its items still to come, its closing bracket, and whether it had an item yet.
     open_: list[tuple[Any, str]] = []
     first = True
     waiting: Any = iter([data])
+    step = indent if isinstance(indent, str) else " " * (indent or 0)
     scalar = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
     while True:
         for item in waiting:
             if open_:
                 parts.append("" if first else "," if indent is not None else ", ")
                 if indent is not None:
-                    parts.append("\n" + " " * indent * len(open_))
+                    parts.append("\n" + step * len(open_))
                 if open_[-1][1] == "}":
                     key, item = item
                     if not isinstance(key, str):
@@ -176,7 +177,7 @@ def encode(data: Any, indent: int | None) -> str:
                 return "".join(parts)
             waiting, closing = open_.pop()
             if indent is not None:
-                parts.append("\n" + " " * indent * len(open_))
+                parts.append("\n" + step * len(open_))
             parts.append(closing)
             first = False
 

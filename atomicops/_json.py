@@ -113,8 +113,10 @@ class Snapshot:
         return Snapshot, (self.data, self.version)
 
 
-def dumps(data: Any, indent: int | None = None) -> bytes:
+def dumps(data: Any, indent: int | str | None = None) -> bytes:
     """The document's bytes, newline at the end. ValueError for whatever would not come back as it went in."""
+    if isinstance(indent, str) and indent.strip(" \t\n\r"):  # `json` would put it in as it is
+        raise ValueError(f"indent is {indent!r}; choose a number of spaces, or None")
     try:
         if indent is None:
             text = _compact(data)
@@ -131,7 +133,7 @@ def dumps(data: Any, indent: int | None = None) -> bytes:
     return encode(text + "\n")
 
 
-def _deep_dumps(data: Any, indent: int | None) -> str:
+def _deep_dumps(data: Any, indent: int | str | None) -> str:
     from . import _deep
 
     try:

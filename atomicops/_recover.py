@@ -14,11 +14,14 @@ from ._replace import Writer, read_bytes
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from ._backup import Copies
     from ._errors import Path
     from ._paths import Place
+
+
+_FIELDS = ("status", "path", "restored_from", "evidence", "safety_backup", "rejected", "reason", "by_name")
 
 
 class Recovery:
@@ -37,7 +40,7 @@ class Recovery:
             say nothing (a checkout or a restore has made them anew).
     """
 
-    __slots__ = ("by_name", "evidence", "path", "reason", "rejected", "restored_from", "safety_backup", "status")
+    __slots__ = tuple(sorted(_FIELDS))
     status: str
     path: str
     restored_from: str | None
@@ -59,12 +62,14 @@ class Recovery:
         by_name: bool = False,
     ) -> None:
         given = (status, path, restored_from, evidence, safety_backup, rejected, reason, by_name)
-        names = ("status", "path", "restored_from", "evidence", "safety_backup", "rejected", "reason", "by_name")
-        for name, value in zip(names, given, strict=True):
+        for name, value in zip(_FIELDS, given, strict=True):
             object.__setattr__(self, name, value)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError("a Recovery is a value: it does not change")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Recovery, tuple(getattr(self, name) for name in _FIELDS)
 
     def __repr__(self) -> str:
         return f"Recovery({', '.join(f'{name}={getattr(self, name)!r}' for name in self.__slots__)})"

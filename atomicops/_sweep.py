@@ -15,7 +15,7 @@ from ._paths import Place, short_stem, stem_of_temp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from ._descriptors import Closable
     from ._errors import Path
@@ -37,6 +37,9 @@ class Swept:
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError("a Swept is a value: it does not change")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Swept, (self.removed, self.in_use)
 
     def __repr__(self) -> str:
         return f"Swept(removed={self.removed!r}, in_use={self.in_use!r})"

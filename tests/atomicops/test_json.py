@@ -83,6 +83,20 @@ def test_a_version_is_the_hash_of_the_bytes(tmp_path: Path) -> None:
     assert "sha256-" in repr(snapshot)
 
 
+@pytest.mark.parametrize("levels", [1, 1_200])
+def test_what_indents_is_white_space(tmp_path: Path, levels: int) -> None:
+    document: list[object] = []
+    for _ in range(levels):
+        document = [document]
+    path = tmp_path / "x.json"
+    with pytest.raises(ValueError, match="indent"):
+        atomicops.atomic_write_json(document, path, indent="x")  # type: ignore[arg-type]
+    assert os.listdir(tmp_path) == []
+    for indent, line in (("\t", "\t[]"), (2, "  []")):  # of the innermost, if there is one level
+        atomicops.atomic_write_json(document, path, indent=indent, durability="none")  # type: ignore[arg-type]
+        assert path.read_text().splitlines()[levels] == line.replace("[]", "") * levels + "[]"
+
+
 def test_an_update_takes_what_the_function_returns_or_changed(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     default: dict[str, list[int]] = {"seen": []}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -156,3 +158,10 @@ def test_what_was_found_does_not_change(path: Path) -> None:
     with pytest.raises(AttributeError):
         done.status = "restored"
     assert "status='valid'" in repr(done)
+
+
+def test_what_was_found_comes_back_from_another_process(path: Path) -> None:
+    """A pool whose result cannot be read back waits for ever."""
+    path.write_bytes(BAD)
+    for found in (atomicops.recover(path), atomicops.sweep_orphans(path.parent)):
+        assert repr(pickle.loads(pickle.dumps(found))) == repr(copy.copy(found)) == repr(found)

@@ -98,6 +98,13 @@ def test_delete(tmp_path: Path, path: str, before: object, after: object) -> Non
     assert json.loads((tmp_path / "d.json").read_text()) == after
 
 
+def test_a_key_is_the_same_in_every_locale(tmp_path: Path) -> None:
+    (tmp_path / "f.json").write_text('{"é": 1}', encoding="utf-8")
+    helpers = Helpers(env={"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"})
+    done = helpers.call("python", "update", "f.json", "--increment", "é", cwd=tmp_path)
+    assert (done.code, json.loads((tmp_path / "f.json").read_text(encoding="utf-8"))) == (0, {"é": 2}), done
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
