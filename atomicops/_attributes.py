@@ -109,13 +109,14 @@ def _granted(like: os.stat_result, owner: int, group: int, entries: Entries) -> 
     """The entries under which everybody has, with this new owner, what he had under ``entries``."""
     mask = entries.pop((_MASK, _NOBODY), 7)
     entries = {key: bits & mask if key[0] in _GROUP_CLASS else bits for key, bits in entries.items()}
+    readable = 4 * any(bits & 4 for bits in entries.values())
     theirs, other = entries[_GROUP_OBJ, _NOBODY], entries[_OTHER, _NOBODY]
     bits = entries[_USER_OBJ, _NOBODY]
     entries.pop((_USER, owner), None)
     kept_by_mode = bits == theirs and (bits == other or (group == like.st_gid and _is_member(like.st_uid, group)))
     if like.st_uid != 0 and (not kept_by_mode or len(entries) > 3):  # root needs none
         entries[_USER, like.st_uid] = bits
-    entries[_USER_OBJ, _NOBODY] = bits | 2  # who replaces the file was allowed to write it
+    entries[_USER_OBJ, _NOBODY] = bits | 2 | readable  # who replaces the file could write it, and perhaps read it
     return entries
 
 

@@ -491,7 +491,7 @@ sub dress {
     if ($got[4] != $::old[4]) {
         my ($had, $group_kept) = ($mode >> 6 & 7, $got[5] == $::old[5]);
         my $differs = owner_differs($mode, $acl, $group_kept);
-        $mode |= 0200; # we become its owner
+        $mode |= 0200 | ($mode << 3 | $mode << 6) & 0400; # we become its owner, and may read what we could
         $acl = acl_with_owner($mode, $acl, $had) if $differs;
     }
     if (defined $acl) {
@@ -562,7 +562,7 @@ sub acl_with_owner { # the same for all others, and the old owner keeps what he 
     my ($mask) = map { $_->[1] } grep { $_->[0] == 16 } @entries;
     @entries = grep { $_->[0] != 16 && !($_->[0] == 2 && ($_->[2] == $::old[4] || $_->[2] == $>)) } @entries;
     for my $entry (@entries) { $entry->[1] &= $mask // 7 if $entry->[0] =~ /\A[248]\z/ }
-    $_->[1] |= 2 for grep { $_->[0] == 1 } @entries;
+    $_->[1] |= 2 | $mode >> 6 & 4 for grep { $_->[0] == 1 } @entries;
     push @entries, [2, $had, $::old[4]];
     $mask = 0;
     for my $entry (@entries) { $mask |= $entry->[1] if $entry->[0] =~ /\A[248]\z/ }

@@ -62,6 +62,7 @@ SCENES: dict[str, tuple[Callable[[Path], bool], frozenset[Person]]] = {
     "everybody writes": (scene(0, 0, 0o777, A, A, 0o666), frozenset(EVERYBODY)),
     "everybody writes, sticky": (scene(0, 0, 0o1777, A, A, 0o666), frozenset({ALICE, ROOT})),
     "another's group, writable by all": (scene(0, 0, 0o777, A, SHARED, 0o666), frozenset(EVERYBODY)),
+    "all but the owner": (scene(0, 0, 0o777, A, SHARED, 0o066), frozenset({ROOT})),
     "read-only": (scene(A, A, 0o755, A, A, 0o444), frozenset()),
     "root's, in one's own folder": (scene(A, A, 0o755, 0, 0, 0o644), frozenset({ROOT})),
     "nobody may do anything": (scene(A, A, 0o777, A, A, 0), frozenset()),
