@@ -366,5 +366,9 @@ def _sweep(a: argparse.Namespace) -> int:
 def _vendor(a: argparse.Namespace) -> int:
     from ._vendor import vendor
 
-    _exits.show(*vendor(a.file))
+    try:
+        _exits.show(*vendor(a.file))
+    except PermissionError as error:
+        vars(error)["todo"] = "choose a directory that you may write to"
+        raise
     return 0

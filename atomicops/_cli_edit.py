@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
 
@@ -141,6 +142,7 @@ def apply_edits(data: Any, edits: list[Edit]) -> Any:
 _TOKENS = re.compile(rb'"[^"]*"|(-?[0-9][-+.0-9eE]*)')
 _WHOLE_ESCAPES = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|u(?![dD][89a-fA-F])....|[^u])", re.DOTALL)
 _NUMBER = re.compile(rb"-?([0-9]+)(?:\.([0-9]+))?(?:[eE][+-]?0*([0-9]*))?")
+_NO_PROGRAM = (errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ENOEXEC)
 _STRINGS = "keep such values as plain strings"
 
 
@@ -193,9 +195,14 @@ class Filter:
                 return _exits.complain(_exits.DATA, path, f"the file has {lost} (unchanged)", _STRINGS)
             try:
                 done = subprocess.run(self.command, input=content, stdout=subprocess.PIPE, check=False)
-            except (FileNotFoundError, PermissionError) as error:
+            except OSError as error:
+                if error.errno not in _NO_PROGRAM:
+                    raise
                 why = f"{error.strerror} (unchanged)"
                 return _exits.complain(_exits.PROGRAM, self.command[0], why, "install it")
+            if done.returncode < 0:
+                why = f"the command {self.command[0]!r} was killed by signal {-done.returncode} (unchanged)"
+                return _exits.complain(_exits.IO, path, why, "see to the cause, then try again")
             if done.returncode:
                 why = f"the command {self.command[0]!r} failed with status {done.returncode} (unchanged)"
                 return _exits.complain(_exits.DATA, path, why, "correct the command")

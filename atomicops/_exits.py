@@ -37,6 +37,8 @@ _ADVICE = {
     errno.EBUSY: "it is a mount point of its own: mount its directory instead, or append in place",
     errno.ETXTBSY: "wait until the program has ended",
     errno.ENOTDIR: "choose another directory",
+    errno.EEXIST: "choose another directory, or remove it",
+    errno.EISDIR: "choose another directory, or remove it",
 }
 _REFUSED = (errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EBUSY, errno.ETXTBSY, errno.EEXIST)
 _CREATE_NUMBERS = frozenset((*NOT_PERMITTED, *_REFUSED, errno.EMLINK))

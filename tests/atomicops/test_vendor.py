@@ -13,6 +13,7 @@ import pytest
 
 import atomicops
 from atomicops import _vendor, atomic_file_ops
+from tests.atomicops.both import Helpers
 
 CANDIDATES = [
     sys.executable,
@@ -240,3 +241,16 @@ for data in ({"a": 1}, {"a": {1, 2}}):
     assert guide(project, code) == "io IsADirectoryError\nvalue\n"
     assert json.loads((project / ".claude" / "handoff-context.json.emergency").read_text()) == {"a": 1}
     assert not [name for name in os.listdir(project / ".claude") if "tmp" in name]
+
+
+@pytest.mark.parametrize("taken", ["atomicops", "file", "atomicops.sh"])
+def test_a_taken_name_is_told_with_what_to_do(tmp_path: Path, taken: str) -> None:
+    target = tmp_path / "d"
+    target.mkdir()
+    if taken == "atomicops.sh":
+        (target / taken).mkdir()
+    else:
+        (target / taken).touch()
+    done = Helpers().call("python", "vendor", target / "file" if taken == "file" else target, cwd=tmp_path)
+    assert (done.code, done.refused, "choose another directory" in done.err) == (73, True, True), done
+    assert list(tmp_path.rglob("*.new")) == []

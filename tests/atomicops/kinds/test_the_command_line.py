@@ -50,6 +50,38 @@ IGNORING = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    ("program", "code", "word"),
+    [
+        ("#!/bin/sh\nkill -9 $$\n", 74, "signal 9"),
+        ("#!/bin/sh\necho 2\nexit 3\n", 65, "status 3"),
+    ],
+    ids=["killed", "failed"],
+)
+def test_how_the_filter_ended(tmp_path: Path, language: str, program: str, code: int, word: str) -> None:
+    """What was killed has not judged the document: that is no fault of the command or of the data."""
+    (tmp_path / "jq").write_text(program)
+    (tmp_path / "jq").chmod(0o755)
+    (tmp_path / "f.json").write_text("{}")
+    call = f'PATH=$PWD:$PATH; "{HELPERS.python}" -m atomicops update f.json -- jq .'
+    if language == "bash":
+        call = '. "$0/atomicops.sh"; PATH=$PWD:$PATH; atomic_update f.json .'
+    done = HELPERS.bash(call, cwd=tmp_path)
+    assert (done.code, done.refused, (tmp_path / "f.json").read_text()) == (code, True, "{}"), done
+    assert word in done.err
+
+
+@pytest.mark.parametrize("program", ["./text", "./folder", "./text/x", "./none"])
+def test_what_is_no_program(tmp_path: Path, program: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text").write_text("text")
+    (tmp_path / "text").chmod(0o755)
+    (tmp_path / "f.json").write_text("{}")
+    done = HELPERS.call("python", "update", "f.json", "--", program, cwd=tmp_path)
+    assert (done.code, done.refused, "install" in done.err) == (69, True, True), done
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("path", ["none.json", "nodir/x.txt", "nodir/deep/x.json", "f/x"])
 @pytest.mark.parametrize("operation", ["read", "backup", "recover", "list-backups", "prune"])
 def test_a_misspelt_name_leaves_nothing(tmp_path: Path, operation: str, path: str, language: str) -> None:
