@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -109,15 +110,29 @@ def test_ours_flock_and_filelock_exclude_each_other(tmp_path: Path) -> None:
 
 def test_sixteen_processes_share_the_lock_fairly(tmp_path: Path) -> None:
     """In as much time as they need to show it: the slowest gets at least half of a sixteenth."""
-    shares = []
+    shares, others = [], []
     for _ in range(5):  # one slice of a busy machine may go to anybody; five in a row may not
+        before, before_s = os.times(), computed_s()
         intervals = contend(["ours"] * 16, tmp_path / "x", 10**9, 2.0)
+        after = os.times()
+        others.append(computed_s() - before_s - sum(after[:4]) + sum(before[:4]))
+        others[-1] /= (after.elapsed - before.elapsed) * (os.cpu_count() or 1)
         counts = [len(held) for held in intervals]
         assert overlaps(intervals) == 0
+        assert min(counts) > 0
         shares.append(min(counts) / (sum(counts) / 16))
         if shares[-1] >= 0.5:
-            break
-    assert max(shares) >= 0.5, shares
+            return
+    # Where many compute, whose turn it is with the lock is whose turn it is with a CPU.
+    if min(others) > 0.5:
+        pytest.skip(f"others had {min(others):.0%} of this machine, and more")
+    pytest.fail(f"{shares} of a fair share, where others had {others} of the machine")
+
+
+def computed_s() -> float:
+    """CPU seconds of all processes of this machine, since it runs."""
+    user, nice, system = Path("/proc/stat").read_text().split()[1:4]
+    return (int(user) + int(nice) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def test_no_wake_up_is_lost(tmp_path: Path) -> None:

@@ -46,9 +46,9 @@ MUTANTS = {
     ),
     "append to whatever has the name, without the lock": (
         "_append.py",
-        "    with Writer(target_path, durability, timeout) as writer:\n        _check(writer, data)\n",
+        "    with Writer(target_path, durability, timeout) as writer:\n        _check(writer, data, in_place)\n",
         '    with open(target_path, "ab") as file:\n        file.write(data)\n    return\n'
-        "    with Writer(target_path, durability, timeout) as writer:\n        _check(writer, data)\n",
+        "    with Writer(target_path, durability, timeout) as writer:\n        _check(writer, data, in_place)\n",
     ),
     "a record is appended twice": (
         "_append.py",

@@ -81,7 +81,7 @@ def test_a_run_that_fails_can_be_kept_and_the_gate_finds_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    plan = Plan(scenarios=("session_count",), target="guide", writers=4, duration_s=5.0, stop_on_first=True)
+    plan = Plan(scenarios=("session_count",), target="guide", writers=4, duration_s=60.0, stop_on_first=True)
     result = run(plan)
     assert result.verdict is Verdict.FAIL
     assert run_command(["check", result.run, "-q", "--save-regression", "seen"]) == 1

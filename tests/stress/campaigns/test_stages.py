@@ -21,7 +21,7 @@ from stress.result import Finding, Result, Verdict
 from stress.stats import KindStats, Stats
 
 TORN = """
-import itertools, os, json
+import json, os, time
 import atomicops
 
 RESIDUE = (".*.lock",)
@@ -32,9 +32,8 @@ def write(path, document):
         stage.append(len(os.listdir("RUNS")) - 1)
     if stage[0] == TORN_IN:
         with open(path, "w") as file:
-            for part in json.JSONEncoder().iterencode(document):
-                file.write(part)
-                file.flush()
+            time.sleep(0.005)  # it is empty for long enough that somebody is sure to see it so
+            json.dump(document, file)
     else:
         atomicops.atomic_write_json(document, path, durability="none")
 
