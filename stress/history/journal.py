@@ -312,7 +312,9 @@ def read_rows(*paths: Path) -> Columns:
         with path.open("rb") as file:
             header = read_header(file.fileno())
             held = max(0, os.fstat(file.fileno()).st_size - _HEADER_SIZE) // ROW_BYTES
-            counts.append(min(header.rows, held) if header else 0)
+            if header and held < header.rows:
+                raise ValueError(f"{path.name} is cut off: it has {held:,} of {header.rows:,} rows")
+            counts.append(header.rows if header else 0)
     ops, at = np.zeros(sum(counts), RECORD), 0
     for path, count in zip(paths, counts, strict=True):
         if count:
@@ -334,6 +336,8 @@ def _read_journal(path: Path, ops: Columns) -> int:
     if len(chosen):
         with path.with_suffix(".extra").open("rb") as file:
             extras = np.fromfile(file, _EXTRA)
+        if found["extra"].max() > len(extras):
+            raise ValueError(f"{path.stem}.extra is cut off")
         rows = extras[found["extra"][chosen] - 1]
         for name in ("held_from", "held_to", "digest", "note_at", "note_size"):
             ops[name][chosen] = rows[name]

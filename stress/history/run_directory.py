@@ -206,16 +206,36 @@ class RunDirectory:
 
     def load(self) -> SavedRun:
         """What is in it. Raises OSError, ValueError, KeyError or TypeError where it is no run directory, or broken."""
-        world = self._read("world.json")
+        world, history, events = self._read("world.json"), self.history(), tuple(self.events())
+        self._see_that_nothing_is_missing(history, events)
         return SavedRun(
             plan=self.plan(),
-            history=self.history(),
-            events=tuple(self.events()),
+            history=history,
+            events=events,
             checkers={name: frozenset(checkers) for name, checkers in world["checkers"].items()},
             skipped=tuple(Skipped.from_plain(each) for each in world["skipped"]),
             provenance=self.provenance(),
             cpu=self._read("cpu.json") if (self.path / "cpu.json").exists() else None,
         )
+
+    def _see_that_nothing_is_missing(self, history: History, events: Iterable[Event]) -> None:
+        """Raise ValueError where records are gone: without a writer's journal, what others read of it is nobody's."""
+        ops, known = history.ops, {facts.process for facts in history.processes}
+        if unknown := set(np.unique(ops["process"]).tolist()) - known:
+            raise ValueError(f"events.jsonl tells nothing of p{min(unknown)}, which did operations")
+        noted = np.zeros(max(known, default=0) + 1, np.int64)
+        np.maximum.at(noted, ops["process"], ops["note_at"] + ops["note_size"])
+        for facts in history.processes:
+            path = self.journals / f"p{facts.process:06}.ops"
+            notes = path.with_suffix(".notes")
+            # Who is killed may have had no time to begin one.
+            begun = path.stat().st_size == 0 if path.exists() else notes.exists()
+            if begun and (facts.end is End.FINISHED or not path.exists()):
+                raise ValueError(f"{path.name} is missing or empty")
+            if noted[facts.process] > 0 and notes.stat().st_size < noted[facts.process]:
+                raise ValueError(f"{notes.name} is cut off")
+        if any(isinstance(event, Stopped) for event in events) and not (self.path / "final.json").exists():
+            raise ValueError("final.json, what was there when all had ended, is missing")
 
     def plan(self) -> dict[str, Any]:
         """As `stress.plan.Plan.to_json` gave it."""
@@ -295,9 +315,12 @@ class RunDirectory:
         return FinalState(files, backups, tuple(saved["leftovers"]))
 
     def _read(self, name: str) -> dict[str, Any]:
-        plain = json.loads((self.path / name).read_text("utf-8"))
+        try:
+            plain = json.loads((self.path / name).read_text("utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
         if not isinstance(plain, dict):
-            raise ValueError(f"{self.path / name} holds no names and values")
+            raise ValueError(f"{name} holds no names and values")
         return plain
 
 

@@ -21,7 +21,7 @@ from stress.execution.drivers.observe import (
 )
 from stress.history.machine_errors import errno_of
 from stress.history.notes import ErrorNote
-from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Outcome
+from stress.history.record import ABSENT, NO_VERSION, Kind, Outcome
 from stress.history.recorder import Clock
 from stress.workload.payload import apply_edits, document_of, examine_document, log_record
 from stress.workload.target import DefiniteFailure, Target
@@ -105,7 +105,8 @@ class PythonDriver:
             return raw
         if kind is _BACKUP:
             if not isinstance(raw, (str, os.PathLike)):
-                return Observation(GARBAGE, note=ErrorNote(f"backup returned {raw!r}"[:WORDS_MAX] + ", not a path"))
+                note = ErrorNote(f"backup returned {raw!r}"[:WORDS_MAX] + ", not the path of what it made")
+                return Observation(outcome=Outcome.INFO, note=note)
             return saved_observation(os.fspath(raw))
         return self._observer.inspect(path, op.form, read_file(path))
 

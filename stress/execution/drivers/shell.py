@@ -385,7 +385,7 @@ class ShellDriver:
         if kind is Kind.BACKUP:
             name = (read_file(str(self._scratch / "out")) or b"").decode("utf-8", "replace").strip().splitlines()
             if not name:
-                return Observation(GARBAGE, note=ErrorNote("backup printed no path"))
+                return Observation(outcome=Outcome.INFO, note=ErrorNote("backup printed no path of what it made"))
             return saved_observation(name[-1])
         return self._observer.inspect(
             path, op.form, read_file(path if kind is Kind.RECOVER else str(self._scratch / "out"))

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+import stress
 from stress.execution.drivers.shell import environment, probe, write_commands
 from stress.plan import Plan, UsageError
 from stress.resolve import resolve
+from stress.result import Verdict
 from stress.workload.target import TargetError, load
 
 
@@ -98,3 +100,14 @@ def test_targets_of_ours_say_what_they_need(
     assert [each.operations and each.name for each in missing] == ["bash"]
     if program == "flock":
         assert missing[0].cure == "apt-get install util-linux"
+
+
+def test_a_backup_that_tells_no_place_is_no_bad_backup(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(
+        "write = 'cat >{path}.$$ && mv {path}.$$ {path}'\nread = 'cat {path}'\nallow = ['metadata-lost']\n"
+        "backup = 'b={path}.$(date +%s%N).$$; cp {path} $b && mv $b $b.bak'\n"
+    )
+    plan = Plan("backups", target=str(tmp_path / "mine.toml"), writers=2, readers=1, ops=100, runs=str(tmp_path / "r"))
+    result = stress.run(plan)
+    assert result.verdict is Verdict.UNKNOWN, result.findings
+    assert any("backup printed no path" in finding.message for finding in result.findings)

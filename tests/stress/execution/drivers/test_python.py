@@ -61,6 +61,13 @@ def test_a_change_that_returned_false_is_no_success() -> None:
         assert [driver.examine(op, raw).outcome for raw in (None, True, 0)] == [Outcome.OK] * 3
 
 
+def test_of_a_backup_whose_place_nobody_tells_nothing_is_known() -> None:
+    driver = PythonDriver(Target("mine", Path("mine.py"), module=SimpleNamespace()), lambda: 0)
+    op = Numbered(Request(Kind.BACKUP, "a.json"), 0, 0, "object", 1, version_of(1, 1))
+    seen = driver.examine(op, None)
+    assert (seen.outcome, words_of(seen.note)) == (Outcome.INFO, "backup returned None, not the path of what it made")
+
+
 def test_a_reader_that_failed_otherwise_says_nothing_of_the_file() -> None:
     for error in (sqlite3.OperationalError("database is locked"), TimeoutError("no lock"), KeyError("mine")):
         assert _raising(error) == (NO_VERSION, Outcome.INFO)
