@@ -392,6 +392,4 @@ def test_a_killed_holder_frees_the_lock(path: Path) -> None:
     child.stdout.readline()
     child.send_signal(signal.SIGKILL)
     child.communicate()
-    began = time.monotonic()
     atomic_write_text("{}", path, timeout=10)
-    assert time.monotonic() - began < 10
