@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -31,6 +31,7 @@ from stress.result import Finding, Verdict
 from stress.schedulers.execution import Run, Tally
 from stress.syscalls import Ran, Supervisor
 from stress.syscalls.calls import Scheduler
+from stress.workload.target import Target
 
 ANOMALIES = {
     "deadlock": anomalies.DEADLOCK,
@@ -219,7 +220,7 @@ def cases_of(plan: ExplorePlan, round: int = 0) -> list[Case]:
     """Each scenario of the plan, in each mix of languages. Raises `UsageError`."""
     scenarios_named(plan.scenarios)
     target = target_named(plan.target)
-    supported = abilities(target)[0]
+    supported = _supported(target)
     for name in plan.languages:
         if name not in {language.label for language in supported}:
             offered = ", ".join(sorted(language.label for language in supported))
@@ -241,6 +242,18 @@ def cases_of(plan: ExplorePlan, round: int = 0) -> list[Case]:
     if not made:
         raise UsageError("--target", target.name, f"can do none of the scenarios {', '.join(plan.scenarios)}")
     return made
+
+
+def _supported(target: Target) -> Mapping[Language, frozenset[str]]:
+    """Its `abilities`, asked for once: that starts Bash or the target's own worker, and each lot needs them."""
+    path = os.environ.get("PATH")
+    if not _asked or _asked[0][:2] != (target, path):
+        _asked[:] = [(target, path, abilities(target)[0])]
+    return _asked[0][2]
+
+
+_asked: list[tuple[Target, str | None, Mapping[Language, frozenset[str]]]] = []
+"""Which target, found on which PATH, was asked last."""
 
 
 def _mixes(supported: list[Language]) -> list[tuple[Language, ...]]:
