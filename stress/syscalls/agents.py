@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import gc
-import json
+import marshal
 import os
 import random
 import signal
@@ -225,10 +225,8 @@ def _run(kind: Kind) -> NoReturn:
 
 
 def _be_template(program: Program) -> NoReturn:
-    argv, env = _words(program)
-    spec = {"argv": argv, "env": env, "next": listener.NEXT}
     file = os.memfd_create("spec")
-    os.write(file, json.dumps(spec).encode())
+    os.write(file, marshal.dumps((*_words(program), listener.NEXT)))
     os.lseek(file, 0, os.SEEK_SET)
     os.dup2(file, template.SPEC)
     os.set_inheritable(template.SPEC, True)  # it may be that number already

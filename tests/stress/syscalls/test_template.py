@@ -105,7 +105,7 @@ def test_an_agent_of_another_kind_takes_the_place_of_the_one_before(supervisor: 
 def test_a_template_may_find_what_it_needs_in_the_shared_directory(
     supervisor: Supervisor, shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (shared / "json.py").write_text("def load(file):\n    return eval(file.read())\n", encoding="ascii")
+    (shared / "ctypes.py").write_text("class CDLL:\n    def __init__(*_): pass\n    def prctl(*_): pass\n", "ascii")
     monkeypatch.setenv("PYTHONPATH", str(shared))
     limit = signal.signal(signal.SIGALRM, signal.default_int_handler), signal.alarm(60)
     try:
