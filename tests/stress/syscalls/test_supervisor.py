@@ -114,7 +114,7 @@ def test_a_deadlock_is_found_and_the_calls_that_wait_are_said(supervisor: Superv
 def test_what_never_comes_to_the_directory_is_stuck(shared: Path, refusal: str | None, forever: str) -> None:
     if refusal is not None:
         pytest.skip(refusal)
-    with Supervisor(shared, stuck_s=0.1) as supervisor:
+    with Supervisor(shared, stuck_s=1.0) as supervisor:
         ran = run(supervisor, [Program(["true"]), Program(["bash", "-c", f"while :; do {forever}; done"])])
     assert (ran.ending, [finding.kind for finding in ran.findings]) == ("stuck", ["stuck"])
     assert ran.findings[0].text.startswith("agent 2: ")
