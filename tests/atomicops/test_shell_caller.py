@@ -140,8 +140,9 @@ def test_ctrl_c_at_a_prompt_leaves_no_lock(tmp_path: Path) -> None:
         until(b"ready> ")
         os.write(
             terminal,
-            # What says so is in front by then: each job puts itself there before its program begins.
-            f"source '{SHELL}/atomicops.sh'; f() {{ sh -c 'echo in\"\"side; sleep 100; :'; }}; with_lock t f\n".encode(),
+            # What says so is in front by then: each job puts itself there before its program begins. It is Bash, for
+            # dash may forget a Ctrl-C that comes while it starts a program.
+            f"source '{SHELL}/atomicops.sh'; f() {{ bash -c 'echo in\"\"side; exec sleep 100'; }}; with_lock t f\n".encode(),
         )
         until(b"inside")
         assert not free(tmp_path / ".t.lock")
