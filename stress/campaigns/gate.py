@@ -322,6 +322,8 @@ def _judge_campaign(campaign: Campaign, name: str, result: Result, floor_per_s: 
         said = f"{seen}; {campaign.expect} was expected"
     elif verdict is Verdict.UNKNOWN and result.findings:
         said = f"unknown: {result.findings[0].message}"
+    if result.interrupted and verdict is Verdict.PASS:
+        verdict, said = Verdict.UNKNOWN, f"{said}, until it was interrupted"
     if campaign.throughput_floor is not None and ratio < campaign.throughput_floor and not result.interrupted:
         verdict = Verdict.FAIL
         said += f"; too slow: {ratio:.3f} of a plain loop of writes, and {campaign.throughput_floor:g} was asked for"

@@ -138,10 +138,25 @@ class Target:
         lines = [f"TARGET_DEFINITE=({' '.join(self.commands.get('definite_failures', '').split())})"]
         for operation in OPERATIONS:
             if operation in self.commands and operation != "lock":
-                command = self.commands[operation].replace("{path}", '"$1"').replace("{filter}", '"$(<"$2")"')
+                command = _with_operands(self.commands[operation])
                 shell = f'bash --norc --noprofile -c {shlex.quote(command)} bash "$@"'
                 lines.append(f"target_{operation}() {{\n{shell} {operands.get(operation, '</dev/null')}\n}}")
         return "\n".join(lines) + "\n"
+
+
+def _with_operands(command: str) -> str:
+    """A command line with its operands in place of ``{path}`` and ``{filter}``, whatever quotes it has around them."""
+    made, quote = list[str](), ""
+    for part in re.split(r"(\\.|['\"]|\{path\}|\{filter\})", command, flags=re.DOTALL):
+        if operand := {"{path}": "$1", "{filter}": '$(<"$2")'}.get(part):
+            made.append(operand if quote == '"' else f'{quote}"{operand}"{quote}')
+            continue
+        if part in ("'", '"') and quote in ("", part):
+            quote = "" if quote else part
+        elif part == "\\'" and quote == "'":  # a backslash is one there
+            quote = ""
+        made.append(part)
+    return "".join(made)
 
 
 def names() -> list[str]:

@@ -135,7 +135,8 @@ def ask_worker(target: Target) -> frozenset[str]:
             driver.wait_for_hello(_HELLO_S)
         except Lost as error:
             said = (read_file(str(scratch / "stderr")) or b"").decode("utf-8", "replace").strip()
-            raise TargetError(f"{called} did not begin as the line protocol has it: {error}; {said[-300:]}") from error
+            why = "; ".join(filter(None, (str(error), said[-300:])))
+            raise TargetError(f"{called} did not begin as the line protocol has it: {why}") from error
         finally:
             driver.close()
             with contextlib.suppress(subprocess.TimeoutExpired):

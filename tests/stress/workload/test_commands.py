@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,31 @@ pwd; umask; printf '%s\\n' "${-/[^e]/}" "$(type -t printf)"; target_read "$2" ""
     assert first == f"{status} {status} {tmp_path}"
     assert "builtin" in rest
     assert last == "content"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "cat >{path}",
+        "cat >'{path}'",
+        'cat >"{path}"',
+        "cat >'./{path}'",
+        'cat >"./{path}"',
+        'python3 -c \'open("{path}", "w").write(input() + chr(10))\'',
+        "bash -c \"cat >'{path}'\"",
+        ": \\' && cat >'{path}' && : \\\"",
+        ": '\\' && cat >{path} && : \"'\"",
+    ],
+)
+def test_a_path_is_one_word_whatever_quotes_are_around_it(command: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f"write = {json.dumps(command)}\n")
+    source = write_commands(load(str(path)), tmp_path)
+    (tmp_path / "in").write_text("content\n")
+    name = "a $(x) b.json"
+    script = 'source "$1"; target_write "$2" in'
+    subprocess.run(["bash", "-c", script, "bash", str(source), name], cwd=tmp_path, check=True, timeout=30)
+    assert (tmp_path / name).read_text() == "content\n"
 
 
 @pytest.mark.parametrize("command", ["cat >{path})", "if cat >{path}", 'cat >"{path}', "cat >{path}; }"])
