@@ -63,17 +63,10 @@ class Point:
     def __post_init__(self) -> None:
         """See what it changes."""
         self.touches = frozenset([access.what for access in self.accesses])
-        self.disturbs, self.changes, self.changes_entry = self.touches, False, False
-        disturbed = []
-        for access in self.accesses:
-            kind = access.what[0]
-            if access.writes and kind != "lock":
-                self.changes = True
-                self.changes_entry |= kind == "entry"
-            if access.writes or kind == "lock":
-                disturbed.append(access.what)
-        if len(disturbed) < len(self.touches):
-            self.disturbs = frozenset(disturbed)
+        disturbed = [access.what for access in self.accesses if access.writes or access.what[0] == "lock"]
+        self.disturbs = frozenset(disturbed)
+        kinds = {what[0] for what in disturbed}
+        self.changes, self.changes_entry = not kinds <= {"lock"}, "entry" in kinds
 
 
 MARK = "/.stress/mark/"

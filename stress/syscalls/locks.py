@@ -88,8 +88,9 @@ def _try(request: Request) -> bool | None:
 
 def _own(request: Request) -> list[list[str]]:
     """Lines of locks that the asker's open file has (proc_pid_fdinfo(5))."""
-    with open(f"/proc/{request.pid}/fdinfo/{request.descriptor}", encoding="ascii") as file:
-        return [line.split()[2:] for line in file if line.startswith("lock:")]
+    with open(f"/proc/{request.pid}/fdinfo/{request.descriptor}", "rb", buffering=0) as file:
+        lines = file.read().decode("ascii").splitlines()
+    return [line.split()[2:] for line in lines if line.startswith("lock:")]
 
 
 def _held(request: Request) -> list[list[str]]:

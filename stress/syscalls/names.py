@@ -161,7 +161,8 @@ class Names:
     def base(self, pid: int, descriptor: int | None) -> str:
         """Directory from which a relative path starts: a descriptor's, or the working directory."""
         if descriptor is not None:
-            return os.readlink(f"/proc/{pid}/fd/{descriptor}")
+            known = self.opened(pid, descriptor)
+            return os.readlink(f"/proc/{pid}/fd/{descriptor}") if known is None else known.path
         if pid not in self._directories:
             self._directories[pid] = os.readlink(f"/proc/{pid}/cwd")
         return self._directories[pid]
