@@ -23,7 +23,7 @@ from stress import anomalies
 from stress.engine import HarnessError
 from stress.exploring.case import empty
 from stress.exploring.copying import copy_tree
-from stress.exploring.explore import Progress, versions
+from stress.exploring.explore import SHOW_EVERY_S, Progress, versions
 from stress.exploring.lot import ANOMALIES, STUCK_MAX, a_cpu, may_keep
 from stress.exploring.plan import AGENTS, ExplorePlan
 from stress.exploring.search import Failure, Search, executing, scheduler_of, shrunk, step
@@ -160,7 +160,7 @@ def _explore(
             break
         if plan.duration_s is not None and now - began >= plan.duration_s:
             break
-        if watch is not None and now - shown >= 0.25:
+        if watch is not None and now - shown >= SHOW_EVERY_S:
             shown = now
             watch(Progress(now - began, search.schedules, len(search.tally.interleavings), "", search.coverage))
     failing = search.found or search.lesser

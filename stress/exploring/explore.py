@@ -39,6 +39,9 @@ from stress.stats import run_stats
 from stress.syscalls import Denied
 from stress.syscalls.calls import Call, Diverged, Scheduler, Step
 
+SHOW_EVERY_S = 0.25
+"""Progress is told about this often."""
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -225,7 +228,7 @@ class _Progressing:
         """Whether there is time left."""
         self._under_way[lot] = schedules, different
         now = time.monotonic()
-        if self._watch is not None and now - self._shown >= 0.25:
+        if self._watch is not None and now - self._shown >= SHOW_EVERY_S:
             self._shown = now
             all_schedules, all_different = map(sum, zip(self._done, *self._under_way.values(), strict=True))
             one = self._reached[lot.case]

@@ -101,6 +101,7 @@ def test_the_result_is_the_same_however_many_jobs_share_the_work(tmp_path: Path)
 def test_the_progress_says_what_is_reached_so_far(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], scheduler: str, said: str
 ) -> None:
+    monkeypatch.setattr("stress.exploring.explore.SHOW_EVERY_S", 0)
     monkeypatch.setattr("stress.reporters.explore_view._LINE_S", 0)
     monkeypatch.setattr("stress.exploring.lot._SIZE", 2)
     plan = ExplorePlan(processes=2, languages=("python",), scheduler=scheduler, depth=1, seed=1, schedules=4, jobs=1)
