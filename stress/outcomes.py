@@ -60,8 +60,12 @@ class Compared:
     """Acknowledged operations a second, the median of the rounds."""
     write_s: float | None
     """Half of the writes, updates and appends take no longer, the median of the rounds."""
-    speed: float
-    """``per_s`` as a ratio to the first target's, the median of the ratios within each round."""
+    work: tuple[str, ...]
+    """The kinds of changes that it was to make: others have other operations."""
+    speed: float | None
+    """``per_s`` as a ratio to the first target's, the median of the ratios within each round; None: it did nothing, or
+    other work.
+    """
     latency: float | None
     syncs: int | None
     """Calls that sync, in one write; None: not known."""

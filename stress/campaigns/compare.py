@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from stress.campaigns import stages
 from stress.execution.sync_count import count_syncs
+from stress.history.record import CHANGES, Kind
 from stress.outcomes import Compared
 from stress.plan import Plan
 from stress.result import Result
@@ -38,11 +39,12 @@ def _compared(plan: Plan, results: list[Result], first: list[Result]) -> Compare
         for checker, anomaly in {(finding.checker, finding.anomaly) for finding in result.findings}:
             found = anomalies.setdefault(checker, {})
             found[anomaly] = found.get(anomaly, 0) + 1
+    same = _work(results) == _work(first)
     latencies = [result.stats.change_p50_s for result in results]
     ratios = [
         one / other
         for one, other in zip(latencies, (result.stats.change_p50_s for result in first), strict=True)
-        if one is not None and other is not None
+        if same and one is not None and other is not None
     ]
     return Compared(
         target=plan.target,
@@ -50,14 +52,20 @@ def _compared(plan: Plan, results: list[Result], first: list[Result]) -> Compare
         anomalies=anomalies,
         per_s=statistics.median(result.stats.changes_per_s for result in results),
         write_s=_median(latencies),
-        speed=statistics.median(
-            one.stats.changes_per_s / max(other.stats.changes_per_s, 1e-9)
+        work=tuple(sorted(kind.label for kind in _work(results))),
+        speed=_median(
+            one.stats.changes_per_s / other.stats.changes_per_s if same and other.stats.changes_per_s else None
             for one, other in zip(results, first, strict=True)
         ),
         latency=_median(ratios),
         syncs=count_syncs(load(plan.target)),
         results=tuple(results),
     )
+
+
+def _work(results: Iterable[Result]) -> set[Kind]:
+    """The kinds of changes that were tried."""
+    return {kind for result in results for kind, _ in result.stats.kinds if kind in CHANGES}
 
 
 def _median(values: Iterable[float | None]) -> float | None:

@@ -20,7 +20,7 @@ def lines(compared: Sequence[Compared]) -> list[str]:
             one.target,
             one.verdict.name,
             f"{one.per_s:,.0f}",
-            f"{one.speed:.2f}",
+            "" if one.speed is None else f"{one.speed:.2f}",
             "" if one.write_s is None else format_latency(one.write_s),
             "" if one.latency is None else f"{one.latency:.2f}",
             "stay" if one.leftovers else "none",
@@ -30,7 +30,12 @@ def lines(compared: Sequence[Compared]) -> list[str]:
         for one in compared
     ]
     found = [f"{one.target}: {words}" for one in compared if (words := _found(one))]
-    return [*aligned([heads, *rows], right={2, 3, 4, 5}), "", *found]
+    other = [
+        f"{one.target}: no speed, as it did other work: {', '.join(one.work) or 'nothing'}, and not {', '.join(first)}"
+        for one in compared
+        if one.work != (first := compared[0].work)
+    ]
+    return [*aligned([heads, *rows], right={2, 3, 4, 5}), "", *found, *other]
 
 
 def as_json(compared: Sequence[Compared], rounds: int) -> str:
@@ -43,6 +48,7 @@ def as_json(compared: Sequence[Compared], rounds: int) -> str:
                 "target": one.target,
                 "verdict": one.verdict.label,
                 "anomalies": one.anomalies,
+                "work": one.work,
                 "changes_per_s": one.per_s,
                 "speed": one.speed,
                 "p50_s": one.write_s,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from stress.execution.sync_count import count_syncs
 from stress.history.record import Kind, Language, Outcome
 from stress.latency import BUCKETS, buckets_of
 from stress.plan import Plan
+from stress.reporters.compare import lines
 from stress.result import Finding, Result, Verdict
 from stress.stats import KindStats, Stats
 from stress.workload import target
@@ -67,6 +69,20 @@ def test_figures_are_medians_of_ratios_within_a_round(monkeypatch: pytest.Monkey
     assert (one.verdict, other.verdict) == (Verdict.PASS, Verdict.FAIL)
     assert other.anomalies == {"updates": {"lost-update": 2}}
     assert [set(order[at : at + 2]) for at in (0, 2, 4)] == [{"atomicops", "naive"}] * 3
+
+
+def test_other_work_and_none_at_all_have_no_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(plan: Plan) -> Result:
+        result = _result(plan, 0 if plan.target == "atomicops" else 100, 0.01)
+        kinds = {(Kind.APPEND, Language.PYTHON): KindStats({Outcome.OK: 100})}
+        return replace(result, stats=replace(result.stats, kinds=kinds)) if plan.target == "naive" else result
+
+    monkeypatch.setattr("stress.campaigns.compare.stages.run", run)
+    compared = compare([Plan(target=name) for name in ("atomicops", "naive", "no-lock")], 1, lambda line: None)
+    assert [one.speed for one in compared] == [None, None, None]
+    assert [one.work for one in compared] == [("write",), ("append",), ("write",)]
+    (said,) = [line for line in lines(compared) if "no speed" in line]
+    assert said == "naive: no speed, as it did other work: append, and not write"
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not there: apt-get install strace")
