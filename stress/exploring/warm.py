@@ -17,7 +17,7 @@ def stays_warm(target: Target) -> bool:
     ``forget`` that makes it as good as new.
     """
     ships = target.path.parent in catalog.target_folders()
-    return isinstance(target.side(), ModuleType) and (ships or hasattr(target.side(), "forget"))
+    return target.forgets or (isinstance(target.module, ModuleType) and (ships or hasattr(target.module, "forget")))
 
 
 class Remembered:

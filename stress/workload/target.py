@@ -87,6 +87,8 @@ class Target:
     """The object, or the module that ships with scenarios, whose attributes are the operations; None: none is here."""
     announced: frozenset[str] = frozenset()
     """The operations of a module of the user's, which whoever does them executes for himself: see `side`."""
+    forgets: bool = False
+    """Whether a module of the user's has a function ``forget``, which makes it as good as new between schedules."""
     bash: Path | None = None
     """The file of Bash functions, where there is one."""
     commands: Mapping[str, str] = field(default_factory=dict)
@@ -283,7 +285,8 @@ def _from_module(name: str, path: Path) -> Target:
         return Target(module=module, **beside, **_told(module, str(path), real.parent))
 
     def told(module: ModuleType) -> dict[str, Any]:
-        return _told(module, str(path), real.parent) | {"announced": sorted(_operations_of(module))}
+        own = {"announced": sorted(_operations_of(module)), "forgets": hasattr(module, "forget")}
+        return _told(module, str(path), real.parent) | own
 
     said = asked(real, str(path), told)
     fields = {key: tuple(value) if isinstance(value, list) else value for key, value in said.items()}

@@ -49,6 +49,13 @@ def update(path, change):
             os._exit(0)
         os.waitpid(pid, 0)
 """
+OPENED_AT_IMPORT = """
+held = open(__file__ + ".lock", "a")
+def update(path, change):
+    fcntl.flock(held, fcntl.LOCK_EX)
+    put(change(read(path)), path)
+    fcntl.flock(held, fcntl.LOCK_UN)
+"""
 BESIDE = """
 here, there = read, put
 def read(path):
@@ -164,3 +171,9 @@ def test_who_polls_does_not_poll_for_ever_where_a_schedule_says_no_more(tmp_path
     scheduler.begin()
     with Supervisor(tmp_path, steps_max=100) as supervisor:
         assert supervisor.run([Forked(holds), Forked(polls)], scheduler).ending == "done"
+
+
+def test_a_lock_file_that_is_opened_at_import_is_opened_by_each_process(tmp_path: Path) -> None:
+    text = READ.replace("def forget():\n    pass\n", "") + OPENED_AT_IMPORT
+    result = explored(tmp_path, text, schedules=20, allow=MODES)
+    assert result.verdict is Verdict.PASS, result.findings
