@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 import atomicops
-from atomicops import _carriers
+from atomicops import _carriers, _wait
 
 JOIN_S = 60
 
@@ -350,6 +350,55 @@ def test_a_lock_file_that_may_only_be_read_serves(tmp_path: Path, monkeypatch: p
     with atomicops.file_lock(path):
         monkeypatch.undo()
         assert not is_free(path)
+
+
+def test_a_lock_that_has_just_been_made_by_another_user_gets_its_reach_in_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".x.lock").touch()
+    real, slept = os.open, list[float]()
+
+    def denied(name: object, *rest: object, **options: object) -> int:
+        if os.fsencode(name).endswith(b".lock") and not slept:  # type: ignore[arg-type]
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(name, *rest, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", denied)
+    monkeypatch.setattr(time, "sleep", slept.append)
+    with atomicops.file_lock(tmp_path / "x"):
+        monkeypatch.undo()
+        assert not is_free(tmp_path / "x")
+    assert len(slept) == 1
+
+
+def test_who_asks_for_a_busy_lock_again_and_again_has_one_thread_that_waits(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    with process(HOLDER, path) as child:
+        assert line(child) == "have it"
+        before = len(os.listdir("/proc/self/task"))
+        for _ in range(20):
+            with pytest.raises(atomicops.LockTimeout):
+                atomicops.atomic_write_text("a", path, timeout=0.01)
+        assert len(os.listdir("/proc/self/task")) <= before + 1
+        tell(child)
+        atomicops.atomic_write_text("b", path, timeout=JOIN_S)
+    assert path.read_text() == "b"
+
+
+def test_a_thread_that_has_ended_its_waiting_is_not_taken_over(tmp_path: Path) -> None:
+    """Its lock came, and nobody wanted it any more: it has closed, or is about to, what it waited by."""
+    path = tmp_path / "x"
+    with process(HOLDER, path) as child:
+        assert line(child) == "have it"
+        for _ in range(100):  # on a busy machine the time may be over before there is a thread
+            with pytest.raises(atomicops.LockTimeout):
+                atomicops.atomic_write_text("a", path, timeout=0.05)
+            if _wait._left:
+                break
+        (left,) = _wait._left.values()
+        left.close()
+        with pytest.raises(atomicops.LockTimeout):
+            atomicops.atomic_write_text("a", path, timeout=0.05)
 
 
 @pytest.mark.skipif(shutil.which("flock") is None, reason="flock(1) is not installed (package util-linux)")
