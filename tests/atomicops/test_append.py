@@ -171,6 +171,7 @@ def test_a_sync_that_fails_in_place_is_not_tried_again(marked_log: Path, monkeyp
         atomicops.atomic_append_text("more", marked_log, in_place=True)
     assert not isinstance(caught.value, atomicops.CommittedNotDurable)
     assert (calls, marked_log.read_text()) == (1, "first\n")
+    assert os.listxattr(marked_log) == []  # or what a stranger appends there would be taken for a torn end
 
     def no_way_back(fd: int, size: int) -> None:
         raise OSError(errno.EIO, "nor that")
@@ -182,6 +183,34 @@ def test_a_sync_that_fails_in_place_is_not_tried_again(marked_log: Path, monkeyp
     monkeypatch.undo()
     atomicops.atomic_append_text("!", marked_log, in_place=True)
     assert marked_log.read_text() == "first\nmore!"
+
+
+def test_a_log_that_is_locked_under_another_name_is_not_written(marked_log: Path) -> None:
+    """The lock file goes by name, and who came by another name has another one: both lock the log itself."""
+    other = marked_log.with_name("other")
+    other.hardlink_to(marked_log)
+    with other.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(atomicops.LockTimeout):
+            atomicops.atomic_append_text("more", marked_log, in_place=True, timeout=0)
+    assert other.read_text() == "first\n"
+    atomicops.atomic_append_text("more", marked_log, in_place=True, timeout=0)
+    assert other.read_text() == "first\nmore"
+
+
+def test_who_has_lost_the_lock_meanwhile_does_not_append_in_place(
+    marked_log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.setxattr
+
+    def remove_the_lock(*arguments: object, **options: object) -> None:
+        (marked_log.parent / ".log.lock").unlink()
+        real(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "setxattr", remove_the_lock)
+    with pytest.raises(atomicops.LockLost):
+        atomicops.atomic_append_text("more", marked_log, in_place=True)
+    assert marked_log.read_text() == "first\n"
 
 
 TEAR = """if True:
