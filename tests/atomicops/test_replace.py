@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import atomicops
-from atomicops import _paths
+from atomicops import _attributes, _paths
 
 WRITERS: list[Callable[[Path], object]] = [
     lambda path: atomicops.atomic_write_json({"new": 1}, path),
@@ -150,6 +150,34 @@ def test_an_acl_that_the_directory_hands_down_is_not_added_to_an_existing_file(t
     atomicops.atomic_write_text("new", path)
     assert "system.posix_acl_access" not in os.listxattr(path)
     assert mode(path) == bits
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a file of another user, or group")
+@pytest.mark.parametrize(("owner", "group", "bits"), [(5001, -1, 0o4777), (-1, 5001, 0o2755)])
+def test_a_file_that_becomes_anothers_lends_nobodys_rights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: int, group: int, bits: int
+) -> None:
+    path = tmp_path / "x"
+    path.write_text("old")
+    os.chown(path, owner, group)
+    path.chmod(bits)
+
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "fchown", refused)
+    atomicops.atomic_write_text("new", path)
+    assert (path.stat().st_uid, path.stat().st_gid, mode(path)) == (0, tmp_path.stat().st_gid, bits & 0o777)
+
+
+def test_a_temp_file_is_not_open_to_others_where_they_may_more_than_the_owner(tmp_path: Path) -> None:
+    """Until it has its owner the old one may be one of the others: root replaces a file of somebody's."""
+    path = tmp_path / "x"
+    path.touch()
+    path.chmod(0o066)
+    assert _attributes.first_mode(path.stat(), []) == 0
+    path.chmod(0o644)
+    assert _attributes.first_mode(path.stat(), []) == 0o644
 
 
 def test_a_symlink_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
