@@ -134,6 +134,22 @@ def test_pruning_keeps_the_newest(path: Path) -> None:
     assert path.exists()
 
 
+def test_pruning_stops_where_its_lock_is_lost(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for second in range(3):
+        atomicops.create_backup(path, str(second))
+    unlink = os.unlink
+
+    def and_the_lock(name: bytes, **options: int) -> None:
+        unlink(name, **options)
+        unlink(path.parent / ".x.json.lock")
+
+    monkeypatch.setattr(os, "unlink", and_the_lock)
+    with pytest.raises(atomicops.LockLost):
+        atomicops.prune_backups(path, 0)
+    monkeypatch.undo()
+    assert backup_names(path) == ["x.json.0.bak", "x.json.1.bak"]
+
+
 def test_pruning_leaves_the_backups_of_a_file_with_a_longer_name(path: Path) -> None:
     """``x.json.emergency.5.bak`` could be a backup of ``x.json``, with the suffix ``emergency`` and the counter 5."""
     emergency = path.parent / "x.json.emergency"

@@ -114,6 +114,17 @@ def test_a_coarse_clock_of_the_file_system(tmp_path: Path, language: str) -> Non
     check_order(path, 3)
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_counter_that_was_pruned_is_not_given_again(tmp_path: Path, language: str) -> None:
+    """Its name would read as that of an earlier one."""
+    path = tmp_path / "x.json"
+    made = [back_up(language, path, number, "1800000000") for number in range(3)]
+    made[0].unlink()
+    made[1].unlink()
+    assert back_up(language, path, 3, "1800000000").name == "x.json.1800000000.3.bak"
+    check_order(path, 3)
+
+
 @pytest.mark.parametrize("locale", ["de_DE.UTF-8", "C", "tr_TR.UTF-8", "nonsense"])
 def test_the_locale_does_not_order(tmp_path: Path, locale: str) -> None:
     helpers = Helpers(env={"LC_ALL": locale, "LC_NUMERIC": locale, "LANG": locale})
@@ -134,7 +145,10 @@ def test_a_checkout_gives_all_the_same_time(tmp_path: Path, language: str) -> No
         copy = tmp_path / f"x.json.{name}.bak"
         copy.write_text(json.dumps({"made": made}))
         os.utime(copy, (1_800_000_000, 1_800_000_000))
-    assert restored(language, path) == 4
+    path.write_text("{torn")
+    done = HELPERS.call(language, "recover", path.name, cwd=tmp_path)
+    assert json.loads(path.read_text()) == {"made": 4}
+    assert done.out.splitlines()[2] == "  the newest by its name, for the backups' modification times say nothing"
     assert [json.loads(Path(name).read_text())["made"] for name in list_backups(path)] == [4, 3, 2, 1, 0]
 
 
