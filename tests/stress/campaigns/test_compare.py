@@ -71,15 +71,19 @@ def test_figures_are_medians_of_ratios_within_a_round(monkeypatch: pytest.Monkey
     assert [set(order[at : at + 2]) for at in (0, 2, 4)] == [{"atomicops", "naive"}] * 3
 
 
-def test_other_work_and_none_at_all_have_no_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("first_per_s", "speeds"), [(0, [None, None, None]), (50, [1.0, None, 2.0])])
+def test_other_work_and_none_at_all_have_no_speed(
+    monkeypatch: pytest.MonkeyPatch, first_per_s: int, speeds: list[float | None]
+) -> None:
     def run(plan: Plan) -> Result:
-        result = _result(plan, 0 if plan.target == "atomicops" else 100, 0.01)
+        result = _result(plan, first_per_s if plan.target == "atomicops" else 100, 0.01)
         kinds = {(Kind.APPEND, Language.PYTHON): KindStats({Outcome.OK: 100})}
         return replace(result, stats=replace(result.stats, kinds=kinds)) if plan.target == "naive" else result
 
     monkeypatch.setattr("stress.campaigns.compare.stages.run", run)
     compared = compare([Plan(target=name) for name in ("atomicops", "naive", "no-lock")], 1, lambda line: None)
-    assert [one.speed for one in compared] == [None, None, None]
+    assert [one.speed for one in compared] == speeds
+    assert compared[1].latency is None
     assert [one.work for one in compared] == [("write",), ("append",), ("write",)]
     (said,) = [line for line in lines(compared) if "no speed" in line]
     assert said == "naive: no speed, as it did other work: append, and not write"

@@ -218,6 +218,20 @@ def test_a_module_that_does_not_come_to_its_end_is_refused(
     assert words in str(raised.value)
 
 
+def test_an_import_finds_what_lies_where_the_tool_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers have a directory of their own by the time at which they import."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "settings.json").write_text('{"depth": 1}')
+    (tmp_path / "mine.py").write_text(
+        "import pathlib\nSETTINGS = pathlib.Path('settings.json').read_text()\ndef read(path): ...\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    target = load("mine.py")
+    monkeypatch.chdir("elsewhere")
+    assert target.side().SETTINGS == '{"depth": 1}'
+    assert Path.cwd() == tmp_path / "elsewhere"
+
+
 def test_workers_that_wait_for_each_other_where_they_import_are_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
