@@ -256,7 +256,7 @@ class Watched:
 
     def __init__(self, scheduler: Replay, show: Show) -> None:
         self._scheduler, self._show = scheduler, show
-        self.begin, self.draw, self.end, self.source = scheduler.begin, scheduler.draw, scheduler.end, scheduler.source
+        self.begin, self.end, self.source = scheduler.begin, scheduler.end, scheduler.source
 
     def pick(self, enabled: Sequence[Call], trace: Sequence[Step]) -> int:
         """What the scheduler picks."""

@@ -45,7 +45,7 @@ class Counting:
 
     def __init__(self, scheduler: Scheduler, steps: mmap) -> None:
         self._pick, self._steps = scheduler.pick, steps
-        self.begin, self.draw, self.end = scheduler.begin, scheduler.draw, scheduler.end
+        self.begin, self.end, self.source = scheduler.begin, scheduler.end, scheduler.source
         _NUMBER.pack_into(steps, 0, 0)
 
     def pick(self, enabled: Sequence[Call], trace: Sequence[Step]) -> int:

@@ -202,10 +202,9 @@ def executing(
         if failure is not None:
             last["failure"] = failure
         ending = Ending.CUT if ran.ending == "stuck" else Ending(ran.ending)
-        source = getattr(getattr(scheduler, "current", scheduler), "source", None)
         return Execution(
             ran.trace, ending, None if failure is None else failure.names, failure is not None, ran.blocked,
-            tuple(source.drawn) if source is not None else (), interrupted=ran.interrupted,
+            tuple(scheduler.source.drawn), interrupted=ran.interrupted,
         )  # fmt: skip
 
     return run, last
@@ -216,7 +215,7 @@ class _Recording:
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
-        self.begin, self.pick, self.draw = scheduler.begin, scheduler.pick, scheduler.draw
+        self.begin, self.pick, self.source = scheduler.begin, scheduler.pick, scheduler.source
         self.trace: tuple[Step, ...] = ()
         self.blocked: tuple[Call, ...] = ()
 

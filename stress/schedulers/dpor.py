@@ -14,8 +14,8 @@ from stress.schedulers.causality import Causality
 from stress.schedulers.effects import Effect, awake, conflict, effects
 from stress.schedulers.equivalents import linear_extensions
 from stress.schedulers.execution import Tally
-from stress.schedulers.source import Source
 from stress.syscalls.calls import Abandoned, Call, Diverged, Step
+from stress.syscalls.source import Source
 
 
 @dataclass(slots=True)
@@ -103,10 +103,6 @@ class Dpor:
         chosen = before if before in free else min(free)
         self._nodes.append(_Node(calls, chosen, {chosen}, sleep=sleep))
         return allowed[chosen]
-
-    def draw(self, below: int) -> int:
-        """What is usual: the same in each execution."""
-        return self.source.draw(below)
 
     def end(self, trace: Sequence[Step], blocked: Sequence[Call] = ()) -> None:
         """Find the races of the execution, and the states at which their other order must be tried."""

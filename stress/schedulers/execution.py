@@ -57,7 +57,7 @@ class Execution:
 
 Run = Callable[[Scheduler], Execution]
 """Executes the programs once, from the start, in the order that the scheduler picks. Its ``begin`` was called before;
-``pick``, ``draw`` and ``end`` are called by this."""
+``pick`` and ``end`` are called by this, which draws from its ``source``."""
 
 
 def executions(run: Run, scheduler: Scheduler) -> Iterator[Execution]:

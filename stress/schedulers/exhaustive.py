@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stress.schedulers.effects import Effect, awake, effects
-from stress.schedulers.source import Source
 from stress.syscalls.calls import Call, Diverged, Step
+from stress.syscalls.source import Source
 
 
 class Exhaustive:
@@ -83,10 +83,6 @@ class Exhaustive:
                 self._levels.append([])
             self._levels[self._level + cost] += [(*decisions, agent) for agent in allowed if agent != chosen]
         return allowed[chosen]
-
-    def draw(self, below: int) -> int:
-        """What is usual: the same in each execution."""
-        return self.source.draw(below)
 
     def end(self, trace: Sequence[Step], blocked: Sequence[Call] = ()) -> None:
         """Nothing is learnt: the alternatives were noted on the way."""

@@ -21,20 +21,16 @@ class Mix:
             raise ValueError("a mix of no schedulers")
         self.schedulers = tuple(schedulers)
         self.current = self.schedulers[-1]
-        self.pick = self.current.pick
+        self.pick, self.source = self.current.pick, self.current.source
 
     def begin(self) -> bool:
         """Start the next execution, of the next scheduler that has one left."""
         at = self.schedulers.index(self.current) + 1
         for scheduler in (*self.schedulers[at:], *self.schedulers[:at]):
             if scheduler.begin():
-                self.current, self.pick = scheduler, scheduler.pick
+                self.current, self.pick, self.source = scheduler, scheduler.pick, scheduler.source
                 return True
         return False
-
-    def draw(self, below: int) -> int:
-        """What the current scheduler draws."""
-        return self.current.draw(below)
 
     def end(self, trace: Sequence[Step], blocked: Sequence[Call] = ()) -> None:
         """Tell the current scheduler."""

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from stress.schedulers.guarantee import missed_after, pct_probability
-from stress.schedulers.source import Source
 from stress.syscalls.calls import Call, Step
+from stress.syscalls.source import Source
 
 _FINE = 1 << 48
 """Random priorities are drawn below this: two agents practically never have the same."""
@@ -46,7 +46,7 @@ class Pct:
     def begin(self) -> bool:
         """Start the next execution, with new priorities and change points: there is always one more."""
         self._number += 1
-        self.source = Source(f"{self._seed}/{self._number}", least=True)
+        self.source = Source(f"{self._seed}/{self._number}", least=True)  # the guarantee is for one program
         self._priorities = {}
         self._lowest = 0
         left = list(range(1, self.points + 1))
@@ -72,10 +72,6 @@ class Pct:
             elif len(trace) in self._changes:
                 self._priorities[last.agent] = self._changes[len(trace)]
         return max(range(len(enabled)), key=lambda index: self._priorities[enabled[index].agent])
-
-    def draw(self, below: int) -> int:
-        """What is usual: the guarantee is for one program."""
-        return self.source.draw(below)
 
     def end(self, trace: Sequence[Step], blocked: Sequence[Call] = ()) -> None:
         """Learn how long an execution is."""

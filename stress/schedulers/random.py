@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stress.schedulers.source import Source
 from stress.syscalls.calls import Call, Step
+from stress.syscalls.source import Source
 
 
 class Random:
@@ -29,10 +29,6 @@ class Random:
     def pick(self, enabled: Sequence[Call], trace: Sequence[Step]) -> int:
         """Any of the enabled calls."""
         return self.source.choose(len(enabled))
-
-    def draw(self, below: int) -> int:
-        """A recorded random number."""
-        return self.source.draw(below)
 
     def end(self, trace: Sequence[Step], blocked: Sequence[Call] = ()) -> None:
         """Nothing is learnt."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stress.schedulers.effects import Effect, awake, effects
-from stress.schedulers.source import Source
 from stress.syscalls.calls import Call, Diverged, Step
+from stress.syscalls.source import Source
 
 
 class Replay:
@@ -44,10 +44,6 @@ class Replay:
                     raise self._diverge(len(trace), expected, _one(call))
                 return index
         raise self._diverge(len(trace), expected, _all(enabled))
-
-    def draw(self, below: int) -> int:
-        """The next of the recorded random numbers."""
-        return self.source.draw(below)
 
     def end(self, trace: Sequence[Step], blocked: Sequence[Call] = ()) -> None:
         """See that nothing is missing."""
@@ -105,10 +101,6 @@ class TolerantReplay:
                 return agents.index(agent)
         before = trace[-1].call.agent if trace else None
         return agents.index(before) if before in able else agents.index(min(able))
-
-    def draw(self, below: int) -> int:
-        """The next of the recorded random numbers."""
-        return self.source.draw(below)
 
     def end(self, trace: Sequence[Step], blocked: Sequence[Call] = ()) -> None:
         """Nothing is learnt."""

@@ -9,6 +9,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from stress.syscalls.source import Source
+
 
 @dataclass(unsafe_hash=True, slots=True)
 class Access:
@@ -84,7 +86,13 @@ class Diverged(Abandoned):
 
 
 class Scheduler(Protocol):
-    """An oracle that decides the order of the calls (after shuttle's trait of the same name)."""
+    """An oracle that decides the order of the calls (after shuttle's trait of the same name).
+
+    Attributes:
+        source: Of the execution that was begun last: every random number that is drawn for its programs.
+    """
+
+    source: Source
 
     def begin(self) -> bool:
         """Start a new execution; False if none is left."""
@@ -94,9 +102,6 @@ class Scheduler(Protocol):
 
         Raises `Abandoned` where the rest of the execution is not wanted.
         """
-
-    def draw(self, below: int) -> int:
-        """Choose a number from 0 to ``below`` − 1. Every random draw of an execution goes through here."""
 
     def end(self, trace: Sequence[Step], blocked: Sequence[Call] = ()) -> None:
         """Learn what became of the execution, and which calls still wait for a lock."""

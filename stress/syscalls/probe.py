@@ -11,11 +11,14 @@ from stress.host.interrupts import temporary_directory
 from stress.syscalls.agents import Forked
 from stress.syscalls.calls import Call, Step
 from stress.syscalls.errors import Denied
+from stress.syscalls.source import Source
 from stress.syscalls.supervisor import Supervisor
 
 
 class First:
     """Schedules the agents one after another, once."""
+
+    source = Source("", least=True)
 
     def begin(self) -> bool:
         """Never again."""
@@ -23,10 +26,6 @@ class First:
 
     def pick(self, enabled: Sequence[Call], trace: Sequence[Step]) -> int:
         """The first agent that can go on."""
-        return 0
-
-    def draw(self, below: int) -> int:
-        """The least."""
         return 0
 
     def end(self, trace: Sequence[Step], blocked: Sequence[Call] = ()) -> None:

@@ -131,7 +131,7 @@ class Supervisor:
         ending: str | None = None
         idle = 0
         try:
-            self._begin(kinds, number, scheduler.draw(len(PACES_NS)))
+            self._begin(kinds, number, scheduler.source.draw(len(PACES_NS)))
             while ending is None:
                 offers = self._offers() or self._probed()
                 if not offers and idle < self._idle_max:

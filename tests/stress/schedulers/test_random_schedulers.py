@@ -15,8 +15,8 @@ from stress.schedulers.mix import Mix, random_and_pct
 from stress.schedulers.pct import Pct
 from stress.schedulers.random import Random
 from stress.schedulers.replay import Replay
-from stress.schedulers.source import Source
 from stress.syscalls.calls import Scheduler
+from stress.syscalls.source import Source
 from tests.stress.schedulers.machine import Op, Program, World, runner
 from tests.stress.schedulers.programs import Body, increment, poll, reader, torn_writer
 

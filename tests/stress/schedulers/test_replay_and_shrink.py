@@ -13,8 +13,8 @@ from stress.schedulers.execution import Ending, Execution, Run, executions
 from stress.schedulers.random import Random
 from stress.schedulers.replay import Replay, TolerantReplay
 from stress.schedulers.shrink import ddmin, shrink
-from stress.schedulers.source import Source
 from stress.syscalls.calls import Diverged, Scheduler
+from stress.syscalls.source import Source
 from tests.stress.schedulers.machine import Op, Program, World, execute, open_, read, runner, sleep, stat, write
 from tests.stress.schedulers.programs import Body, increment, reader, take_two, torn_writer
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stress.syscalls import Kind, Ran, Supervisor
 from stress.syscalls.calls import Call, Scheduler, Step
+from stress.syscalls.source import Source
 
 
 class Choose:
@@ -15,6 +16,7 @@ class Choose:
 
     def __init__(self, choose: Callable[[Sequence[Call], Sequence[Step]], int]) -> None:
         self._choose = choose
+        self.source = Source("", least=True)
         self.ended: tuple[tuple[Step, ...], tuple[Call, ...]] | None = None
 
     def begin(self) -> bool:
@@ -22,9 +24,6 @@ class Choose:
 
     def pick(self, enabled: Sequence[Call], trace: Sequence[Step]) -> int:
         return self._choose(enabled, trace)
-
-    def draw(self, below: int) -> int:
-        return 0
 
     def end(self, trace: Sequence[Step], blocked: Sequence[Call] = ()) -> None:
         self.ended = tuple(trace), tuple(blocked)
