@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from stress import anomalies
 from stress.engine import HarnessError
@@ -26,13 +26,13 @@ from stress.exploring.copying import copy_tree
 from stress.exploring.explore import SHOW_EVERY_S, Progress, versions
 from stress.exploring.lot import ANOMALIES, STUCK_MAX, a_cpu, may_keep
 from stress.exploring.plan import AGENTS, ExplorePlan
-from stress.exploring.search import Failure, Search, executing, scheduler_of, shrunk, step
+from stress.exploring.search import Search, executing, scheduler_of, shrunk, step
 from stress.files import write_text
 from stress.history.history import History
 from stress.host.interrupts import interrupts, temporary_directory
 from stress.options import UsageError
 from stress.result import Exploration, Finding, Result, Verdict
-from stress.schedulers.execution import Execution, Tally
+from stress.schedulers.execution import Run, Tally
 from stress.schedulers.saved import SUFFIX, SavedSchedule
 from stress.schedulers.table import table
 from stress.stats import run_stats
@@ -147,16 +147,16 @@ def _explore(
         stuck.extend(seen.text for seen in ran.findings if seen.kind == "stuck")
         return ran
 
-    run, last = executing(put_back, execute, partial(_judge, shared, check, may_fail, short))
+    run = executing(put_back, execute, partial(_judge, shared, check, may_fail, short))
     if replay is not None:
-        return _replay(plan, run, last, Path(replay), names)
+        return _replay(plan, run, Path(replay), names)
     search = Search(scheduler_of(plan.scheduler, plan.seed, plan.depth), len(agents), plan.depth)
     began = shown = time.monotonic()
     while plan.schedules is None or search.schedules < plan.schedules:
         if STUCK_MAX <= search.schedules == len(stuck):
             break
         now = time.monotonic()
-        if not step(search, run, last, keep_going=plan.keep_going):
+        if not step(search, run, keep_going=plan.keep_going):
             break
         if plan.duration_s is not None and now - began >= plan.duration_s:
             break
@@ -170,21 +170,19 @@ def _explore(
         if len(acted) < 2 and search.tally.complete:
             verdict, doubts = Verdict.UNKNOWN, (_doubt(_nothing_shown(acted, short, shared)),)
         return _result(plan, search, verdict, doubts)
-    found = shrunk(run, last, failing, short)
-    critical = "" if found.critical is None else found.critical.words
+    found = shrunk(run, failing, short)
     saved = SavedSchedule.of(
-        found.execution, {"mode": AGENTS}, names=tuple(names), finding=found.failure.findings[0].message,
-        critical=critical, versions=versions(),
+        found.execution, {"mode": AGENTS}, names=tuple(names), finding=found.findings[0].message,
+        critical=found.words, versions=versions(),
     )  # fmt: skip
     path = runs / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}{SUFFIX}"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(str(path), saved.to_json())
-    marked = () if found.critical is None else found.critical.steps
-    lines = table(found.execution, names, critical=marked, width=100)
-    return _result(plan, search, Verdict.FAIL, found.failure.findings, lines, critical, str(path))
+    lines = table(found.execution, names, critical=found.steps, width=100)
+    return _result(plan, search, Verdict.FAIL, found.findings, lines, found.words, str(path))
 
 
-def _replay(plan: ExplorePlan, run: Any, last: dict[str, object], path: Path, names: Sequence[str]) -> Result:
+def _replay(plan: ExplorePlan, run: Run, path: Path, names: Sequence[str]) -> Result:
     try:
         saved = SavedSchedule.from_json(path.read_text("utf-8"), str(path))
     except OSError as error:
@@ -193,16 +191,15 @@ def _replay(plan: ExplorePlan, run: Any, last: dict[str, object], path: Path, na
         raise UsageError("replay", str(error)) from error
     scheduler = saved.replay()
     scheduler.begin()
-    execution: Execution = run(scheduler)
+    execution = run(scheduler)
     tally = Tally()
     tally.add(execution)
     search = Search(scheduler, plan.processes, plan.depth, tally, points=len(execution.trace))
     lines = table(execution, names, width=100)
     if execution.diverged is not None:
         return _result(plan, search, Verdict.UNKNOWN, (_doubt(f"the replay diverged at {execution.diverged}"),), lines)
-    failure = last.get("failure")
-    findings = failure.findings if isinstance(failure, Failure) else ()
-    return _result(plan, search, Verdict.FAIL if findings else Verdict.PASS, findings, lines, saved.critical)
+    verdict = Verdict.FAIL if execution.failed else Verdict.PASS
+    return _result(plan, search, verdict, execution.findings, lines, saved.critical)
 
 
 def _nothing_shown(acted: set[int], names: Sequence[str], shared: Path) -> str:
@@ -261,7 +258,7 @@ def _put_back(before: Path, shared: Path) -> None:
         copy_tree(before, shared)
 
 
-def _judge(shared: Path, check: Check | None, may_fail: bool, names: Sequence[str], ran: Ran) -> Failure | None:
+def _judge(shared: Path, check: Check | None, may_fail: bool, names: Sequence[str], ran: Ran) -> tuple[Finding, ...]:
     findings: list[Finding] = []
     if ran.ending == "done":
         for name, status, (_, stderr) in zip(names, ran.statuses, ran.outputs, strict=True):
@@ -272,7 +269,7 @@ def _judge(shared: Path, check: Check | None, may_fail: bool, names: Sequence[st
         if check is not None and (wrong := _checked(check, shared, ran)):
             findings.insert(0, _finding(anomalies.CHECK_FAILED, wrong))
     findings += [_finding(ANOMALIES[seen.kind], seen.text) for seen in ran.findings if seen.kind in ANOMALIES]
-    return Failure(tuple(findings)) if findings else None
+    return tuple(findings)
 
 
 def last_words(stderr: bytes) -> str:

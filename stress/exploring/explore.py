@@ -19,9 +19,9 @@ from stress import anomalies
 from stress.engine import HarnessError, checkers_of
 from stress.exploring.case import Case
 from stress.exploring.jobs import reports
-from stress.exploring.lot import Lot, Report, as_found, cases_of, directory, lots, may_keep, report_of, shrunk_of, start
+from stress.exploring.lot import Lot, Report, cases_of, directory, lots, may_keep, report_of, shrunk_of, start
 from stress.exploring.plan import AGENTS, SEARCHES, ExplorePlan
-from stress.exploring.search import Failure, Found, explored_words
+from stress.exploring.search import Failing, explored_words
 from stress.files import write_text
 from stress.history.history import FileFacts, History
 from stress.history.notes import words_of
@@ -199,7 +199,7 @@ def explore(plan: ExplorePlan, watch: Watch | None = None, *, folder: str = ".st
     for each in reached:
         each.keep(failing.lot.number if failing is not None and not plan.keep_going else math.inf)
     if failed is not None:
-        found = as_found(failed)
+        found = failed.failing
         try:
             if not interrupted:
                 heard.shrinks(failed)
@@ -288,8 +288,7 @@ def replay(saved: SavedSchedule, show: Show | None = None) -> tuple[Execution, R
             execution = one.run(scheduler)
         except Denied as denied:
             raise HarnessError(f"syscalls can't be scheduled here: {denied}") from denied
-        failure = one.last.get("failure")
-        findings: tuple[Finding, ...] = failure.findings if isinstance(failure, Failure) else ()
+        findings = execution.findings
         one.search.tally.add(execution)
         marked = saved.marked
         report = report_of(Lot(0, 0, round, 1), one)
@@ -314,7 +313,7 @@ def _result(
     plan: ExplorePlan,
     reached: list[Reached],
     failed: Report | None,
-    found: Found | None,
+    found: Failing | None,
     folder: str,
     interrupted: bool,
 ) -> Result:
@@ -323,15 +322,14 @@ def _result(
         verdict = Verdict.UNKNOWN if doubts or not reached else Verdict.PASS
         return _made(plan, reached, tuple(doubts), verdict, None, interrupted)
     lot, case = failed.lot, cases_of(plan, failed.lot.round)[failed.lot.case]
-    findings = found.failure.findings
-    critical = "" if found.critical is None else found.critical.words
+    findings = found.findings
     saved = SavedSchedule.of(
         found.execution,
         plan.to_json() | {"case": case.name, "round": lot.round},
         names=case.names,
         finding=findings[0].message,
-        critical=critical,
-        marked=tuple(() if found.critical is None else found.critical.steps),
+        critical=found.words,
+        marked=found.steps,
         versions=versions(),
         hashes=hashes(case.target.files),
     )
@@ -342,12 +340,11 @@ def _result(
     except OSError as error:
         lost = f"the schedule could not be kept as {path}: {error.strerror or error}; --seed {plan.seed} finds it again"
         raise HarnessError(f"{lost}: {findings[0].message}") from error
-    marked = () if found.critical is None else found.critical.steps
     before = sum(sum(report.tally.endings.values()) for one in reached for report in one.before(lot.number))
     return _made(
         plan, reached, findings, Verdict.FAIL, _history(plan, lot, found.execution), interrupted,
-        critical=critical, table=tuple(table(found.execution, case.names, critical=marked, width=100)),
-        names=case.names, rows=rows(found.execution, critical=marked), file=str(path),
+        critical=found.words, table=tuple(table(found.execution, case.names, critical=found.steps, width=100)),
+        names=case.names, rows=rows(found.execution, critical=found.steps), file=str(path),
         found_after=before + found.after,
     )  # fmt: skip
 

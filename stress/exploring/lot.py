@@ -21,7 +21,7 @@ from stress.exploring.case import Case, Stage, cases
 from stress.exploring.evidence import Evidence
 from stress.exploring.plan import SEARCHES, ExplorePlan
 from stress.exploring.recorder import Counting
-from stress.exploring.search import LESSER, Failing, Failure, Found, Search, executing, scheduler_of, shrunk, step
+from stress.exploring.search import LESSER, Failing, Search, executing, scheduler_of, shrunk, step
 from stress.history.history import History
 from stress.history.record import ABSENT, INITIAL, End, Language, Operation
 from stress.host.interrupts import temporary_directory
@@ -125,7 +125,6 @@ class Exploring:
     search: Search
     allow: frozenset[str]
     run: Run = field(init=False)
-    last: dict[str, object] = field(init=False)
     sample: list[Operation] = field(default_factory=list)
     sampled: int = 0
     dead: list[str] = field(default_factory=list)
@@ -181,7 +180,7 @@ def explore_lot(plan: ExplorePlan, lot: Lot, go_on: Callable[[Search], bool], cp
         search = one.search
         try:
             while lot.schedules is None or search.schedules < lot.schedules:
-                if not step(search, one.run, one.last, keep_going=plan.keep_going):
+                if not step(search, one.run, keep_going=plan.keep_going):
                     break
                 if not go_on(search) or one.doubt or (not one.sampled and len(one.dead) >= STUCK_MAX):
                     break
@@ -199,21 +198,14 @@ def report_of(lot: Lot, one: Exploring, interrupted: bool = False) -> Report:
     )  # fmt: skip
 
 
-def shrunk_of(plan: ExplorePlan, report: Report) -> Found:
+def shrunk_of(plan: ExplorePlan, report: Report) -> Failing:
     """The failing schedule of a report, shrunk."""
     failing = report.failing
     assert failing is not None
     case = cases_of(plan, report.lot.round)[report.lot.case]
     with ExitStack() as stack:
         one = start(plan, case, stack, report.lot.round)
-        return shrunk(one.run, one.last, failing, case.short_names)
-
-
-def as_found(report: Report) -> Found:
-    """The failing schedule of a report as it is, for who waits for no more."""
-    failing = report.failing
-    assert failing is not None
-    return Found(failing.execution, failing.failure, failing.after, None)
+        return shrunk(one.run, failing, case.short_names)
 
 
 def cases_of(plan: ExplorePlan, round: int = 0) -> list[Case]:
@@ -277,11 +269,11 @@ def start(plan: ExplorePlan, case: Case, stack: ExitStack, round: int = 0, cpu: 
     def execute(scheduler: Scheduler) -> Ran:
         return supervisor.run(stage.agents, Counting(scheduler, stage.steps))
 
-    def judge(ran: Ran) -> Failure | None:
+    def judge(ran: Ran) -> tuple[Finding, ...]:
         return _judge(one, ran)
 
     one = Exploring(case, stage, search, frozenset((*plan.allow, *case.target.allow)))
-    one.run, one.last = executing(stage.lay_out, execute, judge)
+    one.run = executing(stage.lay_out, execute, judge)
     return one
 
 
@@ -306,7 +298,7 @@ def may_keep(folder: str) -> None:
         raise UsageError("--runs", f"{folder!r}: nothing can be made there; give a directory that can be written to")
 
 
-def _judge(one: Exploring, ran: Ran) -> Failure | None:
+def _judge(one: Exploring, ran: Ran) -> tuple[Finding, ...]:
     """What was wrong with an execution: what the engine saw, and, where it ended, what the checkers say."""
     scenario = one.case.scenario
     findings = []
@@ -323,8 +315,7 @@ def _judge(one: Exploring, ran: Ran) -> Failure | None:
         findings = _checked(one, evidence)
     else:
         one.dead += [seen.text for seen in ran.findings if seen.kind == "stuck" and len(one.dead) < 5]
-    findings = [found for found in (*findings, *seen_here) if found.anomaly not in one.allow]
-    return Failure(tuple(findings)) if findings and not one.doubt else None
+    return () if one.doubt else tuple(found for found in (*findings, *seen_here) if found.anomaly not in one.allow)
 
 
 def _checked(one: Exploring, evidence: Evidence) -> list[Finding]:

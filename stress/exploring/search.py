@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stress.anomalies import LEFTOVER_TEMP, METADATA_LOST, READABLE
 from stress.result import Finding
@@ -16,7 +16,6 @@ from stress.schedulers.guarantee import guarantee
 from stress.schedulers.mix import Mix, random_and_pct
 from stress.schedulers.pct import Pct
 from stress.schedulers.random import Random
-from stress.schedulers.replay import Replay
 from stress.schedulers.shrink import shrink
 from stress.syscalls.calls import Abandoned, Call, Diverged, Scheduler, Step
 from stress.syscalls.ran import Ran
@@ -32,50 +31,43 @@ _SHRINK_STEPS = 20_000
 _NEVER_GAVE_UP = "; but who polled in vain was not let poll again before something had changed, so nobody gave up"
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """What was wrong with an execution, the most telling first."""
-
-    findings: tuple[Finding, ...]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Of the anomalies."""
-        return tuple(str(finding.anomaly) for finding in self.findings)
-
-    @property
-    def is_lesser(self) -> bool:
-        """Whether there may be worse: see `LESSER`."""
-        return LESSER.issuperset(self.names)
-
-
-Judge = Callable[[Ran], Failure | None]
+Judge = Callable[[Ran], tuple[Finding, ...]]
+"""What is wrong with an execution, the most telling first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failing:
-    """A failing schedule, as it was found; ``after``: in which schedule, from 1."""
-
-    execution: Execution
-    failure: Failure
-    after: int
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A failing schedule, shrunk.
+    """A failing schedule.
 
     Attributes:
-        execution: The shrunk one.
-        failure: What is wrong with it.
-        after: As of a `Failing`.
+        execution: As it was found, or shrunk.
+        after: In which schedule it was found, from 1.
         critical: What it needs, where that was found out.
     """
 
     execution: Execution
-    failure: Failure
     after: int
-    critical: Critical | None
+    critical: Critical | None = None
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong with it."""
+        return self.execution.findings
+
+    @property
+    def is_lesser(self) -> bool:
+        """Whether there may be worse: see `LESSER`."""
+        return all(finding.anomaly in LESSER for finding in self.findings)
+
+    @property
+    def words(self) -> str:
+        """The steps that it needs, in a sentence; empty where that is not known."""
+        return "" if self.critical is None else self.critical.words
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Their indices."""
+        return () if self.critical is None else self.critical.steps
 
 
 @dataclass(slots=True)
@@ -182,15 +174,11 @@ def _pct(scheduler: Scheduler) -> Pct | None:
     return next((part for part in parts if isinstance(part, Pct)), None)
 
 
-def executing(
-    prepare: Callable[[], None], execute: Callable[[Scheduler], Ran], judge: Judge
-) -> tuple[Run, dict[str, object]]:
-    """A `Run`: lay the files out, execute, judge. The last failure is in the dictionary, as ``failure``."""
-    last: dict[str, object] = {}
+def executing(prepare: Callable[[], None], execute: Callable[[Scheduler], Ran], judge: Judge) -> Run:
+    """A `Run`: lay the files out, execute, judge."""
 
     def run(scheduler: Scheduler) -> Execution:
         prepare()
-        last.clear()
         recording = _Recording(scheduler)
         try:
             ran = execute(recording)
@@ -198,16 +186,19 @@ def executing(
             return Execution(recording.trace, Ending.DIVERGED, blocked=recording.blocked, diverged=error)
         except Abandoned:
             return Execution(recording.trace, Ending.ABANDONED, blocked=recording.blocked)
-        failure = judge(ran)
-        if failure is not None:
-            last["failure"] = failure
-        ending = Ending.CUT if ran.ending == "stuck" else Ending(ran.ending)
+        findings = judge(ran)
         return Execution(
-            ran.trace, ending, None if failure is None else failure.names, failure is not None, ran.blocked,
-            tuple(scheduler.source.drawn), interrupted=ran.interrupted,
-        )  # fmt: skip
+            ran.trace,
+            Ending.CUT if ran.ending == "stuck" else Ending(ran.ending),
+            outcome=tuple(finding.anomaly for finding in findings),
+            failed=bool(findings),
+            blocked=ran.blocked,
+            draws=tuple(scheduler.source.drawn),
+            interrupted=ran.interrupted,
+            findings=findings,
+        )
 
-    return run, last
+    return run
 
 
 class _Recording:
@@ -225,7 +216,7 @@ class _Recording:
         self._scheduler.end(trace, blocked)
 
 
-def step(search: Search, run: Run, last: dict[str, object], *, keep_going: bool) -> bool:
+def step(search: Search, run: Run, *, keep_going: bool) -> bool:
     """One more execution; False if none is left, or the first failing one has been found."""
     if search.over:
         return False
@@ -239,10 +230,9 @@ def step(search: Search, run: Run, last: dict[str, object], *, keep_going: bool)
         search.points = max(search.points, len(execution.trace))
         if execution.ending is Ending.DIVERGED:
             search.over = isinstance(search.scheduler, (Dpor, Exhaustive))
-        failure = last.get("failure")
-        if isinstance(failure, Failure) and search.found is None:
-            failing = Failing(execution, failure, search.schedules)
-            if failure.is_lesser:
+        if execution.failed and search.found is None:
+            failing = Failing(execution, search.schedules)
+            if failing.is_lesser:
                 search.lesser = search.lesser or failing
             else:
                 search.found, search.over = failing, not keep_going
@@ -251,22 +241,16 @@ def step(search: Search, run: Run, last: dict[str, object], *, keep_going: bool)
         search.seconds += time.monotonic() - began
 
 
-def shrunk(run: Run, last: dict[str, object], failing: Failing, names: Sequence[str]) -> Found:
+def shrunk(run: Run, failing: Failing, names: Sequence[str]) -> Failing:
     """The simplest schedule that shows the same, and what it needs."""
-    execution, failure = failing.execution, failing.failure
-    wanted = failure.names[0]
+    execution = failing.execution
+    wanted = execution.findings[0].anomaly
 
     def same(other: Execution) -> bool:
-        found = last.get("failure")
-        return other.failed and isinstance(found, Failure) and wanted in found.names
+        return any(finding.anomaly == wanted for finding in other.findings)
 
     runs = _SHRINK_STEPS // (len(execution.trace) or 1)
     runs = runs if runs >= _RUNS_MIN else 0
-    small = shrink(run, execution, same=same, runs_max=min(runs, _SHRINK_RUNS))
-    critical = critical_steps(run, small.execution, same=same, names=names, runs_max=min(runs, _CRITICAL_RUNS))
-    if small.execution is not execution:  # what is said is of the shrunk one
-        again = Replay(small.execution.decisions, draws=small.execution.draws)
-        again.begin()
-        if same(run(again)) and isinstance(found := last["failure"], Failure):
-            failure = found
-    return Found(small.execution, failure, failing.after, critical)
+    small = shrink(run, execution, same=same, runs_max=min(runs, _SHRINK_RUNS)).execution
+    critical = critical_steps(run, small, same=same, names=names, runs_max=min(runs, _CRITICAL_RUNS))
+    return replace(failing, execution=small, critical=critical)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+from stress.result import Finding
 from stress.syscalls.calls import Call, Diverged, Scheduler, Step
 
 
@@ -34,6 +35,7 @@ class Execution:
         ending: How it ended.
         outcome: What the world looked like afterwards, comparable with that of other executions.
         failed: Whether something was found wrong.
+        findings: What was, the most telling first, where who executes looks for it.
         blocked: Calls that still waited for a lock at the end.
         interrupted: Waits for one that a signal ended: (steps until then, call).
         draws: The random numbers that were drawn (`Source.drawn`).
@@ -48,6 +50,7 @@ class Execution:
     draws: tuple[int, ...] = ()
     diverged: Diverged | None = None
     interrupted: tuple[tuple[int, Call], ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     @property
     def decisions(self) -> tuple[int, ...]:

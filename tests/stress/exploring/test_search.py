@@ -10,7 +10,7 @@ from stress.anomalies import LIVELOCK
 from stress.exploring.explore import Reached
 from stress.exploring.lot import Lot, Report, cases_of
 from stress.exploring.plan import ExplorePlan
-from stress.exploring.search import Failing, Failure, Search, shrunk
+from stress.exploring.search import Failing, Search, shrunk
 from stress.history.record import Kind, Operation
 from stress.result import Finding
 from stress.schedulers.dpor import Dpor
@@ -23,25 +23,21 @@ from stress.syscalls.calls import Call, Scheduler, Step
 def test_a_schedule_of_many_steps_is_executed_seldom_or_not_at_all_to_make_it_simpler(steps: int, most: int) -> None:
     """A livelock has thousands, and each execution of it would have them."""
     trace = tuple(Step(at, Call(at % 2, 0, "write", "write to x", ()), None) for at in range(steps))
-    failure = Failure((Finding(LIVELOCK, "explore", "", "", "no end"),))
-    failing = Failing(Execution(trace, Ending.CUT, failure.names, True, (), ()), failure, 1)
+    findings = (Finding(LIVELOCK, "explore", "", "", "no end"),)
+    failing = Failing(Execution(trace, Ending.CUT, failed=True, findings=findings), 1)
     runs = 0
-
-    last: dict[str, object] = {}
 
     def run(scheduler: Scheduler) -> Execution:
         """Fails as long as no step is left out."""
         nonlocal runs
         runs += 1
-        last.clear()
         if not isinstance(scheduler, TolerantReplay) or len(scheduler.decisions) < steps:
             return Execution(())
         scheduler.runnable = [frozenset({0, 1})] * steps
-        last["failure"] = failure
         return failing.execution
 
-    found = shrunk(run, last, failing, ("p1", "p2"))
-    assert found.failure == failure
+    found = shrunk(run, failing, ("p1", "p2"))
+    assert found.findings == findings
     assert runs <= most
     assert steps > 100 or runs > 20
 
@@ -62,7 +58,7 @@ def test_a_long_search_keeps_the_operations_of_its_first_lot_alone() -> None:
     samples: dict[int, tuple[Operation, ...]] = {}
     for number in (2, 0, 1):
         samples[number] = (Operation(process=number, kind=Kind.READ, file=0, version=0, invoke=1, ret=2),)
-        failing = Failing(Execution(()), Failure(()), number)
+        failing = Failing(Execution(()), number)
         report = Report(
             Lot(number, 0, number, 50), Tally(), 10 + number, 5, False, "", samples[number], 1, (), failing, None, ""
         )
