@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import random
 import shutil
@@ -15,18 +13,17 @@ from mmap import PAGESIZE, mmap
 from pathlib import Path
 
 from stress.execution.drivers import shell
-from stress.execution.drivers.observe import Observation, Observer, parse_content, parsed_observation, read_file
+from stress.execution.drivers.answers import Answers, given
+from stress.execution.drivers.observe import Observation, Observer, backup_observation, read_file
 from stress.execution.drivers.python import PythonDriver
 from stress.execution.final_read import final_by_reader
 from stress.execution.operations import OperationStream
 from stress.execution.step import number as numbered
 from stress.execution.step import step
-from stress.exploring.answers import Answers
 from stress.exploring.evidence import Evidence
 from stress.exploring.recorder import Memory, Row, Stamps, kept_rows
 from stress.exploring.warm import Remembered, stays_warm
 from stress.history.history import FinalFile, FinalState, History, ProcessFacts
-from stress.history.notes import BackupNote, data_of
 from stress.history.record import (
     ABSENT,
     INITIAL,
@@ -43,7 +40,6 @@ from stress.syscalls import Forked, Program, Ran, Warm
 from stress.syscalls import Kind as AgentKind
 from stress.workload.inspection import inspect
 from stress.workload.layout import first_bytes, lay_out
-from stress.workload.payload import document_of, edit_list, jq_program, log_record
 from stress.workload.scenario import Agent, Answer, Request, Role
 from stress.workload.target import BUILT_IN, Target
 from stress.workload.tree import Tree, take
@@ -54,7 +50,6 @@ SIZE_MAX = 200
 
 _WORKER = Path(__file__).with_name("worker.bash")
 _FREE_WORKER = Path(shell.__file__).with_name("worker.bash")
-_MISSING = 66
 _ROWS_BYTES = 1 << 20
 _LOOKS_MAX = 20
 """Operations without a change that a writer may begin with."""
@@ -281,11 +276,10 @@ class Stage:
                 operation = "locked_update"
             lines.append(f"{seq} {operation} {request.path}\n")
             version = version_of(number + 1, seq)
-            (folder / f"{seq}.in").write_text(self._content(request, version), encoding="ascii")
+            form = self._files[request.path][1]
+            (folder / f"{seq}.in").write_text(given(request, version, form), encoding="ascii")
             if foreign and request.kind is Kind.UPDATE:
-                form = self._files[request.path][1]
-                edits = edit_list(version, request.size, request.edits, form=form)
-                (folder / f"{seq}.edits").write_text(edits, encoding="ascii")
+                (folder / f"{seq}.edits").write_text(given(request, version, form, edits=True), encoding="ascii")
         (folder / "requests").write_text("".join(lines), encoding="utf-8")
         done_by = ["/dev/null", *target.worker] if foreign else [str(self._source)]
         argv = [self._bash, "--norc", "--noprofile", str(_WORKER), str(folder), str(_FREE_WORKER), *done_by]
@@ -298,15 +292,6 @@ class Stage:
         for request in duty.requests:
             step(driver, memory, numbered(memory, self._files, supported, 0, request))
 
-    def _content(self, request: Request, version: int) -> str:
-        if request.kind is Kind.WRITE:
-            return json.dumps(document_of(version, request.size, request.shape))
-        if request.kind is Kind.APPEND:
-            return log_record(version, request.size)
-        if request.kind is Kind.UPDATE:
-            return jq_program(version, request.size, request.edits, form=self._files[request.path][1])
-        return ""
-
     # Rows
 
     def _rows(self, number: int, duty: Duty, ran: Ran, plain: dict[int, int]) -> tuple[list[Row], dict[int, int]]:
@@ -315,15 +300,13 @@ class Stage:
             return kept_rows(self._memories[number]), plain
         marks = [mark for mark in ran.marks if mark.agent == number]
         rows: list[Row] = []
-        folder = self._scratch / str(number)
-        answers = _Files(folder, self._files)
-        definite = frozenset(map(int, (read_file(str(folder / "definite")) or b"").split()))
+        answers = _Kept(self._scratch / str(number), self._shared)
         for stamp, mark in enumerate(marks, 1):
             seq, what, *status = mark.text.split()
             request = duty.requests[int(seq) - 1]
+            index, form = self._files[request.path]
             if what == "invoke":
-                version = version_of(number + 1, int(seq)) if request.kind in _CHANGES[:3] else NO_VERSION
-                index = self._files[request.path][0]
+                version = version_of(number + 1, int(seq)) if request.kind.is_change else NO_VERSION
                 rows.append(Row(number + 1, request.kind, index, version, invoke=stamp, outcome=Outcome.OPEN,
                                 seq=int(seq), language=duty.language, size=request.size))  # fmt: skip
             elif what == "from":
@@ -332,46 +315,37 @@ class Stage:
                 rows[-1] = replace(rows[-1], held_to=stamp)
             else:
                 answers.number = int(seq)
-                outcome, seen = answers.outcome(request, rows[-1].version, int(status[0]), definite)
+                seen = answers.observation(request, form, int(status[0]))
                 rows[-1] = replace(
-                    rows[-1], ret=stamp, outcome=outcome, version=seen.version, parent=seen.parent, size=seen.size,
-                    digest=seen.digest, note=seen.note,
-                )  # fmt: skip
+                    rows[-1], ret=stamp, outcome=seen.outcome, parent=seen.parent, digest=seen.digest, note=seen.note
+                )
+                if not request.kind.is_change:
+                    rows[-1] = replace(rows[-1], version=seen.version, size=seen.size)
         return rows, {stamp: mark.step for stamp, mark in enumerate(marks, 1)}
 
 
-class _Files(Answers):
-    """The files of one Bash worker's operation ``number``: see worker.bash."""
+class _Kept(Answers):
+    """The files of one Bash worker's operation ``number``, examined when all operations are over: see worker.bash."""
 
     number = 0
 
-    def __init__(self, folder: Path, files: dict[str, tuple[int, str]]) -> None:
-        super().__init__(folder, files, Observer())
-        self._folder = folder
+    def __init__(self, folder: Path, shared: Path) -> None:
+        super().__init__(folder, Observer())
+        self._shared = shared
+        self.definite = frozenset(map(int, (read_file(str(folder / "definite")) or b"").split()))
 
     def read(self, name: str) -> bytes | None:
         """Of this operation."""
-        return read_file(str(self._folder / f"{self.number}.{name}"))
+        return super().read(f"{self.number}.{name}")
 
     def recovered(self, path: str) -> bytes | None:
-        """What was there right after the recovery."""
+        """What lay there right after the recovery."""
         return self.read("file")
 
-    def outcome(
-        self, request: Request, version: int, status: int, definite: frozenset[int]
-    ) -> tuple[Outcome, Observation]:
-        """As of other shell workers; of a backup, the bytes that were kept right after it was made or seen."""
-        if request.kind not in (Kind.BACKUP, Kind.OBSERVE_BACKUP):
-            return super().outcome(request, version, status, definite)
-        if request.kind is Kind.OBSERVE_BACKUP and status == _MISSING:
-            return Outcome.OK, Observation(ABSENT)
-        if status:
-            return super().outcome(request, version, status, definite)
-        content = self.read("file")
-        seen = parsed_observation(parse_content(content))
-        digest = "" if content is None or request.kind is not Kind.BACKUP else hashlib.sha256(content).hexdigest()
-        name = os.path.normpath((self.read("out") or b"").decode("utf-8", "replace").strip())
-        return Outcome.OK, seen._replace(note=BackupNote(name, digest, data_of(seen.note)))
+    def saved(self, kind: Kind, path: str) -> Observation:
+        """With the bytes that were kept right after it was made or seen."""
+        name = os.path.relpath(os.path.join(self._shared, path), self._shared)
+        return backup_observation(name, self.read("file"), made=kind is Kind.BACKUP)
 
 
 def _last(said: bytes) -> str:

@@ -23,6 +23,9 @@ stress_held_update() {
   return "$status"
 }
 
+# Nothing is kept of what is not there.
+stress_keep() { cat -- "$1" >"$folder/$seq.file" || rm -f -- "$folder/$seq.file"; }
+
 target_observe_backup() {
   local backups=("$1".*.bak)
   [[ -e ${backups[-1]} ]] || return 66
@@ -79,8 +82,8 @@ for request in "${requests[@]}"; do
   stress_mark "$seq return $status"
   ((status == 0)) || continue
   case $operation in
-    recover) cat -- "$path" >"$folder/$seq.file" ;;
-    *backup) IFS= read -r made <"$folder/$seq.out" && cat -- "$made" >"$folder/$seq.file" ;;
+    recover) stress_keep "$path" ;;
+    *backup) mapfile -t made <"$folder/$seq.out" && ((${#made[@]})) && stress_keep "${made[-1]}" ;;
   esac
 done
 if [[ -n $pid ]]; then

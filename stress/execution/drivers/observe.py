@@ -117,10 +117,16 @@ def parsed_observation(seen: Parsed) -> Observation:
 
 def saved_observation(path: str) -> Observation:
     """A backup that a target says it has made at ``path``."""
-    seen = read_document(path)
-    observation = parsed_observation(seen)
-    digest = "" if seen.content is None else hashlib.sha256(seen.content).hexdigest()
     name = os.path.relpath(path) if os.path.isabs(path) else os.path.normpath(path)
+    return backup_observation(name, read_file(path), made=True)
+
+
+def backup_observation(name: str, content: bytes | None, *, made: bool) -> Observation:
+    """A backup that holds ``content`` (None: it is not there); ``name`` is relative to the directory under test, and
+    ``made`` says whether it is one that was just made, and not only read.
+    """
+    observation = parsed_observation(parse_content(content))
+    digest = hashlib.sha256(content).hexdigest() if made and content is not None else ""
     return observation._replace(note=BackupNote(name, digest, data_of(observation.note)))
 
 
@@ -164,8 +170,7 @@ class Observer:
         backup = newest_backup(path)
         if backup is None:
             return _ABSENT
-        observation = parsed_observation(read_document(backup))
-        return observation._replace(note=BackupNote(backup, data=data_of(observation.note)))
+        return backup_observation(backup, read_file(backup), made=False)
 
     def _log(self, path: str, content: bytes | None) -> Observation:
         if content is None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
-import json
 import os
 import re
 import select
@@ -24,27 +23,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from stress.execution.drivers.answers import Answers, given
 from stress.execution.drivers.driver import Numbered, Raw
-from stress.execution.drivers.observe import (
-    EVIDENCE_BYTES,
-    WORDS_MAX,
-    Observation,
-    Observer,
-    read_file,
-    saved_observation,
-)
-from stress.history.machine_errors import errno_in
-from stress.history.notes import ErrorNote, SeenBytes
-from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language, Outcome
+from stress.execution.drivers.observe import WORDS_MAX, Observation, Observer, read_file
+from stress.history.notes import ErrorNote
+from stress.history.record import NO_VERSION, Kind, Language, Outcome
 from stress.host.interrupts import temporary_directory
 from stress.host.process_tree import die_with_parent, dying_with_parent, end_group, end_remains
 from stress.host.tools import answer
 from stress.host.users import User, become
-from stress.workload.payload import document_of, edit_list, jq_program, log_record, parent_in, words_in
+from stress.workload.payload import parent_in
 from stress.workload.target import OPERATIONS, Target, TargetError
 
 _HOST = Path(__file__).with_name("worker.bash")
-_MISSING, _NO_DOCUMENT = 66, 65
 _LINE_MAX = 1 << 16
 _HELLO_S = 20.0
 """How long a worker may take to begin."""
@@ -216,8 +207,8 @@ class ShellDriver:
         self._supported = supported
         self._exclusive = exclusive
         self._observer = Observer()
+        self._answers = Answers(scratch, self._observer)
         self._buffer = b""
-        self._definite: frozenset[int] = frozenset()
         self._edits = False
         self._directory = ""
         self.operations: frozenset[str] = frozenset()
@@ -253,7 +244,7 @@ class ShellDriver:
         for word in words[2:]:
             name, _, value = word.partition("=")
             if name == "definite" and re.fullmatch(r"[\d,]*", value):
-                self._definite = frozenset(int(code) for code in value.split(",") if code)
+                self._answers.definite = frozenset(int(code) for code in value.split(",") if code)
             elif name == "update" and value in ("edits", "jq"):
                 self._edits = value == "edits"
             elif word not in _SAID:
@@ -271,21 +262,13 @@ class ShellDriver:
     def prepare(self, op: Numbered, record_parent: Callable[[int], None]) -> Callable[[], Raw]:
         """Put what does not fit a line where the worker finds it; the call sends the line and waits for the answer."""
         request = op.request
-        kind, content = request.kind, ""
-        if kind is Kind.OBSERVE_BACKUP:  # a listing and a read: there is nothing of the target in it
+        if request.kind is Kind.OBSERVE_BACKUP:  # a listing and a read: there is nothing of the target in it
             return lambda: self._observer.inspect_backup(request.path)
         if not self.sends(op):
             return lambda: self._observer.inspect(request.path, op.form, read_file(request.path))
         for name in ("out", "err"):
             (self._scratch / name).write_bytes(b"")  # what an operation says is not what the one before said
-        if kind is Kind.WRITE:
-            content = json.dumps(document_of(op.version, request.size, request.shape))
-        elif kind is Kind.APPEND:
-            content = log_record(op.version, request.size)
-        elif kind is Kind.UPDATE:
-            told = edit_list if self._edits else jq_program
-            content = told(op.version, request.size, request.edits, form=op.form)
-        if content:
+        if content := given(request, op.version, op.form, edits=self._edits):
             (self._scratch / "in").write_text(content, encoding="ascii")
         return lambda: self._exchange(op)
 
@@ -304,7 +287,7 @@ class ShellDriver:
 
     def has_read(self) -> bool:
         """Whether the update that was sent has got as far as its change: the filter has said what it started from."""
-        return parent_in(self._said()) != NO_VERSION
+        return parent_in(self._answers.said()) != NO_VERSION
 
     def reply(self, op: Numbered, line: str) -> Reply:
         """The worker's answer to ``op``; raises ValueError if it is something else, or if the worker is in another
@@ -330,9 +313,9 @@ class ShellDriver:
         if isinstance(raw, Observation):
             return raw
         if isinstance(raw, Exception):
-            parent = parent_in(self._said()) if op.request.kind.is_change else NO_VERSION
-            return Observation(NO_VERSION, parent, note=ErrorNote(str(raw)), outcome=Outcome.INFO)
-        observation = self._outcome(op, raw.status)
+            parent = self._answers.parent(op.request)
+            return Observation(parent=parent, note=ErrorNote(str(raw)), outcome=Outcome.INFO)
+        observation = self._answers.observation(op.request, op.form, raw.status)
         if raw.held_us is not None:
             held_from, held_to = _monotonic(*raw.held_us)
             observation = observation._replace(held_from=held_from, held_to=held_to)
@@ -361,39 +344,6 @@ class ShellDriver:
             if lines:
                 return lines[0]
         raise Lost(f"the worker said nothing for {timeout_s:g} s")
-
-    def _outcome(self, op: Numbered, status: int) -> Observation:
-        kind = op.request.kind
-        if status == 0:
-            return self._saw(op)
-        if kind in (Kind.READ, Kind.OBSERVE) and status == _MISSING:
-            return Observation(ABSENT)
-        said = self._said()
-        if kind is Kind.READ and status == _NO_DOCUMENT:
-            seen = read_file(str(self._scratch / "out")) or b""
-            return Observation(GARBAGE, size=len(seen), note=SeenBytes(seen[:EVIDENCE_BYTES], said[-WORDS_MAX:]))
-        parent = parent_in(said) if kind is Kind.UPDATE else NO_VERSION
-        outcome = Outcome.FAIL if status in self._definite else Outcome.INFO
-        note = ErrorNote(f"exit status {status}: {words_in(said)[-WORDS_MAX:]}", errno_in(said))
-        return Observation(NO_VERSION, parent, note=note, outcome=outcome)
-
-    def _saw(self, op: Numbered) -> Observation:
-        kind, path = op.request.kind, op.request.path
-        if kind is Kind.UPDATE:
-            return Observation(parent=parent_in(self._said()))
-        if kind.is_change:
-            return Observation()
-        if kind is Kind.BACKUP:
-            name = (read_file(str(self._scratch / "out")) or b"").decode("utf-8", "replace").strip().splitlines()
-            if not name:
-                return Observation(outcome=Outcome.INFO, note=ErrorNote("backup printed no path of what it made"))
-            return saved_observation(name[-1])
-        return self._observer.inspect(
-            path, op.form, read_file(path if kind is Kind.RECOVER else str(self._scratch / "out"))
-        )
-
-    def _said(self) -> str:
-        return (read_file(str(self._scratch / "err")) or b"").decode("utf-8", "replace").strip()
 
 
 def environment() -> dict[str, str]:

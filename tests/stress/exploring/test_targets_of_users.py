@@ -136,6 +136,19 @@ def test_documents_that_are_kept_elsewhere_are_judged_by_their_reader_or_not_at_
     assert [str(finding.anomaly) for finding in lost.findings] == ["lost-update"]
 
 
+def test_a_backup_is_found_by_the_last_line_that_its_command_prints_be_it_an_absolute_path(tmp_path: Path) -> None:
+    made = 'made=$(mktemp "$PWD/"{path}.XXXXXX.bak) && cat -- {path} >"$made" && printf "%s\\n" done "$made"'
+    write = 'new=$(mktemp {path}.tmp.XXXXXX) && cat >"$new" && mv -- "$new" {path}'
+    (tmp_path / "mine.toml").write_text(f"write = {write!r}\nbackup = {made!r}\n".replace("\\\\", "\\"))
+    plan = ExplorePlan(
+        scenarios=("backups",), target=str(tmp_path / "mine.toml"), languages=("command",), processes=2, schedules=3,
+        seed=6, jobs=1, allow=MODES,
+    )  # fmt: skip
+    result = explore(plan, folder=str(tmp_path))
+    assert result.verdict is not Verdict.FAIL, result.findings
+    assert result.operations["backup"]["command"]["ok"]
+
+
 def test_why_nothing_succeeded_is_said_in_the_words_of_the_target(tmp_path: Path) -> None:
     result = explored(tmp_path, READ + "def update(path, change):\n    raise KeyError('no such field')\n")
     (said,) = [finding.message for finding in result.findings]
