@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from stress.api import ABSENT, Agent, Answer, Outcome, Request, SharedFile, Steps
 
+_SAID = ' It\'s 100 % "done": \\ $HOME `ls` * & <b>, Grüße,\t“weiter” → 日本 \n'
+
 CONTEXT = SharedFile(
     ".claude/handoff-context.json",
     shape={
@@ -17,7 +19,7 @@ CONTEXT = SharedFile(
         "features_completed": [],
         "last_update": "2024-01-11T15:00:00Z",
         # What encoders, templates and shells are apt to drop or to change.
-        "notes": {"blocked_by": None, "urgent": False, "left": [], "said": " Grüße,\t“weiter” → 日本 \n"},
+        "notes": {"blocked_by": None, "urgent": False, "left": [], "said": _SAID},
         "spent": {"tokens": 987_654_321_098, "dollars": 0.1234567},
     },
     mode=0o640,  # not what a new file gets, so that a helper which loses the mode is seen

@@ -88,7 +88,8 @@ TORN_APPEND = Anomaly(
     "torn-append",
     "a record in the log is cut off, or mixed with another",
     "a record takes more than one write(2), or O_APPEND is missing, or a short write is not noticed; or a reader "
-    "without a lock meets a write that is under way, which O_APPEND does not keep it from",
+    "without a lock meets a write that is under way, which O_APPEND does not keep it from; or the record is "
+    "interpreted on its way (echo -e, printf with it as the format, read without -r)",
 )
 MISSING_READ = Anomaly(
     "missing-read",

@@ -134,7 +134,7 @@ def _by(text: str) -> tuple[int, Language]:
 def _log(plain: Mapping[str, Any]) -> bytes:
     before, after = ("".join(log_record(_version(v), 40) for v in plain.get(part, ())) for part in ("log", "log_after"))
     tail: str = plain.get("log_tail", "")
-    return (before + tail + after).encode("ascii")
+    return (before + tail + after).encode()
 
 
 def _operation(plain: Mapping[str, Any]) -> Operation:

@@ -13,13 +13,23 @@ from stress.history.notes import ErrorNote, Note, SeenBytes, data_of
 from stress.history.record import NO_VERSION, format_version, parse_version
 from stress.result import Details, Evidence, Owner
 from stress.units import counted
-from stress.workload.payload import writers_in
+from stress.workload.payload import padding, writers_in
 
 _EXAMINED_BYTES = 4 << 20
 _OWNERS_MAX = 60
 _UNIT = re.compile(rb"(p\d+\.\d+)[;\"]")
 _VERSION = re.compile(rb'"(?:version|stress_end)": ?"(p\d+\.\d+|initial)"')
+_END = re.compile(rb'"stress_end": ?"(p\d+\.\d+|initial)"\s*\}\s*\]?\s*\Z')
+_SIZE = re.compile(rb'"size": ?(\d{1,9})\b')
 _NOTHING: tuple[object, ...] = ({}, [], None, "", 0, False)
+_EMPTIED = (
+    "the output of a failed command was put in place, or the file is emptied before it is written; only what a "
+    "command that succeeded has written may be renamed over it"
+)
+_INTERPRETED = (
+    "the text is interpreted on its way, as a shell does with backslashes, quotes and percent signs: echo of sh, echo "
+    "-e, eval, printf with the text as its format; printf '%s\\n' and cat leave it alone"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +44,8 @@ class Diagnosis:
     """The offset where it goes wrong."""
     content: bytes = b""
     """What was kept of the bytes."""
+    cause: str = ""
+    """What most often lies behind it; empty: what the anomaly says."""
 
     def details(self) -> Details:
         """What was expected, what was seen, and whose parts it is."""
@@ -63,7 +75,7 @@ def diagnose(note: Note | None, size: int) -> Diagnosis:
     error = note.text if isinstance(note, ErrorNote) else note.error if isinstance(note, SeenBytes) else ""
     if error:
         return Diagnosis(TORN_READ, f"something that its reader could make no document of ({error[:300]})", 8)
-    return Diagnosis(TORN_READ, "an empty file: the document had been emptied", 3)
+    return Diagnosis(TORN_READ, "an empty file: the document had been emptied", 3, cause=_EMPTIED)
 
 
 def _owners(content: bytes, at: int) -> tuple[Owner, ...]:
@@ -89,7 +101,8 @@ def _owners(content: bytes, at: int) -> tuple[Owner, ...]:
 
 def _diagnose(content: bytes) -> Diagnosis:
     if not content.strip():
-        return Diagnosis(TORN_READ, f"an emptied file, with nothing in it but {repr(content[:20])[1:]}", 3)
+        what = f"an emptied file, with nothing in it but {repr(content[:20])[1:]}"
+        return Diagnosis(TORN_READ, what, 3, cause=_EMPTIED)
     source = content.decode("latin-1")  # a character for each byte, so that offsets are those of the file
     start = len(source) - len(source.lstrip())
     names = [name for name, _, _ in writers_in(content)]
@@ -97,6 +110,8 @@ def _diagnose(content: bytes) -> Diagnosis:
         document, end = json.JSONDecoder(strict=False).raw_decode(source, start)
     except (ValueError, RecursionError) as error:
         return _broken(content, names, getattr(error, "pos", 0), str(error))
+    if (interpreted := _interpreted(content)) is not None:
+        return interpreted
     if source[end:].strip():
         return _followed(content, names, end)
     if any(document == nothing and type(document) is type(nothing) for nothing in _NOTHING):
@@ -118,6 +133,8 @@ def versions_named(content: bytes) -> list[str]:
 def _broken(content: bytes, names: list[str], at: int, why: str) -> Diagnosis:
     if len(names) > 1:
         return _mixed(content, names)
+    if (interpreted := _interpreted(content)) is not None:
+        return interpreted
     length = len(content.rstrip())
     runs_off = at >= length - 5 or why.startswith("Unterminated string")
     if runs_off and content.lstrip()[:1] in (b"{", b"["):
@@ -129,6 +146,27 @@ def _broken(content: bytes, names: list[str], at: int, why: str) -> Diagnosis:
     if zeros == len(content):
         return Diagnosis(GARBAGE_READ, f"{zeros:,} zero bytes", 5)
     return Diagnosis(GARBAGE_READ, f"{len(content):,} bytes that are no part of any document of this run", 6, at)
+
+
+def _whole_in(content: bytes) -> str:
+    """The version of which all is there, from the beginning to the end and with its padding; empty: there is none."""
+    if (end := _END.search(content)) is None or (begin := _VERSION.search(content)) is None or begin[1] != end[1]:
+        return ""
+    size = _SIZE.search(content)
+    whole = size is not None and padding(end[1].decode("ascii"), int(size[1])).encode() in content
+    return end[1].decode("ascii") if whole else ""
+
+
+def _interpreted(content: bytes) -> Diagnosis | None:
+    """What is wrong with a document that is there from beginning to end, and is no JSON; None: it is neither."""
+    if not (version := _whole_in(content)):
+        return None
+    try:
+        json.loads(content.decode("latin-1"))
+    except json.JSONDecodeError as error:
+        what = f"{version} from beginning to end, but as no JSON: {error.msg[:1].lower()}{error.msg[1:]}"
+        return Diagnosis(GARBAGE_READ, f"{what} {error.pos:,} bytes in", 4, error.pos, cause=_INTERPRETED)
+    return None
 
 
 def _followed(content: bytes, names: list[str], end: int) -> Diagnosis:

@@ -25,12 +25,6 @@ from stress.workload.payload import parse_log
 EXAMINED_MAX = 1000
 """Reads of one file whose bytes are looked at; those beyond are counted with the most common of these."""
 
-EMPTIED = (
-    "the output of a failed command was put in place, or the file is emptied before it is written; only what a "
-    "command that succeeded has written may be renamed over it"
-)
-"""What most often lies behind an empty file."""
-
 
 @checker("torn")
 def torn(history: History) -> Iterable[Finding]:
@@ -106,7 +100,7 @@ def _shown(
         detail,
         count,
         evidence=diagnosis.evidence(),
-        cause="" if diagnosis.content.strip() or diagnosis.rank != 3 else EMPTIED,
+        cause=diagnosis.cause,
     )
 
 

@@ -277,7 +277,7 @@ class Stage:
             lines.append(f"{seq} {operation} {request.path}\n")
             version = version_of(number + 1, seq)
             form = self._files[request.path][1]
-            (folder / f"{seq}.in").write_text(given(request, version, form), encoding="ascii")
+            (folder / f"{seq}.in").write_text(given(request, version, form), encoding="utf-8")
             if foreign and request.kind is Kind.UPDATE:
                 (folder / f"{seq}.edits").write_text(given(request, version, form, edits=True), encoding="ascii")
         (folder / "requests").write_text("".join(lines), encoding="utf-8")

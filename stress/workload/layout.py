@@ -51,7 +51,7 @@ def first_bytes(file: SharedFile) -> bytes:
     if file.content is not None:
         return file.content
     if file.form == "log":
-        return log_record(INITIAL, 40).encode("ascii")
+        return log_record(INITIAL, 40).encode()
     return json.dumps(document_of(INITIAL, 64, file.shape)).encode("utf-8")
 
 

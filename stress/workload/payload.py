@@ -61,14 +61,15 @@ def draw_size(source: random.Random, *, long: bool = False) -> int:
     return int(16 + rest * 684)
 
 
-def _pad(version_text: str, size: int) -> str:
+def padding(version_text: str, size: int) -> str:
+    """The padding of that version: its own text, again and again, in that many bytes."""
     unit = version_text + ";"
     return (unit * (size // len(unit) + 1))[:size]
 
 
 @functools.lru_cache(256)  # a version is read more often than it is written: examining it again must cost little
 def _pad_and_crc(version_text: str, size: int) -> tuple[str, int]:
-    pad = _pad(version_text, size)
+    pad = padding(version_text, size)
     return pad, zlib.crc32(pad.encode("utf-8", "backslashreplace"))
 
 
@@ -314,11 +315,16 @@ def words_in(stderr: str) -> str:
 _HEAD = re.compile(rb"=== (p([1-9]\d{0,8})\.(0|[1-9]\d{0,8})|p\d+\.\d+|initial) (\d+) ([0-9a-f]{8}) ===\n")
 
 
+_SAID = '\tIt\'s 100 % "done": \\n \\\\ $HOME `ls` * & <b>, Grüße → 日本  '
+"""A line of a record: what shells, formats and editors are apt to interpret, to trim or to drop."""
+
+
 def log_record(version: int, size: int) -> str:
     """One record of a log, as the guide's session memory writes it; several lines, ending with a newline."""
     text = format_version(version)
-    body = f"Feature: feature-000\nStatus: passing\nMemory: {_pad(text, size)}\n"
-    return f"=== {text} {len(body)} {zlib.crc32(body.encode('ascii')):08x} ===\n{body}"
+    body = f"Feature: feature-000\nStatus: passing\n{_SAID}\nMemory: {padding(text, size)}\n"
+    encoded = body.encode()
+    return f"=== {text} {len(encoded)} {zlib.crc32(encoded):08x} ===\n{body}"
 
 
 def parse_log(content: bytes, start: int = 0) -> tuple[list[int], int]:

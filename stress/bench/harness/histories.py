@@ -171,7 +171,7 @@ def logs(count: int, *, broken: bool = False) -> History:
 
 def _log(versions: Sequence[int]) -> tuple[bytes, Numbers, Numbers]:
     """A log of these records: its bytes, and after how many bytes, with which checksum, each number of them ends."""
-    records = [log_record(version, 16).encode("ascii") for version in versions]
+    records = [log_record(version, 16).encode() for version in versions]
     ends = np.append(0, np.cumsum([len(record) for record in records], dtype=np.int64))
     crcs = np.zeros(len(records) + 1, np.int64)
     crc = 0

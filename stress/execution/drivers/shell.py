@@ -269,7 +269,7 @@ class ShellDriver:
         for name in ("out", "err"):
             (self._scratch / name).write_bytes(b"")  # what an operation says is not what the one before said
         if content := given(request, op.version, op.form, edits=self._edits):
-            (self._scratch / "in").write_text(content, encoding="ascii")
+            (self._scratch / "in").write_text(content, encoding="utf-8")
         return lambda: self._exchange(op)
 
     def sends(self, op: Numbered) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 SCENARIOS = ("handoff", "session_count")
 OBSERVE = False  # the file is no document
+ALLOW = ("starvation",)  # who waits for a database looks again and again, ever more seldom
 RESIDUE = ("*.db", "*.db-*")
 
 

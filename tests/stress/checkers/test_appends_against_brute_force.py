@@ -24,7 +24,7 @@ STRANGER = version_of(99, 9)
 
 
 def _bytes(content: Content) -> bytes:
-    return "".join(log_record(version, 3 + version % 5) for version in content).encode("ascii")
+    return "".join(log_record(version, 3 + version % 5) for version in content).encode()
 
 
 def _history(case: Case) -> History:

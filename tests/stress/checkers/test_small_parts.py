@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +25,7 @@ from stress.history.history import FileFacts, FinalFile, FinalState, History, Pr
 from stress.history.notes import SeenBytes
 from stress.history.record import GARBAGE, INITIAL, End, Kind, Language, Operation, WorkerRole, version_of
 from stress.result import Verdict
+from stress.workload.payload import document_of
 
 WRITER = WorkerRole.WRITER
 
@@ -64,6 +67,30 @@ def test_what_proves_most_at_a_glance_comes_first() -> None:
     one = b'{"stress": {"version": "p1.1"}, "stress_end": "p1.1"}'
     seen = (one + b"garbage", one[:30], b"", b'{"a": 1}', b"garbage")
     assert [diagnose(SeenBytes(content), len(content)).rank for content in seen] == [1, 1, 3, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("interpreted", "why"),
+    [
+        (lambda text: text.replace("\\n", "\n"), "invalid control character"),
+        (lambda text: text.replace("\\\\", "\\"), "invalid \\escape"),
+        (lambda text: text.replace('\\"', '"'), "delimiter"),
+    ],
+)
+def test_a_document_that_a_shell_has_interpreted_is_not_told_as_torn(
+    interpreted: Callable[[str], str], why: str
+) -> None:
+    text = json.dumps(document_of(version_of(1, 2), 60, {"said": 'a "b"\n\\ c'}))
+    diagnosis = diagnose(SeenBytes(interpreted(text).encode()), -1)
+    assert diagnosis.anomaly == "garbage-read"
+    assert diagnosis.what.startswith("p1.2 from beginning to end, but as no JSON: ")
+    assert why in diagnosis.what
+    assert "echo -e" in diagnosis.cause
+
+
+def test_a_document_with_a_hole_in_its_middle_is_told_as_torn() -> None:
+    content = json.dumps(document_of(version_of(1, 2), 900, {})).encode()
+    assert diagnose(SeenBytes(content[:300] + bytes(200) + content[500:]), -1).anomaly == "torn-read"
 
 
 def test_no_bytes_are_an_emptied_file_and_kept_ones_are_counted() -> None:

@@ -204,13 +204,39 @@ def test_a_log_is_its_records_and_a_torn_one_says_where(records: list[tuple[int,
     cut = data.draw(st.integers(0, len(content)))
     found, end = parse_log(content[:cut])
     assert found == [version for version, _ in records][: len(found)]
-    assert end == len("".join(texts[: len(found)]))
+    assert end == len("".join(texts[: len(found)]).encode())
     assert (end == cut) == (content[:cut] == "".join(texts[: len(found)]).encode())
 
 
 def test_a_log_can_be_read_from_where_it_was_whole() -> None:
     first, second = log_record(INITIAL, 5).encode(), log_record(version_of(1, 1), 5).encode()
     assert parse_log(first + second, len(first)) == ([version_of(1, 1)], len(first + second))
+
+
+_MANGLERS = {
+    "echo -e": 'echo -e "$1"',
+    "echo of sh": """sh -c 'echo "$1"' sh "$1" """,
+    "printf with it as the format": 'printf "$1\\n"',
+    "echo without quotes": "echo $1",
+    "eval": """eval "echo '$1'" """,
+    "double quotes in a template": 'eval "echo \\"$1\\""',
+    "read without -r": 'while read line; do echo "$line"; done <<<"$1"',
+    "read without IFS=": 'while read -r line; do echo "$line"; done <<<"$1"',
+    "the replacement of sed": """echo text | sed "s|text|${1//$'\\n'/\\\\n}|" """,
+    "a strange locale": 'iconv -c -f utf-8 -t ascii <<<"$1"',
+    "expand": 'expand <<<"$1"',
+}
+"""How shells and their friends change what they are only to pass on."""
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize("mangler", _MANGLERS)
+def test_what_a_shell_interprets_shows_in_a_record_of_a_log(mangler: str) -> None:
+    record = log_record(version_of(1, 2), 60)
+    done = subprocess.run(["bash", "-c", _MANGLERS[mangler], "bash", record.rstrip("\n")], capture_output=True)
+    assert parse_log(done.stdout)[0] == []
+    unharmed = subprocess.run(["bash", "-c", 'printf "%s\n" "$1"', "bash", record.rstrip("\n")], capture_output=True)
+    assert unharmed.stdout == record.encode()
 
 
 def test_whose_parts_a_mixture_is_made_of() -> None:
