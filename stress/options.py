@@ -34,13 +34,9 @@ class Value(Protocol):
         """The value, of what was typed, is in TOML, or was given in Python; raises `UsageError`."""
         ...
 
-    def show(self, option: str, value: Any) -> list[str]:
-        """The arguments that ask for it."""
-        ...
-
 
 @dataclass(frozen=True, slots=True)
-class _Whole:
+class Whole:
     """A whole number from ``least`` to ``most``."""
 
     least: int
@@ -49,6 +45,7 @@ class _Whole:
     example: str
 
     def read(self, option: str, value: object) -> int:
+        """See `Value`."""
         number = value
         if isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,40}\s*", value):
             number = int(value)
@@ -59,17 +56,15 @@ class _Whole:
             raise UsageError(option, str(value)[:80], advice)
         return number
 
-    def show(self, option: str, value: int) -> list[str]:
-        return [option, str(value)]
-
 
 @dataclass(frozen=True, slots=True)
-class _Duration:
+class Duration:
     """Seconds, or a text with a unit (``200ms``)."""
 
     example: str
 
     def read(self, option: str, value: Any) -> float:
+        """See `Value`."""
         try:
             seconds = parse_duration(value)
         except (ValueError, OverflowError):
@@ -79,18 +74,16 @@ class _Duration:
             raise UsageError(option, str(value)[:80], f"{advice} {option} {self.example}")
         return seconds
 
-    def show(self, option: str, value: float) -> list[str]:
-        return [option, format_duration(value)]
-
 
 @dataclass(frozen=True, slots=True)
-class _Text:
+class Text:
     """A text or a path."""
 
     empty: str
     """What is wrong with none."""
 
     def read(self, option: str, value: object) -> str:
+        """See `Value`."""
         if isinstance(value, os.PathLike):
             value = os.fspath(value)
         if not isinstance(value, str):
@@ -99,32 +92,27 @@ class _Text:
             raise UsageError(option, value, self.empty)
         return value
 
-    def show(self, option: str, value: str) -> list[str]:
-        return [f"{option}={value}"] if value.startswith("-") else [option, value]
-
 
 @dataclass(frozen=True, slots=True)
-class _Names:
+class Names:
     """Names, with commas between them or in a list."""
 
     example: str
 
     def read(self, option: str, value: object) -> tuple[str, ...]:
+        """See `Value`."""
         names = value.split(",") if isinstance(value, str) else value
         if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) and name.strip() for name in names):
             raise UsageError(option, str(value), f"is no list of names; write {option} {self.example}")
         return tuple(dict.fromkeys(name.strip() for name in names))
 
-    def show(self, option: str, value: Sequence[str]) -> list[str]:
-        return [option, ",".join(value)]
-
 
 @dataclass(frozen=True, slots=True)
-class _Files(_Names):
+class _Files(Names):
     """Paths, with commas between them or in a list; they are made absolute."""
 
     def read(self, option: str, value: object) -> tuple[str, ...]:
-        return tuple(os.path.abspath(path) for path in _Names.read(self, option, value))
+        return tuple(os.path.abspath(path) for path in Names.read(self, option, value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,23 +129,18 @@ class _Nemeses:
             pairs = [("", value)]
         if not all(name and every for name, every in pairs):
             raise UsageError(option, str(given), f"is not NAME=DURATION, such as {option} touch=200ms")
-        return tuple((name, _Duration("touch=200ms").read(option, every)) for name, every in pairs)
-
-    def show(self, option: str, value: tuple[tuple[str, float], ...]) -> list[str]:
-        return [option, ",".join(f"{name}={format_duration(every)}" for name, every in value)]
+        return tuple((name, Duration("touch=200ms").read(option, every)) for name, every in pairs)
 
 
 @dataclass(frozen=True, slots=True)
-class _Flag:
+class Flag:
     """Yes or no."""
 
     def read(self, option: str, value: object) -> bool:
+        """See `Value`."""
         if not isinstance(value, bool):
             raise UsageError(option, str(value), "is neither true nor false")
         return value
-
-    def show(self, option: str, value: bool) -> list[str]:
-        return [option] if value else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +168,6 @@ class _Mixture:
             raise UsageError(option, self._shown(value), f"is no writer at all, or more than {PROCESSES_MAX}")
         return mix
 
-    def show(self, option: str, value: Mix) -> list[str]:
-        return [option, self._shown(value)]
-
     @staticmethod
     def _shown(value: Any) -> str:
         try:
@@ -195,6 +175,20 @@ class _Mixture:
             return ",".join(f"{language}={count}" for language, count in pairs)
         except (TypeError, ValueError):
             return str(value)
+
+
+def arguments(option: str, value: object) -> list[str]:
+    """The arguments of a command line that ask for what a `Value` has read."""
+    if isinstance(value, bool):
+        return [option] if value else []
+    text = _typed(value)
+    return [f"{option}={text}"] if text.startswith("-") else [option, text]
+
+
+def _typed(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join("=".join(map(_typed, each)) if isinstance(each, tuple) else each for each in value)
+    return format_duration(value) if isinstance(value, float) else str(value)
 
 
 def _count(value: object) -> int:
@@ -226,7 +220,7 @@ class Option:
 
 
 def _every(fault: str, example: str, about: str) -> Option:
-    return Option(f"{fault}_every_s", _Duration(example), "DURATION", about, "never", none=True)
+    return Option(f"{fault}_every_s", Duration(example), "DURATION", about, "never", none=True)
 
 
 _NO_PATH = "is not a path; give a directory"
@@ -234,17 +228,17 @@ _NO_PATH = "is not a path; give a directory"
 OPTIONS: dict[str, Option] = {
     "target": Option(
         "target",
-        _Text("names nothing; `stress list targets` gives the names that there are"),
+        Text("names nothing; `stress list targets` gives the names that there are"),
         "NAME|FILE",
         "What to test: a name from `stress list targets`, or your own .py or .toml file.",
         "atomicops",
     ),
     "writers": Option(
-        "writers", _Whole(1, PROCESSES_MAX, "a number of processes", "16"), "N", "Writing processes.", "16"
+        "writers", Whole(1, PROCESSES_MAX, "a number of processes", "16"), "N", "Writing processes.", "16"
     ),
     "readers": Option(
         "readers",
-        _Whole(0, PROCESSES_MAX, "a number of processes", "4"),
+        Whole(0, PROCESSES_MAX, "a number of processes", "4"),
         "N",
         "Reading processes.",
         "a quarter of the writers, at least 2",
@@ -259,11 +253,11 @@ OPTIONS: dict[str, Option] = {
         none=True,
     ),
     "duration": Option(
-        "duration_s", _Duration("30s"), "DURATION", "How long the workers work.", "10s; with --ops, no limit", none=True
+        "duration_s", Duration("30s"), "DURATION", "How long the workers work.", "10s; with --ops, no limit", none=True
     ),
     "ops": Option(
         "ops",
-        _Whole(1, 1 << 40, "a number of operations", "100000"),
+        Whole(1, 1 << 40, "a number of operations", "100000"),
         "N",
         "Stop after that many operations of all workers together.",
         "no limit",
@@ -271,25 +265,25 @@ OPTIONS: dict[str, Option] = {
     ),
     "seed": Option(
         "seed",
-        _Whole(0, (1 << 64) - 1, "a seed", "7"),
+        Whole(0, (1 << 64) - 1, "a seed", "7"),
         "N",
         "Seed of what the workers decide to do.",
         "a new one for each run",
     ),
     "dir": Option(
         "directory",
-        _Text(_NO_PATH),
+        Text(_NO_PATH),
         "DIRECTORY",
         "Where to put the files under test: the file system that is tested.",
         "where temporary files go",
         none=True,
     ),
-    "runs": Option("runs", _Text(_NO_PATH), "DIRECTORY", "Where to keep run directories.", ".stress"),
+    "runs": Option("runs", Text(_NO_PATH), "DIRECTORY", "Where to keep run directories.", ".stress"),
     "kill-every": _every("kill", "200ms", "SIGKILL a random worker about this often, and start another."),
     "pause-every": _every("pause", "500ms", "Stop a random worker for a moment about this often."),
     "pause-for": Option(
         "pause_for_s",
-        _Duration("6s"),
+        Duration("6s"),
         "DURATION",
         "How long a pause lasts, of a worker inside a lock if there is one: longer than a lease, such as 6s.",
         "a moment, of any worker",
@@ -304,13 +298,13 @@ OPTIONS: dict[str, Option] = {
     "clean-every": _every(
         "clean", "500ms", "Remove what is not part of the scenario about this often: lock and temp files."
     ),
-    "stop-on-first": Option("stop_on_first", _Flag(), "", "End the run at the first violation.", "no"),
+    "stop-on-first": Option("stop_on_first", Flag(), "", "End the run at the first violation.", "no"),
     "op-limit": Option(
-        "op_limit_s", _Duration("30s"), "DURATION", "An operation that takes longer than this hangs.", "30s"
+        "op_limit_s", Duration("30s"), "DURATION", "An operation that takes longer than this hangs.", "30s"
     ),
     "check-every": Option(
         "check_every_s",
-        _Duration("10m"),
+        Duration("10m"),
         "DURATION",
         "Judge in stages of that length, each with fresh files, and go on: for hours and days.",
         "at the end",
@@ -318,13 +312,13 @@ OPTIONS: dict[str, Option] = {
     ),
     "allow": Option(
         "allow",
-        _Names("metadata-lost,leftover-temp"),
+        Names("metadata-lost,leftover-temp"),
         "ANOMALY,...",
         "Count these anomalies, and do not judge them; the verdict repeats it.",
         "none",
     ),
     "only": Option(
-        "only", _Names("torn,updates"), "CHECKER,...", "Run only these checkers.", "those that the scenarios name"
+        "only", Names("torn,updates"), "CHECKER,...", "Run only these checkers.", "those that the scenarios name"
     ),
     "nemesis": Option(
         "nemesis",
@@ -342,7 +336,7 @@ OPTIONS: dict[str, Option] = {
     ),
     "keep": Option(
         "keep",
-        _Whole(2, 1 << 20, "a number of run directories", "20"),
+        Whole(2, 1 << 20, "a number of run directories", "20"),
         "N",
         "Run directories to keep; the oldest go, not those in which this run found something.",
         "20",

@@ -16,7 +16,7 @@ from typing import Any, Unpack
 
 import tomllib
 
-from stress.options import DURATION_S_MAX, OPTIONS, PROCESSES_MAX, Mix, Options, UsageError, option_named
+from stress.options import DURATION_S_MAX, OPTIONS, PROCESSES_MAX, Mix, Options, UsageError, arguments, option_named
 from stress.registry import close_names
 
 __all__ = ["DURATION_S_MAX", "OPTIONS", "PROCESSES_MAX", "Plan", "UsageError"]
@@ -103,7 +103,7 @@ class Plan:
             raise UsageError("--duration", "the run would have no end; give --duration 10s or --ops 100000")
         if self.mix is not None and (total := sum(count for _, count in self.mix)) != self.writers:
             advice = f"makes {total} writers and --writers says {self.writers}; give one of the two"
-            raise UsageError("--mix", OPTIONS["mix"].value.show("--mix", self.mix)[1], advice)
+            raise UsageError("--mix", arguments("--mix", self.mix)[1], advice)
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, for a plan.json and for reports."""
@@ -131,7 +131,7 @@ class Plan:
         for option, spec in OPTIONS.items():
             value = getattr(self, spec.field)
             if option == "seed" or value != _default(spec.field, self):
-                argv += spec.value.show(f"--{option}", value)
+                argv += arguments(f"--{option}", value)
         return argv
 
     @classmethod

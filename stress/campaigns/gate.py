@@ -138,7 +138,7 @@ def _only_known(table: Mapping[str, Any], known: set[str], where: str) -> None:
 def _campaign(name: str, table: Mapping[str, Any], runs: str) -> Campaign:
     where = f"[tool.stress.campaigns.{name}]"
     mode = table.get("mode", "run")
-    options = {*(EXPLORE_OPTIONS if mode == "explore" else OPTIONS)} - {*_NOT_A_CAMPAIGNS, "seed", "keep_going"}
+    options = {*(EXPLORE_OPTIONS if mode == "explore" else OPTIONS)} - {*_NOT_A_CAMPAIGNS, "seed", "keep-going"}
     _only_known(table, {*options, *_OWN}, where)
     if mode not in _MODES:
         raise UsageError(f"{where} mode", str(mode), f"is no mode{close_names(str(mode), list(_MODES))}")

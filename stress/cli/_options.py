@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from stress.cli._github import tell_github
-from stress.options import OPTIONS, UsageError
+from stress.options import OPTIONS, Option, UsageError
 from stress.reporters.destinations import STDOUT, Destination, is_on_stdout, write, write_report
 from stress.reporters.terminal import Terminal
 from stress.result import Result
@@ -33,14 +33,13 @@ _KINDS = _kinds_of_report()
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def plan_options(names: Sequence[str] = tuple(OPTIONS), **defaults: str) -> Callable[[F], F]:
-    """Add the options of a run of these names, as `stress.options` has them, each with its name for a parameter; values
-    stay as they are typed, and None is what was not given. ``defaults``: what the help says where it is not a plan's.
+def plan_options(table: Mapping[str, Option] = OPTIONS, **defaults: str) -> Callable[[F], F]:
+    """Add the options of ``table``, each with its name for a parameter; values stay as they are typed, and None is what
+    was not given. ``defaults``: what the help says where it is not a plan's.
     """
 
     def add(function: F) -> F:
-        for name in reversed(names):
-            option = OPTIONS[name]
+        for name, option in reversed(list(table.items())):
             about = f"{option.about} [default: {defaults.get(name, option.default)}]"
             more: dict[str, Any] = {} if option.metavar else {"is_flag": True, "default": None}
             if option.metavar == "DIRECTORY":
@@ -51,6 +50,12 @@ def plan_options(names: Sequence[str] = tuple(OPTIONS), **defaults: str) -> Call
         return function
 
     return add
+
+
+def typed(given: Mapping[str, Any], table: Mapping[str, Option] = OPTIONS) -> dict[str, Any]:
+    """The options of ``table`` that were given: name → value, of click's parameters."""
+    parameters = ((name, given.get(name.replace("-", "_"))) for name in table)
+    return {name: value for name, value in parameters if value is not None}
 
 
 def _complete_target(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:

@@ -28,7 +28,8 @@ harness, 130 interrupted.
 
 ROUNDS_MAX = 1000
 DURATION, WRITERS = "3s", "8"
-_OPTIONS = tuple(name for name in OPTIONS if name not in ("target", "stop-on-first", "check-every", "keep"))
+_NOT_HERE = ("target", "stop-on-first", "check-every", "keep")
+_OPTIONS = {name: option for name, option in OPTIONS.items() if name not in _NOT_HERE}
 
 
 @click.command("compare", epilog=_EPILOG, short_help="Run several targets side by side.")

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from stress.cli._options import finish, load_option, report_options, save_option, terminal_for
-from stress.exploring.plan import DEFAULT_SCHEDULES, SCHEDULERS, ExplorePlan
+from stress.cli._options import finish, load_option, plan_options, report_options, save_option, terminal_for, typed
+from stress.exploring.plan import OPTIONS, SCHEDULERS, ExplorePlan
 from stress.reporters.destinations import destinations, is_on_stdout
 
 _EPILOG = f"""\b
@@ -38,46 +38,10 @@ Exit codes: those of `stress run`; 4 also where the kernel forbids it.
 
 @click.command("explore", epilog=_EPILOG, short_help="Schedule every file syscall of a few processes, and judge.")
 @click.argument("scenarios", nargs=-1, metavar="[SCENARIO]...", type=click.UNPROCESSED)
-@click.option("--target", metavar="NAME|FILE", help="What to test, as for `stress run`. [default: atomicops]")
-@click.option(
-    "--processes", metavar="N", help="Number of processes; of three or more, the last one reads. [default: 3]"
-)
-@click.option("--ops", metavar="N", help="Operations of each process. [default: 1 and 2 in turn; dpor, exhaustive 1]")
-@click.option(
-    "--languages",
-    metavar="LANGUAGE,...",
-    help="Languages of the processes, dealt in turn. [default: each of the target's by itself, and all in turn]",
-)
-@click.option(
-    "--scheduler", metavar="NAME", help="Scheduler, which decides which process runs next: see below. [default: mix]"
-)
-@click.option(
-    "--depth",
-    metavar="N",
-    help="Depth of the bugs to find; with exhaustive, most preemptions. [default: 3; exhaustive 2]",
-)
-@click.option(
-    "--schedules",
-    metavar="N",
-    help=f"Most schedules to run of each scenario. [default: {DEFAULT_SCHEDULES}; no limit with --duration, --until, "
-    "dpor and exhaustive]",
-)
-@click.option("--duration", metavar="DURATION", help="Time limit. [default: no limit]")
-@click.option(
-    "--until",
-    metavar="PERCENT",
-    help="Go on until a bug of that depth would be found with this probability. [default: no goal]",
-)
-@click.option("--seed", metavar="N", help="Seed of the schedulers and of the operations. [default: a new one]")
-@click.option(
-    "--jobs", metavar="N", help="Schedules to run at once, each on a CPU of its own. [default: one for each CPU]"
-)
-@click.option("--dir", metavar="DIRECTORY", help="Where to put the files under test. [default: in memory]")
+@plan_options(OPTIONS)
 @click.option(
     "--runs", metavar="DIRECTORY", default=".stress", help="Where to keep failing schedules. [default: .stress]"
 )
-@click.option("--keep-going", is_flag=True, help="Count failing schedules; do not stop at the first. [default: no]")
-@click.option("--allow", metavar="ANOMALY,...", help="Count these anomalies, and do not judge them. [default: none]")
 @report_options
 @load_option
 @save_option
@@ -86,7 +50,6 @@ def command(
     report: tuple[str, ...],
     quiet: bool,
     runs: str,
-    keep_going: bool,
     save_regression: str | None,
     **given: Any,
 ) -> int:
@@ -94,8 +57,7 @@ def command(
 
     SCENARIO: as for `stress run`; each is explored by itself, and none means session_count.
     """
-    typed = {name: value for name, value in given.items() if value is not None}
-    plan = ExplorePlan.from_options(typed | {"keep_going": keep_going}, scenarios)
+    plan = ExplorePlan.from_options(typed(given, OPTIONS), scenarios)
     fix_hashes()
     from stress.exploring import explore as exploring
     from stress.reporters.explore_view import view

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from stress.cli._options import finish, keep_record, plan_options, report_options, save_option, terminal_for
-from stress.plan import OPTIONS, Plan, read_toml
+from stress.cli._options import finish, keep_record, plan_options, report_options, save_option, terminal_for, typed
+from stress.plan import Plan, read_toml
 from stress.reporters.destinations import destinations
 
 _EPILOG = """\b
@@ -91,12 +91,12 @@ def plan_of(scenarios: tuple[str, ...], given: dict[str, Any], file: str | None 
     if file is not None:
         options, named = read_toml(file)
         scenarios = scenarios or named
-    typed = {name: given[name.replace("-", "_")] for name in OPTIONS if given.get(name.replace("-", "_")) is not None}
+    own = typed(given)
     # What was typed also wins where it contradicts the file by what it implies.
     for one, other in (("mix", "writers"), ("writers", "mix"), ("ops", "duration"), ("duration", "ops")):
-        if one in typed and other not in typed:
+        if one in own and other not in own:
             options.pop(other, None)
-    return Plan.from_options(options | typed, scenarios)
+    return Plan.from_options(options | own, scenarios)
 
 
 def check_names(plan: Plan) -> None:

@@ -25,7 +25,7 @@ from stress.exploring.case import empty
 from stress.exploring.copying import copy_tree
 from stress.exploring.explore import SHOW_EVERY_S, Progress, versions
 from stress.exploring.lot import ANOMALIES, STUCK_MAX, a_cpu, may_keep
-from stress.exploring.plan import AGENTS, ExplorePlan
+from stress.exploring.plan import AGENTS, OPTIONS, ExplorePlan
 from stress.exploring.search import Search, executing, scheduler_of, shrunk, step
 from stress.files import write_text
 from stress.history.history import History
@@ -38,7 +38,6 @@ from stress.schedulers.table import table
 from stress.stats import run_stats
 from stress.syscalls import Denied, Forked, Kind, Program, Ran, Supervisor
 from stress.syscalls.calls import Scheduler
-from stress.units import parse_duration
 
 Agent: TypeAlias = Callable[[], object] | Sequence[str] | str
 """A function, called in a process of its own, with the memory that was there at the first execution; or a program: its
@@ -97,9 +96,16 @@ def explore(
     """
     shared = Path(shared)
     plan = ExplorePlan(
-        scenarios=(), target="", processes=len(agents), scheduler=scheduler, depth=depth, schedules=schedules,
-        duration_s=_seconds(duration), seed=seed, keep_going=keep_going,
-    )  # fmt: skip
+        scenarios=(),
+        target="the given agents",
+        processes=len(agents),
+        scheduler=scheduler,
+        depth=depth,
+        schedules=schedules,
+        duration_s=OPTIONS["duration"].read("duration", duration),
+        seed=seed,
+        keep_going=keep_going,
+    )
     if check is not None and not callable(check):
         raise UsageError("check", str(check), "is no function; give one that is called with the directory")
     if not shared.is_dir():
@@ -211,13 +217,6 @@ def _doubt(message: str) -> Finding:
     return Finding(anomalies.TOO_FEW_OPERATIONS, "explore", "", "", message, verdict=Verdict.UNKNOWN)
 
 
-def _seconds(duration: float | str | None) -> float | None:
-    try:
-        return None if duration is None else parse_duration(duration)
-    except ValueError as error:
-        raise UsageError("duration", str(error)) from error
-
-
 def _kind(agent: Agent) -> Kind:
     if callable(agent):
         return Forked(agent)
@@ -320,7 +319,7 @@ def _result(
         verdict=verdict,
         findings=findings,
         stats=run_stats(History.of([], [])),
-        plan=plan.to_json() | {"target": "the given agents", "writers": plan.processes, "readers": 0},
+        plan=plan.to_json() | {"writers": plan.processes, "readers": 0},
         exploration=Exploration(
             schedules=search.schedules,
             interleavings=len(search.tally.interleavings),

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from stress import options
 from stress.anomalies import ANOMALIES
 from stress.history.kinds import is_label
-from stress.options import UsageError
+from stress.options import Duration, Flag, Option, Text, UsageError, Whole
 from stress.registry import close_names
-from stress.units import parse_duration
 
 SCHEDULERS = ("mix", "random", "pct", "dpor", "exhaustive")
 SEARCHES = ("dpor", "exhaustive")
@@ -20,7 +20,6 @@ SEARCHES = ("dpor", "exhaustive")
 AGENTS = "agents"
 """``mode`` of a schedule that was kept, where it is one of agents of one's own."""
 DEFAULT_SCHEDULES = 1000
-_PROCESSES_MAX = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +62,14 @@ class ExplorePlan:
 
     def __post_init__(self) -> None:
         """Look at every value."""
-        _whole("--processes", self.processes, 1, _PROCESSES_MAX, "a number of processes", "3")
-        _whole("--ops", 1 if self.ops is None else self.ops, 1, 100, "a number of operations of each process", "2")
-        _whole("--depth", self.depth, 0 if self.scheduler == "exhaustive" else 1, 20, "a depth", "3")
-        _whole("--seed", self.seed, 0, (1 << 64) - 1, "a seed", "7")
-        _whole("--jobs", self.jobs, 0, 256, "a number of jobs", "2")
-        if self.schedules is not None:
-            _whole("--schedules", self.schedules, 1, 1 << 40, "a number of schedules", "1000")
+        for name, option in OPTIONS.items():
+            if name != "until":  # which is typed as a percentage
+                object.__setattr__(self, option.field, option.read(f"--{name}", getattr(self, option.field)))
         if self.scheduler not in SCHEDULERS:
             advice = f"is no scheduler{close_names(self.scheduler, list(SCHEDULERS))}"
             raise UsageError("--scheduler", self.scheduler, advice)
-        for language in self.languages:
-            if not is_label(language):
-                raise UsageError("--languages", language, "is no language; give one that the target has, such as bash")
+        if self.depth == 0 and self.scheduler != "exhaustive":
+            raise UsageError("--depth", "0", "is not a depth; give 1 or more, such as --depth 3")
         for anomaly in self.allow:
             if anomaly not in ANOMALIES:
                 raise UsageError("--allow", anomaly, f"is no anomaly{close_names(anomaly, list(ANOMALIES))}")
@@ -89,17 +83,16 @@ class ExplorePlan:
         return self.ops or (2 if round % 2 and self.scheduler not in SEARCHES else 1)
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any], scenarios: tuple[str, ...] = ()) -> ExplorePlan:
+    def from_options(cls, given: Mapping[str, Any], scenarios: tuple[str, ...] = ()) -> ExplorePlan:
         """A plan of options by their names, values as they are typed or as TOML has them; raises `UsageError`.
 
         ``duration``, ``until`` and a scheduler that comes to an end put no limit on the schedules.
         """
         fields: dict[str, Any] = {"scenarios": scenarios} if scenarios else {}
-        for option, value in options.items():
+        for option, value in given.items():
             if option not in OPTIONS:
                 raise UsageError(f"--{option}", str(value), f"is no option{close_names(option, list(OPTIONS))}")
-            name, read = OPTIONS[option]
-            fields[name] = read(f"--{option}", value)
+            fields[OPTIONS[option].field] = OPTIONS[option].read(f"--{option}", value)
         searches = fields.get("scheduler") in SEARCHES
         if "schedules" not in fields and ("duration_s" in fields or "until" in fields or searches):
             fields["schedules"] = None
@@ -124,63 +117,93 @@ class ExplorePlan:
             raise UsageError("plan", f"could not be read: {error}") from error
 
 
-def _whole(option: str, value: object, least: int, most: int, what: str, example: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise UsageError(option, str(value)[:80], f"is not {what} from {least} to {most}; such as {option} {example}")
-    return value
+class _Languages:
+    """Labels of languages, in turn: one may be there more than once."""
+
+    def read(self, option: str, value: object) -> tuple[str, ...]:
+        labels = value.split(",") if isinstance(value, str) else value
+        if not isinstance(labels, (list, tuple)) or not all(is_label(str(each)) for each in labels):
+            advice = f"is no list of languages; give those that the target has, such as {option} bash,python"
+            raise UsageError(option, str(value), advice)
+        return tuple(labels)
 
 
-def _read_whole(option: str, value: object) -> int:
-    try:
-        return int(value) if isinstance(value, str) else _whole(option, value, 0, 1 << 64, "a number", "3")
-    except ValueError:
-        raise UsageError(option, str(value)[:80], f"is no whole number; give one such as {option} 3") from None
+class _Percentage:
+    """A percentage; it becomes a share of 1."""
+
+    def read(self, option: str, value: object) -> float:
+        try:
+            return float(str(value).rstrip("%")) / 100
+        except ValueError:
+            raise UsageError(option, str(value)[:80], "is no percentage; give one such as 99.9%") from None
 
 
-def _read_duration(option: str, value: Any) -> float:
-    try:
-        seconds = parse_duration(value)
-    except (ValueError, OverflowError, TypeError):
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise UsageError(option, str(value)[:80], f"is not a duration above zero; give one such as {option} 60s")
-    return seconds
-
-
-def _read_share(option: str, value: object) -> float:
-    try:
-        return float(str(value).rstrip("%")) / 100
-    except ValueError:
-        raise UsageError(option, str(value)[:80], "is no percentage; give one such as 99.9%") from None
-
-
-def _read_text(option: str, value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise UsageError(option, str(value), "is not text")
-    return value
-
-
-def _read_names(option: str, value: object) -> tuple[str, ...]:
-    parts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(parts, (list, tuple)) or not all(isinstance(part, str) for part in parts):
-        raise UsageError(option, str(value), "is no list of names, separated by commas")
-    return tuple(part.strip() for part in parts)
-
-
-OPTIONS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
-    "target": ("target", _read_text),
-    "processes": ("processes", _read_whole),
-    "ops": ("ops", _read_whole),
-    "languages": ("languages", _read_names),
-    "scheduler": ("scheduler", _read_text),
-    "depth": ("depth", _read_whole),
-    "schedules": ("schedules", _read_whole),
-    "duration": ("duration_s", _read_duration),
-    "until": ("until", _read_share),
-    "seed": ("seed", _read_whole),
-    "jobs": ("jobs", _read_whole),
-    "dir": ("directory", _read_text),
-    "allow": ("allow", _read_names),
-    "keep_going": ("keep_going", lambda option, value: bool(value)),
+OPTIONS: dict[str, Option] = {
+    "target": replace(options.OPTIONS["target"], about="What to test, as for `stress run`."),
+    "processes": Option(
+        "processes",
+        Whole(1, 16, "a number of processes", "3"),
+        "N",
+        "Number of processes; of three or more, the last one reads.",
+        "3",
+    ),
+    "ops": Option(
+        "ops",
+        Whole(1, 100, "a number of operations of each process", "2"),
+        "N",
+        "Operations of each process.",
+        "1 and 2 in turn; dpor, exhaustive 1",
+        none=True,
+    ),
+    "languages": Option(
+        "languages",
+        _Languages(),
+        "LANGUAGE,...",
+        "Languages of the processes, dealt in turn.",
+        "each of the target's by itself, and all in turn",
+    ),
+    "scheduler": Option(
+        "scheduler",
+        Text("names nothing; see below"),
+        "NAME",
+        "Scheduler, which decides which process runs next: see below.",
+        "mix",
+    ),
+    "depth": Option(
+        "depth",
+        Whole(0, 20, "a depth", "3"),
+        "N",
+        "Depth of the bugs to find; with exhaustive, most preemptions.",
+        "3; exhaustive 2",
+    ),
+    "schedules": Option(
+        "schedules",
+        Whole(1, 1 << 40, "a number of schedules", "1000"),
+        "N",
+        "Most schedules to run of each scenario.",
+        f"{DEFAULT_SCHEDULES}; no limit with --duration, --until, dpor and exhaustive",
+        none=True,
+    ),
+    "duration": Option("duration_s", Duration("60s"), "DURATION", "Time limit.", "no limit", none=True),
+    "until": Option(
+        "until",
+        _Percentage(),
+        "PERCENT",
+        "Go on until a bug of that depth would be found with this probability.",
+        "no goal",
+    ),
+    "seed": replace(
+        options.OPTIONS["seed"], about="Seed of the schedulers and of the operations.", default="a new one"
+    ),
+    "jobs": Option(
+        "jobs",
+        Whole(0, 256, "a number of jobs", "2"),
+        "N",
+        "Schedules to run at once, each on a CPU of its own.",
+        "one for each CPU",
+    ),
+    "dir": replace(options.OPTIONS["dir"], about="Where to put the files under test.", default="in memory"),
+    "keep-going": Option("keep_going", Flag(), "", "Count failing schedules; do not stop at the first.", "no"),
+    "allow": replace(options.OPTIONS["allow"], about="Count these anomalies, and do not judge them."),
 }
-"""Option name → the field that it fills, and how its value is read."""
+"""Option name, without its dashes → `Option`, as in `stress.options`."""
