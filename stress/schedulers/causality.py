@@ -54,6 +54,7 @@ class Causality:
         self._previous: list[int | None] = []
         self._last: dict[int, int] = {}
         self._touched: dict[What, _Touched] = {}
+        self._in_parts = {("lock", *what[1:]) for effect in self.effects for what in effect if what[0] == "part"}
         for index in range(len(self._calls)):
             self._add(index, executed=index < len(trace))
 
@@ -78,6 +79,17 @@ class Causality:
         done = range(one + 1, min(other, len(self._failed)))
         return [index for index in done if not self.before(one, index)]
 
+    def reversals(self, one: int, other: int) -> list[list[int]]:
+        """Lists as of `reversal`; the first that can be done is enough.
+
+        A lock of a part of a file may be had although another has locked that file: whether it can be is not known
+        before it is tried. So what the agent of ``other`` needs comes first.
+        """
+        wide = self.reversal(one, other)
+        if not (self.waits(other) and self._in_parts.intersection(self.effects[other])):
+            return [wide]
+        return [self._needed(wide[:-1], other), wide]
+
     def reversal(self, one: int, other: int) -> list[int]:
         """Steps that, done in place of step ``one`` of a race, bring step ``other`` before it; ``other`` is the last.
 
@@ -86,13 +98,19 @@ class Causality:
         """
         between = self.not_after(one, other)
         if self.waits(other) and self._excluded([*range(one), *between], other):
-            previous = self._previous[other]
-            between = [index for index in between if previous is not None and self.before(index, previous)]
+            return self._needed(between, other)
         return [*between, other]
+
+    def _needed(self, steps: Sequence[int], other: int) -> list[int]:
+        """Those steps that the agent of ``other`` needs, and ``other``."""
+        previous = self._previous[other]
+        return [*(index for index in steps if previous is not None and self.before(index, previous)), other]
 
     def _excluded(self, steps: Sequence[int], waiting: int) -> bool:
         """Whether somebody holds the lock that the step waits for, when only ``steps`` were done."""
         for what, mode in self.effects[waiting].items():
+            if what in self._in_parts:
+                continue
             held: dict[int, Mode] = {}
             for index in steps:
                 call = self._calls[index]
@@ -129,6 +147,9 @@ class Causality:
             found = touched.conflicting(mode)
             direct |= found
             if call.lock == "waits" and what[0] == "lock":
+                if what in self._in_parts:
+                    rivals |= found.union(other for other, _ in touched.acquires)
+                    continue
                 looked = {index for index in found if self.effects[index][what] is Mode.READ}
                 rivals |= self._holders(touched.acquires, what, mode) | looked
             elif call.accesses:  # a sleep is woken: the other order does not exist

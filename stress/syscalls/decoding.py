@@ -8,7 +8,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Callable, Hashable, Iterable
+import re
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -16,11 +17,16 @@ from stress.syscalls import kernel, locks
 from stress.syscalls.calls import Access
 from stress.syscalls.names import Names, Opened, Place
 from stress.syscalls.tables import Watched
+from stress.syscalls.touched import ROOT, attributes, changes, links, reads, status, way
 
 _AT_FDCWD = -100
 _AT_EMPTY_PATH, _AT_SYMLINK_NOFOLLOW, _AT_SYMLINK_FOLLOW, _AT_REMOVEDIR = 0x1000, 0x100, 0x400, 0x200
 _RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
 _O_TMPFILE = 0o20000000
+_MAGIC = re.compile(
+    r"/proc/(?P<who>self|thread-self|\d+)(/task/\d+)?/(?P<what>cwd|root|fd/(?P<fd>\d+))(?P<rest>(/.*)?)", re.S
+)
+_DEVICES = re.compile(r"/dev/(?:fd(?=/\d)|std(in|out|err)\Z)")
 _MODES = {fcntl.LOCK_SH: "shared ", fcntl.LOCK_EX: "", fcntl.LOCK_UN: ""}
 
 
@@ -104,7 +110,7 @@ class Decoder:
         rule = self._rules[verb]
         point = None if rule is None else rule(pid, row, args)
         self.is_inside = point is not None
-        if point is None or (point.touches and not point.changes and point.touches <= _ROOT):
+        if point is None or (point.touches and not point.changes and point.touches <= ROOT):
             return None
         return point
 
@@ -124,8 +130,22 @@ class Decoder:
                 path = self._in_proc(pid, args[at], path)
             elif path in ("/dev/urandom", "/dev/random"):
                 self.opens_random = True
-            places.append(self._names.place(base, path, follow))
+            if path.startswith(("/proc/", "/dev/")) and (link := _MAGIC.fullmatch(_DEVICES.sub(_of_device, path))):
+                places.append(self._through(pid, link, follow))
+            else:
+                leads_on = path.endswith(("/", "/.")) and row.verb not in _OF_ENTRIES  # what a symlink is followed for
+                places.append(self._names.place(base, path, follow or leads_on))
         return places
+
+    def _through(self, pid: int, link: re.Match[str], follow: bool) -> Place | None:
+        """Where a path leads that begins with a link to what a process has open, or to where it is."""
+        own, rest = f"/proc/{pid}" if link["who"].endswith("self") else f"/proc/{link['who']}", link["rest"]
+        if not rest and not follow:
+            return None  # the link itself, which lies outside
+        if link["fd"] is not None and not rest:
+            file = self._names.opened(int(own[len("/proc/") :]), int(link["fd"]))
+            return None if file is None else self._names.unnamed(file)
+        return self._names.place("/", os.readlink(f"{own}/{link['what']}") + rest, follow)
 
     def _in_proc(self, pid: int, address: int, path: str) -> str:
         """A path that has a virtual pid, as in ``[[ -d /proc/$$ ]]``: the process gets that with the real one."""
@@ -139,6 +159,10 @@ class Decoder:
 
     def _place(self, pid: int, row: Watched, args: tuple[int, ...], follow: bool = True) -> Place | None:
         return self._places(pid, row, args, follow)[0]
+
+    def _without_path(self, pid: int, args: tuple[int, ...]) -> Opened | None:
+        """What the descriptor of a call stands for whose path is empty; None if it is not."""
+        return None if kernel.read(pid, args[1], 1).strip(b"\0") else self._names.opened(pid, _signed(args[0]))
 
     def _file(self, pid: int, row: Watched, args: tuple[int, ...]) -> Opened | None:
         return self._names.opened(pid, _signed(args[row.descriptor]))
@@ -167,20 +191,21 @@ class Decoder:
 
     def _opened(self, place: Place, flags: int, creates: bool, alone: bool) -> Point:
         if flags & _O_TMPFILE == _O_TMPFILE:
-            return Point(f"open a file without a name in {place.text}", _way(place))
+            return Point(f"open a file without a name in {place.text}", way(place))
         how = "read" if flags & os.O_ACCMODE == os.O_RDONLY else "write"
-        if place.parent is None:
-            return Point(f"open {place.text} to {how}", _way(place), None)
         if place.id is None:
+            if place.parent is None:
+                return Point(f"open {place.text} to {how}", way(place))
             if not creates:
-                return Point(f"open {place.text} to {how}", _reads(place), -errno.ENOENT)
-            return Point(f"create {place.text}", _changes(place), creates=place.path, shows=place.path)
+                return Point(f"open {place.text} to {how}", reads(place), -errno.ENOENT)
+            return Point(f"create {place.text}", changes(place), creates=place.path, shows=place.path)
         if creates and alone:
-            return Point(f"create {place.text}", _reads(place), -errno.EEXIST)
+            return Point(f"create {place.text}", reads(place), -errno.EEXIST)
+        accesses = (*reads(place), Access(("mode", place.id), False))
         if flags & os.O_TRUNC and not place.is_directory:
-            accesses = (*_reads(place), Access(("inode", place.id), True))
+            accesses = (*accesses, Access(("inode", place.id), True))
             return Point(f"open {place.text} to {how}, truncated", accesses, writes=place.path)
-        return Point(f"open {place.text} to {how}", _reads(place))
+        return Point(f"open {place.text} to {how}", accesses)
 
     def _stat(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         flags = args[row.operands.index("a")] if "a" in row.operands else 0
@@ -202,22 +227,22 @@ class Decoder:
         known: Point | None = place.points.get(row.name)
         if known is None:
             missing = place.parent is not None and place.id is None
-            what = _status(place.id) if place.id is not None else ()
+            what = status(place.id) if place.id is not None else ()
             text = f"{_LOOKS.get(row.name, 'stat')} {place.text}"
             looks = "" if row.name in _LOOKS or missing else place.path
-            known = place.points[row.name] = Point(text, (*_reads(place), *what), _failure(missing), looks=looks)
+            known = place.points[row.name] = Point(text, (*reads(place), *what), _failure(missing), looks=looks)
         return known
 
     def _readlink(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         place = self._place(pid, row, args, follow=False)
-        return None if place is None else Point(f"read link {place.text}", _reads(place), _failure(place.id is None))
+        return None if place is None else Point(f"read link {place.text}", reads(place), _failure(place.id is None))
 
     def _exec(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         place = self._place(pid, row, args)
         if place is None:
             return None
         content = () if place.id is None else (Access(("inode", place.id), False),)
-        return Point(f"execute {place.text}", (*_reads(place), *content), _failure(place.id is None))
+        return Point(f"execute {place.text}", (*reads(place), *content), _failure(place.id is None))
 
     def _rename(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         old, new = self._places(pid, row, args, follow=False)
@@ -225,27 +250,32 @@ class Decoder:
         if old is None and new is None:
             return None
         text = f"rename {old.text if old else '(outside)'} → {new.text if new else '(outside)'}"
-        seen = tuple(access for place in (old, new) if place for access in _reads(place))
+        seen = tuple(access for place in (old, new) if place for access in reads(place))
         if old is not None and old.parent is not None and old.id is None:
             return Point(text, seen, -errno.ENOENT)
         if new is not None and new.id is not None and flags & _RENAME_NOREPLACE:
             return Point(text, seen, -errno.EEXIST)
-        accesses = [access for place in (old, new) if place for access in _changes(place)]
+        accesses = [access for place in (old, new) if place for access in changes(place)]
         if new is not None and new.id is not None:
             accesses.append(Access(("links", new.id), True))
+        if old is not None and old.id is not None and old.is_directory:
+            accesses.append(Access(("mode", old.id), False))  # its own entry of the directory above is changed
         both = " (exchanged)" if flags & _RENAME_EXCHANGE else ""
         return Point(text + both, tuple(accesses), shows=new.path if new else "")
 
     def _link(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
-        old, new = self._places(pid, row, args, follow=bool("a" in row.operands and args[4] & _AT_SYMLINK_FOLLOW))
+        flags = args[4] if "a" in row.operands else 0
+        old, new = self._places(pid, row, args, follow=bool(flags & _AT_SYMLINK_FOLLOW))
+        if flags & _AT_EMPTY_PATH and (file := self._without_path(pid, args)) is not None:
+            old = self._names.unnamed(file)
         if new is None:
-            return None if old is None else Point(f"link {old.text} → (outside)", (*_reads(old), *_links(old)))
+            return None if old is None else Point(f"link {old.text} → (outside)", (*reads(old), *links(old)))
         text = f"link {old.text if old else '(a file without a name)'} → {new.text}"
         missing = old is not None and old.id is None
         if new.id is not None or missing:
-            seen = (*_reads(new), *(_reads(old) if old else ()))
+            seen = (*reads(new), *(reads(old) if old else ()))
             return Point(text, seen, -errno.ENOENT if missing else -errno.EEXIST)
-        return Point(text, (*_changes(new), *((*_reads(old), *_links(old)) if old else ())), shows=new.path)
+        return Point(text, (*changes(new), *((*reads(old), *links(old)) if old else ())), shows=new.path)
 
     def _symlink(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         place = self._place(pid, row, args, follow=False)
@@ -253,16 +283,16 @@ class Decoder:
             return None
         target = kernel.read_string(pid, args[0])
         if place.id is not None:
-            return Point(f"symlink {place.text} → {target}", _reads(place), -errno.EEXIST)
-        return Point(f"symlink {place.text} → {target}", _changes(place), creates=place.path)
+            return Point(f"symlink {place.text} → {target}", reads(place), -errno.EEXIST)
+        return Point(f"symlink {place.text} → {target}", changes(place), creates=place.path)
 
     def _make(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         place = self._place(pid, row, args, follow=False)
         if place is None:
             return None
         if place.id is not None:
-            return Point(f"{row.name.removesuffix('at')} {place.text}", _reads(place), -errno.EEXIST)
-        return Point(f"{row.name.removesuffix('at')} {place.text}", _changes(place), creates=place.path)
+            return Point(f"{row.name.removesuffix('at')} {place.text}", reads(place), -errno.EEXIST)
+        return Point(f"{row.name.removesuffix('at')} {place.text}", changes(place), creates=place.path)
 
     def _unlink(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         if "a" in row.operands and args[2] & _AT_REMOVEDIR:
@@ -271,16 +301,16 @@ class Decoder:
         if place is None:
             return None
         if place.id is None:
-            return Point(f"unlink {place.text}", _reads(place), -errno.ENOENT)
-        return Point(f"unlink {place.text}", (*_changes(place), *_links(place)))
+            return Point(f"unlink {place.text}", reads(place), -errno.ENOENT)
+        return Point(f"unlink {place.text}", (*changes(place), *links(place)))
 
     def _rmdir(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         place = self._place(pid, row, args, follow=False)
         if place is None:
             return None
         if place.id is None:
-            return Point(f"rmdir {place.text}", _reads(place), -errno.ENOENT)
-        return Point(f"rmdir {place.text}", (*_changes(place), Access(("listing", place.id), True)))
+            return Point(f"rmdir {place.text}", reads(place), -errno.ENOENT)
+        return Point(f"rmdir {place.text}", (*changes(place), Access(("listing", place.id), True)))
 
     def _attr(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         flags = args[row.operands.index("a")] if "a" in row.operands else 0
@@ -297,17 +327,17 @@ class Decoder:
             return None
         text = f"{row.name.removesuffix('at').removeprefix('f')} {place.text}"
         if place.id is None:
-            return Point(text, _reads(place), _failure(place.parent is not None))
+            return Point(text, reads(place), _failure(place.parent is not None))
         now = place.path if row.name.startswith(("utim", "futim")) and not args[row.operands.index("p") + 1] else ""
-        return Point(text, (*_reads(place), Access(("inode", place.id), True)), shows=place.path, writes=now)
+        return Point(text, (*reads(place), *attributes(row, place.id)), shows=place.path, writes=now)
 
     def _truncate(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         place = self._place(pid, row, args)
         if place is None:
             return None
         if place.id is None:
-            return Point(f"truncate {place.text}", _reads(place), _failure(place.parent is not None))
-        accesses = (*_reads(place), Access(("inode", place.id), True))
+            return Point(f"truncate {place.text}", reads(place), _failure(place.parent is not None))
+        accesses = (*reads(place), Access(("inode", place.id), True))
         return Point(f"truncate {place.text} to {args[1]} bytes", accesses, writes=place.path)
 
     # Descriptors
@@ -352,14 +382,14 @@ class Decoder:
         file = self._file(pid, row, args)
         if file is None:
             return None
-        return _of(file, "stat", lambda: Point(f"stat {file.text}", _status(file.id), looks=file.path))
+        return _of(file, "stat", lambda: Point(f"stat {file.text}", status(file.id), looks=file.path))
 
     def _fattr(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         file = self._file(pid, row, args)
         if file is None:
             return None
         now = file.path if row.name == "utimensat" and not args[2] else ""
-        return Point(f"{row.name} {file.text}", (Access(("inode", file.id), True),), shows=file.path, writes=now)
+        return Point(f"{row.name} {file.text}", attributes(row, file.id), shows=file.path, writes=now)
 
     def _sync(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         """Nothing crashes here, so nothing has to reach the disk: it is answered, and costs no time."""
@@ -385,7 +415,9 @@ class Decoder:
 
     def _locking(self, file: Opened, request: locks.Request) -> Point:
         kind = "flock" if request.kind == "flock" else "record"
-        accesses = (Access(("lock", file.id, kind), request.mode != fcntl.LOCK_SH),)
+        accesses: tuple[Access, ...] = (Access(("lock", file.id, kind), request.mode != fcntl.LOCK_SH),)
+        if not request.is_whole:  # others may hold other parts at the same time
+            accesses = (Access(("lock", file.id, kind), True), Access(("part", file.id, kind), False))
         if request.mode == fcntl.LOCK_UN:
             return Point(f"unlock {file.text}", accesses, lock=request, effect="frees")
         if request.waits:
@@ -397,11 +429,8 @@ class Decoder:
 _BY_DESCRIPTOR = Watched("utimensat", "", "f")
 """A call whose path is empty, so that it is about the descriptor."""
 
+_OF_ENTRIES = frozenset({"rename", "link", "symlink", "unlink", "rmdir", "make"})
 _LOOKS = {"access": "access", "faccessat": "access", "faccessat2": "access", "chdir": "enter"}
-
-
-_ROOT = frozenset({("entry", "..", "."), ("inode", "."), ("links", ".")})
-"""The shared directory itself. That it is opened, entered or looked at is no point: shells do nothing else."""
 
 
 def is_of_descriptor(row: Watched, args: tuple[int, ...]) -> bool:
@@ -417,6 +446,11 @@ def _of(file: Opened, key: object, make: Callable[[], Point]) -> Point:
     return known
 
 
+def _of_device(name: re.Match[str]) -> str:
+    """What ``/dev/fd`` and ``/dev/stdin`` are links to, wherever there is a /proc."""
+    return "/proc/self/fd" if name[1] is None else f"/proc/self/fd/{('in', 'out', 'err').index(name[1])}"
+
+
 def _signed(value: int) -> int:
     """An argument of type int."""
     value &= 0xFFFFFFFF
@@ -425,33 +459,3 @@ def _signed(value: int) -> int:
 
 def _failure(missing: bool) -> int | None:
     return -errno.ENOENT if missing else None
-
-
-def _way(place: Place) -> tuple[Access, ...]:
-    """The entries on the way to a place are read."""
-    return tuple(Access(("entry", *entry), False) for entry in place.entries)
-
-
-def _reads(place: Place) -> tuple[Access, ...]:
-    """The entry is looked up."""
-    if place.parent is None:
-        return _way(place)
-    return (*_way(place), Access(("entry", place.parent, place.name), False))
-
-
-def _changes(place: Place) -> tuple[Access, ...]:
-    """The entry is made, replaced or removed. Changes of different entries commute, but not with a listing."""
-    if place.parent is None:
-        return _way(place)
-    entry = Access(("entry", place.parent, place.name), True)
-    return (*_way(place), entry, Access(("listing", place.parent), False))
-
-
-def _links(place: Place) -> Iterable[Access]:
-    """The number of the inode's names changes."""
-    return (Access(("links", place.id), True),) if place.id is not None else ()
-
-
-def _status(id: str) -> tuple[Access, ...]:
-    """What stat tells: content's size and times, mode, number of names. (Not so the size and times of a directory.)"""
-    return Access(("inode", id), False), Access(("links", id), False)

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
+from stress.syscalls import locks
+from stress.syscalls.agents import Agent
 from stress.syscalls.calls import Access
 from stress.syscalls.decoding import Point
-from stress.syscalls.names import Names
 from stress.syscalls.tasks import Process, Task
+
+_CLOSE_RANGE_CLOEXEC = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A lock that is held: by the process highest in the tree that has the descriptor of the open file."""
+    """A lock that is held: by the process highest in the tree that has the descriptor of the open file.
+
+    Attributes:
+        kind: As of a `locks.Request`.
+    """
 
     access: Access
+    kind: str
     text: str
     process: Process
     descriptor: int
@@ -23,10 +32,14 @@ class Holder:
 
 
 class Holders:
-    """The locks of all agents in an execution."""
+    """The locks of all agents in an execution.
 
-    def __init__(self, names: Names) -> None:
-        self._names = names
+    Args:
+        tasks: The live threads of an agent.
+    """
+
+    def __init__(self, tasks: Callable[[Agent], Sequence[Task]]) -> None:
+        self._tasks = tasks
         self._held: list[Holder] = []
 
     def begin(self) -> None:
@@ -37,54 +50,92 @@ class Holders:
         """A call that takes a lock, or frees one, is about to be done."""
         request = point.lock
         if request is None:
-            released = self._released(task)
-            self._held = [holder for holder in self._held if holder not in released]
+            self._held = self._after(task)[1]
             return
-        (access,) = point.accesses
-        process, inode = task.process, _inode(request.pid, request.descriptor)
+        access, process, inode = point.accesses[0], task.process, _inode(request.pid, request.descriptor)
         while request.kind != "posix" and process.parent and _inode(process.parent.pid, request.descriptor) == inode:
             process = process.parent
+        if point.effect == "frees" and not request.is_whole:
+            return
         self._held = [
             holder for holder in self._held if not (holder.process is process and holder.access.what == access.what)
         ]
         if point.effect != "frees" and inode is not None:
             text = point.text.rpartition(" ")[2]
-            self._held.append(Holder(Access(access.what, True), text, process, request.descriptor, inode))
+            self._held.append(Holder(Access(access.what, True), request.kind, text, process, request.descriptor, inode))
 
     def forget_dead(self) -> None:
-        """What a process held that was killed is free."""
-        self._held = [holder for holder in self._held if not holder.process.is_dead]
+        """What a process held that was killed is free, or another's that has the open file too."""
+        if any(holder.process.is_dead for holder in self._held):
+            held = [self._copy(holder) if holder.process.is_dead else holder for holder in self._held]
+            self._held = [holder for holder in held if holder is not None]
 
     def release(self, task: Task) -> Point | None:
-        """The point of a call that gives locks back without saying so; None if it does not."""
-        released = self._released(task)
-        if not released:
+        """The point of a call that gives locks back without saying so; None if it does not.
+
+        A lock is given back with the last descriptor of its open file, wherever that is.
+        """
+        if task.row is None or not any(holder.process is task.process for holder in self._held):
             return None
-        assert task.row is not None
+        released, held = self._after(task)
+        if not released:
+            self._held = held
+            return None
         names = ", ".join(dict.fromkeys(holder.text for holder in released))
         what = {"close": "close", "exit": "exit", "exec": "execute"}[task.row.verb]
         accesses = tuple(dict.fromkeys(holder.access for holder in released))
         return Point(f"{what} (frees lock {names})", accesses, effect="frees")
 
-    def _released(self, task: Task) -> list[Holder]:
-        own = [holder for holder in self._held if holder.process is task.process] if self._held else []
-        if not own or task.row is None:
-            return []
-        if task.row.name == "exit":
-            return []  # of a thread
-        if task.row.name == "close_range":
-            return [holder for holder in own if task.args[0] <= holder.descriptor <= task.args[1]]
-        if task.row.verb == "close":
-            descriptor = task.args[task.row.descriptor] & 0xFFFFFFFF
-            inode = _inode(task.process.pid, descriptor)
-            return [
-                holder
-                for holder in own
-                if (inode == holder.inode if holder.access.what[2] == "record" else descriptor == holder.descriptor)
-            ]
-        if task.row.verb == "exec":
-            return [holder for holder in own if _closes_on_exec(task.process.pid, holder.descriptor)]
-        return own
+    def _after(self, task: Task) -> tuple[list[Holder], list[Holder]]:
+        """The locks that a call gives back, and those that are held after it."""
+        released: list[Holder] = []
+        held: list[Holder] = []
+        for holder in self._held:
+            if holder.process is not task.process or not _closes(task, holder):
+                held.append(holder)
+            elif (copy := self._copy(holder, task)) is not None:
+                held.append(copy)
+            elif locks.are_held(holder.process.pid, holder.descriptor, holder.kind):
+                released.append(holder)
+        return released, held
+
+    def _copy(self, holder: Holder, closing: Task | None = None) -> Holder | None:
+        """The same lock by another descriptor of the open file, that the call does not close; None if there is none."""
+        if holder.kind == "posix":
+            return None
+        for process in dict.fromkeys(task.process for task in self._tasks(holder.process.agent)):
+            for descriptor in _descriptors(process.pid):
+                copy = replace(holder, process=process, descriptor=descriptor)
+                if closing is not None and process is closing.process and _closes(closing, copy):
+                    continue
+                if _inode(process.pid, descriptor) == holder.inode and locks.are_held(
+                    process.pid, descriptor, holder.kind
+                ):
+                    return copy
+        return None
+
+
+def _closes(task: Task, holder: Holder) -> bool:
+    """Whether a call of the holder's process closes the holder's descriptor, or gives the lock back without that."""
+    assert task.row is not None
+    name, verb, args = task.row.name, task.row.verb, task.args
+    if name == "exit":
+        return False  # of a thread
+    if name == "close_range":
+        return args[0] <= holder.descriptor <= args[1] and not args[2] & _CLOSE_RANGE_CLOEXEC
+    if verb == "close":
+        descriptor = args[task.row.descriptor] & 0xFFFFFFFF
+        return descriptor == holder.descriptor or (
+            holder.kind == "posix" and _inode(task.process.pid, descriptor) == holder.inode
+        )
+    return verb != "exec" or _closes_on_exec(task.process.pid, holder.descriptor)
+
+
+def _descriptors(pid: int) -> list[int]:
+    try:
+        return sorted(map(int, os.listdir(f"/proc/{pid}/fd")))
+    except OSError:
+        return []
 
 
 def _inode(pid: int, descriptor: int) -> tuple[int, int] | None:
@@ -96,5 +147,8 @@ def _inode(pid: int, descriptor: int) -> tuple[int, int] | None:
 
 
 def _closes_on_exec(pid: int, descriptor: int) -> bool:
-    with open(f"/proc/{pid}/fdinfo/{descriptor}", encoding="ascii") as file:
-        return any(line.startswith("flags:") and int(line.split()[1], 8) & os.O_CLOEXEC for line in file)
+    try:
+        with open(f"/proc/{pid}/fdinfo/{descriptor}", encoding="ascii") as file:
+            return any(line.startswith("flags:") and int(line.split()[1], 8) & os.O_CLOEXEC for line in file)
+    except OSError:  # it is closed
+        return True

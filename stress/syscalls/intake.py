@@ -49,7 +49,7 @@ class Intake:
         self.population = Population(machine, self._decide, self._linger, ended, stuck_s)
         self.virtual = Virtual(machine, self.population.tasks, interrupt)
         self.decoder = Decoder(names, self.virtual.real_pid)
-        self.holders = Holders(names)
+        self.holders = Holders(self.population.of)
         self._waits = Waits(machine)
         self.stepping: Task | None = None
         """Who does a step whose effects have not been looked at."""

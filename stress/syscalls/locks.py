@@ -35,6 +35,11 @@ class Request:
     start: int = 0
     end: int = _END
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is about all bytes of the file."""
+        return (self.start, self.end) == (0, _END)
+
 
 def flock(pid: int, descriptor: int, operation: int) -> Request:
     """The request of a call of flock."""
@@ -87,8 +92,22 @@ def _try(request: Request) -> bool | None:
 
 
 def _own(request: Request) -> list[list[str]]:
-    """Lines of locks that the asker's open file has (proc_pid_fdinfo(5))."""
-    with open(f"/proc/{request.pid}/fdinfo/{request.descriptor}", "rb", buffering=0) as file:
+    """Lines of locks that the asker's open file has."""
+    return _of(request.pid, request.descriptor)
+
+
+def are_held(pid: int, descriptor: int, kind: str) -> bool:
+    """Whether an open file has locks of this kind (see `Request`); False where it is closed."""
+    try:
+        lines = _of(pid, descriptor)
+    except OSError:
+        return False
+    return any(line[0] == {"ofd": "OFDLCK"}.get(kind, kind.upper()) for line in lines)
+
+
+def _of(pid: int, descriptor: int) -> list[list[str]]:
+    """Lines of the locks of an open file (proc_pid_fdinfo(5))."""
+    with open(f"/proc/{pid}/fdinfo/{descriptor}", "rb", buffering=0) as file:
         lines = file.read().decode("ascii").splitlines()
     return [line.split()[2:] for line in lines if line.startswith("lock:")]
 

@@ -7,6 +7,7 @@ beginning, or by who created it: ``1.0`` is the first that agent 1 created.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,11 @@ from typing import Any
 
 _SYMLINKS_MAX = 40
 _REMEMBERED_MAX = 10_000
+_DELETED = " (deleted)"
+"""What /proc says behind the path of what was removed."""
+_NAMELESS = re.compile(r"/#\d+ \(deleted\)$")
+NAMELESS = "a file without a name"
+"""What is opened with O_TMPFILE, whose path in /proc has the number of its inode."""
 
 
 @dataclass(slots=True)
@@ -25,7 +31,8 @@ class Place:
         path: Absolute, of the entry, symlinks followed.
         text: The same, relative to the shared directory.
         entries: (directory's id, name) of all entries that were followed on the way, the last excepted.
-        parent: Id of the directory that has the entry; None if the path leads out of the shared directory, or nowhere.
+        parent: Id of the directory that has the entry; None if the path leads out of the shared directory, or nowhere,
+            or to what is open (`Names.unnamed`).
         name: Of the entry.
         id: Of the inode; None if there is none.
         status: Of the inode.
@@ -49,13 +56,20 @@ class Place:
 
 @dataclass(slots=True)
 class Opened:
-    """What a descriptor of a process stands for: path at this moment, and id of the inode; `points` as of a `Place`."""
+    """What a descriptor of a process stands for: path at this moment, id and status of the inode; `points` as of a
+    `Place`.
+    """
 
     path: str
     text: str
     id: str
-    is_directory: bool
+    status: os.stat_result
     points: dict[object, Any] = field(init=False, default_factory=dict)
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether the inode is one."""
+        return stat.S_ISDIR(self.status.st_mode)
 
 
 class Names:
@@ -153,10 +167,15 @@ class Names:
         path = os.readlink(link)
         if not path.startswith(self._prefix) and path != self.root:
             return None
-        opened = Opened(path, self.text(path), self.id(status), stat.S_ISDIR(status.st_mode))
+        text = NAMELESS if _NAMELESS.search(path) else self.text(path)
+        opened = Opened(path, text, self.id(status), status)
         if status.st_nlink == 1:  # else another descriptor of it may have another path
             self._files[key] = opened
         return opened
+
+    def unnamed(self, file: Opened) -> Place:
+        """What is reached by its descriptor, and not by an entry of a directory."""
+        return Place(file.path, file.text, (), None, "", file.id, file.status)
 
     def base(self, pid: int, descriptor: int | None) -> str:
         """Directory from which a relative path starts: a descriptor's, or the working directory."""
@@ -172,8 +191,23 @@ class Names:
         key = base, path, follow
         places = self._places
         if key not in places:
-            places[key] = self.locate(base, path, follow)
+            removed = base.endswith(_DELETED) and path[:1] != "/" and not os.path.lexists(base)
+            places[key] = self._from_removed(base, path, follow) if removed else self.locate(base, path, follow)
         return places[key]
+
+    def _from_removed(self, base: str, path: str, follow: bool) -> Place | None:
+        """Where a path leads from a directory that was removed: it has no entries, but one above."""
+        above, _, name = base.removesuffix(_DELETED).rpartition("/")
+        while above and not os.path.lexists(above):
+            above, _, name = above.rpartition("/")
+        parts = _parts(path)
+        if not above.startswith(self._prefix) and above != self.root:
+            return None
+        entry = self.id(os.lstat(above)), name
+        if parts and parts.pop() == "..":
+            place = self.locate(above, "/".join(reversed(parts)), follow)
+            return place and replace(place, entries=(entry, *place.entries))
+        return Place(base, self.text(f"{base}/{path}"), (entry,), None, name, None, None)
 
     def locate(self, base: str, path: str, follow: bool, links: int = 0) -> Place | None:
         """Where ``path`` leads from ``base``; the last symlink is followed only if ``follow``.

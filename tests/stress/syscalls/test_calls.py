@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import struct
@@ -81,17 +82,17 @@ def test_the_calls_of_a_process_are_said_in_words(supervisor: Supervisor, shared
     assert {(call.agent, call.task, call.spins) for call in calls} == {(0, 0, False)}
     by_text = {call.text: call for call in calls}
     assert writes(by_text["open x to read"]) == set()
-    assert reads(by_text["open x to read"]) == {("entry", ".", "x")}
+    assert reads(by_text["open x to read"]) == {("entry", ".", "x"), ("mode", "."), ("mode", "x")}
     assert reads(by_text["read x"]) == {("inode", "x")}
     assert writes(by_text["create new"]) == {("entry", ".", "new")}
     assert writes(by_text["write 3 bytes to new"]) == {("inode", "0.0")}
     assert by_text["fsync new"].accesses == ()
     assert writes(by_text["rename new → x"]) == {("entry", ".", "new"), ("entry", ".", "x"), ("links", "x")}
-    assert reads(by_text["rename new → x"]) == {("listing", ".")}
+    assert reads(by_text["rename new → x"]) == {("listing", "."), ("mode", ".")}
     assert writes(by_text["unlink y"]) == {("entry", ".", "y"), ("links", "0.0")}
     assert writes(by_text["list d"]) == {("listing", "0.1")}
-    assert writes(by_text["chmod x"]) == {("inode", "0.0")}
-    assert reads(by_text["chmod x"]) == {("entry", ".", "s"), ("entry", ".", "x")}
+    assert writes(by_text["chmod x"]) == {("inode", "0.0"), ("mode", "0.0")}
+    assert reads(by_text["chmod x"]) == {("entry", ".", "s"), ("entry", ".", "x"), ("mode", ".")}
 
 
 def test_results_are_said_where_they_are_known(supervisor: Supervisor, shared: Path) -> None:
@@ -143,6 +144,7 @@ def test_what_a_call_does_with_a_lock_is_said(supervisor: Supervisor, shared: Pa
     assert {access.what for call in calls for access in call.accesses if call.lock} == {
         ("lock", "l", "flock"),
         ("lock", "l", "record"),
+        ("part", "l", "record"),
     }
 
 
@@ -151,6 +153,93 @@ def test_a_mapping_is_a_read_and_a_shared_one_that_may_be_written_a_write(superv
     code = "import mmap; f = open('x', 'r+b'); mmap.mmap(f.fileno(), 0); mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)"
     ran = run(supervisor, [Program([sys.executable, "-c", code])])
     assert [bool(writes(step.call)) for step in ran.trace if step.call.text == "map x"] == [True, False]
+
+
+def test_a_path_through_what_a_process_has_open_leads_to_that(supervisor: Supervisor, shared: Path) -> None:
+    (shared / "x").write_text("1")
+    (shared / "d").mkdir()
+    (shared / "d" / "y").touch()
+    script = "exec 7<>x; cat /dev/fd/7; cat </proc/self/fd/7; tee -a /dev/stderr 2>>x; cd d; cat /proc/self/cwd/y"
+    ran = run(supervisor, [Program(["bash", "-c", script])])
+    assert (ran.ending, ran.statuses, ran.outputs) == ("done", (0,), ((b"11", b""),))
+    texts = [step.call.text for step in ran.trace]
+    assert texts.count("open x to read") == 2
+    assert texts.count("open x to write") == 3
+    assert texts.count("open d/y to read") == 1
+    assert {access.what for step in ran.trace for access in step.call.accesses if "fd" in str(access.what)} == set()
+
+
+def test_a_file_without_a_name_is_called_so_and_what_links_it_makes_an_entry(
+    supervisor: Supervisor, shared: Path
+) -> None:
+    def links() -> None:
+        file = os.open(".", os.O_TMPFILE | os.O_WRONLY)
+        os.write(file, b"1")
+        ctypes.CDLL(None).linkat(file, b"", -100, b"y", 0x1000)  # which takes a right, if it is an older kernel
+        ctypes.CDLL(None).linkat(-100, b"/proc/self/fd/%d" % file, -100, b"z", 0x400)
+
+    calls = calls_of(supervisor, links)
+    assert [call.text for call in calls] == [
+        "open a file without a name in .",
+        "write 1 bytes to a file without a name",
+        "link a file without a name → y",
+        "link a file without a name → z",
+    ]
+    assert [("entry", ".", name) in writes(call) for name, call in zip("yz", calls[2:], strict=True)] == [True, True]
+    assert (shared / "z").read_text() == "1"
+
+
+@pytest.mark.parametrize(
+    ("script", "frees"),
+    [
+        ("exec 9>l; flock 9; exec 8>&9 9>&-; : >at; exec 8>&-", ["close (frees lock l)"]),
+        ("exec 9>l; flock 9; { : >at; } & exec 9>&-; wait", ["exit (frees lock l)"]),
+        ("exec 9>l; flock 9; { sleep 1; : >at; } & exit", ["exit (frees lock l)"]),
+        ("exec 9>l; flock 9; exec 8<l 8<&-; : >at", ["exit (frees lock l)"]),
+        ("exec 9>l; flock 9; { sleep 1; : >at; } & kill -9 $$", ["exit (frees lock l)"]),
+    ],
+    ids=["duplicate", "child", "child that stays", "another open file", "child of one that is killed"],
+)
+def test_a_lock_is_free_when_the_last_descriptor_of_its_open_file_is_closed(
+    supervisor: Supervisor, shared: Path, script: str, frees: list[str]
+) -> None:
+    ran = run(supervisor, [Program(["bash", "-c", script])])
+    texts = [step.call.text for step in ran.trace]
+    assert [text for text in texts if "frees" in text] == frees
+    assert texts.index("create at") < texts.index(frees[0])
+
+
+@pytest.mark.parametrize(
+    ("open_file", "frees"),
+    [(True, ["close (frees lock l)"]), (False, ["close (frees lock l)"])],
+)
+def test_a_lock_of_an_open_file_outlives_others_of_the_same_file(
+    supervisor: Supervisor, shared: Path, open_file: bool, frees: list[str]
+) -> None:
+    """One that the process has does not: any of its descriptors frees it."""
+    (shared / "l").touch()
+
+    def locks() -> None:
+        file = os.open("l", os.O_RDWR)
+        fcntl.fcntl(file, 38 if open_file else fcntl.F_SETLKW, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
+        os.close(os.open("l", os.O_RDONLY))
+        os.stat("l")
+        os.close(file)
+
+    texts = [call.text for call in calls_of(supervisor, locks)]
+    assert [text for text in texts if "frees" in text] == frees
+    assert (texts.index("stat l") < texts.index(frees[0])) is open_file
+
+
+def test_a_lock_that_was_not_to_be_had_is_not_given_back(supervisor: Supervisor, shared: Path) -> None:
+    (shared / "l").touch()
+
+    def locks() -> None:
+        file = os.open("l", os.O_RDONLY)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            fcntl.lockf(file, fcntl.LOCK_EX)
+
+    assert [call.text for call in calls_of(supervisor, locks)] == ["open l to read", "lock l"]
 
 
 def test_what_is_outside_is_no_point(supervisor: Supervisor, tmp_path: Path) -> None:
