@@ -4,14 +4,15 @@
 # sees the old content or the new, whole. The work is done by atomicops.sh, which must lie beside this file.
 # usage: atomic-write.sh [--if-version VERSION] CONTENT|- TARGET
 
-POSIXLY_CORRECT=1 # so that exported functions hide nothing
+POSIXLY_CORRECT=1 # so that exported functions hide nothing, and these are no more
+unset -f readlink printf
 _ao_self=${BASH_SOURCE[0]}
-if [[ -L $_ao_self ]]; then # the mark keeps a newline at the end
-  _ao_self=$(command readlink -fn -- "$_ao_self" && command printf .) _ao_self=${_ao_self%.}
+if [[ -L $_ao_self ]]; then
+  _ao_self=$(readlink -f -- "$_ao_self")
 fi
 [[ $_ao_self == */* ]] || _ao_self=./$_ao_self
 if [[ ! -r ${_ao_self%/*}/atomicops.sh ]]; then
-  command printf 'atomicops: %s: cannot be read; keep it beside atomic-write.sh\n' "${_ao_self%/*}/atomicops.sh" >&2
+  printf 'atomicops: %s: cannot be read; keep it beside atomic-write.sh\n' "${_ao_self%/*}/atomicops.sh" >&2
   exit 69
 fi
 _ao_alone=$$
@@ -20,7 +21,7 @@ _ao_alone=$$
 [[ ${1-} == @(--help|-h) && $# == 1 ]] || _ao_perl script "$@"
 
 # shellcheck disable=SC2016 # the text itself
-command printf '%s' 'usage: atomic-write.sh [--if-version VERSION] CONTENT|- TARGET
+printf '%s' 'usage: atomic-write.sh [--if-version VERSION] CONTENT|- TARGET
 
 Replaces TARGET by CONTENT, at once: a reader sees the old file or the new one, whole.
 CONTENT is text, and a newline is added as `echo` does. With - as CONTENT, standard input is taken, byte for byte

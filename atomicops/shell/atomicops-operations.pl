@@ -448,23 +448,21 @@ sub sweep {
 
 # --- with_lock -------------------------------------------------------------------------------------------------------
 
-sub prepare_lock { # makes the lock of a file and prints its path, for the shell to open; nothing where the shell has it
+sub prepare_lock { # makes the lock of a file; prints a mark and its path, for the shell to open, if it has it not yet
     my ($file) = @_;
     resolve($file, 1);
     my $new = open_lock(1);
     my @ours = stat L or fails("looking at the lock $::lock");
     -f _ or no_lock();
-    if (my $shell = held_by_shell(@ours)) {
-        if (!flock(L, 6) && flock $shell, 6) {
-            group_refuses() if $::trap;
-            return 0;
-        }
-        flock L, 8;
+    my ($shell, $in_trap) = held_by_shell(@ours);
+    if ($shell && !flock(L, 6) && flock $shell, 6) {
+        group_refuses() if $in_trap;
+        return say_all("\n//");
     }
     give_lock_its_reach($new);
     require Cwd;
     my $here = Cwd::getcwd() // bail(73, "its directory has no path that fits 4,096 bytes", "move the directory");
-    return say_all("$here/$::lock\n");
+    return say_all("\n//$here/$::lock");
 }
 
 sub take_for_shell { # the lock, on the shell's own open file

@@ -112,10 +112,10 @@ sub wrong_arguments {
 
 sub held_by_caller { # the shell's locks, and its descriptors of them
     my @held;
-    while ($ARGV[0] =~ /\A--(held|trap)\z/) {
-        shift @ARGV;
-        if ($1 eq "trap") { $::trap = 1 }
-        else { push @held, reverse splice @ARGV, 0, 2 }
+    while ($ARGV[0] =~ /\A--(?:held|trap)\z/) {
+        my ($how, $descriptor, $path) = splice @ARGV, 0, 3;
+        push @held, $path, $descriptor;
+        $::trap{$path} = 1 if $how eq "--trap";
     }
     return @held;
 }
@@ -319,11 +319,11 @@ sub replaced_at_once { # where it cannot be looked at, rename(2) is right
 
 # --- the lock --------------------------------------------------------------------------------------------------------
 
-sub held_by_shell { # the shell's descriptor of this lock; none where it has none; the end where it has lost it
+sub held_by_shell { # the shell's descriptor of this lock, and whether a trap has come since; the end where it has lost it
     my ($path) = grep { m{\A(.*/)\Q$::lock\E\z}s && same(stat $1, stat ".") } keys %::held;
     return if !defined $path;
     if ($::held{$path} ne "-" && open my $shell, "<&=", $::held{$path}) {
-        return $shell if same(@_, stat $shell);
+        return ($shell, $::trap{$path}) if same(@_, stat $shell);
     }
     lost("its lock");
 }
@@ -431,10 +431,10 @@ sub take_lock { # all the ways to have it; true where it has just been made, or,
         return 0 if $new < 0;
         my @ours = stat L or fails("looking at the lock $::lock");
         -f _ or no_lock();
-        my $shell = held_by_shell(@ours);
+        my ($shell, $in_trap) = held_by_shell(@ours);
         if (!flock L, 6) {
             if ($shell && flock $shell, 6) { # the same open file as the shell's: it has the lock, or we would not
-                group_refuses() if $::trap;
+                group_refuses() if $in_trap;
                 $::by_group = 1;
                 open L, "<&", $shell or fails("the lock $::lock");
             }

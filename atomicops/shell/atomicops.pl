@@ -5,15 +5,15 @@
 # theirs is called: to compile them all takes longer than to write. So do modules, `strict`, `warnings` and `our`: the
 # tests add strict and warnings, and what the files share has its full name.
 #
-#   perl atomicops.pl MACHINE [--held DESCRIPTOR LOCK]... [--trap] [--whole] OPERATION ARGUMENT...
+#   perl atomicops.pl MACHINE [--held|--trap DESCRIPTOR LOCK]... [--whole] OPERATION ARGUMENT...
 #
 # MACHINE: bash's name for it. --held: a lock that the calling shell has, and the descriptor that it has it by ("-": not
-# found). --trap: the call comes from a trap of that shell. --whole: standard input ends in a NUL, which is no part of
-# it, so that a producer that was killed is not taken for one that has ended.
+# found); --trap, if a trap has come since. --whole: the content stands between two NULs of standard input, so that a
+# producer that was killed is not taken for one that has ended.
 #
 # What the files share: $::op the operation; $::shown the file as given, $::dir and $::name as resolved, $::is_json, and
-# $::lock, its lock's name; $::sync, $::wait and $::check the settings; %::held the locks of the calling shell, $::trap
-# whether it runs one, $::by_group whether ours is among them, $::whole as above; @::old the target's status; $::tmp the
+# $::lock, its lock's name; $::sync, $::wait and $::check the settings; %::held the locks of the calling shell, %::trap
+# those before a trap, $::by_group whether ours is among them, $::whole as above; @::old the target's status; $::tmp the
 # temp file that is there, $::done whether it is published; $::helper a child that waits; $::unsure whether a check could
 # not tell; $::lenient whether failures are passed over. Handles: S the target, T the temp file, L the lock, D the
 # directory, $::spare nothing.
@@ -77,7 +77,9 @@ sub content { # all of it before the lock, for its writer may be slow, or want t
     my ($argument) = @_; # and a name for messages
     return "$argument\n" if $argument ne "-";
     my $data = slurp(*STDIN, "reading standard input");
-    !$::whole || $data =~ s/\0\z// or bail(74, "the content has not come through whole (unchanged)", "try again");
+    return $data if !$::whole;
+    (undef, $data, my $end) = split /\0/, $data, 3;
+    defined $end or bail(74, "the content has not come through whole (unchanged)", "try again");
     return $data;
 }
 

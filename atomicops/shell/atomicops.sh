@@ -28,7 +28,8 @@
 # with_lock lets the helpers that a function calls, subshells included, write the same file. A program that it runs
 # does not get the lock: a helper in there waits for it, and ends with status 75. (`with_lock FILE exec PROGRAM` leaves
 # it to the program.) A trap that comes while a function has the lock is not part of what the function does: a helper
-# on the same file ends in it with status 75. For the command, descriptor 239 is closed.
+# on the same file ends in it with status 75. So it does in an EXIT trap, which bash does not tell from others, unless the
+# function says `exit`. For the command, descriptor 239 is closed.
 #
 # Not promised: exclusion on file systems where flock(2) is local to one host (some NFS mounts); exclusion between
 # commands that one with_lock runs side by side in the background. A function that says `exec` gives the lock up.
@@ -43,14 +44,13 @@ if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] < 404)) || [[ $- == *r* ]]; then
 fi
 
 _ao_program=${BASH_SOURCE[0]}
-if [[ -L $_ao_program ]]; then # the mark keeps a newline at the end
-  _ao_program=$(\readlink -fn -- "$_ao_program" && \printf .) _ao_program=${_ao_program%.}
+if [[ -L $_ao_program ]]; then
+  _ao_program=$(POSIXLY_CORRECT=1 && \unset -f readlink && \readlink -f -- "$_ao_program")
 fi
 [[ $_ao_program == */* ]] || _ao_program=./$_ao_program
 _ao_program=${_ao_program%/*}/atomicops.pl
 [[ $_ao_program == /* ]] || _ao_program=$PWD/$_ao_program
-_ao_now='' _ao_depth=0 # how deep we are in with_locks, and the locks of those, outermost first
-_ao_held=() _ao_options=()
+_ao_options=()
 
 _ao_perl() { # _ao_perl OPERATION ARGUMENT...: becomes atomicops.pl
   [[ -o posix ]] || POSIXLY_CORRECT=1
@@ -94,39 +94,47 @@ with_lock() {
   _ao_now=$BASH_COMMAND
   if [[ $# -lt 2 ]]; then
     (_ao_perl usage with_lock "needs a file and a command" "with_lock FILE COMMAND [ARGUMENT...]")
-  elif _ao_lock=$(_ao_perl lock "$1"); then
-    if [[ -z $_ao_lock ]]; then # this shell has it
-      "${@:2}"
-    elif [[ -w $_ao_lock ]]; then
-      _ao_locked "$_ao_lock" "$@" 239<>"$_ao_lock"
-    else
-      # shellcheck disable=SC2094 # it is opened, and never read
-      _ao_locked "$_ao_lock" "$@" 239<"$_ao_lock"
-    fi
   else
-    (_ao_release "$?")
+    _ao_with "$_ao_now" "$(_ao_perl lock "$1")" "$?" "$@"
+  fi
+}
+
+# Its arguments are its own; a variable might be changed by a trap that comes meanwhile, and uses with_lock. Before the
+# mark stands what a DEBUG trap prints, or a trace.
+_ao_with() { # _ao_with INTERRUPTED MARK-AND-LOCK STATUS FILE COMMAND [ARGUMENT...]
+  if [[ $3 != 0 ]]; then
+    (_ao_release "$3")
+  elif [[ $2 == *$'\n//' ]]; then # this shell has it
+    _ao_run "${@:5}"
+  elif [[ -w ${2##*$'\n//'} ]]; then
+    _ao_locked "$1" "${2##*$'\n//'}" "${@:4}" 239<>"${2##*$'\n//'}"
+  else
+    # shellcheck disable=SC2094 # it is opened, and never read
+    _ao_locked "$1" "${2##*$'\n//'}" "${@:4}" 239<"${2##*$'\n//'}"
   fi
 }
 
 # The lock is held by a descriptor of this call, which bash closes on every way out, also when Ctrl-C takes an
 # interactive shell back to its prompt.
-_ao_locked() { # _ao_locked LOCK FILE COMMAND [ARGUMENT...], with descriptor 239 open on LOCK
-  if (_ao_perl take 239 "$1" "$2"); then
-    _ao_count_locks
-    _ao_held[_ao_depth - 1]=$1
+_ao_locked() { # _ao_locked INTERRUPTED LOCK FILE COMMAND [ARGUMENT...], with descriptor 239 open on LOCK
+  _ao_count_locks
+  _ao_held[_ao_depth - 1]=$2 _ao_interrupted[_ao_depth - 1]=$1
+  if (_ao_perl take 239 "$2" "$3"); then
     # While the command runs, the descriptor is closed for every program that it starts. For a function the shell keeps
     # a copy of its own, closed on exec, and with that the lock. The command is not part of a condition, so that the
     # caller's `set -e` goes on counting inside a function.
-    if [[ $3 == @(exec|command|builtin|eval) ]]; then
-      "${@:3}"
+    if [[ $4 == @(exec|command|builtin|eval) ]]; then
+      _ao_run "${@:4}"
     else
-      "${@:3}" 239>&-
+      _ao_run "${@:4}" 239>&-
     fi
-    (_ao_release "$?" "$3")
+    (_ao_release "$?" "$4")
   else
     (_ao_release "$?")
   fi
 }
+
+_ao_run() { "$@"; } # by its name what the caller runs is told from what we do
 
 _ao_count_locks() { # sets _ao_depth: what is in _ao_held beyond that is of calls that are over
   _ao_depth=0
@@ -158,25 +166,38 @@ _ao_print() {
   [[ -o posix ]] || POSIXLY_CORRECT=1
   \unset -f printf
   \set +exk
-  \printf '%s\n\0' "$1" 2>/dev/null
+  \printf '\0%s\n\0' "$1" 2>/dev/null # what a DEBUG or RETURN trap prints is before or behind
 }
 
 # The copies that bash keeps of the locks' descriptors are closed on exec, and so are copies of these, except those with
 # the numbers 0, 1 and 2: each goes by way of 0.
 _ao_pass_locks() { # adds to _ao_options
+  \unset -f shopt declare
+  _ao_lines=
+  ((BASH_SUBSHELL == 1)) || _ao_lines=$'\n'$(\shopt -s extdebug && \declare -F -- "${FUNCNAME[@]}")
   _ao_count_locks
-  # shellcheck disable=SC2016 # the text itself
-  [[ $_ao_now == '_ao_now=$BASH_COMMAND' || $_ao_now == exit* ]] || _ao_options+=(--trap)
+  _ao_how=--held
   \exec {_ao_input}<&0
-  for ((_ao_i = 0; _ao_i < _ao_depth; _ao_i++)); do
-    _ao_copy=-
+  for ((_ao_i = 1; _ao_depth > 0; _ao_i++)); do
+    # A trap has come where a function of ours calls one of the caller's, and where a function is called at a line
+    # before its own first: a trap's lines count from 1. In a subshell, where BASH_COMMAND begins anew, this is what tells.
+    if [[ ${BASH_SOURCE[_ao_i]} == "${BASH_SOURCE[0]}" ]]; then
+      [[ ${FUNCNAME[_ao_i]} == _ao_run || ${FUNCNAME[_ao_i - 1]} == _ao_* ]] || _ao_how=--trap
+    elif [[ $_ao_lines =~ $'\n'"${FUNCNAME[_ao_i]} "([0-9]+) ]]; then
+      ((BASH_LINENO[_ao_i - 1] >= BASH_REMATCH[1])) || _ao_how=--trap
+    fi
+    [[ ${FUNCNAME[_ao_i]} == _ao_locked ]] || continue
+    _ao_depth=$((_ao_depth - 1)) _ao_copy=-
+    # shellcheck disable=SC2016 # the text itself
+    [[ $_ao_now == '_ao_now=$BASH_COMMAND' || $_ao_now == exit?( *) || $_ao_now == "${_ao_interrupted[_ao_depth]}" ]] ||
+      _ao_how=--trap
     for ((_ao_fd = 10; _ao_fd < 255; _ao_fd++)); do
-      if [[ /dev/fd/$_ao_fd -ef ${_ao_held[_ao_i]} ]]; then
+      if [[ /dev/fd/$_ao_fd -ef ${_ao_held[_ao_depth]} ]]; then
         \exec 0<&"$_ao_fd" {_ao_copy}<&0
         break
       fi
     done
-    _ao_options+=(--held "$_ao_copy" "${_ao_held[_ao_i]}")
+    _ao_options+=("$_ao_how" "$_ao_copy" "${_ao_held[_ao_depth]}")
   done
   \exec 0<&"$_ao_input" {_ao_input}<&-
 }

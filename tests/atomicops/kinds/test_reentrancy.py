@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -31,6 +33,7 @@ from tests.atomicops.both import Helpers
 
 HELPERS = Helpers()
 BEGIN = {"outer": 0, "inner": 0}
+ONE_MORE = "atomic_update s.json '.inner += 1'"
 
 
 def _update(path: Path) -> None:
@@ -329,6 +332,96 @@ def test_a_bash_trap_inside_of_with_lock(path: Path, writer: str) -> None:
     told = done.out.split()
     assert json.loads(path.read_text()) == {"outer": told.count("outer"), "inner": told.count("inner")}, done
     assert told
+
+
+HANDLERS = {
+    "in a subshell": (f"({ONE_MORE})", False),
+    "in the background": (f"{ONE_MORE} & wait $!", False),
+    "in a subshell in the background": (f"({ONE_MORE}) & wait $!", False),
+    "in a group of its own": ("with_lock s.json one_more", False),
+    "in a group of another file": ("with_lock other one_more", False),
+    "of another file": ("with_lock other append_twice", True),
+    "of another file, in a subshell": ("(with_lock other append_twice)", True),
+}
+
+
+@pytest.mark.parametrize("where", HANDLERS)
+def test_a_bash_trap_however_it_writes(path: Path, where: str) -> None:
+    """Inside of with_lock its result is not lost, nor refused where it is of another file; outside it is done."""
+    handler, served = HANDLERS[where]
+    script = f"""
+    . "$0/atomicops.sh"
+    one_more() {{
+      {ONE_MORE}
+    }}
+    append_twice() {{
+      atomic_append x other && (atomic_append x other)
+    }}
+    on_signal() {{
+      {handler}
+      echo "inner $?"
+    }}
+    trap on_signal USR1
+    steps() {{
+      local d; d=$(cat s.json)
+      kill -USR1 $$; :
+      atomic_write "$(jq '.outer += 1' <<<"$d")" s.json && echo outer
+    }}
+    with_lock s.json steps
+    kill -USR1 $$; :
+    """
+    done = HELPERS.bash(script, cwd=path.parent, env={"ATOMICOPS_LOCK_TIMEOUT": "2"})
+    assert done.out.split("\n") == ["inner 0" if served else "inner 75", "outer", "inner 0", ""], done
+    assert json.loads(path.read_text()) == {"outer": 1, "inner": 0 if served else 1}
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "atomic_read s.json", "atomic_append ' ' s.json", "atomic_update s.json . -c", "atomic_backup s.json",
+        "with_lock s.json true", "with_lock other true", "exit_code=$(kill -USR1 $$)",
+    ],
+)  # fmt: skip
+def test_a_bash_trap_that_comes_during_a_step_of_a_group(path: Path, step: str) -> None:
+    """Bash says of some steps what it says of none, or of an `exit`."""
+    perl = slow_perl(path.parent, "kill -USR1 $PPID")
+    script = f"""
+    . "$0/atomicops.sh"
+    on_signal() {{ {ONE_MORE} && echo inner; }}
+    trap on_signal USR1
+    steps() {{
+      local d; d=$(cat s.json)
+      : >now; {step} >output; rm -f now
+      atomic_write "$(jq '.outer += 1' <<<"$d")" s.json && echo outer
+    }}
+    with_lock s.json steps
+    """
+    done = HELPERS.bash(script, cwd=path.parent, env={"PATH": perl, "ATOMICOPS_LOCK_TIMEOUT": "2"})
+    assert (done.out, json.loads(path.read_text())) == ("outer\n", {"outer": 1, "inner": 0}), done
+    assert "a trap came" in done.err
+
+
+@pytest.mark.parametrize("handler", ["with_lock other true", "with_lock other with_lock other true"])
+def test_a_bash_trap_takes_another_lock_while_one_is_taken(path: Path, handler: str) -> None:
+    """It is not taken for the one that was wanted."""
+    perl = slow_perl(path.parent, "kill -USR1 $PPID")
+    script = f"""
+    . "$0/atomicops.sh"
+    trap '{handler}; echo handler' USR1
+    : >now
+    with_lock s.json flock -n .s.json.lock echo free
+    """
+    done = HELPERS.bash(script, cwd=path.parent, env={"PATH": perl})
+    assert (done.code, done.out, done.err) == (1, "handler\n", ""), done
+
+
+def slow_perl(folder: Path, meanwhile: str) -> str:
+    """A PATH with a perl that first, once there is a file `now`, does something."""
+    (folder / "bin").mkdir()
+    perl = folder / "bin" / "perl"
+    perl.write_text(f'#!/bin/sh\nif rm now 2>/dev/null; then {meanwhile}; fi\nexec {shutil.which("perl")} "$@"\n')
+    perl.chmod(0o755)
+    return f"{perl.parent}:{os.environ['PATH']}"
 
 
 def test_grouped_steps_go_on_working_in_bash(path: Path) -> None:

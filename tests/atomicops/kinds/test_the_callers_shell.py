@@ -37,6 +37,8 @@ SETTINGS = {
     "globbing": "shopt -s nullglob dotglob globstar extglob nocaseglob nocasematch; GLOBIGNORE='*'",
     "set -euo pipefail": "set -euo pipefail; shopt -s inherit_errexit",
     "traps of the shell": "set -ET; trap ': e' ERR; trap ': d' DEBUG; trap ': r' RETURN; trap ': >left' EXIT",
+    "traps that print": "set -ET; trap 'echo e' ERR; trap 'echo d' DEBUG; trap 'echo r' RETURN",
+    "traces on standard output": "BASH_XTRACEFD=1; set -x",
     "traps of signals": "trap ': int' INT; trap '' HUP; trap ': term' TERM; trap '' PIPE",
     "set -C, -a, -k": "set -C -a -k",
     "posix": "set -o posix",
@@ -170,6 +172,23 @@ def test_a_function_in_with_lock_may_change_its_shell(tmp_path: Path) -> None:
     """
     done = HELPERS.bash(script, cwd=tmp_path)
     assert done.out.split("\n")[:3] == ["3 changed /", "trap -- 'echo mine' SIGUSR1", "f"], done
+
+
+@pytest.mark.parametrize("name", ["command", "readlink", "printf", "builtin", "unset", "perl"])
+@pytest.mark.parametrize("call", ["bash links/atomic-write.sh {} f", ". links/atomicops.sh; atomic_write {} f"])
+def test_a_function_of_the_callers_hides_no_program_by_way_of_a_link(tmp_path: Path, call: str, name: str) -> None:
+    (tmp_path / "links").mkdir()
+    for file in ("atomic-write.sh", "atomicops.sh"):
+        (tmp_path / "links" / file).symlink_to(HELPERS.shell / file)
+    done = HELPERS.bash(f"{name}() {{ echo mine; }}; export -f {name}; {call}", cwd=tmp_path)
+    assert (done.code, done.out, done.err, (tmp_path / "f").read_text()) == (0, "", "", "{}\n")
+
+
+def test_a_function_in_with_lock_may_source_the_helpers_again(tmp_path: Path) -> None:
+    """As a library does that is loaded when it is needed: what the shell holds is not forgotten."""
+    script = '. "$0/atomicops.sh"; f() { . "$0/atomicops.sh"; atomic_append x log; }; with_lock log f'
+    done = HELPERS.bash(script, cwd=tmp_path, env={"ATOMICOPS_LOCK_TIMEOUT": "1"})
+    assert (done.code, done.err, (tmp_path / "log").read_text()) == (0, "", "x\n")
 
 
 def test_names_of_all_kinds(tmp_path: Path) -> None:
