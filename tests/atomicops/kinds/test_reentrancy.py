@@ -334,7 +334,7 @@ def test_a_bash_trap_inside_of_with_lock(path: Path, writer: str) -> None:
     assert told
 
 
-HANDLERS = {
+TRAPS = {
     "in a subshell": (f"({ONE_MORE})", False),
     "in the background": (f"{ONE_MORE} & wait $!", False),
     "in a subshell in the background": (f"({ONE_MORE}) & wait $!", False),
@@ -345,10 +345,10 @@ HANDLERS = {
 }
 
 
-@pytest.mark.parametrize("where", HANDLERS)
+@pytest.mark.parametrize("where", TRAPS)
 def test_a_bash_trap_however_it_writes(path: Path, where: str) -> None:
     """Inside of with_lock its result is not lost, nor refused where it is of another file; outside it is done."""
-    handler, served = HANDLERS[where]
+    body, served = TRAPS[where]
     script = f"""
     . "$0/atomicops.sh"
     one_more() {{
@@ -358,7 +358,7 @@ def test_a_bash_trap_however_it_writes(path: Path, where: str) -> None:
       atomic_append x other && (atomic_append x other)
     }}
     on_signal() {{
-      {handler}
+      {body}
       echo "inner $?"
     }}
     trap on_signal USR1
