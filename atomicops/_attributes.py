@@ -83,7 +83,7 @@ def give_access(
     except OSError as error:
         if owner == like.st_uid or error.errno not in _NOT_ALLOWED:
             raise
-        name = _user_name(like.st_uid)
+        name = user_name(like.st_uid)
         why = f"its owner {name} would no longer have access, for only root may give files away"
         fail(errno.EPERM, why, given, f"put {name} into the group, or append in place")
     if acl is not None or (mode, owner, group) != (mine.st_mode & 0o7777, mine.st_uid, mine.st_gid):
@@ -130,7 +130,7 @@ def _is_member(user: int, group: int) -> bool:
         return False
 
 
-def _user_name(user: int) -> str:
+def user_name(user: int) -> str:
     import pwd
 
     try:

@@ -13,7 +13,8 @@ from ._errors import CommittedNotDurable, fail, failed
 from ._lock import TIMEOUT_S
 from ._paths import lock_name, stem
 from ._publish import publish_new
-from ._replace import Writer, cannot_make, open_target, write_all
+from ._refusals import directory_refuses
+from ._replace import Writer, open_target, write_all
 from ._sync import FULL
 
 TYPE_CHECKING = False
@@ -141,8 +142,7 @@ def prune_backups(path: Path, keep: int, *, timeout: float | None = TIMEOUT_S) -
             except FileNotFoundError:
                 continue
             except OSError as error:
-                where = f"the directory {place.show()}"
-                raise failed(error, place.given, f"deleting from {where}", f"make {where} writable") from None
+                raise directory_refuses(error, place, "deleting from {}", copy.name) from None
             removed.append(os.fsdecode(place.beside(copy.name)))
     return removed
 
@@ -206,7 +206,7 @@ def _keep(writer: Writer, fill: Callable[[int], None], model: Target, suffix: by
             except FileExistsError:
                 counter += 1
             except OSError as error:
-                raise cannot_make(error, place) from None
+                raise directory_refuses(error, place, "making a file in {}") from None
         try:
             os.unlink(temp, dir_fd=place.fd)
         except OSError:

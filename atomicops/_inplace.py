@@ -21,6 +21,7 @@ from ._descriptors import open_owned
 from ._errors import LockTimeout, failed
 from ._lock import no_flock
 from ._paths import check_regular
+from ._refusals import file_refuses
 from ._replace import not_durable
 from ._sync import NONE, sync_file
 
@@ -44,7 +45,7 @@ def append_in_place(writer: Writer, data: bytes, timeout: float | None) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise failed(error, place.given, "opening it to write", "make the file writable") from None
+        raise file_refuses(error, place, place.name, place.given, "opening it to write", "writable") from None
     fd = own.fileno()
     try:
         status = os.fstat(fd)

@@ -23,6 +23,7 @@ from ._carriers import Carrier, carriers
 from ._descriptors import Leaving, call_close, duplicate, open_owned
 from ._errors import NOT_PERMITTED, LockLost, LockTimeout, fail, failed
 from ._paths import Place, identity, locate, lock_name, short_stem
+from ._refusals import directory_refuses
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -287,8 +288,7 @@ def _make(hold: Hold, place: Place) -> bool:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise
-        where = f"the directory {place.show()}"
-        raise failed(error, place.given, f"making a file in {where}", f"make {where} writable") from None
+        raise directory_refuses(error, place, "making a file in {}") from None
     _attributes.lock_reach(place, hold.fd, os.fstat(hold.fd), target)
     return True
 

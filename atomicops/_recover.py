@@ -159,6 +159,8 @@ def recover(
             writer.replace(content, like=good)
             safe = _backup(writer) if backup else None
             return Recovery("missing-restored", named, source, None, safe, rejected, by_name=by_name)
+        if content is not None:
+            writer.check_permitted()  # before anything is made beside it
         evidence = _keep_evidence(writer, data)
         if content is None:
             return Recovery("unrecoverable", named, None, evidence, None, rejected, reason)

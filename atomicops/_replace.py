@@ -15,6 +15,7 @@ from ._descriptors import Leaving, closer, open_owned
 from ._errors import CommittedNotDurable, LockLost, fail, failed, version_conflict
 from ._lock import TIMEOUT_S, acquire
 from ._paths import Place, check_regular, identity, locate, refuse_own_name, short_stem, temp_name
+from ._refusals import directory_refuses, file_refuses
 from ._sync import FULL, NONE, check_durability, sync_directory, sync_file
 
 TYPE_CHECKING = False
@@ -120,6 +121,10 @@ class Writer(Leaving):
         except OSError as error:
             raise failed(error, self.given, "reading it") from None
 
+    def check_permitted(self) -> None:
+        """Raise what ``replace`` would for a target that may not be written, or has hard links."""
+        _refuse_links(self.given, self.open_target(os.O_WRONLY)[1])
+
     def expect(self, if_version: str | None) -> None:
         """Raise VersionConflict unless the target has this version."""
         if if_version is not None:
@@ -168,7 +173,7 @@ class Writer(Leaving):
                 own = open_owned(name, _TEMP, mode, place.opener)
             except OSError as error:
                 if error.errno != errno.ENAMETOOLONG:
-                    raise cannot_make(error, place) from None
+                    raise directory_refuses(error, place, "making a file in {}") from None
                 name = temp_name(short_stem(place.name))
                 own = open_owned(name, _TEMP, mode, place.opener)
             fd = own.fileno()
@@ -226,8 +231,7 @@ class Writer(Leaving):
             if not place.leads_to(place.name, identity(mine)):
                 if error.errno == errno.ENOENT:  # which is not said of the target
                     error = OSError(errno.ESTALE, "its temp file or its directory has been removed by somebody")
-                todo = f"make the directory {place.show()} writable"
-                raise failed(error, self.given, "renaming onto it", todo) from None
+                raise directory_refuses(error, place, "renaming onto it", place.name) from None
         self._seen = None
         try:
             is_ours = place.leads_to(place.name, identity(mine))
@@ -264,11 +268,6 @@ def not_durable(error: OSError, given: object, done: str) -> CommittedNotDurable
     return CommittedNotDurable(error.errno or errno.EIO, why, given)
 
 
-def cannot_make(error: OSError, place: Place) -> OSError:
-    where = f"the directory {place.show()}"
-    return failed(error, place.given, f"making a file in {where}", f"make {where} writable")
-
-
 def open_target(place: Place, how: int, name: bytes | None = None) -> Target:
     """The target (or ``name`` beside it), open, and its status. Never waits.
 
@@ -283,8 +282,8 @@ def open_target(place: Place, how: int, name: bytes | None = None) -> Target:
     except OSError as error:
         if error.errno in (errno.ENXIO, errno.EISDIR):
             check_regular(os.stat(name or place.name, dir_fd=place.fd, follow_symlinks=False), given)
-        step, todo = ("reading it", "readable") if how == os.O_RDONLY else ("opening it to write", "writable")
-        raise failed(error, given, step, f"make the file {todo}") from None
+        step, right = ("reading it", "readable") if how == os.O_RDONLY else ("opening it to write", "writable")
+        raise file_refuses(error, place, name or place.name, given, step, right) from None
     check_regular(status, given)
     return own, status
 

@@ -12,6 +12,7 @@ from ._descriptors import duplicate, open_owned
 from ._errors import NOT_PERMITTED, LockTimeout, failed
 from ._lock import Nothing, acquire
 from ._paths import Place, short_stem, stem_of_temp
+from ._refusals import directory_refuses
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,6 +119,5 @@ def _remove(name: bytes, place: Place, removed: list[bytes]) -> bool:
         pass
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.ENXIO):  # a symlink, a socket: no temp file of ours
-            where = f"the directory {place.show()}"
-            raise failed(error, place.given, f"deleting from {where}", f"make {where} writable") from None
+            raise directory_refuses(error, place, "deleting from {}", name) from None
     return True

@@ -433,7 +433,7 @@ sub sweep {
                     my @found = stat $handle or not_writable("deleting $temp");
                     my @there = lstat $temp or is("ENOENT") ? next : not_writable("deleting $temp");
                     same(@found, @there) or next;
-                    unlink $temp or is("ENOENT") or not_writable("removing $temp");
+                    unlink $temp or is("ENOENT") or not_writable("deleting $temp", $temp);
                     $state = "removed";
                 }
                 elsif (!is("EAGAIN")) { not_writable("deleting $temp") }

@@ -54,7 +54,37 @@ sub advice { # by the last error; the one that is given, where that says too lit
 }
 
 sub shown_directory { return $::dir eq "" ? "." : $::dir =~ s{(?<=.)/$}{}r }
-sub not_writable { fails($_[0], "make the directory " . shown_directory() . " writable") }
+sub not_writable { # not_writable WHAT, NAME: the directory; the name is what would have been replaced or deleted in it
+    my ($what, $name) = @_;
+    my $where = "the directory " . shown_directory();
+    not_permitted($what, "make $where writable", ".", $where, $name);
+}
+
+sub not_permitted { # not_permitted WHAT, ADVICE, PATH, SHOWN, NAME: where no mode says why, something else does
+    my ($what, $todo, $path, $shown, $name) = @_;
+    my $error = $! + 0;
+    $todo = to_clear($path, $shown) // kept_for($name, $shown) // $todo if is("EPERM");
+    $! = $error;
+    fails($what, $todo);
+}
+
+sub to_clear { # the attribute that forbids to change it, of chattr(1); see ioctl_iflags(2)
+    my ($path, $shown) = @_;
+    my ($handle, $flags) = (undef, pack "l!", 0);
+    my $get_flags = 2 << 30 | length($flags) << 16 | ord("f") << 8 | 1; # other machines number it otherwise
+    sysopen $handle, $path, $::NOFOLLOW | $::NONBLOCK and ioctl $handle, $get_flags, $flags or return;
+    my $set = unpack "i", $flags;
+    my $why = $set & 0x10 ? "immutable (chattr -i)" : $set & 0x20 ? "append-only (chattr -a)" : return;
+    return "make $shown changeable, for it is $why";
+}
+
+sub kept_for { # whom a sticky directory keeps this name for
+    my ($name, $shown) = @_;
+    my ($sticky, $owner) = ((stat ".")[2] & 01000, defined $name ? (lstat $name)[4] : undef);
+    return if !$sticky || !defined $owner || $> == 0 || $> == $owner;
+    return "leave $name to its owner " . (getpwuid($owner) // $owner) . ", for $shown is sticky";
+}
+
 sub not_readable { fails($_[0], "make the directory " . shown_directory() . " readable" . ($_[1] // "")) }
 sub directory_unreadable { not_readable("opening its directory", ", or choose durability file") }
 sub attributes_fail { fails($_[0], "see to the attributes of the file") }
@@ -232,7 +262,7 @@ sub not_opened { # what open(2) refuses, we refuse; an empty list where there is
     my $error = $! + 0;
     is_no_file() if lstat $::name && !-f _;
     $! = $error;
-    fails("opening it", "make the file " . ($mode == 0 ? "readable" : "writable"));
+    not_permitted("opening it", "make the file " . ($mode == 0 ? "readable" : "writable"), $::name, "it");
 }
 
 sub look { # without a warning of Perl's about names that end in a newline
@@ -307,7 +337,7 @@ sub not_renamed {
     $! = $error;
     $::done = 0;
     bail(73, "is a directory (unchanged)", "name a regular file") if is("EISDIR");
-    not_writable("renaming onto it");
+    not_writable("renaming onto it", $::name);
 }
 
 sub replaced_at_once { # where it cannot be looked at, rename(2) is right

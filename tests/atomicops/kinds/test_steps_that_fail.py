@@ -25,7 +25,7 @@ def in_a_namespace(folder: Path, setup: str) -> Helpers:
         pytest.skip("to mount takes root")
     helpers = Helpers(prefix=("unshare", "-m", "--propagation", "private", "sh", "-ec", f'{setup}; exec "$@"', "sh"))
     if helpers.run(["true"], cwd=folder).code != 0:
-        pytest.skip("this container may not mount")
+        pytest.skip("this container may not mount, or its tmpfs has no attributes")
     return helpers
 
 
@@ -75,6 +75,23 @@ def test_a_read_only_mount(path: Path, language: str, writer: str) -> None:
     done = helpers.call(language, *WRITERS[writer], cwd=path.parent)
     assert (done.code, done.refused) == (73, True), done
     assert "ead-only" in done.err
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("letter", ["i", "a"])
+@pytest.mark.parametrize("what", ["app.json", "."])
+def test_what_no_mode_forbids_but_chattr(path: Path, language: str, letter: str, what: str) -> None:
+    """EPERM, though all may be written: to make it writable, as would be said of EACCES, is no help."""
+    (path.parent / "small").mkdir()
+    files = "echo '{}' >app.json; : >.app.json.lock"
+    helpers = in_a_namespace(
+        path.parent, f"mount -t tmpfs tmpfs small; cd small; {files}; chattr +{letter} {what} 2>&-"
+    )
+    done = helpers.call(language, "write", NEW, "app.json", cwd=path.parent)
+    assert (done.code, done.refused) == (73, True), done
+    advice = message(done).rpartition("; ")[2]
+    assert f"chattr -{letter}" in advice
+    assert ("directory" in advice) == (what == ".")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

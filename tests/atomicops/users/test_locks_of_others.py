@@ -159,9 +159,30 @@ def test_a_sticky_folder(installed: Installed, place: Path, language: str) -> No
     done = installed.of(BOB).increment(language, folder / "alice.json", place)
     assert (done.code, done.refused) == (73, True), done
     assert "alice.json" in done.err
+    (folder / "alice.json").chmod(0o666)  # Bob may write into it, but not put another in its place
+    done = installed.of(BOB).increment(language, folder / "alice.json", place)
+    assert (done.code, done.refused) == (73, True), done
+    assert done.err.rpartition("; ")[2].startswith(f"leave alice.json to its owner {ALICE.uid}, for the directory"), (
+        done
+    )
     assert (folder / "alice.json").read_text() == '{"n": 0}\n'
     assert [name for name in os.listdir(folder) if name.endswith("-tmp")] == []
     assert installed.of(ALICE).increment(language, folder / "alice.json", place).code == 0
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_may_not_be_written_is_not_half_recovered(installed: Installed, place: Path, language: str) -> None:
+    """Refused before anything is made: or each try would leave one more copy of the corrupt bytes."""
+    path = ones_own(place)
+    path.parent.chmod(0o777)
+    path.write_text("{torn")
+    path.chmod(0o644)
+    path.with_name("state.json.1.bak").write_text("{}")
+    done = installed.of(BOB).call(language, "recover", path, cwd=place)
+    assert (done.code, done.refused) == (73, True), done
+    assert sorted(os.listdir(path.parent)) == [".state.json.lock", "state.json", "state.json.1.bak"]
+    assert installed.of(ALICE).call(language, "recover", path, cwd=place).code == 0
+    assert path.read_text() == "{}"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
