@@ -11,7 +11,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._errors import Path
 
-PACKAGE = os.path.dirname(os.path.abspath(__file__))
 FRONT = "atomic_file_ops.py"
 SHELL = ("atomic-write.sh", "atomicops.sh", "atomicops.pl", "atomicops-seldom.pl", "atomicops-operations.pl")
 
@@ -28,26 +27,27 @@ def vendor(directory: Path) -> list[str]:
     Raises:
         OSError: a file cannot be read or written.
     """
+    from importlib.resources import files  # this package may lie in a zip file
+
     target = os.fsdecode(directory)
-    plan = [(name, os.path.join("atomicops", name)) for name in sorted(os.listdir(PACKAGE)) if name.endswith(".py")]
-    plan += [(name, os.path.join("atomicops", name)) for name in ("py.typed",)]
+    package = files(__package__ or "atomicops")
+    modules = sorted(file.name for file in package.iterdir() if file.name.endswith(".py"))
+    plan = [(package / name, os.path.join("atomicops", name)) for name in (*modules, "py.typed")]
     for name in SHELL:
-        source = os.path.join("shell", name)
-        plan += [(source, name), (source, os.path.join("atomicops", source))]
-    plan.append((FRONT, FRONT))
+        source = package / "shell" / name
+        plan += [(source, name), (source, os.path.join("atomicops", "shell", name))]
+    plan.append((package / FRONT, FRONT))
     written = []
     for source, name in plan:
         path = os.path.join(target, name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        _put(os.path.join(PACKAGE, source), path, 0o777 if name.endswith((".sh", ".pl")) else 0o666)
+        _put(source.read_bytes(), path, 0o777 if name.endswith((".sh", ".pl")) else 0o666)
         written.append(path)
     return written
 
 
-def _put(source: str, path: str, mode: int) -> None:
+def _put(content: bytes, path: str, mode: int) -> None:
     """Whole or not at all, so that a script that starts meanwhile can import; without a lock file for every one."""
-    with open(source, "rb") as file:
-        content = file.read()
     temp = f"{path}.{os.urandom(16).hex()}.new"
     try:
         fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from glob import glob
@@ -100,6 +101,19 @@ def test_every_helper_works_on_every_interpreter(project: Path) -> None:
     )
 
 
+def test_the_package_may_lie_in_a_zip_file(project: Path) -> None:
+    """As a zipapp has it: what is written comes out of the archive, and so do the shell's files."""
+    archive = shutil.make_archive(str(project / "packed"), "zip", project / "scripts", "atomicops")
+    for words in (["write", "1", "one.json"], ["vendor", "unpacked"]):
+        done = subprocess.run(
+            [sys.executable, "-S", "-m", "atomicops", *words],
+            cwd=project, env=os.environ | {"PYTHONPATH": archive}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
+    for name in (*_vendor.SHELL, "atomic_file_ops.py", "atomicops/_lock.py", "atomicops/py.typed"):
+        assert (project / "unpacked" / name).read_bytes() == (project / "scripts" / name).read_bytes()
+
+
 def test_the_front_offers_what_the_package_offers() -> None:
     assert atomic_file_ops.__all__ == atomicops.__all__ == sorted(atomicops.__all__)
     for name in atomicops.__all__:
@@ -110,7 +124,7 @@ def test_the_front_offers_what_the_package_offers() -> None:
 
 
 def test_the_shell_files_may_be_executed_and_are_the_same(project: Path) -> None:
-    source = Path(_vendor.PACKAGE) / "shell"
+    source = Path(atomicops.__file__).with_name("shell")
     for name in _vendor.SHELL:
         copy = project / "scripts" / name
         assert copy.read_bytes() == (source / name).read_bytes()
