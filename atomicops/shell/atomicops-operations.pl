@@ -36,9 +36,9 @@ sub append_file {
         $text = substr(slurp(*S, "reading it"), 0, $end) . $text if $there;
         my $why = why_not_json($text);
         refuse("the file with this added", $why) if $why;
-        replace(sub { put($text) }, 1);
+        replace(sub { put($text) }, \@::old);
     }
-    else { replace(sub { copy($end) if $there; put($text) }, 1) }
+    else { replace(sub { copy($end) if $there; put($text) }, \@::old) }
     return 0;
 }
 
@@ -89,7 +89,7 @@ sub update_file {
     my @rest = splice @jq, $at;
     my $after = by_jq($before, $there, @jq, " $filter", @rest); # the space: not an option, even with a leading dash
     sure("the result of jq", $after);
-    replace(sub { put($after) }, 1);
+    replace(sub { put($after) }, \@::old);
     return 0;
 }
 
@@ -406,11 +406,10 @@ sub restore { # the target keeps its attributes; a missing one gets those of the
     my $data = read_copy($good);
     my $missing = !@::old;
     if ($missing) {
-        look($::name) and changed();
         sysopen S, $good, $::NOFOLLOW | $::NONBLOCK or fails("opening $good", "make the file readable");
         @::old = stat S;
     }
-    replace(sub { put($data) }, !$missing);
+    replace(sub { put($data) }, $missing ? [] : \@::old);
     widen_lock() if $missing && sysopen S, $::name, $::NOFOLLOW | $::NONBLOCK;
     $::done = 0;
 }

@@ -324,10 +324,11 @@ sub refuse_own_name { # a sweep deletes a temp file, and a lock must not be repl
 
 sub stem_of_temp { return $_[0] =~ /\A\.(.{1,180})\.[0-9a-f]{32}\.atomicops-tmp\z/s ? $1 : undef }
 
-sub prove_unchanged { # that the target is what we have read
+sub prove_unchanged { # that the target has the status that we have read, or is still missing
+    my @read = @_;
     my @now = exactly($::name);
     @now || is("ENOENT") or fails("looking at it");
-    (@::old ? same(@::old, @now) && $::old[7] == $now[7] && $::old[9] == $now[9] : !@now) or changed();
+    (@read ? same(@read, @now) && $read[7] == $now[7] && $read[9] == $now[9] : !@now) or changed();
 }
 
 sub not_renamed {

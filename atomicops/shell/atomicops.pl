@@ -223,13 +223,13 @@ sub close_temp { # here NFS reports a full quota; a copy of the descriptor keeps
 
 sub prove_lock { same(stat L, lstat $::lock) or look_again("its lock", $::lock, stat L) }
 
-sub replace { # replace FILL, READ: with READ, only what has been read is replaced
+sub replace { # replace FILL, READ: with READ, a status or none in an array, only what has that is replaced
     my ($fill, $read) = @_;
     make_temp($fill);
     my @temp = close_temp();
     close S; # ext4 replaces an open file by way of its list of orphans: twice the time
     prove_lock();
-    prove_unchanged() if $read;
+    prove_unchanged(@$read) if $read;
     $::done = 1; # a signal after the rename comes too late
     rename $::tmp, $::name or not_renamed(@temp);
     $::tmp = undef;
@@ -248,7 +248,7 @@ sub write_file {
     $is_there or resolve($file, 1);
     my $there = begin(defined $version ? $::RDWR : $::WRONLY);
     check_version($there, $version) if defined $version;
-    replace(sub { put($text) }, defined $version);
+    replace(sub { put($text) }, defined $version ? \@::old : undef);
     return 0;
 }
 

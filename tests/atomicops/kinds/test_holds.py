@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from atomicops import (
     file_lock,
     update_json,
 )
-from tests.atomicops.both import LIMIT_S, Helpers
+from tests.atomicops.both import LANGUAGES, LIMIT_S, Done, Helpers
 from tests.atomicops.faults.scene import is_free
 
 HELPERS = Helpers()
@@ -252,6 +253,146 @@ def test_the_target_is_changed_in_place_within_the_same_second(path: Path) -> No
     done = HELPERS.bash(script, cwd=path.parent, env={"PATH": f"{programs}:{os.environ['PATH']}"})
     assert (done.code, done.refused) == (75, True), done
     assert json.loads(path.read_text()) == {"n": 0}
+
+
+MEDDLE = """package Meddle;
+my $done = 0;
+sub meddle { system $ENV{MEDDLE} if $_[0] eq $ENV{MEDDLE_AT} && !$done++ }
+BEGIN {
+    no strict "refs";
+    *CORE::GLOBAL::syscall = sub { meddle("sync") if $_[0] == $::CALL{fsync}; CORE::syscall(shift, @_) };
+    *CORE::GLOBAL::rename = sub { meddle("rename"); CORE::rename($_[0], $_[1]) };
+    *CORE::GLOBAL::readdir = sub { meddle("list"); CORE::readdir($_[0]) };
+}
+1;
+"""
+
+
+class Meddling:
+    """Bash helpers that are held up at one of their steps, once, while a shell does something else.
+
+    The steps: ``sync``, when the new content is complete; ``rename``, when all has been proved; ``list``, when one
+    looks for backups.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.tools = folder / "tools"
+        self.tools.mkdir()
+        (self.tools / "Meddle.pm").write_text(MEDDLE)
+        perl = self.tools / "perl"
+        perl.write_text(f'#!/bin/sh\nexec {shutil.which("perl")} -I{self.tools} -MMeddle "$@"\n')
+        perl.chmod(0o755)
+
+    def call(self, call: str, step: str, meanwhile: str) -> Done:
+        meddle = f"PATH=${{PATH#*:}}; {meanwhile}"
+        env = {
+            "PATH": f"{self.tools}:{os.environ['PATH']}",
+            "MEDDLE": meddle,
+            "MEDDLE_AT": step,
+            "S": str(HELPERS.shell),
+        }
+        return HELPERS.bash(f'. "$0/atomicops.sh"; {call}', cwd=self.folder, env=env)
+
+
+VERSION = "atomic_write --if-version $(atomic_version {0}) 3 {0}"
+READERS = {
+    "a write of a version": VERSION.format("s.json"),
+    "append": "atomic_append ' ' s.json",
+    "append, not JSON": "atomic_append x log",
+    "update": "atomic_update s.json '.n += 1'",
+    "recover": "atomic_recover torn.json",
+}
+CREATORS = {
+    "a write of absence": "atomic_write --if-version absent 3 new.json",
+    "append": "atomic_append 3 new.json",
+    "update": "atomic_update --default 3 new.json .",
+    "recover": "atomic_recover --restore-missing new.json",
+}
+CHANGED = {
+    "in size, not in time": "touch -r $f ref; printf ' ' >>$f; touch -r ref $f",
+    "in time, not in size": "touch -d @1700000000.25 $f",
+    "to another file": "cp -p $f copy; mv copy $f",
+    "to nothing": "rm $f",
+}
+
+
+@pytest.fixture
+def meddling(path: Path) -> Meddling:
+    (path.parent / "log").write_text("old\n")
+    (path.parent / "torn.json").write_text("{")
+    for name in ("torn", "new"):
+        (path.parent / f"{name}.json.1.bak").write_text("{}")
+    for name in ("s.json", "log", "torn.json"):
+        os.utime(path.parent / name, ns=(1_700_000_000_000_000_000, 1_700_000_000_500_000_000))
+    return Meddling(path.parent)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {one.name: one.read_text() for one in folder.iterdir() if one.is_file() and ".lock" not in one.name}
+
+
+@pytest.mark.parametrize("change", CHANGED)
+@pytest.mark.parametrize("reader", READERS)
+def test_what_has_been_read_is_changed_by_something_without_the_lock(
+    meddling: Meddling, reader: str, change: str
+) -> None:
+    """What was not read is not overwritten: any sign of a change will do."""
+    name = READERS[reader].split()[-1] if reader != "update" else "s.json"
+    before = contents(meddling.folder)
+    done = meddling.call(READERS[reader], "sync", f"f={name}; cat $f >seen; {CHANGED[change]}; cat $f >seen 2>&1")
+    assert (done.code, done.refused, "changed meanwhile" in done.err) == (75, True, True), done
+    after = contents(meddling.folder)
+    assert after.get(name) == (None if change == "to nothing" else after["seen"])
+    added = {name for name in after if name not in before} - {"seen", "ref"}
+    assert {name.rpartition(".")[2] for name in added} <= {"corrupt"}, added
+
+
+@pytest.mark.parametrize("creator", CREATORS)
+def test_what_was_missing_is_made_by_something_without_the_lock(meddling: Meddling, creator: str) -> None:
+    done = meddling.call(CREATORS[creator], "sync", "echo theirs >new.json")
+    assert (done.code, done.refused) == (75, True), done
+    assert (meddling.folder / "new.json").read_text() == "theirs\n"
+
+
+def test_a_corrupt_file_is_mended_while_one_looks_for_its_backups(meddling: Meddling) -> None:
+    done = meddling.call("atomic_recover torn.json", "list", "echo '[1]' >torn.json")
+    assert (done.code, done.refused) == (75, True), done
+    assert (meddling.folder / "torn.json").read_text() == "[1]\n"
+
+
+CHANGERS = {**READERS, "write": "atomic_write 3 s.json", "backup": "atomic_backup s.json"}
+
+
+@pytest.mark.parametrize("away", ["rm .*.lock", "for l in .*.lock; do : >new; mv new $l; done"])
+@pytest.mark.parametrize("operation", CHANGERS)
+def test_the_lock_file_goes_when_the_content_is_complete(meddling: Meddling, operation: str, away: str) -> None:
+    before = contents(meddling.folder)
+    done = meddling.call(CHANGERS[operation], "sync", away)
+    assert (done.code, done.refused, "its lock was removed" in done.err) == (75, True, True), done
+    assert contents(meddling.folder) == before
+
+
+@pytest.mark.parametrize("operation", CHANGERS)
+def test_the_temp_file_goes_when_the_content_is_complete(meddling: Meddling, operation: str) -> None:
+    before = contents(meddling.folder)
+    done = meddling.call(CHANGERS[operation], "sync", "rm .*-tmp; echo theirs >.temp; mv .temp temp")
+    assert (done.code, done.refused, "its temp file was removed" in done.err) == (75, True, True), done
+    assert contents(meddling.folder) == {**before, "temp": "theirs\n"}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("step", ["sync", "rename"])
+def test_a_temp_file_is_its_writers_without_a_lock_file_too(meddling: Meddling, step: str, language: str) -> None:
+    """The lock of its own content keeps a sweep away."""
+    sweep = {
+        "python": f"{sys.executable} -m atomicops sweep .",
+        "bash": "bash -c '. \"$S/atomicops.sh\"; atomic_sweep .'",
+    }[language]
+    done = meddling.call("atomic_write 3 s.json", step, f"rm .s.json.lock; {sweep} >swept")
+    assert done.code == (0 if step == "rename" else 75), done
+    (line,) = (meddling.folder / "swept").read_text().splitlines()
+    assert "removed" not in line
 
 
 def in_child(action: Callable[[], None], fork: Callable[[], int] = os.fork) -> int:

@@ -39,7 +39,7 @@ def scene(
 def with_acl(base: Callable[[Path], bool], folder: tuple[str, ...], file: tuple[str, ...]) -> Callable[[Path], bool]:
     def lay_out(place: Path) -> bool:
         path = place / "s" / "state.json"
-        return base(place) and acl(path.parent, *folder) and acl(path, *file)
+        return base(place) and (not folder or acl(path.parent, *folder)) and acl(path, *file)
 
     return lay_out
 
@@ -79,8 +79,16 @@ SCENES: dict[str, tuple[Callable[[Path], bool], frozenset[Person]]] = {
         with_acl(scene(A, SHARED, 0o2775, A, SHARED, 0o664), (f"u:{B}:rwx",), (f"u:{B}:---",)),
         frozenset({ALICE, ROOT}),
     ),
+    "a mask narrows what bob has": (
+        with_acl(scene(0, SHARED, 0o2777, A, SHARED, 0o646), (), (f"u:{B}:rw", "m::r")),
+        frozenset({ALICE, ROOT}),
+    ),
     "a default ACL on the folder": (
         with_acl(scene(A, A, 0o755, A, A, 0o640), (f"u:{B}:rwx", f"d:u:{B}:rw", f"d:u:{C}:r"), (f"u:{B}:rw",)),
+        frozenset({ALICE, ROOT}),
+    ),
+    "a mask narrows what carol has": (
+        with_acl(scene(0, C, 0o2777, A, C, 0o646), (), (f"u:{C}:rw", "m::r")),
         frozenset({ALICE, ROOT}),
     ),
 }
