@@ -145,7 +145,7 @@ class Dpor:
         node = self._nodes[one]
         for steps in causality.reversals(one, other):
             initials = causality.initials(steps)
-            if initials & (node.backtrack | node.sleep.keys()):
+            if initials & node.backtrack:
                 return
             possible = initials & node.allowed.keys()
             if possible:  # else the order can't be reversed here: somebody holds the lock, or polls in vain

@@ -97,10 +97,8 @@ def _held(agent: int, what: What, trace: Sequence[Step]) -> Mode | None:
 
 
 def failed(step: Step) -> bool:
-    """Whether the step changed nothing. A close that fails still closes."""
-    if step.call.lock == "frees":
-        return False
-    return (step.call.spins and bool(step.call.accesses)) or (step.result is not None and step.result < 0)
+    """Whether the step changed nothing."""
+    return step.result is not None and step.result < 0
 
 
 def _sleeps(call: Call) -> bool:
@@ -136,7 +134,7 @@ def _futile(call: Call, trace: Sequence[Step], done: Sequence[Effect]) -> bool:
     if _sleeps(call):
         reads = _loop(call.agent, trace, done)
         return reads is not None and not any(
-            trace[later].call.agent != call.agent and done[later].get(what, Mode.READ) is not Mode.READ
+            done[later].get(what, Mode.READ) is not Mode.READ
             for index, what in reads
             for later in range(index + 1, len(trace))
         )

@@ -12,7 +12,7 @@ from stress.schedulers.dpor import Dpor
 from stress.schedulers.equivalents import linear_extensions
 from stress.schedulers.execution import Ending, Execution, Run, Tally, executions
 from stress.schedulers.exhaustive import Exhaustive
-from stress.syscalls.calls import Call, Scheduler, Step
+from stress.syscalls.calls import Access, Call, Scheduler, Step
 from tests.stress.schedulers.machine import Op, Program, World, execute, runner
 from tests.stress.schedulers.programs import (
     Body,
@@ -194,6 +194,20 @@ def test_an_execution_that_does_not_repeat_its_beginning_proves_nothing() -> Non
     diverged = next(each.diverged for each in done if each.diverged is not None)
     assert (diverged.index, "stat a" in diverged.expected, "stat b" in diverged.found) == (0, True, True)
     assert not scheduler.proved(tally)
+
+
+def test_an_execution_that_ends_before_its_beginning_is_repeated_proves_nothing() -> None:
+    scheduler = Dpor()
+    calls = [Call(agent, 0, "write", "write", (Access(("inode", "a"), True),)) for agent in (0, 1)]
+    assert scheduler.begin()
+    assert scheduler.pick(calls, ()) == 0
+    assert scheduler.pick(calls[1:], (Step(0, calls[0]),)) == 0
+    scheduler.end((Step(0, calls[0]), Step(1, calls[1])))
+    assert scheduler.begin()
+    scheduler.end(())
+    assert not scheduler.begin()
+    assert scheduler.exhausted
+    assert not scheduler.proved(Tally())
 
 
 def test_before_it_ran_out_of_schedules_nothing_is_proved() -> None:

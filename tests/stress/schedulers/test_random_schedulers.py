@@ -15,7 +15,7 @@ from stress.schedulers.mix import Mix, random_and_pct
 from stress.schedulers.pct import Pct
 from stress.schedulers.random import Random
 from stress.schedulers.replay import Replay
-from stress.syscalls.calls import Scheduler
+from stress.syscalls.calls import Call, Scheduler
 from stress.syscalls.source import Source
 from tests.stress.schedulers.machine import Op, Program, World, runner
 from tests.stress.schedulers.programs import Body, increment, poll, reader, torn_writer
@@ -170,6 +170,25 @@ def test_the_guarantee_counts_only_executions_of_the_full_length() -> None:
     done: list[Execution] = list(itertools.islice(executions(run, scheduler), 101))
     assert len(done) == 101
     assert scheduler.missed == pytest.approx(missed_after(100, pct_probability(2, 12, 2)))
+
+
+def test_change_points_are_spread_over_the_longest_execution_and_not_the_last() -> None:
+    scheduler = Pct(1, depth=2)
+    trace = next(executions(runner([increment("a")], {"count": b"0"}), scheduler)).trace
+    scheduler.begin()
+    scheduler.end(trace[:2])
+    assert scheduler.points == len(trace) == 6
+
+
+def test_each_agent_is_picked_as_often_as_any_other() -> None:
+    """In 3,000 of 9,000 picks, plus or minus four standard deviations; and so it is with what is drawn."""
+    calls = [Call(agent, 0, "stat", "stat a", ()) for agent in range(3)]
+    scheduler = Random(1)
+    scheduler.begin()
+    picked = [scheduler.pick(calls, ()) for _ in range(9_000)]
+    drawn = [scheduler.source.draw(3) for _ in range(9_000)]
+    for numbers in (picked, drawn):
+        assert all(abs(numbers.count(number) - 3_000) < 4 * 45 for number in range(3))
 
 
 def test_what_is_usual_is_the_first_of_the_choices_as_long_as_nothing_was_recorded() -> None:

@@ -8,6 +8,7 @@ import os
 import struct
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,58 @@ def test_the_calls_of_a_process_are_said_in_words(supervisor: Supervisor, shared
     assert writes(by_text["list d"]) == {("listing", "0.1")}
     assert writes(by_text["chmod x"]) == {("inode", "0.0"), ("mode", "0.0")}
     assert reads(by_text["chmod x"]) == {("entry", ".", "s"), ("entry", ".", "x"), ("mode", ".")}
+
+
+def _open(path: str, flags: int = os.O_RDONLY, *, of: Callable[[int], object] = os.close) -> Callable[[], object]:
+    return lambda: of(os.open(path, flags))
+
+
+def _by_openat2() -> None:
+    how = struct.pack("QQQ", os.O_CREAT | os.O_WRONLY, 0o600, 0)
+    assert ctypes.CDLL(None).syscall(437, -100, b"n", how, len(how)) >= 0
+
+
+def _copies(copy: Callable[[int, int], object]) -> Callable[[], object]:
+    return lambda: copy(os.open("x", os.O_RDONLY), os.open("y", os.O_WRONLY))
+
+
+ENTRY_X, ENTRY_S, INODE, LINKS = ("entry", ".", "x"), ("entry", ".", "s"), ("inode", "x"), ("links", "x")
+TOUCHES: dict[str, tuple[Callable[[], object], set[object], set[object]]] = {
+    "rmdir": (lambda: os.rmdir("d"), set(), {("entry", ".", "d"), ("listing", "d")}),
+    "link": (lambda: os.link("x", "n"), {ENTRY_X}, {("entry", ".", "n"), LINKS}),
+    "exclusively": (_open("x", os.O_CREAT | os.O_EXCL), {ENTRY_X}, set()),
+    "exclusively where a symlink is": (_open("s", os.O_CREAT | os.O_EXCL), {ENTRY_S}, set()),
+    "no symlink": (_open("s", os.O_NOFOLLOW), {ENTRY_S}, set()),
+    "openat2": (_by_openat2, set(), {("entry", ".", "n")}),
+    "fchmod": (_open("x", of=lambda file: os.fchmod(file, 0o600)), set(), {INODE, ("mode", "x")}),
+    "utime": (_open("x", of=os.utime), set(), {INODE}),
+    "fsetxattr": (_open("x", of=lambda file: os.setxattr(file, "user.a", b"")), set(), {INODE, ("mode", "x")}),
+    "stat": (lambda: os.stat("x"), {ENTRY_X, INODE, LINKS}, set()),
+    "fstat": (_open("x", of=os.fstat), {INODE, LINKS}, set()),
+    "copy_file_range": (_copies(lambda x, y: os.copy_file_range(x, y, 1)), {INODE}, {("inode", "y")}),
+    "sendfile": (_copies(lambda x, y: os.sendfile(y, x, 0, 1)), {INODE}, {("inode", "y")}),
+    "execute": (lambda: os.execv("x", ["x"]), {ENTRY_X, INODE}, set()),
+    "seek": (_open("x", of=lambda file: os.lseek(file, 0, os.SEEK_END)), {INODE}, set()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TOUCHES)
+def test_what_a_call_touches(supervisor: Supervisor, shared: Path, name: str) -> None:
+    """Of the last call alone; that modes and listings are read is left out."""
+    for file in ("x", "y"):
+        (shared / file).touch()
+    (shared / "d").mkdir()
+    (shared / "s").symlink_to("x")
+    act, read, written = TOUCHES[name]
+
+    def acts() -> None:
+        with suppress(OSError):
+            act()
+        os._exit(0)
+
+    last = calls_of(supervisor, acts)[-1]
+    assert writes(last) == written
+    assert {what for what in reads(last) if what[0] not in ("mode", "listing")} == read
 
 
 def test_results_are_said_where_they_are_known(supervisor: Supervisor, shared: Path) -> None:
