@@ -59,9 +59,10 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """Seconds, or a text with a unit (``200ms``)."""
+    """Seconds above zero, or a text with a unit (``200ms``)."""
 
     example: str
+    most_s: float = DURATION_S_MAX
 
     def read(self, option: str, value: Any) -> float:
         """See `Value`."""
@@ -69,7 +70,10 @@ class Duration:
             seconds = parse_duration(value)
         except (ValueError, OverflowError):
             seconds = 0.0
-        if not 0 < seconds <= DURATION_S_MAX:
+        if seconds > self.most_s:
+            advice = f"is more than {format_duration(self.most_s)}; give less, such as {option} {self.example}"
+            raise UsageError(option, str(value)[:80], advice)
+        if not seconds > 0:
             advice = "is not a duration above zero; give a number and a unit (ms, s, m, h), such as"
             raise UsageError(option, str(value)[:80], f"{advice} {option} {self.example}")
         return seconds

@@ -34,12 +34,12 @@ from stress.exploring.plan import OPTIONS as EXPLORE_OPTIONS
 from stress.exploring.plan import ExplorePlan
 from stress.files import write_text
 from stress.host.interrupts import temporary_directory
+from stress.options import OPTIONS, Duration, Text, UsageError, Value, Whole
 from stress.outcomes import GateResult, Outcome
-from stress.plan import OPTIONS, Plan, UsageError
+from stress.plan import Plan
 from stress.registry import close_names
 from stress.resolve import resolve
 from stress.result import Result, Verdict
-from stress.units import parse_duration
 from stress.workload import target
 
 CANARY_S = 10.0
@@ -49,6 +49,14 @@ OVERHEAD_S = 2.0
 """What a run takes besides: starting the workers, and judging."""
 LEAST_S = 1.0
 """With less than that left of the budget, nothing is begun."""
+BUDGET = Duration("60s", most_s=86400.0)
+_SETTINGS: dict[str, tuple[str, Value]] = {
+    "budget": ("budget_s", BUDGET),
+    "canaries": ("canaries", Whole(0, 100, "a number of targets", "2")),
+    "regressions": ("regressions", Text("is not a path; give a directory")),
+    "runs": ("runs", Text("is not a path; give a directory")),
+}
+"""Key of ``[tool.stress]`` → the field of `Config` that it fills, and what its value may be."""
 _MODES = ("run", "explore")
 _OWN = ("scenarios", "mode", "seeds", "expect", "throughput-floor")
 _NOT_A_CAMPAIGNS = ("runs", "stop-on-first")
@@ -96,37 +104,17 @@ def read_config(path: str) -> Config:
     table = content.get("tool", {}).get("stress")
     if not isinstance(table, dict):
         raise UsageError("--config", path, "has no [tool.stress]; `stress gate --init` writes one")
-    known = {"budget", "canaries", "regressions", "runs", "campaigns"}
-    _only_known(table, known, "[tool.stress]")
-    made: dict[str, Any] = {}
-    if "budget" in table:
-        made["budget_s"] = read_budget("[tool.stress] budget", table["budget"])
-    if "canaries" in table:
-        if type(table["canaries"]) is not int or not 0 <= table["canaries"] <= 100:
-            advice = "is no number of targets; give 0 or more, such as 2"
-            raise UsageError("[tool.stress] canaries", str(table["canaries"]), advice)
-        made["canaries"] = table["canaries"]
-    for name in ("regressions", "runs"):
-        if name in table:
-            if not isinstance(table[name], str) or not table[name]:
-                raise UsageError(f"[tool.stress] {name}", str(table[name]), "is not a path; give a directory")
-            made[name] = table[name]
+    _only_known(table, {*_SETTINGS, "campaigns"}, "[tool.stress]")
+    made: dict[str, Any] = {
+        field: value.read(f"[tool.stress] {name}", table[name])
+        for name, (field, value) in _SETTINGS.items()
+        if name in table
+    }
     campaigns = table.get("campaigns", {})
     if not isinstance(campaigns, dict) or not all(isinstance(each, dict) for each in campaigns.values()):
         raise UsageError("[tool.stress] campaigns", "are tables: write [tool.stress.campaigns.NAME]")
     runs = made.get("runs", RUNS)
     return Config(tuple(_campaign(name, fields, runs) for name, fields in campaigns.items()), **made)
-
-
-def read_budget(option: str, value: object) -> float:
-    """Seconds; raises `UsageError`."""
-    try:
-        seconds = parse_duration(value)  # type: ignore[arg-type]
-    except (ValueError, OverflowError, TypeError):
-        seconds = 0.0
-    if not 0 < seconds <= 86400:
-        raise UsageError(option, str(value), "is not a duration above zero; give one up to a day, such as 60s")
-    return seconds
 
 
 def _only_known(table: Mapping[str, Any], known: set[str], where: str) -> None:

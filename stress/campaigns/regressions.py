@@ -2,9 +2,6 @@
 
 A record is made of one finding: its witness alone where that is a violation by itself, else as little of what was done
 to the file as still is one. It is judged by the finding's checker, and takes milliseconds.
-
-Source: A. Zeller and R. Hildebrandt, Simplifying and Isolating Failure-Inducing Input (IEEE TSE 2002), on removing
-ever smaller parts.
 """
 
 from __future__ import annotations
@@ -26,6 +23,7 @@ from stress.history.record import Operation
 from stress.resolve import target_named
 from stress.result import Finding, Result, Verdict
 from stress.schedulers.saved import SUFFIX, SavedSchedule
+from stress.schedulers.shrink import ddmin
 
 FOLDER = "stress-regressions"
 """Where records are kept, unless the gate's table says otherwise."""
@@ -157,24 +155,10 @@ class _Small:
             for seen in history.metadata_seen
             if finding.checker == "metadata" and history.files[seen.file].path == facts.path
         ]
-        self._tries = 0
 
     def shrink(self, operations: Sequence[Operation]) -> list[Operation] | None:
         """As few of ``operations`` as will do; None if all of them will not."""
-        kept = list(operations)
-        if not self._found(kept):
-            return None
-        size = len(kept) // 2
-        while size and self._tries < _TRIES_MAX:
-            at = 0
-            while at < len(kept) and self._tries < _TRIES_MAX:
-                fewer = kept[:at] + kept[at + size :]
-                if self._found(fewer):
-                    kept = fewer
-                else:
-                    at += size
-            size //= 2
-        return kept
+        return ddmin(operations, self._found, _TRIES_MAX) if self._found(operations) else None
 
     def history(self, operations: Sequence[Operation]) -> History:
         """A history of these, and of what else the finding is about."""
@@ -190,6 +174,5 @@ class _Small:
         )
 
     def _found(self, operations: Sequence[Operation]) -> bool:
-        self._tries += 1
         found = registry.CHECKERS.get(self._finding.checker)(self.history(operations))
         return any(each.anomaly == self._finding.anomaly and each.verdict is Verdict.FAIL for each in found)

@@ -26,14 +26,13 @@ from stress.checkers._columns import Flags, Ints, Rows, among, grouping, segment
 from stress.checkers._words import did, finding
 from stress.checkers.registry import checker
 from stress.history.history import History
+from stress.history.kinds import MUTATIONS, READS
 from stress.history.notes import ErrorNote, SeenBytes, data_of, words_of
 from stress.history.record import ABSENT, GARBAGE, End, Kind, Language, Outcome, Recovery
 from stress.history.skipped import Part, Skipped
 from stress.result import Details, Finding, Verdict
 from stress.units import counted
 
-CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.BACKUP, Kind.RECOVER)
-READS = (Kind.READ, Kind.OBSERVE, Kind.OBSERVE_BACKUP)
 _BLOCK = 1 << 16
 ENOUGH = 0.1
 """The share of the operations tried that must have succeeded, of each kind in each language."""
@@ -151,7 +150,7 @@ def _gaps(history: History, order: Rows) -> tuple[Rows, Flags, NDArray[np.int32]
 def _too_few(history: History) -> Iterator[Finding]:
     ops = history.ops
     kinds, ok = ops["kind"], ops["outcome"] == Outcome.OK
-    changes, reads = among(kinds, CHANGES), among(kinds, READS)
+    changes, reads = among(kinds, MUTATIONS), among(kinds, READS)
     if not (reads & ok).any():
         tried = "" if not reads.any() else f" ({counted(int(reads.sum()), 'read')} failed)"
         message = f"Nobody read anything{tried}: whether what was written can be seen whole was not tested."
@@ -280,7 +279,7 @@ def _alone(history: History) -> Iterator[Finding]:
         )
         yield _doubt(history, NO_OVERLAP, message)
         return
-    changes = among(ops["kind"], CHANGES)
+    changes = among(ops["kind"], MUTATIONS)
     for index, name in enumerate(history.scenarios):
         rows = np.flatnonzero(ops["scenario"] == index)
         made = int(changes[rows].sum())
@@ -298,7 +297,7 @@ def _expected(history: History, rows: NDArray[np.intp]) -> float:
     ops = history.ops
     lasts = (ops["return"] - ops["invoke"])[rows].astype(np.float64)
     span = max(1.0, float(ops["return"].max()) - float(ops["invoke"].min()))
-    change = among(ops["kind"][rows], CHANGES)
+    change = among(ops["kind"][rows], MUTATIONS)
     _, file = np.unique(ops["file"][rows], return_inverse=True)
     all_, all_last = np.bincount(file), np.bincount(file, weights=lasts)
     made, made_last = np.bincount(file, weights=change), np.bincount(file, weights=lasts * change)
@@ -316,7 +315,7 @@ def _overlap(history: History, files: NDArray[np.int32]) -> bool:
         change_until = until = np.iinfo(np.int64).min
         for start in range(0, len(rows), _BLOCK):  # as a rule the first has one
             own = rows[start : start + _BLOCK]
-            change, invoke, ret = among(ops["kind"][own], CHANGES), ops["invoke"][own], ops["return"][own]
+            change, invoke, ret = among(ops["kind"][own], MUTATIONS), ops["invoke"][own], ops["return"][own]
             busy = np.maximum.accumulate(np.append(until, ret))
             changing = np.maximum.accumulate(np.append(change_until, np.where(change, ret, change_until)))
             if ((changing[:-1] > invoke) | (change & (busy[:-1] > invoke))).any():

@@ -17,7 +17,7 @@ from stress.bench import measure
 from stress.cli._options import write_texts
 from stress.host.interrupts import temporary_directory
 from stress.host.machine import file_system
-from stress.options import UsageError
+from stress.options import UsageError, Whole
 from stress.registry import close_names
 from stress.reporters.bench import BenchTerminal, as_json
 from stress.reporters.destinations import Destination, destinations, is_on_stdout
@@ -73,7 +73,8 @@ def command(
     if name is None or name not in known:
         hint = f"is no benchmark{close_names(name or '', known)}"
         raise UsageError("BENCHMARK", name or "", hint)
-    times = (ROUNDS_QUICK if quick else ROUNDS) if rounds is None else _rounds(rounds)
+    usual = ROUNDS_QUICK if quick else ROUNDS
+    times = Whole(1, ROUNDS_MAX, "a number of rounds", "30").read("--rounds", usual if rounds is None else rounds)
     wanted = destinations(report, ["json"])
     where = directory if directory is not None else tempfile.gettempdir()
     with _place(where) as place:
@@ -134,14 +135,6 @@ def _made(item: measure.Case | measure.Sheet, rounds: int, quick: bool) -> measu
     except Exception as error:
         who = "".join(f"{note}: " for note in getattr(error, "__notes__", []))
         raise HarnessError(f"{item.name}: {who}{type(error).__name__}: {error}") from error
-
-
-def _rounds(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= ROUNDS_MAX):
-        raise UsageError(
-            "--rounds", text[:80], f"is not a number of rounds; give 1 to {ROUNDS_MAX:,}, such as --rounds 30"
-        )
-    return int(text)
 
 
 @contextlib.contextmanager

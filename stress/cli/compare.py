@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from stress.cli._options import plan_options, write_texts
-from stress.options import OPTIONS, UsageError
+from stress.options import OPTIONS, UsageError, Whole
 from stress.reporters.destinations import destinations, is_on_stdout
 
 _EPILOG = """\b
@@ -49,8 +49,7 @@ def command(
 
     if len(targets) < 2:
         raise UsageError("TARGET", " ".join(targets), "is not enough to compare; give two or more")
-    if not rounds.isdigit() or not 1 <= int(rounds) <= ROUNDS_MAX:
-        raise UsageError("--rounds", rounds, f"is no number of rounds; give 1 to {ROUNDS_MAX}, such as --rounds 3")
+    times = Whole(1, ROUNDS_MAX, "a number of rounds", "3").read("--rounds", rounds)
     if given["duration"] is None and given["ops"] is None:
         given["duration"] = DURATION
     if given["mix"] is None:
@@ -68,14 +67,14 @@ def command(
     from stress.result import Verdict
 
     compared = compare(
-        [replace(plan, seed=seed) for plan in plans], int(rounds), lambda line: click.echo(f"… {line}", err=True)
+        [replace(plan, seed=seed) for plan in plans], times, lambda line: click.echo(f"… {line}", err=True)
     )
     for line in lines(compared):
         click.echo(line, err=is_on_stdout(wanted))
     for verdict in (Verdict.FAIL, Verdict.UNKNOWN):
         if named := [one.target for one in compared if one.verdict is verdict]:
             click.echo(f"{verdict.name}: {', '.join(named)}", err=is_on_stdout(wanted))
-    write_texts(wanted, lambda kind: as_json(compared, int(rounds)))
+    write_texts(wanted, lambda kind: as_json(compared, times))
     return max(one.verdict for one in compared).exit_code
 
 

@@ -10,7 +10,7 @@ import click
 from stress.cli._github import append_summary
 from stress.cli._options import write_texts
 from stress.files import write_text
-from stress.options import UsageError
+from stress.options import OPTIONS, UsageError
 from stress.reporters.destinations import destinations, is_on_stdout
 
 CONFIG = "pyproject.toml"
@@ -97,8 +97,6 @@ def command(config: str, budget: str | None, only: str | None, seed: str, report
     """Run what the project's [tool.stress] names, and what must be caught, and judge it as one."""
     if init:
         return _init(config)
-    if not seed.isdigit() or len(seed) > 12:
-        raise UsageError("--seed", seed, "is not a seed; give 0 or more, such as --seed 7")
     from dataclasses import replace
 
     from stress.campaigns import gate
@@ -107,13 +105,18 @@ def command(config: str, budget: str | None, only: str | None, seed: str, report
     wanted = destinations(report, REPORTS)
     chosen = gate.read_config(config)
     if budget is not None:
-        chosen = replace(chosen, budget_s=gate.read_budget("--budget", budget))
+        chosen = replace(chosen, budget_s=gate.BUDGET.read("--budget", budget))
     names = [campaign.name for campaign in chosen.campaigns]
     if only is not None and only not in names:
         from stress.registry import close_names
 
         raise UsageError("--only", only, f"is no campaign of {config}{close_names(only, names)}")
-    result = gate.run(chosen, seed=int(seed), only=only, watch=lambda line: click.echo(f"… {line}", err=True))
+    result = gate.run(
+        chosen,
+        seed=OPTIONS["seed"].read("--seed", seed),
+        only=only,
+        watch=lambda line: click.echo(f"… {line}", err=True),
+    )
     lines = [*gate_lines(result), "", gate_verdict(result)]
     for outcome in result.outcomes:
         if outcome.kind == "campaign" and outcome.verdict and outcome.result is not None and outcome.result.run:

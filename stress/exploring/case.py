@@ -24,6 +24,7 @@ from stress.exploring.evidence import Evidence
 from stress.exploring.recorder import Memory, Row, Stamps, kept_rows
 from stress.exploring.warm import Remembered, stays_warm
 from stress.history.history import FinalFile, FinalState, History, ProcessFacts
+from stress.history.kinds import MUTATIONS
 from stress.history.record import (
     ABSENT,
     INITIAL,
@@ -55,7 +56,6 @@ _LOOKS_MAX = 20
 """Operations without a change that a writer may begin with."""
 _READ_S_MAX = 10.0
 """Seconds that the target's own reader may take when all have ended."""
-_CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.BACKUP, Kind.RECOVER)
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _duties(
 ) -> Iterator[Duty]:
     world, _ = compose([name], supported)
     roles: dict[str, list[tuple[int, Role]]] = {part: world.roles(part, supported) for part in ("writer", "reader")}
-    changes = sum(kind in _CHANGES for kind in world.scenarios[0].kinds)
+    changes = sum(kind in MUTATIONS for kind in world.scenarios[0].kinds)
     readers = int(processes > 2 and bool(roles["reader"]))
     for number in range(processes if roles["writer"] else 0):
         part = "reader" if number >= processes - readers else "writer"
@@ -150,7 +150,7 @@ def _duties(
         drawn = list(islice(requests, ops + (number % changes if ops == 1 and part == "writer" and changes else 0)))
         if part == "writer":  # one that only looks would leave nothing to be judged
             looks = islice(requests, _LOOKS_MAX)
-            while not any(request.kind in _CHANGES for request in drawn[-ops:]) and (more := next(looks, None)):
+            while not any(request.kind in MUTATIONS for request in drawn[-ops:]) and (more := next(looks, None)):
                 drawn.append(more)
         yield Duty(languages[number % len(languages)], part, tuple(drawn[-ops:]))
 
@@ -168,7 +168,7 @@ def _requests(stream: OperationStream, absent: set[str]) -> Iterator[Request]:
     while (turn := stream.next()) is not None:
         request = turn[1]
         yield request._replace(size=min(request.size, SIZE_MAX))
-        absent -= {request.path} if request.kind in _CHANGES else set()
+        absent -= {request.path} if request.kind in MUTATIONS else set()
         stream.answer(Answer(Outcome.OK, ABSENT if request.path in absent else INITIAL))
 
 

@@ -42,7 +42,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from stress.history.history import FileFacts, FinalFile, History
-from stress.history.naming import Naming
+from stress.history.naming import PER_UNIT_NS, Naming
 from stress.history.record import ABSENT, NO_VERSION, Kind, Language, Operation, Outcome, version_of
 
 Json = object
@@ -50,7 +50,6 @@ Json = object
 
 _KINDS = {"write": Kind.WRITE, "update": Kind.UPDATE, "cas": Kind.UPDATE, "read": Kind.READ}
 _OUTCOMES = {"ok": Outcome.OK, "fail": Outcome.FAIL, "info": Outcome.INFO}
-_UNITS_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _CHECKERS = frozenset({"register", "sessions", "torn", "updates"})
 _FIELDS = ("process", "does", "file", "version", "from", "start", "end", "unit", "outcome")
 _TIME_NS_MAX = 1 << 62
@@ -164,7 +163,7 @@ def _called(value: Json) -> str:
 def _finest(lines: list[_Line]) -> str:
     """The unit in which all times can be told as they were given."""
     used = {line.unit for line in lines}
-    return next((unit for unit in reversed(_UNITS_NS) if unit in used), "s")
+    return next((unit for unit in reversed(PER_UNIT_NS) if unit in used), "s")
 
 
 def _refuse_overlaps(lines: list[_Line]) -> None:
@@ -287,15 +286,15 @@ def _own(number: int, plain: Mapping[str, Json]) -> _Line:
         raise HistoryError(number, f"does {_shown(does)}; there are write, update and read")
     if outcome not in list(_OUTCOMES):  # a list asks for no hash, which not every JSON value has
         raise HistoryError(number, f"the outcome {_shown(outcome)}; there are {', '.join(_OUTCOMES)}")
-    if unit not in list(_UNITS_NS):
-        raise HistoryError(number, f"the unit {_shown(unit)}; there are {', '.join(_UNITS_NS)}")
+    if unit not in list(PER_UNIT_NS):
+        raise HistoryError(number, f"the unit {_shown(unit)}; there are {', '.join(PER_UNIT_NS)}")
     if does == "read" and outcome == "ok" and "version" not in plain:
         raise HistoryError(number, "a read without the version that it saw; null is for a file that was not there")
     if does != "update" and "from" in plain:
         raise HistoryError(number, f"a {does} that says what it is from; only an update has that")
     if "from" in plain and plain["from"] is not None and _text(plain["from"]) == _text(plain.get("version")):
         raise HistoryError(number, f"an update from {_shown(plain['from'])} to itself; give each write its own value")
-    start, end = (_time(number, name, plain[name], _UNITS_NS[str(unit)]) for name in ("start", "end"))
+    start, end = (_time(number, name, plain[name], PER_UNIT_NS[str(unit)]) for name in ("start", "end"))
     if end < start:
         raise HistoryError(number, f"ends at {_shown(plain['end'])}, before its start at {_shown(plain['start'])}")
     file, version, parent = plain.get("file", "register"), plain.get("version"), plain.get("from", _Unknown())

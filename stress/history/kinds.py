@@ -32,6 +32,10 @@ class Kind(IntEnum):
 
 CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND)
 """The kinds that make a version."""
+MUTATIONS = (*CHANGES, Kind.BACKUP, Kind.RECOVER)
+"""The kinds that make or change a file."""
+READS = (Kind.READ, Kind.OBSERVE, Kind.OBSERVE_BACKUP)
+"""The kinds that only look."""
 
 
 class Outcome(IntEnum):

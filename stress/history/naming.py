@@ -8,7 +8,8 @@ from decimal import Decimal
 
 from stress.history.record import ABSENT, NO_VERSION, Language, Operation, format_version
 
-_PER_UNIT_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+PER_UNIT_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+"""Unit of a time → nanoseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Naming:
             return f"{(at - self.began) / 1e6:.3f}"
         if at > self.last:
             return "never"
-        return f"{(Decimal(at) / _PER_UNIT_NS[self.unit]).normalize():f}"
+        return f"{(Decimal(at) / PER_UNIT_NS[self.unit]).normalize():f}"
 
     def moment(self, at: int) -> str:
         """A time: ``4.100 ms``."""

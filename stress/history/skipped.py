@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Part(StrEnum):
@@ -44,23 +45,9 @@ class Skipped:
 
     def to_plain(self) -> dict[str, object]:
         """As values of JSON."""
-        return {
-            "part": str(self.part),
-            "name": self.name,
-            "operations": list(self.operations),
-            "why": self.why,
-            "cure": self.cure,
-        }
+        return asdict(self)
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, object]) -> Skipped:
-        """The inverse of `to_plain`; raises KeyError and ValueError for what is none."""
-        operations = plain["operations"]
-        assert isinstance(operations, Sequence)
-        return cls(
-            Part(str(plain["part"])),
-            str(plain["name"]),
-            str(plain["why"]),
-            str(plain["cure"]),
-            tuple(map(str, operations)),
-        )
+    def from_plain(cls, plain: Mapping[str, Any]) -> Skipped:
+        """The inverse of `to_plain`; raises KeyError, TypeError and ValueError for what is none."""
+        return cls(**{**plain, "part": Part(plain["part"]), "operations": tuple(plain["operations"])})

@@ -6,7 +6,7 @@ import os
 import shlex
 from collections.abc import Iterable
 
-from stress.history.record import CHANGES, Kind
+from stress.history.kinds import CHANGES, READS
 from stress.outcomes import GateResult
 from stress.plan import readers_of
 from stress.result import Exploration, Finding, Result, Verdict
@@ -14,7 +14,7 @@ from stress.units import counted
 
 _CLAIMS = (
     # operations that must have been done, checkers that must have looked, and what is then true of a clean run
-    ({Kind.READ, Kind.OBSERVE, Kind.OBSERVE_BACKUP}, {"torn"}, "no reader saw a partial document"),
+    ({*READS}, {"torn"}, "no reader saw a partial document"),
     ({*CHANGES}, {"register", "updates", "appends"}, "nothing acknowledged was lost"),
 )
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}

@@ -7,6 +7,7 @@ preemptions suffice for most bugs: Musuvathi and Qadeer (PLDI 2007).
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -35,18 +36,19 @@ class Shrunk:
     fewest: bool
 
 
-def ddmin(items: Sequence[T], fails: Callable[[Sequence[T]], bool]) -> list[T]:
+def ddmin(items: Sequence[T], fails: Callable[[Sequence[T]], bool], calls_max: float = math.inf) -> list[T]:
     """As few of ``items`` as still fail: no single one of the result can be left out.
 
     For decisions, and for the operations of a plan. ``fails`` is called with part of the items, in their order; all of
-    them together must fail.
+    them together must fail. After ``calls_max`` calls of it the result is what was reached.
     """
-    kept = list(items)
+    kept, calls = list(items), 0
     size = max(1, len(kept) // 2)
-    while kept:
+    while kept and calls < calls_max:
         at, removed = 0, False
-        while at < len(kept):
+        while at < len(kept) and calls < calls_max:
             fewer = kept[:at] + kept[at + size :]
+            calls += 1
             if fails(fewer):
                 kept, removed = fewer, True
             else:

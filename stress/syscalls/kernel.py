@@ -10,8 +10,6 @@ from typing import Any
 _libc = ctypes.CDLL(None, use_errno=True)
 
 PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
-PR_GET_CHILD_SUBREAPER = 37
 PR_SET_NO_NEW_PRIVS = 38
 ADDR_NO_RANDOMIZE = 0x0040000
 
@@ -52,13 +50,6 @@ def syscall(number: int, *args: int | ctypes.Array[Any] | Any) -> int:
 def prctl(option: int, value: int) -> None:
     """Set an attribute of this process (prctl(2))."""
     _checked(_libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0), f"prctl {option}")
-
-
-def is_subreaper() -> bool:
-    """Whether orphans of this process's descendants become its children."""
-    value = ctypes.c_int()
-    _checked(_libc.prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(value), 0, 0, 0), "prctl")
-    return bool(value.value)
 
 
 def personality(flags: int) -> None:

@@ -19,7 +19,8 @@ from pathlib import Path
 from types import TracebackType
 
 from stress.host.interrupts import interrupts
-from stress.syscalls import agents, kernel, listener, locks
+from stress.host.process_tree import become_subreaper
+from stress.syscalls import agents, listener, locks
 from stress.syscalls.agents import Agent, Kind, Warm
 from stress.syscalls.calls import Access, Call, Scheduler, Step
 from stress.syscalls.clock import EPOCH_NS, PACES_NS
@@ -92,8 +93,7 @@ class Supervisor:
         self._unseen: Point | None = None
         self._began_ns = 0
         self._affinity = os.sched_getaffinity(0)
-        self._was_subreaper = kernel.is_subreaper()
-        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+        self._was_subreaper = become_subreaper()
         if cpu is not None:
             os.sched_setaffinity(0, {cpu})
 
@@ -112,8 +112,7 @@ class Supervisor:
                 self._end(agent)
             self._kept.clear()
             os.sched_setaffinity(0, self._affinity)
-            if not self._was_subreaper:
-                kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 0)
+            become_subreaper(self._was_subreaper)
 
     def run(
         self, kinds: Sequence[Kind], scheduler: Scheduler, *, number: int = 0, disturb: Disturb | None = None

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from stress import latency
 from stress.history.events import Event, FaultInjected
 from stress.history.history import Columns, History, ProcessFacts
+from stress.history.kinds import MUTATIONS
 from stress.history.record import Kind, Language, Outcome, WorkerRole
 from stress.reporters.processes import process_name
 
@@ -32,7 +33,6 @@ _BUCKETS = latency.BUCKETS // _FINER
 _NAMES_MAX = 4  # processes that had one place
 _PIECE = 1 << 20  # rows
 _PER_SLICE = 60  # operations; fewer would show chance
-_CHANGES = (Kind.WRITE, Kind.UPDATE, Kind.APPEND, Kind.BACKUP, Kind.RECOVER)
 
 Counts = NDArray[np.int64]
 
@@ -155,7 +155,7 @@ def _tally(history: History) -> _Tally:
         # Divided first: a product of nanoseconds and slices may leave 64 bits behind after some years.
         when = ((piece["return"] - history.began) / length_ns * slices).astype(np.int64).clip(0, slices - 1)
         counts += np.bincount((place[_key(piece)] * slices + when) * _BUCKETS + bucket, minlength=len(counts))
-        done += np.bincount(piece["process"][np.isin(piece["kind"], _CHANGES)], minlength=processes)
+        done += np.bincount(piece["process"][np.isin(piece["kind"], MUTATIONS)], minlength=processes)
     series = [(Kind(int(key) >> 6), Language(int(key) & 63)) for key in found]
     return _Tally(series, counts.reshape(len(found), slices, _BUCKETS), done, length_ns / slices / 1e9)
 
