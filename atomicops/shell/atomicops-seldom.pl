@@ -28,7 +28,7 @@ sub bail {
     my ($status, $why, $todo) = @_;
     die if $::lenient;
     discard();
-    print STDERR "atomicops: ", printable("$::shown: $why; $todo"), "\n";
+    print STDERR "atomicops: " . printable("$::shown: $why; $todo") . "\n"; # in one piece, among those of others
     leave($status);
 }
 

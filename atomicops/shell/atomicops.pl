@@ -42,17 +42,28 @@ sub AUTOLOAD {
     }
     if (!defined &$::AUTOLOAD) {
         discard();
-        print STDERR "atomicops: $0: its other parts: ", $@ || $!, "\n";
+        print STDERR "atomicops: $0: its other parts: " . ($@ || $!) . "\n";
         leave(74);
     }
     $! = $error;
     goto &$::AUTOLOAD;
 }
 
+my $left;
+
 sub leave { # at once: Perl would first take everything apart
-    $| = 1;
+    ($|, $left) = (1, 1);
     syscall $::CALL{exit_group}, $_[0] if %::CALL;
     exit $_[0];
+}
+
+END { # what makes Perl leave by itself cannot be caught: it has no memory
+    if (!$left) {
+        discard();
+        print STDERR "atomicops: " . $::shown =~ s/[\0-\37\177]/?/gr
+            . ": not enough memory (unchanged); free some memory and try again\n";
+        $? = 74;
+    }
 }
 
 sub stopped { # by a signal: unless all is done, as if we had never been

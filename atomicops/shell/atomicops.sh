@@ -67,7 +67,11 @@ _ao_perl() { # _ao_perl OPERATION ARGUMENT...: becomes atomicops.pl
     [[ -r $_ao_part ]] || _ao_fail 69 "$_ao_part: cannot be read; keep it beside atomicops.sh"
   done
   _ao_part=(PERL5OPT PERL5LIB PERLLIB PERL5DB PERL_UNICODE PERLIO PERL_SIGNALS PERL_HASH_SEED_DEBUG)
-  [[ ${LC_ALL@a} == *r* ]] || \export LC_ALL=C
+  [[ ${LC_ALL@a} == *r* ]] || \export LC_ALL=C # and then lengths are of bytes
+  for _ao_given; do # as execve(2) has it
+    ((${#_ao_given} < 131072)) ||
+      _ao_fail 64 "${#_ao_given} bytes: too long for an argument; give content by standard input, and jq a file"
+  done
   \unset "${_ao_part[@]}" 2>/dev/null && _ao_part=() || _ao_part=(env "${_ao_part[@]/#/-u}") # some are readonly
   \exec "${_ao_part[@]}" perl "$_ao_program" "${BASH_VERSINFO[5]}" "${_ao_options[@]}" "$@"
 }

@@ -93,6 +93,26 @@ def test_a_file_size_limit(path: Path, language: str) -> None:
     check_that_it_stays(path, Done(done.returncode, done.stdout, done.stderr))
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("call", ["read big", "append x big.json", "recover big.json", "update big.json ."])
+def test_no_memory_for_the_content(tmp_path: Path, language: str, call: str) -> None:
+    """Perl says so itself, and leaves by itself: with a code of ours, and no temp file."""
+    size = 150 << 20
+    for name in ("big", "big.json"):
+        (tmp_path / name).touch()
+        os.truncate(tmp_path / name, size)
+    words = call.split()
+    if language == "python":
+        command = [HELPERS.python, "-m", "atomicops", *(words if words[0] != "update" else [*words[:2], "--", "cat"])]
+    else:
+        command = ["bash", "-c", '. "$0/atomicops.sh"; "atomic_$@"', str(HELPERS.shell), *words]
+    done = HELPERS.run(["sh", "-c", 'ulimit -v 130000; exec "$@"', "sh", *command], cwd=tmp_path)
+    assert (done.code, done.out) == (74, ""), done
+    assert "not enough memory (unchanged)" in done.err.splitlines()[-1]
+    assert (tmp_path / words[1 if words[0] != "append" else 2]).stat().st_size == size
+    assert {path.name for path in tmp_path.iterdir()} <= {"big", "big.json", ".big.json.lock"}
+
+
 def test_no_memory_for_the_check(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_memory(*_: object, **__: object) -> None:
         raise MemoryError

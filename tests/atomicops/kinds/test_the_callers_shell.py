@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.atomicops.both import Helpers
+from tests.atomicops.both import LIMIT_S, Helpers
 
 HELPERS = Helpers()
 
@@ -189,6 +191,34 @@ def test_a_function_in_with_lock_may_source_the_helpers_again(tmp_path: Path) ->
     script = '. "$0/atomicops.sh"; f() { . "$0/atomicops.sh"; atomic_append x log; }; with_lock log f'
     done = HELPERS.bash(script, cwd=tmp_path, env={"ATOMICOPS_LOCK_TIMEOUT": "1"})
     assert (done.code, done.err, (tmp_path / "log").read_text()) == (0, "", "x\n")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        'atomic_update s.json "$long"',
+        'atomic_update --default "$long" s.json .',
+        'atomic_write --if-version "$long" x s.json',
+        'atomic_write "$long"',
+        'with_lock "$long" true',
+    ],
+)
+def test_what_no_program_takes_as_an_argument(tmp_path: Path, call: str) -> None:
+    """Bash would say so twice, and end with 126."""
+    (tmp_path / "s.json").write_text("1")
+    script = f'. "$0/atomicops.sh"; printf -v long %66000s; long=${{long// /é}}; {call}'
+    for locale in ("C", "C.UTF-8"):
+        done = HELPERS.bash(script, cwd=tmp_path, env={"LC_ALL": locale})
+        assert (done.code, done.refused, "132000 bytes" in done.err) == (64, True, True), done
+
+
+def test_a_message_is_written_in_one_piece(tmp_path: Path) -> None:
+    """Beside others on the same terminal: a socket tells what is written at once."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with ours, theirs:
+        command = ["bash", "-c", '. "$0/atomicops.sh"; atomic_read none', str(HELPERS.shell)]
+        done = subprocess.run(command, cwd=tmp_path, stderr=theirs, env=HELPERS.environment(), timeout=LIMIT_S)
+        assert (done.returncode, ours.recv(1000)) == (66, b"atomicops: none: no such file; check the name\n")
 
 
 def test_names_of_all_kinds(tmp_path: Path) -> None:
