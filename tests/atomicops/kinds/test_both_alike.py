@@ -55,6 +55,20 @@ def two_names(folder: Path) -> None:
     (folder / "other").hardlink_to(folder / "s.json")
 
 
+def links(folder: Path, number: int) -> None:
+    (folder / "link1").symlink_to("s.json")
+    for one in range(2, number + 1):
+        (folder / f"link{one}").symlink_to(f"link{one - 1}")
+
+
+def forty_links(folder: Path) -> None:
+    links(folder, 40)
+
+
+def one_link_more(folder: Path) -> None:
+    links(folder, 41)
+
+
 def links_to_json_in_no_folder(folder: Path) -> None:
     (folder / "link").symlink_to("new/s.json")
     (folder / "second").symlink_to("link")
@@ -87,6 +101,8 @@ CASES: list[tuple[Callable[[Path], None], int, tuple[str, ...]]] = [
     (two_names, 73, ("append", "{", "s.json")),
     (two_names, 73, ("write", "--if-version", "absent", "2", "s.json")),
     (nothing, 64, ("sweep", "")),
+    (forty_links, 0, ("write", "2", "link40")),
+    (one_link_more, 73, ("write", "2", "link41")),
 ]
 
 

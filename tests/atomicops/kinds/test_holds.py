@@ -381,6 +381,29 @@ def test_the_temp_file_goes_when_the_content_is_complete(meddling: Meddling, ope
     assert contents(meddling.folder) == {**before, "temp": "theirs\n"}
 
 
+@pytest.mark.parametrize("number", ["TERM", "INT", "HUP", "ALRM", "USR1", "XCPU"])
+def test_a_signal_comes_in_time_or_too_late(meddling: Meddling, number: str) -> None:
+    """Before the rename it is as if nothing had been; at it, all is done."""
+    before = contents(meddling.folder)
+    late = meddling.call("atomic_write 3 s.json", "rename", f"kill -{number} $PPID")
+    assert (late.code, contents(meddling.folder)) == (0, {**before, "s.json": "3\n"}), late
+    early = meddling.call("atomic_write 4 s.json", "sync", f"kill -{number} $PPID")
+    assert (early.code, contents(meddling.folder)) == (
+        128 + signal.Signals[f"SIG{number}"],
+        {**before, "s.json": "3\n"},
+    )
+
+
+def test_a_lock_of_the_same_name_in_another_folder_is_another(path: Path) -> None:
+    script = """
+    . "$0/atomicops.sh"
+    f() { atomic_write 2 other/s.json && (atomic_append ' ' other/s.json) && with_lock other/s.json true; }
+    mkdir other && with_lock s.json f
+    """
+    done = HELPERS.bash(script, cwd=path.parent, env={"ATOMICOPS_LOCK_TIMEOUT": "1"})
+    assert (done.code, done.err, (path.parent / "other" / "s.json").read_text()) == (0, "", "2\n \n")
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("step", ["sync", "rename"])
 def test_a_temp_file_is_its_writers_without_a_lock_file_too(meddling: Meddling, step: str, language: str) -> None:

@@ -217,7 +217,7 @@ def test_a_message_is_written_in_one_piece(tmp_path: Path) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with ours, theirs:
         command = ["bash", "-c", '. "$0/atomicops.sh"; atomic_read none', str(HELPERS.shell)]
-        done = subprocess.run(command, cwd=tmp_path, stderr=theirs, env=HELPERS.environment(), timeout=LIMIT_S)
+        done = subprocess.run(command, cwd=tmp_path, stderr=theirs.fileno(), env=HELPERS.environment(), timeout=LIMIT_S)
         assert (done.returncode, ours.recv(1000)) == (66, b"atomicops: none: no such file; check the name\n")
 
 

@@ -109,9 +109,10 @@ def test_no_reader_waits_for_a_fifo(path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_backup_that_is_a_fifo_is_passed_over(path: Path, language: str) -> None:
+@pytest.mark.parametrize("kind", STRANGE)
+def test_a_backup_that_is_no_file_is_passed_over(path: Path, language: str, kind: str) -> None:
     path.write_text("{torn")
-    os.mkfifo(path.with_name("s.json.2.bak"))
+    STRANGE[kind](path.with_name("s.json.2.bak"))
     path.with_name("s.json.1.bak").write_text('{"n": 0}')
     assert HELPERS.call(language, "recover", "s.json", cwd=path.parent).code == 0
     assert path.read_text() == '{"n": 0}'
