@@ -48,9 +48,11 @@ class Terminal:
             color_system="auto" if rich else "standard" if coloured else None,
             legacy_windows=False,
         )
+        self._fancy = rich and not self._console.is_dumb_terminal
         if not self._console.width:  # COLUMNS=0: nobody knows it, and nothing would be shown
             self._console.width = 80
-        self._fancy = rich and not self._console.is_dumb_terminal
+        if not self._fancy:  # its lines are not wrapped; a table that is squeezed for COLUMNS=20 shows no figures
+            self._console.width = max(self._console.width, 100)
         self._quiet = quiet
 
     def view(self, plan: Plan) -> View:

@@ -334,6 +334,12 @@ def test_a_width_of_zero_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "lost-update" in shown(result_of(LOST))
 
 
+def test_a_pipe_is_not_as_narrow_as_the_terminal_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = shown(GOLDEN_RESULT)
+    monkeypatch.setenv("COLUMNS", "20")
+    assert shown(GOLDEN_RESULT) == wide
+
+
 def test_a_pipe_gets_neither_colour_nor_cut_lines() -> None:
     text = shown(GOLDEN_RESULT)
     assert "\x1b" not in text
