@@ -6,6 +6,7 @@ exits.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -135,8 +136,9 @@ def _carry_out(
         except RunFailed as error:
             raise HarnessError(str(error)) from error
         except OSError as error:
+            cure = ": make room, or give --runs or --dir" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
             raise HarnessError(
-                f"the run could not go on: {error}; the directories are {folder.path} and {directory}"
+                f"the run could not go on: {error}; the directories are {folder.path} and {directory}{cure}"
             ) from error
         return cast, replace(ended, history=ended.history.with_final(final))
 

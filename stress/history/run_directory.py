@@ -90,16 +90,19 @@ class RunDirectory:
         run.path.mkdir()
         # The lock is of the file, not of its name: it is held before anybody can see the plan.
         new = run.path / ".plan"
-        lock = new.open("x", encoding="utf-8")
+        lock = None
         try:
+            lock = new.open("x", encoding="utf-8")
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             lock.write(json.dumps(plan, indent=1))
             lock.flush()
             run.journals.mkdir()
             new.rename(run._plan)
         except BaseException:
-            lock.close()
             run.remove()
+            with suppress(OSError):  # it writes what is not written yet, and there may be no room for that
+                if lock is not None:
+                    lock.close()
             raise
         return run, lock.close
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import stress
+from stress.history.run_directory import RunDirectory
 from stress.plan import Plan
 
 
@@ -55,3 +57,14 @@ def test_evidence_that_is_cut_off_is_named(tmp_path: Path) -> None:
     _halved(run / "journal" / "p000001.notes")
     with pytest.raises(stress.HarnessError, match=r"p000001\.notes is cut off"):
         stress.check(str(run))
+
+
+def test_a_run_directory_for_which_there_is_no_room_is_not_left_behind(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            RunDirectory.make(tmp_path, "mine", {"target": "mine"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
