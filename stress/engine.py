@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -40,10 +39,10 @@ from stress.registry import UnknownName
 from stress.resolve import ALWAYS, checkers_named, known_checkers, resolve
 from stress.result import Finding, Result, Verdict
 from stress.stats import Cpu, run_stats
+from stress.workload import tree
 from stress.workload.inspection import inspect
 from stress.workload.layout import lay_out
 from stress.workload.target import Target
-from stress.workload.tree import take
 from stress.workload.world import required_kinds
 
 __all__ = ["HarnessError", "Progress", "check", "run", "run_checkers"]
@@ -109,7 +108,7 @@ def _carry_out(
             if isinstance(runner, FreeRun):
                 cast = _with_locks_tried(cast, folder.path, directory)
             lay_out(cast.world, directory)
-            before = take(cast.world, directory)
+            before, identity = tree.take(cast.world, directory), os.lstat(directory)
             folder.save_world(
                 cast.world.facts,
                 cast.world.checkers,
@@ -123,12 +122,13 @@ def _carry_out(
                 Place(folder, directory, scratch),
                 Watch(watch, lambda history: judged(run_checkers(history, plan.only), plan.allow)[0]),
             )
-            if not directory.is_dir():
+            if not _is_still(directory, identity):
                 raise RunFailed(
-                    f"somebody has removed the directory under test, {directory}: what cleans up there, or the target, "
-                    "of which nothing else can be said; --dir puts it elsewhere"
+                    f"somebody has removed or replaced the directory under test, {directory}: what cleans up there, or "
+                    "the target, of which nothing else can be said; --dir puts it elsewhere"
                 )
-            final = inspect(cast.world, take(cast.world, directory), before, cast.target.is_residue)
+            tree.open_folders(directory)
+            final = inspect(cast.world, tree.take(cast.world, directory), before, cast.target.is_residue)
             if not cast.target.observe:
                 read = final_by_reader(cast.target, directory, cast.world.facts, final.files, plan.op_limit_s)
                 final = replace(final, files=read)
@@ -328,6 +328,13 @@ def _make_scratch(folder: RunDirectory) -> Path:
     return Path(tempfile.mkdtemp(prefix="stress-scratch-", dir=base)).resolve()
 
 
+def _is_still(directory: Path, before: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.lstat(directory), before)
+    except OSError:
+        return False
+
+
 def _remove(directory: Path, signals: Interrupts) -> None:
     with signals.held():
-        shutil.rmtree(directory, ignore_errors=True)
+        tree.remove(directory)

@@ -17,7 +17,9 @@ import os
 import random
 import resource
 import signal
+import stat
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -189,23 +191,18 @@ def _limit(pid: int, size: int | None) -> None:
 def clean(directory: Path, keep: Callable[[str], bool]) -> int:
     """Remove what is below ``directory`` and not to ``keep`` (by its path relative to it); returns how many files.
 
-    Folders that then hold nothing go too, but for those that lead to what is kept. A link is removed, never followed.
+    Folders that then hold nothing go too, but for those that lead to what is kept. A link is removed, never followed,
+    and where ``directory`` is one nothing is: somebody has put it there, and it leads to what is not ours.
     """
     removed = 0
-    for folder, folder_names, base_names in os.walk(directory, topdown=False):
-        relative = Path(os.path.relpath(folder, directory))
-        links = [name for name in folder_names if os.path.islink(os.path.join(folder, name))]
-        for name in (*base_names, *links):
-            if not keep(str(relative / name)):
-                try:
-                    os.unlink(os.path.join(folder, name))
+    with suppress(FileNotFoundError):  # the directory itself is gone
+        for folder, folder_names, base_names, fd in os.fwalk(directory, topdown=False):
+            relative = Path(os.path.relpath(folder, directory))
+            for name in (*base_names, *folder_names):
+                if keep(str(relative / name)):
+                    continue
+                with suppress(OSError):  # a temp file, and its owner was faster; a folder with something in it
+                    is_folder = stat.S_ISDIR(os.lstat(name, dir_fd=fd).st_mode)
+                    (os.rmdir if is_folder else os.unlink)(name, dir_fd=fd)
                     removed += 1
-                except FileNotFoundError:
-                    pass  # a temp file: its owner was faster
-        if folder != str(directory) and not keep(str(relative)):
-            try:
-                os.rmdir(folder)
-                removed += 1
-            except OSError:
-                pass  # there is something in it, or again
     return removed

@@ -39,6 +39,7 @@ from stress.history.record import End, FaultKind, Language, WorkerRole
 from stress.host import process_tree
 from stress.host.child import last_words, quieten
 from stress.host.users import User
+from stress.workload import tree
 from stress.workload.module import IMPORT_S
 from stress.workload.scenario import Agent
 
@@ -89,7 +90,7 @@ def supervise(run_spec: RunSpec, barrier: StartBarrier, lifeline: int) -> None:
             supervisor.end_all()
             if supervisor.orphaned:
                 for folder in (run_spec.place.directory, run_spec.place.scratch):
-                    shutil.rmtree(folder, ignore_errors=True)
+                    tree.remove(folder)
 
 
 class Supervisor:

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -68,9 +70,35 @@ def take(world: World, directory: Path) -> Tree:
     tree = {}
     for path in dict.fromkeys([*shared, *_names(directory, "")]):
         wanted = path in shared or is_backup(path) or os.path.dirname(path) in evidence
-        if node := _node(os.path.join(directory, path), content=wanted, xattr=shared.get(path, False)):
+        if node := _node(directory, path, content=wanted, xattr=shared.get(path, False)):
             tree[path] = node
     return tree
+
+
+def open_folders(directory: Path) -> None:
+    """Give the owner his rights on all folders, so that all that is there can be looked at and removed: a target may
+    have taken them.
+    """
+    with suppress(OSError):
+        status = os.lstat(directory)
+        if not stat.S_ISDIR(status.st_mode):
+            return
+        os.chmod(directory, stat.S_IMODE(status.st_mode) | stat.S_IRWXU)
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    open_folders(Path(entry.path))
+
+
+def remove(directory: Path) -> None:
+    """Remove a directory that processes of a target had, as far as that can be done. Where they have put a link in its
+    place, what it leads to is not ours.
+    """
+    with suppress(OSError):
+        if directory.is_symlink():
+            directory.unlink()
+    open_folders(directory)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _names(directory: Path, within: str) -> Iterator[str]:
@@ -87,8 +115,8 @@ def _names(directory: Path, within: str) -> Iterator[str]:
             yield from _names(directory, folder)
 
 
-def _node(path: str, *, content: bool, xattr: bool) -> Node | None:
-    link = None
+def _node(directory: Path, relative: str, *, content: bool, xattr: bool) -> Node | None:
+    path, link = os.path.join(directory, relative), None
     try:
         status = os.lstat(path)
         if stat.S_ISLNK(status.st_mode):
@@ -96,8 +124,12 @@ def _node(path: str, *, content: bool, xattr: bool) -> Node | None:
             status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None if link is None else Node(link=link, exists=False)
+    except OSError as error:
+        if error.errno == errno.ELOOP and link is not None:
+            return Node(link=link, exists=False)
+        raise
     return Node(
-        content=_bytes(path) if content and stat.S_ISREG(status.st_mode) else None,
+        content=_bytes(path, directory) if content and stat.S_ISREG(status.st_mode) else None,
         mode=stat.S_IMODE(status.st_mode),
         owner=(status.st_uid, status.st_gid),
         xattr=_xattr(path) if xattr else None,
@@ -105,9 +137,14 @@ def _node(path: str, *, content: bool, xattr: bool) -> Node | None:
     )
 
 
-def _bytes(path: str) -> bytes:
-    with open(path, "rb", buffering=0) as file:
-        return file.read()
+def _bytes(path: str, directory: Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except PermissionError:  # its mode is known, and judged; so is what is in it
+        if not Path(path).resolve().is_relative_to(directory.resolve()):
+            raise
+        os.chmod(path, 0o600)
+        return Path(path).read_bytes()
 
 
 def _xattr(path: str) -> bytes | None:

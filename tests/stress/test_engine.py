@@ -370,8 +370,56 @@ def write(path, document):
         shutil.rmtree(_here[0], True)
     _write(path, document)
 """
-    with pytest.raises(engine.HarnessError, match="somebody has removed the directory under test, "):
+    with pytest.raises(engine.HarnessError, match="somebody has removed or replaced the directory under"):
         _run(home, _target(home, removing), "handoff", mix=(("python", 3),), ops=60)
+
+
+def test_what_a_link_leads_to_that_was_put_in_place_of_the_directory_is_neither_judged_nor_removed(home: Path) -> None:
+    (home / "data").mkdir()
+    (home / "data" / "precious").touch()
+    replacing = f"""{CORRECT}
+_write = write
+def write(path, document):
+    _write(path, document)
+    try:
+        os.rename(here := os.getcwd(), {str(home)!r} + "/moved")
+        os.symlink({str(home / "data")!r}, here)
+    except OSError:
+        pass
+"""
+    with pytest.raises(engine.HarnessError, match="somebody has removed or replaced the directory under"):
+        _run(home, _target(home, replacing), "handoff", mix=(("python", 3),), ops=60, clean_every="10ms")
+    assert list((home / "data").iterdir()) == [home / "data" / "precious"]
+    assert [path.name for path in home.rglob("*") if path.is_symlink()] == []
+
+
+def test_a_file_that_is_a_link_to_itself_in_the_end_is_missing(home: Path) -> None:
+    looping = f"""{CORRECT}
+def write(path, document):
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+        os.symlink(os.path.basename(path), path)
+import contextlib
+"""
+    result = _run(home, _target(home, looping), "handoff", mix=(("python", 3),), ops=200)
+    assert "missing-read" in {finding.anomaly for finding in result.findings}
+
+
+@pytest.mark.skipif(
+    not os.geteuid() and not shutil.which("setpriv"), reason="root may read all, and there is no setpriv"
+)
+@pytest.mark.parametrize("shut", ["path", "os.path.dirname(path)", "os.getcwd()"])
+def test_what_nobody_may_read_any_more_is_judged_and_removed(shut: str, home: Path) -> None:
+    target = _target(
+        home, f"{CORRECT}\n_write = write\ndef write(*a):\n _write(*a)\n path = a[0]\n os.chmod({shut}, 0)\n"
+    )
+    argv = [sys.executable, "-m", "stress", "run", "handoff", "--target", target, "--mix", "python=3", "--ops", "200"]
+    argv += ["--dir", str(home / "files"), "--runs", str(home / "runs"), "--only", "metadata,torn"]
+    drop = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"] if not os.geteuid() else []  # root without its rights
+    done = subprocess.run([*drop, *argv], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == (1 if shut == "path" else 3), done.stdout + done.stderr
+    assert ("its mode was 0640, and now it is 0000" if shut == "path" else "Permission denied") in done.stdout
+    assert list((home / "files").iterdir()) == []
 
 
 def test_without_jq_what_needs_it_is_left_out_and_it_is_said(

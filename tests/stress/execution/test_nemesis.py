@@ -131,6 +131,15 @@ def test_a_cleaner_removes_what_does_not_belong_and_nothing_else(tmp_path: Path)
     assert (outside / "kept").exists()
 
 
+def test_a_cleaner_does_not_follow_a_link_that_a_target_has_put_in_place_of_the_directory(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "precious").touch()
+    (tmp_path / "shared").symlink_to("data")
+    assert clean(tmp_path / "shared", lambda path: False) == 0
+    assert (tmp_path / "data" / "precious").exists()
+    assert clean(tmp_path / "gone", lambda path: False) == 0
+
+
 def test_what_belongs_to_a_scenario() -> None:
     catalog.load()
     world, _ = compose(["bridge"], frozenset({"write", "read", "update", "append", "backup", "recover"}))
