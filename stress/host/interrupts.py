@@ -11,12 +11,9 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import tempfile
 
 _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -120,11 +117,21 @@ def temporary_directory(prefix: str = "stress-", where: str | None = None) -> It
 
     with interrupts() as signals, ExitStack() as stack:
         with signals.held():
-            made = tempfile.TemporaryDirectory(prefix=prefix, dir=where, ignore_cleanup_errors=True)
+            made = tempfile.mkdtemp(prefix=prefix, dir=where)
             stack.callback(_clean, made, signals)
-        yield made.name
+        yield made
 
 
-def _clean(made: tempfile.TemporaryDirectory[str], signals: Interrupts) -> None:
+def remove_tree(directory: str | Path) -> None:
+    """Remove a directory and all that is in it, as far as that can be done."""
+    import shutil
+
+    shutil.rmtree(directory, ignore_errors=True)
+    if os.path.isdir(directory):  # it takes file descriptors, and there may be none: a program has its own
+        with suppress(OSError):
+            os.waitpid(os.posix_spawnp("rm", ["rm", "-rf", "--", os.path.abspath(directory)], os.environ), 0)
+
+
+def _clean(made: str, signals: Interrupts) -> None:
     with signals.held():
-        made.cleanup()
+        remove_tree(made)

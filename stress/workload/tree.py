@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from stress.host.interrupts import remove_tree
 from stress.host.users import COLLEAGUES
 from stress.workload.world import World
 
@@ -98,7 +98,7 @@ def remove(directory: Path) -> None:
         if directory.is_symlink():
             directory.unlink()
     open_folders(directory)
-    shutil.rmtree(directory, ignore_errors=True)
+    remove_tree(directory)
 
 
 def _names(directory: Path, within: str) -> Iterator[str]:
