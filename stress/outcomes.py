@@ -9,7 +9,7 @@ from stress.result import Result, Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class GateOutcome:
     """What became of one thing that the gate looked at."""
 
     kind: str
@@ -30,7 +30,7 @@ class Outcome:
 class GateResult:
     """What the gate comes to; ``kept`` is the directory of the worst run, which no later run prunes."""
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[GateOutcome, ...]
     seconds: float
     budget_s: float
     kept: str = ""

@@ -66,14 +66,7 @@ class Torture(Protocol):
 
 def torturer(request: pytest.FixtureRequest, folder: Path) -> Torture:
     """The fixture ``torture`` of a test that has ``folder`` for itself."""
-
-    def run(
-        target: object = None, *, scenario: str | Sequence[str] = "bridge", **options: Unpack[TortureOptions]
-    ) -> Result:
-        __tracebackhide__ = True
-        return _torture(request, folder, target, scenario, dict(options))
-
-    return run
+    return functools.partial(_torture, request, folder)
 
 
 def explorer(request: pytest.FixtureRequest, folder: Path) -> Callable[..., Result]:
@@ -86,16 +79,11 @@ def explorer(request: pytest.FixtureRequest, folder: Path) -> Callable[..., Resu
 
     It skips the test, with the reason, where the kernel or the container does not let syscalls be scheduled.
     """
-
-    def run(agents: Any, shared: Any = None, check: Any = None, **options: Any) -> Result:
-        __tracebackhide__ = True
-        return _explore(request, folder, agents, shared, check, options)
-
-    return run
+    return functools.partial(_explore, request, folder)
 
 
 def _explore(
-    request: pytest.FixtureRequest, folder: Path, agents: Any, shared: Any, check: Any, options: dict[str, Any]
+    request: pytest.FixtureRequest, folder: Path, agents: Any, shared: Any = None, check: Any = None, **options: Any
 ) -> Result:
     __tracebackhide__ = True
     from stress.engine import HarnessError
@@ -161,7 +149,12 @@ def tortured(
 
 
 def _torture(
-    request: pytest.FixtureRequest, folder: Path, target: object, scenario: str | Sequence[str], options: dict[str, Any]
+    request: pytest.FixtureRequest,
+    folder: Path,
+    target: object = None,
+    *,
+    scenario: str | Sequence[str] = "bridge",
+    **options: Any,
 ) -> Result:
     __tracebackhide__ = True
     from stress import engine

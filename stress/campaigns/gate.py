@@ -35,7 +35,7 @@ from stress.exploring.plan import ExplorePlan
 from stress.files import write_text
 from stress.host.interrupts import temporary_directory
 from stress.options import OPTIONS, Duration, Text, UsageError, Value, Whole
-from stress.outcomes import GateResult, Outcome
+from stress.outcomes import GateOutcome, GateResult
 from stress.plan import Plan
 from stress.registry import close_names
 from stress.resolve import resolve
@@ -185,12 +185,12 @@ def canaries_of(number: int, seed: int, today: datetime.date) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """One thing to do: what and which, as in `Outcome`, and the seconds that it wants at the most."""
+    """One thing to do: what and which, as in `GateOutcome`, and the seconds that it wants at the most."""
 
     kind: str
     name: str
     seconds: float
-    do: Callable[[float], Outcome]
+    do: Callable[[float], GateOutcome]
 
     @property
     def key(self) -> str:
@@ -234,7 +234,7 @@ def run(
         seconds = allot(task.seconds + OVERHEAD_S, left, all_wanted) - OVERHEAD_S
         if interrupted or seconds < min(LEAST_S, task.seconds):
             why = "interrupted" if interrupted else "the budget is used up; give more with budget or --budget"
-            outcomes.append(Outcome(task.kind, task.name, Verdict.UNKNOWN, f"not run: {why}"))
+            outcomes.append(GateOutcome(task.kind, task.name, Verdict.UNKNOWN, f"not run: {why}"))
             continue
         watch(task.key)
         outcome = task.do(seconds)
@@ -249,13 +249,13 @@ def run(
     )
 
 
-def _record_outcome(record: regressions.Record) -> Outcome:
+def _record_outcome(record: regressions.Record) -> GateOutcome:
     name = Path(record.path).stem
     if record.broken:
-        return Outcome("record", name, Verdict.FAIL, f"{record.path} could not be judged: {record.broken}")
+        return GateOutcome("record", name, Verdict.FAIL, f"{record.path} could not be judged: {record.broken}")
     if record.missing:
-        return Outcome("record", name, Verdict.FAIL, f"no longer found: {', '.join(record.missing)}")
-    return Outcome("record", name, Verdict.PASS, f"found again: {', '.join(record.expected)}")
+        return GateOutcome("record", name, Verdict.FAIL, f"no longer found: {', '.join(record.missing)}")
+    return GateOutcome("record", name, Verdict.PASS, f"found again: {', '.join(record.expected)}")
 
 
 def _risk(past: Mapping[str, tuple[int, int]], key: str) -> float:
@@ -269,7 +269,7 @@ def _campaign_task(campaign: Campaign, plan: Plan | ExplorePlan, runs: str, budg
     # How long operations take nobody knows: a campaign in operations may have all that the others leave.
     wanted = budget_s if plan.duration_s is None else plan.duration_s
 
-    def do(seconds: float) -> Outcome:
+    def do(seconds: float) -> GateOutcome:
         if isinstance(plan, ExplorePlan):
             began = time.monotonic()
             result = explore(replace(plan, duration_s=seconds), folder=runs)
@@ -286,7 +286,7 @@ def _campaign_task(campaign: Campaign, plan: Plan | ExplorePlan, runs: str, budg
     return _Task("campaign", name, wanted, do)
 
 
-def _cut_short(outcome: Outcome, what: str, asked: int | None, seconds: float) -> Outcome:
+def _cut_short(outcome: GateOutcome, what: str, asked: int | None, seconds: float) -> GateOutcome:
     """``outcome`` of a campaign that the budget has ended: without a violation it is unknown."""
     result = outcome.result
     if result is None or result.verdict is Verdict.FAIL or result.interrupted:
@@ -296,7 +296,7 @@ def _cut_short(outcome: Outcome, what: str, asked: int | None, seconds: float) -
     return replace(outcome, verdict=max(outcome.verdict, Verdict.UNKNOWN), said=said)
 
 
-def _judge_campaign(campaign: Campaign, name: str, result: Result, floor_per_s: float) -> Outcome:
+def _judge_campaign(campaign: Campaign, name: str, result: Result, floor_per_s: float) -> GateOutcome:
     ranked = sorted(result.findings, key=lambda finding: finding.rank)
     found = list(dict.fromkeys(finding.anomaly for finding in ranked if finding.verdict is Verdict.FAIL))
     seen = f"{result.verdict.label}{': ' + ', '.join(found) if found else ''}"
@@ -319,14 +319,14 @@ def _judge_campaign(campaign: Campaign, name: str, result: Result, floor_per_s: 
     if result.exploration is not None:
         seconds, done = result.exploration.seconds, result.exploration.schedules
         said = f"{said} ({done:,} schedules{', proved' if result.exploration.proved else ''})"
-    return Outcome("campaign", name, verdict, said, seconds, done, ratio or None, result.without_history())
+    return GateOutcome("campaign", name, verdict, said, seconds, done, ratio or None, result.without_history())
 
 
 def _canary_task(name: str, config: Config, seed: int) -> _Task:
     broken = target.load(name)
     where = broken.scenarios or ("bridge",)
 
-    def do(seconds: float) -> Outcome:
+    def do(seconds: float) -> GateOutcome:
         spent, operations, seen, result = 0.0, 0, "", None
         # Scheduling is chance: a canary that gets away is given its time once more before the gate is called blind.
         for attempt in range(2):
@@ -337,12 +337,12 @@ def _canary_task(name: str, config: Config, seed: int) -> _Task:
             found = {finding.anomaly for finding in result.findings if finding.verdict is Verdict.FAIL}
             if caught := sorted(found & set(broken.expects)):
                 said = f"caught: {', '.join(caught)}"
-                return Outcome("canary", name, Verdict.PASS, said, spent, operations, None, result)
+                return GateOutcome("canary", name, Verdict.PASS, said, spent, operations, None, result)
             seen = f"{result.verdict.label}{': ' + ', '.join(sorted(found)) if found else ''}"
             if result.interrupted:
-                return Outcome("canary", name, Verdict.UNKNOWN, "interrupted", spent, operations, None, result)
+                return GateOutcome("canary", name, Verdict.UNKNOWN, "interrupted", spent, operations, None, result)
         said = f"this gate no longer sees {' or '.join(broken.expects)}: {name} came out as {seen}, twice"
-        return Outcome("canary", name, Verdict.FAIL, said, spent, operations, None, result)
+        return GateOutcome("canary", name, Verdict.FAIL, said, spent, operations, None, result)
 
     return _Task("canary", name, CANARY_S, do)
 
@@ -381,7 +381,7 @@ def _keep_past(runs: str, past: Mapping[str, tuple[int, int]]) -> None:
         pass
 
 
-def _keep_worst(outcomes: Sequence[Outcome], runs: str) -> str:
+def _keep_worst(outcomes: Sequence[GateOutcome], runs: str) -> str:
     """Copy the worst failed campaign's run directory to a name that is not pruned; returns it, or where it is."""
     bad = [outcome for outcome in outcomes if outcome.verdict is not Verdict.PASS and outcome.result is not None]
     worst = max(bad, key=lambda outcome: outcome.verdict, default=None)

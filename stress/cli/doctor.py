@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import platform
 import shutil
 import tempfile
@@ -99,7 +98,7 @@ def _seccomp() -> Answer:
 
 def _cores() -> Answer:
     limits = machine.cgroup_limits()
-    said = f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()}"
+    said = str(machine.cores())
     for name, limit in limits.items():
         said += f"; {name} limited to {limit}"
     return Answer("cores", True, said)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import inspect
 import os
 import re
-import secrets
 import shlex
 import time
 from collections.abc import Callable, Sequence
@@ -23,17 +22,16 @@ from stress import anomalies
 from stress.engine import HarnessError
 from stress.exploring.case import empty
 from stress.exploring.copying import copy_tree
-from stress.exploring.explore import SHOW_EVERY_S, Progress, versions
+from stress.exploring.explore import SHOW_EVERY_S, Progress, keep
 from stress.exploring.lot import ANOMALIES, STUCK_MAX, a_cpu, may_keep
 from stress.exploring.plan import AGENTS, OPTIONS, ExplorePlan
 from stress.exploring.search import Search, executing, scheduler_of, shrunk, step
-from stress.files import write_text
 from stress.history.history import History
 from stress.host.interrupts import interrupts, temporary_directory
 from stress.options import UsageError
 from stress.result import Exploration, Finding, Result, Verdict
 from stress.schedulers.execution import Run, Tally
-from stress.schedulers.saved import SUFFIX, SavedSchedule
+from stress.schedulers.saved import SavedSchedule
 from stress.schedulers.table import table
 from stress.stats import run_stats
 from stress.syscalls import Denied, Forked, Kind, Program, Ran, Supervisor
@@ -177,15 +175,9 @@ def _explore(
             verdict, doubts = Verdict.UNKNOWN, (_doubt(_nothing_shown(acted, short, shared)),)
         return _result(plan, search, verdict, doubts)
     found = shrunk(run, failing, short)
-    saved = SavedSchedule.of(
-        found.execution, {"mode": AGENTS}, names=tuple(names), finding=found.findings[0].message,
-        critical=found.words, versions=versions(),
-    )  # fmt: skip
-    path = runs / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}{SUFFIX}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(str(path), saved.to_json())
+    path = keep(found, {"mode": AGENTS, "seed": plan.seed}, names, runs)
     lines = table(found.execution, names, critical=found.steps, width=100)
-    return _result(plan, search, Verdict.FAIL, found.findings, lines, found.words, str(path))
+    return _result(plan, search, Verdict.FAIL, found.findings, lines, found.words, path)
 
 
 def _replay(plan: ExplorePlan, run: Run, path: Path, names: Sequence[str]) -> Result:

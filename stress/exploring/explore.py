@@ -9,7 +9,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -251,7 +251,7 @@ class _Progressing:
         self._done = self._done[0] + done[0], self._done[1] + done[1]
 
 
-class Watched:
+class Shown:
     """A scheduler that shows each call before it is done."""
 
     def __init__(self, scheduler: Replay, show: Show) -> None:
@@ -283,7 +283,7 @@ def replay(saved: SavedSchedule, show: Show | None = None) -> tuple[Execution, R
             if case is None:
                 raise UsageError("FILE", f"names the case {saved.plan.get('case')!r}, which there is not (any more)")
             one = start(plan, case, stack, round)
-            scheduler: Scheduler = saved.replay() if show is None else Watched(saved.replay(), show)
+            scheduler: Scheduler = saved.replay() if show is None else Shown(saved.replay(), show)
             scheduler.begin()
             execution = one.run(scheduler)
         except Denied as denied:
@@ -322,31 +322,51 @@ def _result(
         verdict = Verdict.UNKNOWN if doubts or not reached else Verdict.PASS
         return _made(plan, reached, tuple(doubts), verdict, None, interrupted)
     lot, case = failed.lot, cases_of(plan, failed.lot.round)[failed.lot.case]
-    findings = found.findings
+    executed = plan.to_json() | {"case": case.name, "round": lot.round}
+    path = keep(found, executed, case.names, Path(folder), f"{case.target.name}-", case.target.files)
+    before = sum(sum(report.tally.endings.values()) for one in reached for report in one.before(lot.number))
+    return _made(
+        plan, reached, found.findings, Verdict.FAIL, _history(plan, lot, found.execution), interrupted,
+        critical=found.words, table=tuple(table(found.execution, case.names, critical=found.steps, width=100)),
+        names=case.names, rows=rows(found.execution, critical=found.steps), file=path,
+        found_after=before + found.after,
+    )  # fmt: skip
+
+
+def keep(
+    found: Failing,
+    plan: Mapping[str, Any],
+    names: Sequence[str],
+    folder: Path,
+    label: str = "",
+    files: Iterable[Path] = (),
+) -> str:
+    """Save a failing schedule in ``folder``; returns its path. Raises `HarnessError`.
+
+    Args:
+        plan: What was executed, with its ``seed``.
+        names: Of the processes.
+        label: What the file's name has before its random part.
+        files: Those that were executed.
+    """
     saved = SavedSchedule.of(
         found.execution,
-        plan.to_json() | {"case": case.name, "round": lot.round},
-        names=case.names,
-        finding=findings[0].message,
+        plan,
+        names=tuple(names),
+        finding=found.findings[0].message,
         critical=found.words,
         marked=found.steps,
         versions=versions(),
-        hashes=hashes(case.target.files),
+        hashes=hashes(files),
     )
-    path = Path(folder, f"{time.strftime('%Y%m%d-%H%M%S')}-{case.target.name}-{secrets.token_hex(3)}{SUFFIX}")
+    path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{label}{secrets.token_hex(3)}{SUFFIX}"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         write_text(str(path), saved.to_json())
     except OSError as error:
-        lost = f"the schedule could not be kept as {path}: {error.strerror or error}; --seed {plan.seed} finds it again"
-        raise HarnessError(f"{lost}: {findings[0].message}") from error
-    before = sum(sum(report.tally.endings.values()) for one in reached for report in one.before(lot.number))
-    return _made(
-        plan, reached, findings, Verdict.FAIL, _history(plan, lot, found.execution), interrupted,
-        critical=found.words, table=tuple(table(found.execution, case.names, critical=found.steps, width=100)),
-        names=case.names, rows=rows(found.execution, critical=found.steps), file=str(path),
-        found_after=before + found.after,
-    )  # fmt: skip
+        why = f"the schedule could not be kept as {path}: {error.strerror or error}"
+        raise HarnessError(f"{why}; the seed {plan['seed']} finds it again: {saved.finding}") from error
+    return str(path)
 
 
 def _history(plan: ExplorePlan, lot: Lot, execution: Execution) -> History | None:

@@ -39,6 +39,11 @@ def file_system(where: str) -> FileSystem | None:
     return best
 
 
+def cores() -> int:
+    """How many processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def limit_of(name: str) -> tuple[int, int]:
     """Soft and hard limit of this process, such as ``NOFILE`` or ``NPROC``; -1: none. Source: getrlimit(2)."""
     soft, hard = resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from stress.host.machine import file_system
+from stress.host.machine import cores, file_system
 from stress.host.tools import version_of_tool
 
 TOOLS = ("bash", "jq", "perl", "flock")
@@ -30,7 +30,7 @@ def provenance(directory: str, target_files: Iterable[Path]) -> dict[str, str]:
         "host": platform.node() or "unknown",
         "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
         "file system": "unknown" if under is None else f"{under.type} on {under.mount} ({under.options})",
-        "cores": str(_cores()),
+        "cores": str(cores()),
         "python": platform.python_version(),
         "stress": _own_version(),
         **{tool: _version(tool, os.environ.get("PATH", "")) for tool in TOOLS},
@@ -49,10 +49,6 @@ def in_a_line(known: Mapping[str, str]) -> str:
         f"{known.get('date', '')} on {known.get('host', '')}: {known.get('kernel', '')}, {place}, "
         f"{cores} {'core' if cores == '1' else 'cores'}; {tools}"
     )
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _own_version() -> str:

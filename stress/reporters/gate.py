@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from xml.etree import ElementTree
 
-from stress.outcomes import GateResult, Outcome
+from stress.outcomes import GateOutcome, GateResult
 from stress.reporters.aligned import aligned
 from stress.reporters.groups import told
 from stress.reporters.json import as_plain
@@ -42,7 +42,7 @@ def gate_lines(result: GateResult) -> list[str]:
     return aligned([heads, *(_row(outcome) for outcome in result.outcomes)], right={3, 4, 5})
 
 
-def _row(outcome: Outcome) -> tuple[str, ...]:
+def _row(outcome: GateOutcome) -> tuple[str, ...]:
     return (
         outcome.verdict.name,
         outcome.kind,
@@ -115,7 +115,7 @@ def _as_markdown(result: GateResult) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _evidence(outcome: Outcome) -> str:
+def _evidence(outcome: GateOutcome) -> str:
     result = outcome.result
     if result is None:
         return outcome.said

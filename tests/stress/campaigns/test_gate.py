@@ -19,9 +19,8 @@ from stress.campaigns.gate import Campaign, Config, allot, canaries_of, read_con
 from stress.cli._entry import run_command
 from stress.exploring.plan import ExplorePlan
 from stress.history.history import History
-from stress.history.record import Kind, Language
-from stress.history.record import Outcome as OperationOutcome
-from stress.outcomes import GateResult, Outcome
+from stress.history.record import Kind, Language, Outcome
+from stress.outcomes import GateOutcome, GateResult
 from stress.plan import Plan, UsageError
 from stress.reporters.gate import REPORTS, gate_lines, gate_verdict
 from stress.result import Finding, Result, Verdict
@@ -37,7 +36,7 @@ def _result(plan: Plan, *anomalies: str, verdict: Verdict | None = None, interru
     )
     if verdict is None:
         verdict = Verdict.FAIL if anomalies else Verdict.PASS
-    stats = Stats(duration_s=1.0, kinds={(Kind.WRITE, Language.PYTHON): KindStats({OperationOutcome.OK: 100})})
+    stats = Stats(duration_s=1.0, kinds={(Kind.WRITE, Language.PYTHON): KindStats({Outcome.OK: 100})})
     return Result(verdict, findings, stats, plan.to_json(), interrupted=interrupted)
 
 
@@ -311,9 +310,9 @@ def _shown() -> GateResult:
     bad = _result(plan, "lost-update")
     return GateResult(
         (
-            Outcome("campaign", "a|b<i>", Verdict.FAIL, "fail: lost-update", 1.0, 100, 0.1, bad),
-            Outcome("canary", "naive", Verdict.PASS, "caught: torn-read", 2.0, 50),
-            Outcome("record", "old", Verdict.UNKNOWN, "not run"),
+            GateOutcome("campaign", "a|b<i>", Verdict.FAIL, "fail: lost-update", 1.0, 100, 0.1, bad),
+            GateOutcome("canary", "naive", Verdict.PASS, "caught: torn-read", 2.0, 50),
+            GateOutcome("record", "old", Verdict.UNKNOWN, "not run"),
         ),
         3.2,
         60.0,
