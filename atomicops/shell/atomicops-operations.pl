@@ -411,7 +411,6 @@ sub restore { # the target keeps its attributes; a missing one gets those of the
     }
     replace(sub { put($data) }, $missing ? [] : \@::old);
     widen_lock() if $missing && sysopen S, $::name, $::NOFOLLOW | $::NONBLOCK;
-    $::done = 0;
 }
 
 sub sweep {

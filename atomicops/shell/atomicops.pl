@@ -57,11 +57,11 @@ sub leave { # at once: Perl would first take everything apart
     exit $_[0];
 }
 
-END { # what makes Perl leave by itself cannot be caught: it has no memory
+END { # Perl leaves by itself, with 1, where it has no memory: that cannot be caught
     if (!$left) {
         discard();
         print STDERR "atomicops: " . $::shown =~ s/[\0-\37\177]/?/gr
-            . ": not enough memory (unchanged); free some memory and try again\n";
+            . ": not enough memory (unchanged); free some memory and try again\n" if $? == 1;
         $? = 74;
     }
 }

@@ -256,8 +256,18 @@ def test_the_target_is_changed_in_place_within_the_same_second(path: Path) -> No
 
 
 MEDDLE = """package Meddle;
-my $done = 0;
-sub meddle { system $ENV{MEDDLE} if $_[0] eq $ENV{MEDDLE_AT} && !$done++ }
+my @steps;
+sub meddle {
+    push @steps, $_[0];
+    local ($!, $?);
+    open my $log, ">", "$ENV{MEDDLE_TOOLS}/steps";
+    print $log "@steps";
+    close $log;
+    "$_[0] " . grep({ $_ eq $steps[-1] } @steps) eq $ENV{MEDDLE_AT} or return;
+    my $pid = fork // die; # system would ignore SIGINT meanwhile
+    $pid or exec "sh", "-c", $ENV{MEDDLE};
+    waitpid $pid, 0;
+}
 BEGIN {
     no strict "refs";
     *CORE::GLOBAL::syscall = sub { meddle("sync") if $_[0] == $::CALL{fsync}; CORE::syscall(shift, @_) };
@@ -269,7 +279,7 @@ BEGIN {
 
 
 class Meddling:
-    """Bash helpers that are held up at one of their steps, once, while a shell does something else.
+    """Bash helpers that are held up at one of their steps (the first or nth), while a shell does something else.
 
     The steps: ``sync``, when the new content is complete; ``rename``, when all has been proved; ``list``, when one
     looks for backups.
@@ -284,15 +294,19 @@ class Meddling:
         perl.write_text(f'#!/bin/sh\nexec {shutil.which("perl")} -I{self.tools} -MMeddle "$@"\n')
         perl.chmod(0o755)
 
-    def call(self, call: str, step: str, meanwhile: str) -> Done:
-        meddle = f"PATH=${{PATH#*:}}; {meanwhile}"
+    def call(self, call: str, step: str, meanwhile: str, nth: int = 1) -> Done:
         env = {
             "PATH": f"{self.tools}:{os.environ['PATH']}",
-            "MEDDLE": meddle,
-            "MEDDLE_AT": step,
+            "MEDDLE": f"PATH=${{PATH#*:}}; {meanwhile}",
+            "MEDDLE_AT": f"{step} {nth}",
+            "MEDDLE_TOOLS": str(self.tools),
             "S": str(HELPERS.shell),
         }
         return HELPERS.bash(f'. "$0/atomicops.sh"; {call}', cwd=self.folder, env=env)
+
+    def steps(self) -> list[str]:
+        """Those of the last call."""
+        return (self.tools / "steps").read_text().split()
 
 
 VERSION = "atomic_write --if-version $(atomic_version {0}) 3 {0}"
@@ -392,6 +406,26 @@ def test_a_signal_comes_in_time_or_too_late(meddling: Meddling, number: str) -> 
         128 + signal.Signals[f"SIG{number}"],
         {**before, "s.json": "3\n"},
     )
+
+
+def test_a_signal_after_a_restore_comes_too_late(meddling: Meddling) -> None:
+    """Here while the safety backup is made: what was restored is told, and all is done."""
+    done = meddling.call("atomic_recover torn.json --backup", "sync", "kill -TERM $PPID", nth=5)
+    assert done.code == 0, done
+    assert "restored from" in done.out
+    assert "safety backup" in done.out
+
+
+@pytest.mark.parametrize(("durability", "write", "backup"), [("full", 2, 3), ("file", 1, 2), ("none", 0, 0)])
+def test_what_is_synced(meddling: Meddling, durability: str, write: int, backup: int) -> None:
+    """The file, also when its time has been put behind that of another backup, and the directory."""
+    ahead = meddling.folder / "s.json.1.bak"
+    ahead.write_text("1")
+    os.utime(ahead, (time.time() + 1000, time.time() + 1000))
+    for call, syncs in (("atomic_write 3 s.json", write), ("atomic_backup s.json", backup)):
+        (meddling.tools / "steps").write_text("")
+        done = meddling.call(f"export ATOMICOPS_DURABILITY={durability}; {call}", "none", "")
+        assert (done.code, meddling.steps().count("sync")) == (0, syncs), done
 
 
 def test_a_lock_of_the_same_name_in_another_folder_is_another(path: Path) -> None:
