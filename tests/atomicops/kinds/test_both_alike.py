@@ -29,6 +29,11 @@ def a_link_to_json(folder: Path) -> None:
     (folder / "link").symlink_to("real.json")
 
 
+def a_json_link_to_another_name(folder: Path) -> None:
+    (folder / "real").write_text("{}")
+    (folder / "link.json").symlink_to("real")
+
+
 def a_backup_alone(folder: Path) -> None:
     (folder / "s.json.old.bak").write_text("1")
 
@@ -88,6 +93,8 @@ CASES: list[tuple[Callable[[Path], None], int, tuple[str, ...]]] = [
     (nothing, 73, ("write", "x", LONG)),
     (nothing, 73, ("append", "x", f"new/{LONG}")),
     (a_link_to_json, 65, ("write", "{", "link")),
+    (a_json_link_to_another_name, 65, ("write", "{", "link.json")),
+    (a_json_link_to_another_name, 65, ("append", "{", "link.json")),
     (links_to_json_in_no_folder, 65, ("write", "{", "link")),
     (links_to_json_in_no_folder, 65, ("write", "{", "second")),
     (links_to_json_in_no_folder, 0, ("write", "{}", "second")),

@@ -112,8 +112,9 @@ def test_no_reader_waits_for_a_fifo(path: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", STRANGE)
 def test_a_backup_that_is_no_file_is_passed_over(path: Path, language: str, kind: str) -> None:
     path.write_text("{torn")
-    STRANGE[kind](path.with_name("s.json.2.bak"))
     path.with_name("s.json.1.bak").write_text('{"n": 0}')
+    os.utime(path.with_name("s.json.1.bak"), (1_700_000_000, 1_700_000_000))
+    STRANGE[kind](path.with_name("s.json.2.bak"))
     assert HELPERS.call(language, "recover", "s.json", cwd=path.parent).code == 0
     assert path.read_text() == '{"n": 0}'
 

@@ -110,6 +110,19 @@ def test_a_new_file_of_a_shared_folder(installed: Installed, place: Path, langua
     assert done.code == 0 or "new.json" in done.err
 
 
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o2770], ids=oct)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_lock_is_made_and_no_file(installed: Installed, place: Path, language: str, mode: int) -> None:
+    """Who may make the file may take the lock that a refused writer has left, in whatever umask."""
+    path = shared(place).with_name("new.json")
+    path.parent.chmod(mode)
+    version = "sha256-" + "0" * 64
+    done = installed.of(ALICE, 0o077).call(language, "write", "--if-version", version, "1", path, cwd=place)
+    assert (done.code, path.with_name(".new.json.lock").exists()) == (76, True), done
+    done = installed.of(BOB).call(language, "write", "2", path, cwd=place)
+    assert (done.code, done.err) == (0, "")
+
+
 @pytest.mark.parametrize("mode", [0o600, 0o000, 0o644], ids=oct)
 @pytest.mark.parametrize("owner", [ROOT, BOB, ALICE], ids=lambda person: person.name)
 @pytest.mark.parametrize("language", LANGUAGES)
