@@ -28,8 +28,8 @@ import tomllib
 
 from stress.anomalies import ANOMALIES
 from stress.campaigns import regressions, stages
+from stress.exploring.batch import cases_of
 from stress.exploring.explore import explore
-from stress.exploring.lot import cases_of
 from stress.exploring.plan import OPTIONS as EXPLORE_OPTIONS
 from stress.exploring.plan import ExplorePlan
 from stress.files import write_text

@@ -20,10 +20,10 @@ from typing import TypeAlias
 
 from stress import anomalies
 from stress.engine import HarnessError
+from stress.exploring.batch import ANOMALIES, STUCK_MAX, a_cpu, may_keep
 from stress.exploring.case import empty
 from stress.exploring.copying import copy_tree
 from stress.exploring.explore import SHOW_EVERY_S, Progress, keep
-from stress.exploring.lot import ANOMALIES, STUCK_MAX, a_cpu, may_keep
 from stress.exploring.plan import AGENTS, OPTIONS, ExplorePlan
 from stress.exploring.search import Search, executing, scheduler_of, shrunk, step
 from stress.history.history import History
@@ -193,7 +193,7 @@ def _replay(plan: ExplorePlan, run: Run, path: Path, names: Sequence[str]) -> Re
     tally = Tally()
     tally.add(execution)
     search = Search(scheduler, plan.processes, plan.depth, tally, points=len(execution.trace))
-    lines = table(execution, names, width=100)
+    lines = table(execution, names, critical=saved.marked, width=100)
     if execution.diverged is not None:
         return _result(plan, search, Verdict.UNKNOWN, (_doubt(f"the replay diverged at {execution.diverged}"),), lines)
     verdict = Verdict.FAIL if execution.failed else Verdict.PASS

@@ -183,7 +183,7 @@ def empty(directory: str | Path) -> None:
                 os.unlink(entry.path)
 
 
-class Stage:
+class Testbed:
     """Where a case is executed again and again: files laid out anew, agents, and the history of what they did.
 
     Args:

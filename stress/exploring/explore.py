@@ -17,9 +17,19 @@ from typing import Any
 
 from stress import anomalies
 from stress.engine import HarnessError, checkers_of
+from stress.exploring.batch import (
+    Batch,
+    BatchReport,
+    batches,
+    cases_of,
+    directory,
+    may_keep,
+    report_of,
+    shrunk_of,
+    start,
+)
 from stress.exploring.case import Case
 from stress.exploring.jobs import reports
-from stress.exploring.lot import Lot, Report, cases_of, directory, lots, may_keep, report_of, shrunk_of, start
 from stress.exploring.plan import AGENTS, SEARCHES, ExplorePlan
 from stress.exploring.search import Failing, explored_words
 from stress.files import write_text
@@ -58,12 +68,12 @@ Watch = Callable[[Progress], None]
 Show = Callable[[Call, Sequence[Step]], None]
 
 
-class Reached:
+class CaseReport:
     """What the reports of one case come to. Of a long search there are many: only the first's operations are kept.
 
     Attributes:
         sample: Operations of the first executions.
-        is_hopeless: See `Report.is_hopeless`.
+        is_hopeless: See `BatchReport.is_hopeless`.
     """
 
     def __init__(self, plan: ExplorePlan, case: Case) -> None:
@@ -71,25 +81,25 @@ class Reached:
         self.sample: tuple[Operation, ...] = ()
         self.is_hopeless = False
         self._plan = plan
-        self._reports: list[Report] = []
+        self._reports: list[BatchReport] = []
         self._first = math.inf
         self._points = self._pct_runs = 0
 
-    def add(self, report: Report) -> None:
-        """Take in the report of a lot."""
-        if report.lot.number < self._first:
-            self._first, self.sample = report.lot.number, report.sample
+    def add(self, report: BatchReport) -> None:
+        """Take in the report of a batch."""
+        if report.batch.number < self._first:
+            self._first, self.sample = report.batch.number, report.sample
         self.is_hopeless = self.is_hopeless or report.is_hopeless
         self._count(report)
         self._reports.append(dataclasses.replace(report, sample=(), found=None, lesser=None))
 
-    def _count(self, report: Report) -> None:
+    def _count(self, report: BatchReport) -> None:
         self._points, self._pct_runs = max(self._points, report.points), self._pct_runs + report.pct_runs
 
     def keep(self, last: float) -> None:
-        """Forget the lots after ``last``."""
-        kept = [report for report in self._reports if report.lot.number <= last]
-        self._reports = sorted(kept, key=lambda report: report.lot.number)
+        """Forget the batches after ``last``."""
+        kept = [report for report in self._reports if report.batch.number <= last]
+        self._reports = sorted(kept, key=lambda report: report.batch.number)
         self._points = self._pct_runs = 0
         for report in kept:
             self._count(report)
@@ -110,9 +120,9 @@ class Reached:
         """Whether every interleaving was executed, or one equivalent to it, and none failed."""
         return bool(self._reports) and all(report.proved for report in self._reports)
 
-    def before(self, number: int) -> Iterator[Report]:
-        """The reports of the lots before that one."""
-        return (report for report in self._reports if report.lot.number < number)
+    def before(self, number: int) -> Iterator[BatchReport]:
+        """The reports of the batches before that one."""
+        return (report for report in self._reports if report.batch.number < number)
 
     @property
     def dead(self) -> Iterator[str]:
@@ -139,7 +149,7 @@ class Reached:
 
     @property
     def doubt(self) -> str:
-        """See `Report.doubt`."""
+        """See `BatchReport.doubt`."""
         return next((report.doubt for report in self._reports if report.doubt), "")
 
     @property
@@ -149,7 +159,7 @@ class Reached:
         for report in self._reports:
             whole.endings += report.tally.endings
             whole.failed += report.tally.failed
-            whole.interleavings |= {hash((report.lot.round, each)) for each in report.tally.interleavings}
+            whole.interleavings |= {hash((report.batch.round, each)) for each in report.tally.interleavings}
         return whole
 
     def words(self) -> str:
@@ -173,18 +183,18 @@ def explore(plan: ExplorePlan, watch: Watch | None = None, *, folder: str = ".st
     cases = cases_of(plan)
     with directory(plan.directory):  # that a file can be made there
         pass
-    reached = [Reached(plan, case) for case in cases]
+    reached = [CaseReport(plan, case) for case in cases]
     heard = _Progressing(plan, reached, watch)
-    failing: Report | None = None
-    lesser: Report | None = None
+    failing: BatchReport | None = None
+    lesser: BatchReport | None = None
     interrupted, found = False, None
-    work = lots(plan, cases, lambda index: reached[index].is_over)
+    work = batches(plan, cases, lambda index: reached[index].is_over)
     jobs = plan.jobs or len(os.sched_getaffinity(0))
     if plan.scheduler in SEARCHES:
         jobs = min(jobs, len(cases))
     try:
         for report in reports(plan, work, jobs, heard):
-            reached[report.lot.case].add(report)
+            reached[report.batch.case].add(report)
             heard.over(report)
             interrupted = interrupted or report.interrupted
             if report.found is not None:
@@ -197,7 +207,7 @@ def explore(plan: ExplorePlan, watch: Watch | None = None, *, folder: str = ".st
         raise HarnessError(f"syscalls can't be scheduled here: {denied}; `stress run` needs nothing of it") from denied
     failed = failing or lesser
     for each in reached:
-        each.keep(failing.lot.number if failing is not None and not plan.keep_going else math.inf)
+        each.keep(failing.batch.number if failing is not None and not plan.keep_going else math.inf)
     if failed is not None:
         found = failed.failing
         try:
@@ -211,42 +221,42 @@ def explore(plan: ExplorePlan, watch: Watch | None = None, *, folder: str = ".st
     return _timed(result, began)
 
 
-def _earlier(report: Report, other: Report | None) -> Report:
-    return report if other is None or report.lot.number < other.lot.number else other
+def _earlier(report: BatchReport, other: BatchReport | None) -> BatchReport:
+    return report if other is None or report.batch.number < other.batch.number else other
 
 
 class _Progressing:
-    """Adds up what the lots under way say, and shows it now and then."""
+    """Adds up what the batches under way say, and shows it now and then."""
 
-    def __init__(self, plan: ExplorePlan, reached: Sequence[Reached], watch: Watch | None) -> None:
+    def __init__(self, plan: ExplorePlan, reached: Sequence[CaseReport], watch: Watch | None) -> None:
         self._plan, self._reached, self._watch = plan, reached, watch
         self._began = self._shown = time.monotonic()
-        self._under_way: dict[Lot, tuple[int, int]] = {}
+        self._under_way: dict[Batch, tuple[int, int]] = {}
         self._done = (0, 0)
 
-    def __call__(self, lot: Lot, schedules: int, different: int, coverage: str) -> bool:
+    def __call__(self, batch: Batch, schedules: int, different: int, coverage: str) -> bool:
         """Whether there is time left."""
-        self._under_way[lot] = schedules, different
+        self._under_way[batch] = schedules, different
         now = time.monotonic()
         if self._watch is not None and now - self._shown >= SHOW_EVERY_S:
             self._shown = now
             all_schedules, all_different = map(sum, zip(self._done, *self._under_way.values(), strict=True))
-            one = self._reached[lot.case]
+            one = self._reached[batch.case]
             self._watch(
                 Progress(now - self._began, all_schedules, all_different, one.case.name, coverage or one.coverage)
             )
         return self._plan.duration_s is None or now - self._began < self._plan.duration_s
 
-    def shrinks(self, report: Report) -> None:
+    def shrinks(self, report: BatchReport) -> None:
         """The search is over, and a failing schedule is made simpler."""
         if self._watch is not None:
-            name = self._reached[report.lot.case].case.name
+            name = self._reached[report.batch.case].case.name
             spent_s = time.monotonic() - self._began
             self._watch(Progress(spent_s, *self._done, name, "a failing schedule was found, and is made simpler"))
 
-    def over(self, report: Report) -> None:
-        """A lot is over."""
-        self._under_way.pop(report.lot, None)
+    def over(self, report: BatchReport) -> None:
+        """A batch is over."""
+        self._under_way.pop(report.batch, None)
         done = sum(report.tally.endings.values()), len(report.tally.interleavings)
         self._done = self._done[0] + done[0], self._done[1] + done[1]
 
@@ -291,8 +301,8 @@ def replay(saved: SavedSchedule, show: Show | None = None) -> tuple[Execution, R
         findings = execution.findings
         one.search.tally.add(execution)
         marked = saved.marked
-        report = report_of(Lot(0, 0, round, 1), one)
-        reached = Reached(plan, case)
+        report = report_of(Batch(0, 0, round, 1), one)
+        reached = CaseReport(plan, case)
         reached.add(report)
         in_doubt = execution.diverged or one.doubt
         verdict = Verdict.UNKNOWN if in_doubt else max((f.verdict for f in findings), default=Verdict.PASS)
@@ -311,8 +321,8 @@ def replay(saved: SavedSchedule, show: Show | None = None) -> tuple[Execution, R
 
 def _result(
     plan: ExplorePlan,
-    reached: list[Reached],
-    failed: Report | None,
+    reached: list[CaseReport],
+    failed: BatchReport | None,
     found: Failing | None,
     folder: str,
     interrupted: bool,
@@ -321,12 +331,12 @@ def _result(
         doubts = [] if interrupted else [doubt for one in reached for doubt in _doubts(one)]
         verdict = Verdict.UNKNOWN if doubts or not reached else Verdict.PASS
         return _made(plan, reached, tuple(doubts), verdict, None, interrupted)
-    lot, case = failed.lot, cases_of(plan, failed.lot.round)[failed.lot.case]
-    executed = plan.to_json() | {"case": case.name, "round": lot.round}
+    batch, case = failed.batch, cases_of(plan, failed.batch.round)[failed.batch.case]
+    executed = plan.to_json() | {"case": case.name, "round": batch.round}
     path = keep(found, executed, case.names, Path(folder), f"{case.target.name}-", case.target.files)
-    before = sum(sum(report.tally.endings.values()) for one in reached for report in one.before(lot.number))
+    before = sum(sum(report.tally.endings.values()) for one in reached for report in one.before(batch.number))
     return _made(
-        plan, reached, found.findings, Verdict.FAIL, _history(plan, lot, found.execution), interrupted,
+        plan, reached, found.findings, Verdict.FAIL, _history(plan, batch, found.execution), interrupted,
         critical=found.words, table=tuple(table(found.execution, case.names, critical=found.steps, width=100)),
         names=case.names, rows=rows(found.execution, critical=found.steps), file=path,
         found_after=before + found.after,
@@ -369,10 +379,10 @@ def keep(
     return str(path)
 
 
-def _history(plan: ExplorePlan, lot: Lot, execution: Execution) -> History | None:
+def _history(plan: ExplorePlan, batch: Batch, execution: Execution) -> History | None:
     """What the operations of a failing schedule did, which may have failed in another process: it is executed again."""
     with ExitStack() as stack:
-        one = start(plan, cases_of(plan, lot.round)[lot.case], stack, lot.round)
+        one = start(plan, cases_of(plan, batch.round)[batch.case], stack, batch.round)
         scheduler = Replay(execution.decisions, draws=execution.draws)
         scheduler.begin()
         one.run(scheduler)
@@ -381,7 +391,7 @@ def _history(plan: ExplorePlan, lot: Lot, execution: Execution) -> History | Non
 
 def _made(
     plan: ExplorePlan,
-    reached: list[Reached],
+    reached: list[CaseReport],
     findings: tuple[Finding, ...],
     verdict: Verdict,
     history: History | None,
@@ -426,7 +436,7 @@ def _timed(result: Result, began: float) -> Result:
     return dataclasses.replace(result, exploration=taken)
 
 
-def _doubts(one: Reached) -> Iterator[Finding]:
+def _doubts(one: CaseReport) -> Iterator[Finding]:
     """Why the executions of a case say nothing, all of them together."""
 
     def doubt(anomaly: anomalies.Anomaly, message: str) -> Finding:

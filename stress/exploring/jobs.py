@@ -1,4 +1,4 @@
-"""Several processes share the lots of an exploration, each with a supervisor and a CPU of its own."""
+"""Several processes share the batches of an exploration, each with a supervisor and a CPU of its own."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from functools import partial
 from typing import Any
 
 from stress.engine import HarnessError
-from stress.exploring.lot import Lot, Report, explore_lot
+from stress.exploring.batch import Batch, BatchReport, explore_batch
 from stress.exploring.plan import ExplorePlan
 from stress.exploring.search import Search
 from stress.syscalls import Denied
 from stress.syscalls.crew import Connection, Member, ready
 
-Heard = Callable[[Lot, int, int, str], bool]
-"""Told how many schedules of a lot were executed, how many different, and `Search.coverage`; whether to go on."""
+Heard = Callable[[Batch, int, int, str], bool]
+"""Told how many schedules of a batch were executed, how many different, and `Search.coverage`; whether to go on."""
 
 _TOLD_S = 0.2
 
 
-def reports(plan: ExplorePlan, lots: Iterator[Lot], jobs: int, heard: Heard) -> Iterator[Report]:
-    """Explore ``lots``; their reports, in any order.
+def reports(plan: ExplorePlan, batches: Iterator[Batch], jobs: int, heard: Heard) -> Iterator[BatchReport]:
+    """Explore ``batches``; their reports, in any order.
 
-    After a failing schedule no later lot is begun, unless the plan says ``keep_going``; earlier ones are finished, so
+    After a failing schedule no later batch is begun, unless the plan says ``keep_going``; earlier ones are finished, so
     that the first failing schedule is the same however many jobs there are.
 
     Args:
@@ -34,7 +34,7 @@ def reports(plan: ExplorePlan, lots: Iterator[Lot], jobs: int, heard: Heard) -> 
         heard: See `Heard`.
     """
     if jobs == 1:
-        yield from _here(plan, lots, heard)
+        yield from _here(plan, batches, heard)
         return
     cpus = sorted(os.sched_getaffinity(0))
     with ExitStack() as stack:
@@ -42,73 +42,73 @@ def reports(plan: ExplorePlan, lots: Iterator[Lot], jobs: int, heard: Heard) -> 
         for number in range(jobs):
             crew.append(_Job(plan, cpus[number % len(cpus)], crew))
             stack.callback(crew[-1].close)
-        yield from _there(plan, lots, crew, heard)
+        yield from _there(plan, batches, crew, heard)
 
 
-def _here(plan: ExplorePlan, lots: Iterator[Lot], heard: Heard) -> Iterator[Report]:
+def _here(plan: ExplorePlan, batches: Iterator[Batch], heard: Heard) -> Iterator[BatchReport]:
     going = True
-    for lot in lots:
+    for batch in batches:
 
-        def go_on(search: Search, lot: Lot = lot) -> bool:
+        def go_on(search: Search, batch: Batch = batch) -> bool:
             nonlocal going
-            going = going and heard(lot, search.schedules, len(search.tally.interleavings), search.coverage)
+            going = going and heard(batch, search.schedules, len(search.tally.interleavings), search.coverage)
             return going
 
-        report = explore_lot(plan, lot, go_on)
+        report = explore_batch(plan, batch, go_on)
         yield report
         if not going or report.interrupted or (report.found and not plan.keep_going):
             return
 
 
-def _there(plan: ExplorePlan, lots: Iterator[Lot], crew: list[_Job], heard: Heard) -> Iterator[Report]:
+def _there(plan: ExplorePlan, batches: Iterator[Batch], crew: list[_Job], heard: Heard) -> Iterator[BatchReport]:
     last, interrupted = math.inf, False
 
     def hire(job: _Job) -> None:
-        lot = None if last < math.inf or interrupted else next(lots, None)
-        if lot is not None:
-            job.give(lot)
+        batch = None if last < math.inf or interrupted else next(batches, None)
+        if batch is not None:
+            job.give(batch)
 
     for job in crew:
         hire(job)
-    while busy := {job.pipe: job for job in crew if job.lot is not None}:
+    while busy := {job.pipe: job for job in crew if job.batch is not None}:
         try:
             for job in [busy[pipe] for pipe in ready([*busy])]:
                 message = job.hear()
                 if isinstance(message, BaseException):
                     raise message
-                if isinstance(message, Report):
+                if isinstance(message, BatchReport):
                     if message.found is not None and not plan.keep_going:
-                        last = min(last, message.lot.number)
+                        last = min(last, message.batch.number)
                     interrupted = interrupted or message.interrupted
                     hire(job)
                     yield message
-                elif job.lot is not None and not heard(job.lot, *message):
+                elif job.batch is not None and not heard(job.batch, *message):
                     last = -1
         except KeyboardInterrupt:
             last, interrupted = -1, True
         for job in busy.values():
-            if job.lot is not None and job.lot.number > last:
+            if job.batch is not None and job.batch.number > last:
                 job.stop()
     if interrupted:
         raise KeyboardInterrupt
 
 
 class _Job:
-    """A process that explores one lot after another; ``others`` were started before it."""
+    """A process that explores one batch after another; ``others`` were started before it."""
 
     def __init__(self, plan: ExplorePlan, cpu: int, others: Sequence[_Job]) -> None:
         self._member = Member(partial(_serve, plan, cpu), [other.pipe for other in others])
         self.pipe: Connection = self._member.pipe
         self.close = self._member.close
-        self.lot: Lot | None = None
+        self.batch: Batch | None = None
 
-    def give(self, lot: Lot) -> None:
-        """Let it explore a lot."""
-        self.lot = lot
-        self.pipe.send(lot)
+    def give(self, batch: Batch) -> None:
+        """Let it explore a batch."""
+        self.batch = batch
+        self.pipe.send(batch)
 
     def stop(self) -> None:
-        """Let it end the lot after the schedule that it is at."""
+        """Let it end the batch after the schedule that it is at."""
         self.pipe.send(None)
 
     def hear(self) -> Any:
@@ -116,9 +116,9 @@ class _Job:
         try:
             message = self.pipe.recv()
         except EOFError:
-            raise HarnessError("a process that explored has ended before its lot; was it killed?") from None
-        if isinstance(message, Report):
-            self.lot = None
+            raise HarnessError("a process that explored has ended before its batch; was it killed?") from None
+        if isinstance(message, BatchReport):
+            self.batch = None
         return message
 
 
@@ -137,10 +137,10 @@ def _serve(plan: ExplorePlan, cpu: int, pipe: Connection) -> None:
 
     with suppress(EOFError, ConnectionError):  # nobody hears any more
         while True:
-            lot = pipe.recv()
-            if lot is not None:
+            batch = pipe.recv()
+            if batch is not None:
                 try:
-                    answer: object = explore_lot(plan, lot, go_on, cpu)
+                    answer: object = explore_batch(plan, batch, go_on, cpu)
                 except (EOFError, ConnectionError):
                     raise
                 except (Denied, HarnessError, OSError) as error:

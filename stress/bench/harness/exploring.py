@@ -1,7 +1,7 @@
 """``stress bench explore``: what a schedule costs, by kind of process, as figures of this machine.
 
 CPU time of the supervisor and of all its processes, as they share a CPU and one of them runs at a time. Costs that come
-once (start-up, the first judgements) cancel out: they are the same in a short lot and in a long one. Beside it stands
+once (start-up, the first judgements) cancel out: they are the same in a short batch and in a long one. Beside it stands
 what the same processes take one after another without a scheduler: no supervisor can be faster than that.
 """
 
@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 from stress.anomalies import ANOMALIES
 from stress.bench.measure import Figure, LeftOut, Setting, Sheet
-from stress.exploring.case import Stage
-from stress.exploring.lot import Lot, cases_of, directory, explore_lot
+from stress.exploring.batch import Batch, cases_of, directory, explore_batch
+from stress.exploring.case import Testbed
 from stress.exploring.plan import ExplorePlan
 from stress.resolve import target_named
 from stress.syscalls import Denied, require
@@ -97,7 +97,7 @@ def _figures(setting: Setting, kind: Kind) -> Iterator[Figure]:
 def _cost(plan: ExplorePlan, schedules: int) -> tuple[float, int]:
     """CPU seconds of this process and of those that it started; file syscalls of the longest schedule."""
     before = _spent_s()
-    report = explore_lot(plan, Lot(0, 0, 0, schedules), lambda search: True)
+    report = explore_batch(plan, Batch(0, 0, 0, schedules), lambda search: True)
     return _spent_s() - before, report.points
 
 
@@ -105,15 +105,15 @@ def _alone_s(plan: ExplorePlan, times: int) -> float:
     """CPU seconds of the processes of so many schedules, and of laying out their files, without a supervisor."""
     with ExitStack() as stack:
         shared = stack.enter_context(directory(None))
-        stage = Stage(cases_of(plan)[0], shared, stack.enter_context(directory(None)))
-        stack.callback(stage.close)
+        testbed = Testbed(cases_of(plan)[0], shared, stack.enter_context(directory(None)))
+        stack.callback(testbed.close)
 
         def work() -> int:
             os.dup2(os.open(os.devnull, os.O_RDWR), 0)  # as a scheduled one has it
             gc.freeze()
             for _ in range(times):
-                stage.lay_out()
-                for kind in stage.agents:
+                testbed.lay_out()
+                for kind in testbed.agents:
                     once(kind)
             return 0
 

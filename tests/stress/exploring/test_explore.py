@@ -14,15 +14,19 @@ from pathlib import Path
 
 import pytest
 
+from stress.anomalies import LOST_UPDATE
 from stress.cli._entry import run_command
+from stress.engine import HarnessError
 from stress.exploring.agents import explore as explore_agents
-from stress.exploring.explore import explore, replay
-from stress.exploring.lot import cases_of, lots
+from stress.exploring.batch import batches, cases_of
+from stress.exploring.explore import explore, keep, replay
 from stress.exploring.plan import ExplorePlan
+from stress.exploring.search import Failing
 from stress.history.record import Kind
 from stress.options import UsageError
 from stress.reporters.explore_view import view
-from stress.result import Verdict
+from stress.result import Finding, Verdict
+from stress.schedulers.execution import Execution
 from stress.schedulers.saved import SavedSchedule
 from stress.syscalls import Denied, Supervisor
 
@@ -103,7 +107,7 @@ def test_the_progress_says_what_is_reached_so_far(
 ) -> None:
     monkeypatch.setattr("stress.exploring.explore.SHOW_EVERY_S", 0)
     monkeypatch.setattr("stress.reporters.explore_view._LINE_S", 0)
-    monkeypatch.setattr("stress.exploring.lot._SIZE", 2)
+    monkeypatch.setattr("stress.exploring.batch._SIZE", 2)
     plan = ExplorePlan(processes=2, languages=("python",), scheduler=scheduler, depth=1, seed=1, schedules=4, jobs=1)
     with view(quiet=False) as watch:
         explore(plan, watch, folder=str(tmp_path))
@@ -137,8 +141,8 @@ def test_the_schedules_of_a_scenario_are_divided_among_its_cases_by_what_they_co
     plan = ExplorePlan(scenarios=("session_count",), schedules=1000, seed=1)
     cases = cases_of(plan)
     divided = [0] * len(cases)
-    for lot in lots(plan, cases, lambda index: False):
-        divided[lot.case] += lot.schedules or 0
+    for batch in batches(plan, cases, lambda index: False):
+        divided[batch.case] += batch.schedules or 0
     assert [case.is_slow for case in cases] == [False, True, True]
     assert divided == [800, 100, 100]
 
@@ -233,6 +237,13 @@ def test_where_nothing_can_be_kept_it_is_said_first(tmp_path: Path, capsys: pyte
         assert line.endswith("give a directory that can be written to")
     with pytest.raises(UsageError, match="--runs"):
         explore_agents([["true"]], tmp_path, lambda folder: True, schedules=1, runs=runs)
+
+
+def test_a_schedule_that_cannot_be_kept_in_the_end_is_told_with_how_to_find_it_again(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    failing = Failing(Execution((), failed=True, findings=(Finding(LOST_UPDATE, "explore", "", "", "it is gone"),)), 1)
+    with pytest.raises(HarnessError, match=r"could not be kept as .*the seed 7 finds it again: it is gone"):
+        keep(failing, {"seed": 7}, ["p1"], tmp_path / "file" / "runs")
 
 
 def test_processes_do_one_operation_and_two_in_turn() -> None:

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from stress.anomalies import LIVELOCK
-from stress.exploring.explore import Reached
-from stress.exploring.lot import Lot, Report, cases_of
+from stress.exploring.batch import Batch, BatchReport, cases_of
+from stress.exploring.explore import CaseReport
 from stress.exploring.plan import ExplorePlan
 from stress.exploring.search import Failing, Search, shrunk
 from stress.history.record import Kind, Operation
@@ -54,13 +54,13 @@ def test_how_many_schedules_there_are_is_said_as_an_estimate_where_they_were_not
 def test_a_long_search_keeps_the_operations_of_its_first_lot_alone() -> None:
     """With those of all, a night's search would fill the memory."""
     plan = ExplorePlan(target="naive", languages=("python",))
-    reached = Reached(plan, cases_of(plan)[0])
+    reached = CaseReport(plan, cases_of(plan)[0])
     samples: dict[int, tuple[Operation, ...]] = {}
     for number in (2, 0, 1):
         samples[number] = (Operation(process=number, kind=Kind.READ, file=0, version=0, invoke=1, ret=2),)
         failing = Failing(Execution(()), number)
-        report = Report(
-            Lot(number, 0, number, 50), Tally(), 10 + number, 5, False, "", samples[number], 1, (), failing, None, ""
+        report = BatchReport(
+            Batch(number, 0, number, 50), Tally(), 10 + number, 5, False, "", samples[number], 1, (), failing, None, ""
         )
         before = sys.getrefcount(failing)
         reached.add(report)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stress.exploring import lot, search
+from stress.exploring import batch, search
 from stress.exploring.explore import Progress, explore
 from stress.exploring.plan import ExplorePlan
 from stress.result import Result, Verdict
@@ -112,7 +112,7 @@ def test_who_interrupts_is_not_kept_waiting_for_a_simpler_schedule(
         assert when == "while it shrinks"
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(lot, "shrunk", shrunk)
+    monkeypatch.setattr(batch, "shrunk", shrunk)
     (tmp_path / "mine.py").write_text(READ + LOCKED)
     plan = ExplorePlan(target=str(tmp_path / "mine.py"), seed=1, jobs=1, schedules=2)
     result = explore(plan, interrupt, folder=str(tmp_path / "kept"))
@@ -156,7 +156,7 @@ def test_why_nothing_succeeded_is_said_in_the_words_of_the_target(tmp_path: Path
 
 
 def test_what_never_comes_to_its_end_is_tried_three_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lot, "Supervisor", partial(Supervisor, stuck_s=0.1))
+    monkeypatch.setattr(batch, "Supervisor", partial(Supervisor, stuck_s=0.1))
     result = explored(tmp_path, READ + "def update(path, change):\n    while True: pass\n", schedules=1000)
     assert result.verdict is Verdict.UNKNOWN
     assert result.exploration is not None

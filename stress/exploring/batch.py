@@ -1,7 +1,7 @@
-"""A lot: some schedules of one case, with operations of its own, explored by one process at a time.
+"""A batch: some schedules of one case, with operations of its own, explored by one process at a time.
 
-Which lots there are, and what is in them, depends on the plan alone: not on how many processes share them, or how fast
-they are.
+Which batches there are, and what is in them, depends on the plan alone: not on how many processes share them, or how
+fast they are.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from stress import anomalies
 from stress.checkers.elsewhere import ADVICE, what_lies_there
 from stress.engine import run_checkers
-from stress.exploring.case import Case, Stage, cases
+from stress.exploring.case import Case, Testbed, cases
 from stress.exploring.evidence import Evidence
 from stress.exploring.plan import SEARCHES, ExplorePlan
 from stress.exploring.recorder import Counting
@@ -53,11 +53,11 @@ STUCK_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Lot:
+class Batch:
     """Some schedules of one case.
 
     Attributes:
-        number: Its place among all lots.
+        number: Its place among all batches.
         case: Index among the cases of the plan.
         round: Which operations the processes do: each round draws others.
         schedules: At most; None: until none is left.
@@ -70,8 +70,8 @@ class Lot:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What became of a lot.
+class BatchReport:
+    """What became of a batch.
 
     Attributes:
         points: File syscalls of the longest execution.
@@ -85,7 +85,7 @@ class Report:
         doubt: Why nothing can be said of the case, in words.
     """
 
-    lot: Lot
+    batch: Batch
     tally: Tally
     points: int
     pct_runs: int
@@ -106,7 +106,7 @@ class Report:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether another lot of the case would say no more."""
+        """Whether another batch of the case would say no more."""
         return bool(self.doubt) or bool(self.dead and not self.sampled and self.found is None)
 
 
@@ -116,12 +116,12 @@ class Exploring:
 
     Attributes:
         history: Of the execution that was judged last.
-        doubt: As of a `Report`.
+        doubt: As of a `BatchReport`.
         judged: `Evidence.essence` of executions → what was found in them.
     """
 
     case: Case
-    stage: Stage
+    testbed: Testbed
     search: Search
     allow: frozenset[str]
     run: Run = field(init=False)
@@ -133,8 +133,8 @@ class Exploring:
     judged: dict[Hashable, list[Finding]] = field(default_factory=dict)
 
 
-def lots(plan: ExplorePlan, all_cases: Sequence[Case], is_over: Callable[[int], bool]) -> Iterator[Lot]:
-    """The lots of a plan, in order; without end where the plan has no limit on schedules.
+def batches(plan: ExplorePlan, all_cases: Sequence[Case], is_over: Callable[[int], bool]) -> Iterator[Batch]:
+    """The batches of a plan, in order; without end where the plan has no limit on schedules.
 
     Args:
         is_over: Whether a case, by its index, needs no more of them.
@@ -143,7 +143,7 @@ def lots(plan: ExplorePlan, all_cases: Sequence[Case], is_over: Callable[[int], 
     number = count()
     if plan.scheduler in SEARCHES:
         for index in range(len(all_cases)):
-            yield Lot(next(number), index, 0, left[index])
+            yield Batch(next(number), index, 0, left[index])
         return
     for round in count():
         going = [index for index in range(len(all_cases)) if left[index] != 0 and not is_over(index)]
@@ -153,7 +153,7 @@ def lots(plan: ExplorePlan, all_cases: Sequence[Case], is_over: Callable[[int], 
             size = _SIZE_SLOW if all_cases[index].is_slow else _SIZE
             schedules = size if left[index] is None else min(size, left[index] or 0)
             left[index] = None if left[index] is None else (left[index] or 0) - schedules
-            yield Lot(next(number), index, round, schedules)
+            yield Batch(next(number), index, round, schedules)
 
 
 def _share(plan: ExplorePlan, case: Case, all_cases: Sequence[Case]) -> int | None:
@@ -168,43 +168,45 @@ def _weight(case: Case) -> int:
     return _SHARE_SLOW if case.is_slow else _SHARE
 
 
-def explore_lot(plan: ExplorePlan, lot: Lot, go_on: Callable[[Search], bool], cpu: int | None = None) -> Report:
-    """Explore a lot. Stops early where ``go_on``, called after each schedule, says so, or at the first failing one.
+def explore_batch(
+    plan: ExplorePlan, batch: Batch, go_on: Callable[[Search], bool], cpu: int | None = None
+) -> BatchReport:
+    """Explore a batch. Stops early where ``go_on``, called after each schedule, says so, or at the first failing one.
 
     Args:
         cpu: Where the processes run: see `Supervisor`.
     """
-    case, interrupted = cases_of(plan, lot.round)[lot.case], False
+    case, interrupted = cases_of(plan, batch.round)[batch.case], False
     with ExitStack() as stack:
-        one = start(plan, case, stack, lot.round, cpu)
+        one = start(plan, case, stack, batch.round, cpu)
         search = one.search
         try:
-            while lot.schedules is None or search.schedules < lot.schedules:
+            while batch.schedules is None or search.schedules < batch.schedules:
                 if not step(search, one.run, keep_going=plan.keep_going):
                     break
                 if not go_on(search) or one.doubt or (not one.sampled and len(one.dead) >= STUCK_MAX):
                     break
         except KeyboardInterrupt:
             interrupted = True
-        return report_of(lot, one, interrupted)
+        return report_of(batch, one, interrupted)
 
 
-def report_of(lot: Lot, one: Exploring, interrupted: bool = False) -> Report:
-    """What became of a lot."""
+def report_of(batch: Batch, one: Exploring, interrupted: bool = False) -> BatchReport:
+    """What became of a batch."""
     search = one.search
-    return Report(
-        lot, search.tally, search.points, search.counted, search.proved, search.words(),
+    return BatchReport(
+        batch, search.tally, search.points, search.counted, search.proved, search.words(),
         tuple(one.sample), one.sampled, tuple(one.dead), search.found, search.lesser, one.doubt, interrupted,
     )  # fmt: skip
 
 
-def shrunk_of(plan: ExplorePlan, report: Report) -> Failing:
+def shrunk_of(plan: ExplorePlan, report: BatchReport) -> Failing:
     """The failing schedule of a report, shrunk."""
     failing = report.failing
     assert failing is not None
-    case = cases_of(plan, report.lot.round)[report.lot.case]
+    case = cases_of(plan, report.batch.round)[report.batch.case]
     with ExitStack() as stack:
-        one = start(plan, case, stack, report.lot.round)
+        one = start(plan, case, stack, report.batch.round)
         return shrunk(one.run, failing, case.short_names)
 
 
@@ -237,7 +239,7 @@ def cases_of(plan: ExplorePlan, round: int = 0) -> list[Case]:
 
 
 def _supported(target: Target) -> Mapping[Language, frozenset[str]]:
-    """Its `abilities`, asked for once: that starts Bash or the target's own worker, and each lot needs them."""
+    """Its `abilities`, asked for once: that starts Bash or the target's own worker, and each batch needs them."""
     path = os.environ.get("PATH")
     if not _asked or _asked[0][:2] != (target, path):
         _asked[:] = [(target, path, abilities(target)[0])]
@@ -261,19 +263,19 @@ def _seed(plan: ExplorePlan, round: int) -> int:
 def start(plan: ExplorePlan, case: Case, stack: ExitStack, round: int = 0, cpu: int | None = None) -> Exploring:
     """Get a case ready to be executed; ``stack`` ends it."""
     shared = stack.enter_context(directory(plan.directory))
-    stage = Stage(case, shared, stack.enter_context(directory(None)))
-    stack.callback(stage.close)
+    testbed = Testbed(case, shared, stack.enter_context(directory(None)))
+    stack.callback(testbed.close)
     supervisor = stack.enter_context(Supervisor(shared, cpu=a_cpu() if cpu is None else cpu))
     search = Search(scheduler_of(plan.scheduler, _seed(plan, round), plan.depth), len(case.duties), plan.depth)
 
     def execute(scheduler: Scheduler) -> Ran:
-        return supervisor.run(stage.agents, Counting(scheduler, stage.steps))
+        return supervisor.run(testbed.agents, Counting(scheduler, testbed.steps))
 
     def judge(ran: Ran) -> tuple[Finding, ...]:
         return _judge(one, ran)
 
-    one = Exploring(case, stage, search, frozenset((*plan.allow, *case.target.allow)))
-    one.run = executing(stage.lay_out, execute, judge)
+    one = Exploring(case, testbed, search, frozenset((*plan.allow, *case.target.allow)))
+    one.run = executing(testbed.lay_out, execute, judge)
     return one
 
 
@@ -308,7 +310,7 @@ def _judge(one: Exploring, ran: Ran) -> tuple[Finding, ...]:
         if seen.kind in ANOMALIES
     ]
     if ran.ending == "done":
-        evidence = one.stage.evidence(ran)
+        evidence = one.testbed.evidence(ran)
         one.dead += [facts.status for facts in evidence.processes if facts.end is End.DIED and len(one.dead) < 5]
         if one.sampled < _SAMPLE:
             _sample(one, evidence, len(ran.trace))
@@ -325,7 +327,7 @@ def _checked(one: Exploring, evidence: Evidence) -> list[Finding]:
     unsaid = one.allow | LESSER if one.search.lesser is not None else one.allow
     if known is not None and (one.search.found is not None or unsaid.issuperset(found.anomaly for found in known)):
         return known
-    one.history = one.stage.history(evidence)
+    one.history = one.testbed.history(evidence)
     if len(one.judged) >= _JUDGED_MAX:
         one.judged.clear()
     found = run_checkers(one.history, always=frozenset())  # doubts are of the whole exploration
@@ -347,7 +349,7 @@ def _kept_elsewhere(one: Exploring) -> str:
         for index, final in enumerate(history.final)
         if history.files[index].form.is_document and final.version <= INITIAL
     ]
-    read = one.stage.by_reader(history.final) if unchanged else ()
+    read = one.testbed.by_reader(history.final) if unchanged else ()
     for index in unchanged:
         if read[index].version > INITIAL:
             final, path = history.final[index], history.files[index].path
