@@ -47,6 +47,9 @@ _QUOTED, _NOT_WORDS = re.compile(r"'[^']*'|\\.", re.DOTALL), re.compile(r"[|&;<>
 _NAME_MAX, _SAID_MAX = 52, 300
 """Characters that are shown of a command line, and of what it printed on standard error."""
 
+_NOT_JUDGED = ("stuck", "endless")
+"""What was not seen to its end: a program may well make so many syscalls, an operation of a scenario does not."""
+
 Check: TypeAlias = Callable[..., object]
 """Called after each execution with the shared directory; and, if it takes two arguments, with what became of the agents
 (`stress.syscalls.Ran`: statuses, outputs). Returning False, or raising, says that something is wrong."""
@@ -148,7 +151,7 @@ def _explore(
     def execute(scheduler: Scheduler) -> Ran:
         ran = supervisor.run(kinds, scheduler)
         acted.update(ran.decisions)
-        stuck.extend(seen.text for seen in ran.findings if seen.kind == "stuck")
+        stuck.extend(seen.text for seen in ran.findings if seen.kind in _NOT_JUDGED)
         return ran
 
     run = executing(put_back, execute, partial(_judge, shared, check, may_fail, short))
@@ -259,7 +262,8 @@ def _judge(shared: Path, check: Check | None, may_fail: bool, names: Sequence[st
                 findings.append(_finding(anomalies.AGENT_FAILED, message))
         if check is not None and (wrong := _checked(check, shared, ran)):
             findings.insert(0, _finding(anomalies.CHECK_FAILED, wrong))
-    findings += [_finding(ANOMALIES[seen.kind], seen.text) for seen in ran.findings if seen.kind in ANOMALIES]
+    seen_here = [seen for seen in ran.findings if seen.kind in ANOMALIES and seen.kind not in _NOT_JUDGED]
+    findings += [_finding(ANOMALIES[seen.kind], seen.text) for seen in seen_here]
     return tuple(findings)
 
 

@@ -36,6 +36,7 @@ from stress.workload.target import Target
 ANOMALIES = {
     "deadlock": anomalies.DEADLOCK,
     "livelock": anomalies.LIVELOCK,
+    "endless": anomalies.LIVELOCK,
     "starvation": anomalies.STARVATION,
     "readable": anomalies.READABLE,
 }

@@ -219,13 +219,12 @@ class Population:
         runs = tasks.look(task, self._machine.waits)
         if runs == -1:
             self._drop(task)
-        elif runs is None or task.state is State.EXITING:
+        elif self._stands_as_before(task):
+            self._awaited.discard(task)
+            task.state = State.PARKED if task.wait is None else State.WAITING
+            task.process.agent.offer_is_known = False
+        elif runs is None or task.state is State.EXITING or task.point is not None or task.wait is not None:
             self._await(task)
-        elif task.point is not None or task.wait is not None:  # a signal was sent to it, and has changed nothing
-            if listener.is_waiting(task.process.agent.listener, task.id):
-                self._awaited.discard(task)
-                task.state = State.PARKED if task.wait is None else State.WAITING
-                task.process.agent.offer_is_known = False
         elif runs == task.runs:
             self._awaited.discard(task)
             self._blocked.add(task)
@@ -235,6 +234,12 @@ class Population:
             self._await(task)
             if task.spawning is not None:
                 self._find_children(task)
+
+    def _stands_as_before(self, task: Task) -> bool:
+        """Whether a signal was sent to it while it waited for its turn, and has not killed it: that comes later."""
+        if task.state is State.EXITING or (task.point is None and task.wait is None):
+            return False
+        return listener.is_waiting(task.process.agent.listener, task.id) and not tasks.is_dying(task)
 
     def _await(self, task: Task) -> None:
         self._blocked.discard(task)

@@ -13,7 +13,8 @@ class Finding:
     """Something wrong that the engine saw by itself, after ``step`` steps.
 
     Attributes:
-        kind: ``deadlock``, ``livelock``, ``starvation``, ``stuck``, or ``readable`` (a file was, to more than before).
+        kind: ``deadlock``, ``livelock`` (some poll for ever), ``endless`` (a bound on steps was reached),
+            ``starvation``, ``stuck``, or ``readable`` (a file was, to more than before).
     """
 
     kind: str

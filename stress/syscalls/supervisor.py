@@ -40,6 +40,8 @@ _LATE_S_MAX = 1.0
 _TICK_NS = 10_000_000
 _IDLE_MAX = 100
 """Steps of a task one after another that change no file: with more it is taken to wait for another of its agent."""
+_TIMES_MIN = 10
+"""So often has each call of those who poll come, on the average."""
 
 
 class Supervisor:
@@ -49,7 +51,7 @@ class Supervisor:
         shared: The directory. A call is a scheduling point if it has a path or a descriptor below it.
         cpu: The CPU that this process and its agents run on meanwhile; None for any. Pinned is several times as fast.
         steps_max: Bound on the steps of an execution.
-        idle_max: Bound on the steps one after another that change no file: more is a livelock.
+        idle_max: Bound on the steps one after another that change no file, where somebody polls: more is a livelock.
         stuck_s: Bound on the real time that a task may compute between two syscalls.
 
     Raises:
@@ -128,20 +130,25 @@ class Supervisor:
             Abandoned: The scheduler wants no more of it; the processes are gone.
         """
         ending: str | None = None
-        idle = 0
+        idle = pauses = 0
         try:
             self._begin(kinds, number, scheduler.source.draw(len(PACES_NS)))
             while ending is None:
                 offers = self._offers() or self._probed()
-                if not offers and idle < self._idle_max:
-                    ending, idle = self._pause(), idle + 1
+                if not offers:
+                    ending, pauses = self._pause(), pauses + 1
                     if ending is None:
                         self._settle()
-                elif len(self._trace) >= self._steps_max or idle >= self._idle_max:
+                elif len(self._trace) >= self._steps_max:
                     ending = "cut"
+                    self._find("endless", f"no end after {len(self._trace)} file syscalls")
                 else:
                     task, call = offers[scheduler.pick([call for _, call in offers], self._trace)]
                     idle = 0 if self._step(task, call, disturb) else idle + 1
+                    pauses = pauses if idle else 0
+                if ending is None and (pauses >= self._idle_max or self._polls(idle, pauses)):
+                    ending = "cut"
+                    self._find("livelock", f"{idle + pauses} steps one after another have changed no file")
         except Stuck as error:
             ending = "stuck"
             self._find("stuck", str(error))
@@ -152,7 +159,7 @@ class Supervisor:
                 left = [agent.index for agent in self._agents if not agent.is_done or self._goes_on(agent)]
                 self._clean()
             scheduler.end(self._trace, blocked)
-        self._judge(ending, blocked, left, idle)
+        self._judge(ending, blocked, left)
         return Ran(
             tuple(self._trace),
             ending,
@@ -229,18 +236,22 @@ class Supervisor:
         self._population.end(agent)
         agent.close()
 
+    def _polls(self, idle: int, pauses: int) -> bool:
+        """Whether the last steps came again and again, and time was let pass: who reads much comes to an end."""
+        if not idle or idle % self._idle_max:
+            return False
+        last = self._trace[-self._idle_max :]
+        different = {(step.call.agent, step.call.text) for step in last}
+        return len(different) * _TIMES_MIN <= len(last) and (pauses > 0 or any(step.call.spins for step in last))
+
     def _find(self, kind: str, text: str) -> None:
         self._findings.append(Finding(kind, len(self._trace), text))
 
-    def _judge(self, ending: str | None, blocked: Sequence[Call], left: Sequence[int], idle: int) -> None:
+    def _judge(self, ending: str | None, blocked: Sequence[Call], left: Sequence[int]) -> None:
         if ending == "deadlock":
             waits = {call.agent: f"agent {call.agent + 1} waits to {call.text}" for call in blocked}
             others = "waits for ever, and not for a lock"
             self._find("deadlock", "; ".join(waits.get(index, f"agent {index + 1} {others}") for index in left))
-        elif ending == "cut" and idle >= self._idle_max:
-            self._find("livelock", f"{idle} steps one after another have changed no file")
-        elif ending == "cut":
-            self._find("livelock", f"no end after {len(self._trace)} steps")
         if (starves := starving(self._trace, blocked)) is not None:
             self._find("starvation", starves)
 

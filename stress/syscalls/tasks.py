@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import zlib
 from dataclasses import dataclass, field
 from enum import Enum
@@ -229,10 +230,24 @@ def is_dead(pid: int) -> bool:
     return _state(pid) in (b"Z", b"X", b"")
 
 
+def is_dying(task: Task) -> bool:
+    """Whether a signal that ends it was sent to a thread: the kernel makes each such one SIGKILL for all of them."""
+    try:
+        fields = _status(f"/proc/{task.process.pid}/task/{task.tid}")
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return bool((int(fields["SigPnd"], 16) | int(fields["ShdPnd"], 16)) >> (signal.SIGKILL - 1) & 1)
+
+
 def parents(tid: int) -> tuple[int, int]:
     """(process of a thread, its parent)."""
-    fields = dict(line.split(":\t", 1) for line in _read(f"/proc/{tid}/status").decode().splitlines() if ":\t" in line)
+    fields = _status(f"/proc/{tid}")
     return int(fields["Tgid"]), int(fields["PPid"])
+
+
+def _status(directory: str) -> dict[str, str]:
+    lines = _read(f"{directory}/status").decode().splitlines()
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
 def _state(pid: int) -> bytes:

@@ -207,6 +207,17 @@ def test_an_agent_that_never_stops_is_said_to_be_stuck(tmp_path: Path, monkeypat
     assert result.exploration.schedules == 3
 
 
+def test_an_agent_of_more_syscalls_than_are_executed_is_not_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stress.exploring.agents.Supervisor", partial(Supervisor, steps_max=50))
+    result = explored(tmp_path, ["for i in $(seq 99); do echo >>log; done", "cat count"])
+    assert result.verdict is Verdict.UNKNOWN
+    assert result.findings[0].message == "no end after 50 file syscalls"
+    assert result.exploration is not None
+    assert result.exploration.schedules == 3
+
+
 def test_a_check_may_fail_as_a_test_does(tmp_path: Path) -> None:
     result = stress.explore([add, add], laid_out(tmp_path), lambda _: pytest.fail("no"), runs=tmp_path, schedules=1)
     assert result.findings[0].message == "the check raised Failed: no"

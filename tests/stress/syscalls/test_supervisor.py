@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -230,16 +231,49 @@ def test_polling_without_an_end_is_a_livelock(shared: Path, refusal: str | None)
     if refusal is not None:
         pytest.skip(refusal)
 
-    def polls() -> None:
+    def polls(seconds: float) -> None:
         while not os.path.exists("never"):
-            time.sleep(0.01)
+            select.select([os.pipe()[0]] if seconds > 0.01 else [], [], [], seconds)
 
     with Supervisor(shared, idle_max=50) as supervisor:
-        ran = run(supervisor, [Forked(polls)])
-    assert (ran.ending, ran.statuses) == ("cut", (-signal.SIGKILL,))
-    assert [(finding.kind, finding.text) for finding in ran.findings] == [
-        ("livelock", "50 steps one after another have changed no file")
-    ]
+        for seconds, steps in ((0.01, 50), (0.02, 99)):  # a sleep is a step, a wait for a descriptor is none
+            ran = run(supervisor, [Forked(partial(polls, seconds))])
+            assert (ran.ending, ran.statuses) == ("cut", (-signal.SIGKILL,))
+            assert [(finding.kind, finding.text) for finding in ran.findings] == [
+                ("livelock", f"{steps} steps one after another have changed no file")
+            ]
+
+
+def _reads_one_file() -> None:
+    for _ in range(100):
+        Path("f0").read_text()
+
+
+def _reads_many_files() -> None:
+    for number in range(60):
+        time.sleep(0.01)
+        Path(f"f{number}").read_text()
+
+
+@pytest.mark.parametrize("reads", [_reads_one_file, _reads_many_files])
+def test_who_reads_much_is_not_said_to_poll(shared: Path, refusal: str | None, reads: Callable[[], None]) -> None:
+    if refusal is not None:
+        pytest.skip(refusal)
+    for number in range(60):
+        (shared / f"f{number}").touch()
+    with Supervisor(shared, idle_max=100) as supervisor:
+        ran = run(supervisor, [Forked(reads), Forked(reads)])
+    assert (ran.ending, ran.statuses, ran.findings) == ("done", (0, 0), ())
+    assert len(ran.trace) > 400
+
+
+def test_a_bound_on_the_steps_is_no_livelock(shared: Path, refusal: str | None) -> None:
+    if refusal is not None:
+        pytest.skip(refusal)
+    with Supervisor(shared, steps_max=20) as supervisor:
+        ran = run(supervisor, [Program(["bash", "-c", "while :; do echo >> f; done"])])
+    assert (ran.ending, len(ran.trace)) == ("cut", 20)
+    assert [(finding.kind, finding.text) for finding in ran.findings] == [("endless", "no end after 20 file syscalls")]
 
 
 def test_computing_without_an_end_is_found(shared: Path, refusal: str | None) -> None:

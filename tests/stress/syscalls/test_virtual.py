@@ -103,6 +103,20 @@ def test_a_default_signal_ends_a_sleep_and_a_handled_one_interrupts_it(superviso
     assert (ran.ending, ran.statuses) == ("done", (-signal.SIGTERM, 0))
 
 
+@pytest.mark.parametrize(
+    ("number", "status", "said"),
+    [("USR1", 0, b"trapped\n"), ("CHLD", 0, b""), ("TERM", -signal.SIGTERM, b""), ("KILL", -signal.SIGKILL, b"")],
+)
+def test_a_signal_to_who_waits_for_its_turn_ends_it_or_comes_when_it_has_it(
+    supervisor: Supervisor, shared: Path, number: str, status: int, said: bytes
+) -> None:
+    victim = bash("trap 'echo trapped' USR1; : > a; : > b")
+    killer = bash(f": > k; kill -{number} {PID_MAX + 1}; : > l")
+    ran = run(supervisor, [victim, killer], in_order(1, 1))
+    assert (ran.ending, ran.statuses, ran.outputs[0][0]) == ("done", (status, 0), said)
+    assert (shared / "b").exists() is (status == 0)
+
+
 def test_time_is_virtual_in_every_way_that_programs_ask_for_it(supervisor: Supervisor, shared: Path) -> None:
     (shared / "x").touch()
     began = time.monotonic()
