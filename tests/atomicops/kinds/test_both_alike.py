@@ -108,6 +108,7 @@ CASES: list[tuple[Callable[[Path], None], int, tuple[str, ...]]] = [
     (two_names, 73, ("append", "{", "s.json")),
     (two_names, 73, ("write", "--if-version", "absent", "2", "s.json")),
     (nothing, 64, ("sweep", "")),
+    (nothing, 66, ("read", "several\nlines\x1b[2J")),
     (forty_links, 0, ("write", "2", "link40")),
     (one_link_more, 73, ("write", "2", "link41")),
 ]

@@ -119,7 +119,8 @@ def test_a_lock_is_made_and_no_file(installed: Installed, place: Path, language:
     version = "sha256-" + "0" * 64
     done = installed.of(ALICE, 0o077).call(language, "write", "--if-version", version, "1", path, cwd=place)
     assert (done.code, path.with_name(".new.json.lock").exists()) == (76, True), done
-    done = installed.of(BOB).call(language, "write", "2", path, cwd=place)
+    other = CAROL if mode & 0o002 else BOB
+    done = installed.of(other).call(language, "write", "2", path, cwd=place)
     assert (done.code, done.err) == (0, "")
 
 
