@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
+
+from stress.api import DefiniteFailure
 
 Change = Callable[[Any], Any]
 
@@ -31,6 +34,18 @@ def locked(path: str) -> Iterator[None]:
     with open(os.path.realpath(path) + ".lock", "ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def with_lock_file(path: str, take: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock file that ``take`` makes, given its path; at the end it is removed, be it there or not."""
+    lock = os.path.realpath(path) + ".lock"
+    take(lock)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(lock)
 
 
 def temp_with(path: str, data: bytes) -> str:
@@ -63,3 +78,13 @@ def write_in_place(path: str, data: bytes) -> None:
     with open(fd, "r+b", buffering=0) as file:
         file.write(data)
         file.truncate()
+
+
+def newest_valid_backup(path: str) -> bytes:
+    """The bytes of the newest backup that is a document; raises `DefiniteFailure` where there is none."""
+    for name in sorted(glob.glob(f"{path}.*.bak"), reverse=True):
+        with contextlib.suppress(ValueError):
+            read(name)
+            with open(name, "rb") as file:
+                return file.read()
+    raise DefiniteFailure(f"{path}: no valid backup")

@@ -11,36 +11,31 @@ import contextlib
 import os
 import time
 
-from scenarios.targets._correct import Change, encode, read, replace
+from scenarios.targets._correct import Change, encode, read, replace, with_lock_file
 
 ABOUT = "takes over lock files that are older than five seconds"
 EXPECTS = ("lost-update", "lock-overlap")
 SCENARIOS = ("session_count",)
 EXCLUSIVE = True
 FAULTS = {"pause_for": "6s"}
-_LEASE_S = 5.0
 
 
-def _take(lock: str) -> None:
+def take(lock: str, lease_s: float = 5.0) -> None:
+    """Make the lock file, or take over one that is older than its lease."""
     while True:
         try:
             os.close(os.open(lock, os.O_CREAT | os.O_EXCL))
             return
         except FileExistsError:
             with contextlib.suppress(FileNotFoundError):
-                if time.time() - os.stat(lock).st_mtime > _LEASE_S:
+                if time.time() - os.stat(lock).st_mtime > lease_s:
                     os.unlink(lock)  # the bug
             time.sleep(0.001)
 
 
 def update(path: str, change: Change) -> None:
-    lock = os.path.realpath(path) + ".lock"
-    _take(lock)
-    try:
+    with with_lock_file(path, take):
         replace(path, encode(change(read(path))))
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(lock)
 
 
 __all__ = ["read", "update"]

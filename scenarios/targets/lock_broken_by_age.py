@@ -7,42 +7,22 @@ removes.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import time
+import functools
 
-from scenarios.targets._correct import Change, encode, read, replace
+from scenarios.targets._correct import Change, encode, read, replace, with_lock_file
+from scenarios.targets.lease_lock import take
 
 ABOUT = "breaks locks that are older than their lease"
 EXPECTS = ("lost-update", "lock-overlap")
 SCENARIOS = ("session_count",)
 EXCLUSIVE = True
 FAULTS = {"pause_every": "100ms"}
-
-
 _LEASE_S = 0.05
 
 
-def _take(lock: str) -> None:
-    while True:
-        try:
-            os.close(os.open(lock, os.O_CREAT | os.O_EXCL))
-            return
-        except FileExistsError:
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - os.stat(lock).st_mtime > _LEASE_S:
-                    os.unlink(lock)  # the bug
-            time.sleep(0.001)
-
-
 def update(path: str, change: Change) -> None:
-    lock = os.path.realpath(path) + ".lock"
-    _take(lock)
-    try:
+    with with_lock_file(path, functools.partial(take, lease_s=_LEASE_S)):
         replace(path, encode(change(read(path))))
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(lock)
 
 
 __all__ = ["read", "update"]

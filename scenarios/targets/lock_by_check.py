@@ -5,11 +5,10 @@ Between the question and the making there is time for others. O_EXCL asks and ma
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 
-from scenarios.targets._correct import Change, encode, read, replace
+from scenarios.targets._correct import Change, encode, read, replace, with_lock_file
 
 ABOUT = "checks for a lock file, then makes it"
 EXPECTS = ("lost-update", "lock-overlap")
@@ -17,16 +16,15 @@ SCENARIOS = ("session_count",)
 EXCLUSIVE = True
 
 
-def update(path: str, change: Change) -> None:
-    lock = os.path.realpath(path) + ".lock"
+def _take(lock: str) -> None:
     while os.path.exists(lock):
         time.sleep(0.0005)
     open(lock, "w").close()  # the bug: somebody else may have made it since
-    try:
+
+
+def update(path: str, change: Change) -> None:
+    with with_lock_file(path, _take):
         replace(path, encode(change(read(path))))
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(lock)
 
 
 __all__ = ["read", "update"]

@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 
-from scenarios.targets._correct import Change, encode, read, replace
+from scenarios.targets._correct import Change, encode, read, replace, with_lock_file
 
 ABOUT = "removes lock files whose PID is gone, two at a time"
 EXPECTS = ("lost-update", "lock-overlap")
@@ -50,13 +50,8 @@ def _take(lock: str) -> None:
 
 
 def update(path: str, change: Change) -> None:
-    lock = os.path.realpath(path) + ".lock"
-    _take(lock)
-    try:
+    with with_lock_file(path, _take):
         replace(path, encode(change(read(path))))
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(lock)
 
 
 RESIDUE = ("*.lock.*",)

@@ -7,11 +7,9 @@ with it: that work is replaced by the backup.
 from __future__ import annotations
 
 import contextlib
-import glob
 import time
 
-from scenarios.targets._correct import Change, encode, locked, read, replace
-from stress.api import DefiniteFailure
+from scenarios.targets._correct import Change, encode, locked, newest_valid_backup, read, replace
 
 ABOUT = "looks whether the file is broken before it takes the lock"
 EXPECTS = ("lost-update",)
@@ -27,17 +25,11 @@ def recover(path: str) -> None:
     with contextlib.suppress(ValueError):
         read(path)
         return
-    for backup in sorted(glob.glob(f"{path}.*.bak"), reverse=True):
-        with contextlib.suppress(ValueError):
-            read(backup)
-            break
-    else:
-        raise DefiniteFailure(f"{path}: no valid backup")
+    newest = newest_valid_backup(path)
     with locked(path):  # the bug: is it still broken?
         with open(path, "rb") as file:
             replace(f"{path}.{time.time_ns()}.corrupt", file.read())
-        with open(backup, "rb") as newest:
-            replace(path, newest.read())
+        replace(path, newest)
 
 
 __all__ = ["read", "recover", "update"]

@@ -113,7 +113,7 @@ class CaseReport:
     @property
     def schedules(self) -> int:
         """Executions."""
-        return sum(sum(report.tally.endings.values()) for report in self._reports)
+        return sum(report.tally.executions for report in self._reports)
 
     @property
     def proved(self) -> bool:
@@ -257,7 +257,7 @@ class _Progressing:
     def over(self, report: BatchReport) -> None:
         """A batch is over."""
         self._under_way.pop(report.batch, None)
-        done = sum(report.tally.endings.values()), len(report.tally.interleavings)
+        done = report.tally.executions, len(report.tally.interleavings)
         self._done = self._done[0] + done[0], self._done[1] + done[1]
 
 
@@ -334,7 +334,7 @@ def _result(
     batch, case = failed.batch, cases_of(plan, failed.batch.round)[failed.batch.case]
     executed = plan.to_json() | {"case": case.name, "round": batch.round}
     path = keep(found, executed, case.names, Path(folder), f"{case.target.name}-", case.target.files)
-    before = sum(sum(report.tally.endings.values()) for one in reached for report in one.before(batch.number))
+    before = sum(report.tally.executions for one in reached for report in one.before(batch.number))
     return _made(
         plan, reached, found.findings, Verdict.FAIL, _history(plan, batch, found.execution), interrupted,
         critical=found.words, table=tuple(table(found.execution, case.names, critical=found.steps, width=100)),

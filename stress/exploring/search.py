@@ -96,7 +96,7 @@ class Search:
     @property
     def schedules(self) -> int:
         """How many were executed."""
-        return sum(self.tally.endings.values())
+        return self.tally.executions
 
     @property
     def proved(self) -> bool:
@@ -148,7 +148,7 @@ class Search:
 
 def explored_words(tally: Tally, pct_runs: int | None, processes: int, points: int, depth: int) -> str:
     """What a search without an end has reached, in words; ``pct_runs``: see `guarantee`."""
-    schedules = sum(tally.endings.values())
+    schedules = tally.executions
     said = f"explored, not proved: {counted(schedules, 'schedule')}, {len(tally.interleavings):,} different"
     if tally.endings[Ending.CUT]:
         said += f", {tally.endings[Ending.CUT]:,} cut short"

@@ -94,6 +94,11 @@ class Tally:
             self.interleavings.add(hash(execution.decisions))
 
     @property
+    def executions(self) -> int:
+        """How many there were."""
+        return sum(self.endings.values())
+
+    @property
     def complete(self) -> bool:
         """Whether all were executed to their end, or abandoned because that was known."""
         return not self.endings[Ending.CUT] and not self.endings[Ending.DIVERGED]
