@@ -110,6 +110,9 @@ def read_config(path: str) -> Config:
         for name, (field, value) in _SETTINGS.items()
         if name in table
     }
+    if "regressions" in made and not Path(made["regressions"]).is_dir():
+        advice = f"is no directory; `--save-regression` makes {regressions.FOLDER}, where no other is named"
+        raise UsageError("[tool.stress] regressions", made["regressions"], advice)
     campaigns = table.get("campaigns", {})
     if not isinstance(campaigns, dict) or not all(isinstance(each, dict) for each in campaigns.values()):
         raise UsageError("[tool.stress] campaigns", "are tables: write [tool.stress.campaigns.NAME]")
@@ -216,7 +219,8 @@ def run(
     Raises `stress.plan.UsageError` and `stress.engine.HarnessError`, as a run does.
     """
     began = time.monotonic()
-    outcomes = [] if only else [_record_outcome(record) for record in regressions.check_records(config.regressions)]
+    records = () if only else regressions.check_records(config.regressions, config.runs, config.budget_s / 10)
+    outcomes = [_record_outcome(record) for record in records]
     past = _past(config.runs)
     chosen = [campaign for campaign in config.campaigns if only in (None, campaign.name)]
     tasks = [
@@ -250,12 +254,7 @@ def run(
 
 
 def _record_outcome(record: regressions.Record) -> GateOutcome:
-    name = Path(record.path).stem
-    if record.broken:
-        return GateOutcome("record", name, Verdict.FAIL, f"{record.path} could not be judged: {record.broken}")
-    if record.missing:
-        return GateOutcome("record", name, Verdict.FAIL, f"no longer found: {', '.join(record.missing)}")
-    return GateOutcome("record", name, Verdict.PASS, f"found again: {', '.join(record.expected)}")
+    return GateOutcome("record", Path(record.path).stem, record.verdict, record.said)
 
 
 def _risk(past: Mapping[str, tuple[int, int]], key: str) -> float:

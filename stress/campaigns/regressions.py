@@ -9,37 +9,40 @@ from __future__ import annotations
 import dataclasses
 import json
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from stress.campaigns.golden import plain_history, read_saved
 from stress.checkers import registry
 from stress.engine import HarnessError
+from stress.exploring.plan import ExplorePlan
 from stress.files import write_text
 from stress.history.history import FileFacts, FinalFile, History
 from stress.history.notes import BackupNote
 from stress.history.record import Operation
+from stress.plan import UsageError
 from stress.resolve import target_named
 from stress.result import Finding, Result, Verdict
 from stress.schedulers.saved import SUFFIX, SavedSchedule
 from stress.schedulers.shrink import ddmin
+from stress.units import counted
 
 FOLDER = "stress-regressions"
 """Where records are kept, unless the gate's table says otherwise."""
 _TRIES_MAX = 400
+_LIKE_IT_MAX = 50
+"""How many schedules are tried in place of one that can't be followed any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What became of one record: ``missing`` are those of ``expected`` that were not found; ``broken``: why it could
-    not be judged.
-    """
+    """What became of one record."""
 
     path: str
-    expected: tuple[str, ...]
-    missing: tuple[str, ...] = ()
-    broken: str = ""
+    verdict: Verdict
+    said: str
+    """Why, in words."""
 
 
 def save(result: Result, name: str, folder: str = FOLDER) -> list[str]:
@@ -73,36 +76,67 @@ def save_schedule(file: str, name: str) -> str:
     return str(path)
 
 
-def check_records(folder: str = FOLDER) -> list[Record]:
-    """Judge every record in ``folder``, and execute every schedule; none if there is no such folder."""
+def check_records(folder: str = FOLDER, runs: str = ".stress", seconds: float = 10.0) -> list[Record]:
+    """Judge every record in ``folder``, and execute every schedule; none if there is no such folder.
+
+    In place of a schedule that can't be followed any more others are tried for so many ``seconds``; ``runs`` is where
+    one of them goes that fails.
+    """
     return [
-        _check_schedule(path) if path.name.endswith(SUFFIX) else _check(path)
+        _check_schedule(path, runs, seconds) if path.name.endswith(SUFFIX) else _check(path)
         for path in sorted(Path(folder).glob("*.json"))
     ]
 
 
-def _check_schedule(path: Path) -> Record:
-    """Execute a schedule: of a target that is broken it must fail again, of one that was mended it must not."""
-    from stress.exploring.explore import replay
+def _check_schedule(path: Path, runs: str, seconds: float) -> Record:
+    """Execute a schedule: of a target that is broken it must fail again, of one that was mended it must not.
+
+    One that can't be followed says nothing of a target that has changed: its like are looked for then.
+    """
+    from stress.exploring.explore import explore, replay
 
     try:
         saved = SavedSchedule.from_json(path.read_text("utf-8"), str(path))
         expected = target_named(str(saved.plan.get("target"))).expects
         execution, result = replay(saved)
-    except (OSError, ValueError, HarnessError) as error:
-        return Record(str(path), (), broken=f"{type(error).__name__}: {error}")
-    found = {str(finding.anomaly) for finding in result.findings if finding.verdict is Verdict.FAIL}
-    if expected:
-        missing = () if found & set(expected) else expected
-        why = f" (its replay diverged at {execution.diverged})" if missing and execution.diverged else ""
-        return Record(str(path), tuple(each + why for each in expected), tuple(each + why for each in missing))
-    broken = f"fails again: {', '.join(sorted(found))}" if found else ""
-    return Record(str(path), ("nothing: it was mended",), broken=broken)
+        found = _violations(result)
+        if expected:
+            why = f" (its replay diverged at {execution.diverged})" if execution.diverged else ""
+            return _found_again(path, expected, found, why)
+        if found:
+            return Record(str(path), Verdict.FAIL, f"fails again: {', '.join(found)}; `stress replay {path}` shows it")
+        if result.verdict is Verdict.PASS:
+            return Record(str(path), Verdict.PASS, "does not fail any more")
+        plan = dataclasses.replace(
+            ExplorePlan.from_json(saved.plan),
+            scheduler="mix",
+            until=None,
+            keep_going=False,
+            schedules=_LIKE_IT_MAX,
+            duration_s=seconds,
+        )
+        result = explore(plan, folder=runs)
+    except (OSError, ValueError) as error:
+        return _unjudged(path, error)
+    except HarnessError as error:  # it can't be executed here, which is nobody's fault
+        return Record(str(path), Verdict.UNKNOWN, f"{path} could not be executed: {error}")
+    gone = "it can't be followed, for its target has changed"
+    assert result.exploration is not None
+    if found := _violations(result):
+        shows = f"`stress replay {result.exploration.file}` shows one; keep that in place of {path}"
+        return Record(str(path), Verdict.FAIL, f"{gone}; others fail: {', '.join(found)}; {shows}")
+    if result.verdict is not Verdict.PASS:
+        why = result.findings[0].message if result.findings else "the others were not executed"
+        return Record(str(path), Verdict.UNKNOWN, f"{gone}; {why}")
+    tried = counted(result.exploration.schedules, "other schedule passes", "other schedules pass")
+    return Record(str(path), Verdict.PASS, f"does not fail any more: {gone}, and {tried}")
 
 
 def _check(path: Path) -> Record:
     try:
         saved = read_saved(path)
+        if not saved.expected:
+            raise ValueError("it does not say what is expected")
         names = list(registry.load())
         found = {
             f"{finding.checker}: {finding.anomaly}"
@@ -110,8 +144,26 @@ def _check(path: Path) -> Record:
             for finding in registry.CHECKERS.get(name)(saved.history)
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        return Record(str(path), (), broken=f"{type(error).__name__}: {error}")
-    return Record(str(path), saved.expected, tuple(each for each in saved.expected if each not in found))
+        return _unjudged(path, error)
+    return _found_again(path, saved.expected, found)
+
+
+def _violations(result: Result) -> list[str]:
+    return sorted({str(finding.anomaly) for finding in result.findings if finding.verdict is Verdict.FAIL})
+
+
+def _found_again(path: Path, expected: Sequence[str], found: Collection[str], why: str = "") -> Record:
+    """A record of which one anomaly at least, and of a history each, is there."""
+    missing = [each for each in expected if each not in found]
+    enough = len(missing) < len(expected) if path.name.endswith(SUFFIX) else not missing
+    if enough:
+        return Record(str(path), Verdict.PASS, f"found again: {', '.join(each for each in expected if each in found)}")
+    return Record(str(path), Verdict.FAIL, f"no longer found: {', '.join(missing)}{why}")
+
+
+def _unjudged(path: Path, error: Exception) -> Record:
+    why = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+    return Record(str(path), Verdict.FAIL, f"{path} could not be judged: {why}; mend what is wrong in it, or remove it")
 
 
 def _record(history: History, finding: Finding) -> str:

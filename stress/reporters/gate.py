@@ -20,7 +20,7 @@ SCHEMA = 1
 _KINDS = {
     "campaign": ("campaigns", "as expected"),
     "canary": ("canaries", "caught"),
-    "record": ("records", "found again"),
+    "record": ("records", "as expected"),
 }
 
 
