@@ -113,7 +113,7 @@ def _granted(like: os.stat_result, owner: int, group: int, entries: Entries) -> 
     theirs, other = entries[_GROUP_OBJ, _NOBODY], entries[_OTHER, _NOBODY]
     bits = entries[_USER_OBJ, _NOBODY]
     entries.pop((_USER, owner), None)
-    kept_by_mode = bits == theirs and (bits == other or (group == like.st_gid and _is_member(like.st_uid, group)))
+    kept_by_mode = bits == theirs and (bits == other or _is_member(like.st_uid, group))
     if like.st_uid != 0 and (not kept_by_mode or len(entries) > 3):  # root needs none
         entries[_USER, like.st_uid] = bits
     entries[_USER_OBJ, _NOBODY] = bits | 2 | readable  # who replaces the file could write it, and perhaps read it

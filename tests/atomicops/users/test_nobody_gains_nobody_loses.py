@@ -91,6 +91,10 @@ SCENES: dict[str, tuple[Callable[[Path], bool], frozenset[Person]]] = {
         with_acl(scene(0, C, 0o2777, A, C, 0o646), (), (f"u:{C}:rw", "m::r")),
         frozenset({ALICE, ROOT}),
     ),
+    "an ACL that denies the owner, were he not the owner": (
+        with_acl(scene(0, 0, 0o777, A, C, 0o666), (), (f"g:{A}:---",)),
+        frozenset({CAROL, ROOT}),
+    ),
     "an ACL by which the group may less than others": (
         with_acl(scene(0, 0, 0o777, A, SHARED, 0o666), (), (f"u:{C}:rw", "g::---")),
         frozenset({ALICE, ROOT}),
