@@ -4,24 +4,25 @@
 # sees the old content or the new, whole. The work is done by atomicops.sh, which must lie beside this file.
 # usage: atomic-write.sh [--if-version VERSION] CONTENT|- TARGET
 
-POSIXLY_CORRECT=1 # so that exported functions hide nothing, and these are no more
-unset -f readlink printf
+# So that exported functions hide nothing, and these are no more. A backslash keeps a word from being an alias.
+POSIXLY_CORRECT=1
+\unset -f readlink printf
 _ao_self=${BASH_SOURCE[0]}
 if [[ -L $_ao_self ]]; then
-  _ao_self=$(readlink -f -- "$_ao_self")
+  _ao_self=$(\readlink -f -- "$_ao_self")
 fi
 [[ $_ao_self == */* ]] || _ao_self=./$_ao_self
 if [[ ! -r ${_ao_self%/*}/atomicops.sh ]]; then
-  printf 'atomicops: %s: cannot be read; keep it beside atomic-write.sh\n' "${_ao_self%/*}/atomicops.sh" >&2
-  exit 69
+  \printf 'atomicops: %s: cannot be read; keep it beside atomic-write.sh\n' "${_ao_self%/*}/atomicops.sh" >&2
+  \exit 69
 fi
 _ao_alone=$$
 # shellcheck source-path=SCRIPTDIR source=atomicops.sh
-. "${_ao_self%/*}/atomicops.sh"
+\. "${_ao_self%/*}/atomicops.sh"
 [[ ${1-} == @(--help|-h) && $# == 1 ]] || _ao_perl script "$@"
 
 # shellcheck disable=SC2016 # the text itself
-printf '%s' 'usage: atomic-write.sh [--if-version VERSION] CONTENT|- TARGET
+\printf '%s' 'usage: atomic-write.sh [--if-version VERSION] CONTENT|- TARGET
 
 Replaces TARGET by CONTENT, at once: a reader sees the old file or the new one, whole.
 CONTENT is text, and a newline is added as `echo` does. With - as CONTENT, standard input is taken, byte for byte

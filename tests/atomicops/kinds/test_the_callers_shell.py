@@ -186,6 +186,19 @@ def test_a_function_of_the_callers_hides_no_program_by_way_of_a_link(tmp_path: P
     assert (done.code, done.out, done.err, (tmp_path / "f").read_text()) == (0, "", "", "{}\n")
 
 
+def test_an_alias_of_the_callers_hides_no_command_of_the_script(tmp_path: Path) -> None:
+    """A file that BASH_ENV names is read before it, and may have them expanded."""
+    names = "command printf readlink unset exit exec hash true perl . source"
+    (tmp_path / "aliases").write_text(
+        "shopt -s expand_aliases\n" + "".join(f"alias {n}=false\n" for n in names.split())
+    )
+    (tmp_path / "link").symlink_to(HELPERS.shell / "atomic-write.sh")
+    env = {"BASH_ENV": str(tmp_path / "aliases")}
+    done = HELPERS.run(["bash", str(tmp_path / "link"), "{}", "f"], cwd=tmp_path, env=env)
+    assert (done.code, done.err, (tmp_path / "f").read_text()) == (0, "", "{}\n")
+    assert HELPERS.run(["bash", str(tmp_path / "link"), "--help"], cwd=tmp_path, env=env).out.startswith("usage:")
+
+
 def test_a_function_in_with_lock_may_source_the_helpers_again(tmp_path: Path) -> None:
     """As a library does that is loaded when it is needed: what the shell holds is not forgotten."""
     script = '. "$0/atomicops.sh"; f() { . "$0/atomicops.sh"; atomic_append x log; }; with_lock log f'
