@@ -217,8 +217,7 @@ def explore(plan: ExplorePlan, watch: Watch | None = None, *, folder: str = ".st
         except KeyboardInterrupt:
             interrupted = True
     left_out = () if plan.languages else tuple(abilities(target_named(plan.target))[1])
-    result = dataclasses.replace(_result(plan, reached, failed, found, folder, interrupted), skipped=left_out)
-    return _timed(result, began)
+    return dataclasses.replace(_result(plan, reached, failed, found, folder, interrupted, began), skipped=left_out)
 
 
 def _earlier(report: BatchReport, other: BatchReport | None) -> BatchReport:
@@ -307,13 +306,13 @@ def replay(saved: SavedSchedule, show: Show | None = None) -> tuple[Execution, R
         in_doubt = execution.diverged or one.doubt
         verdict = Verdict.UNKNOWN if in_doubt else max((f.verdict for f in findings), default=Verdict.PASS)
         result = _made(
-            plan, [reached], findings, verdict, one.history, False, critical=saved.critical,
+            plan, [reached], findings, verdict, one.history, False, began, critical=saved.critical,
             table=tuple(table(execution, case.names, critical=marked, width=100, fold=False)),
             names=case.names, rows=rows(execution, critical=marked, fold=False),
         )  # fmt: skip
         assert result.exploration is not None
         one_schedule = dataclasses.replace(result.exploration, cases=())  # of which no search says anything
-        return execution, _timed(dataclasses.replace(result, exploration=one_schedule), began)
+        return execution, dataclasses.replace(result, exploration=one_schedule)
 
 
 # What it came to
@@ -326,17 +325,18 @@ def _result(
     found: Failing | None,
     folder: str,
     interrupted: bool,
+    began: float,
 ) -> Result:
     if failed is None or found is None:
         doubts = [] if interrupted else [doubt for one in reached for doubt in _doubts(one)]
         verdict = Verdict.UNKNOWN if doubts or not reached else Verdict.PASS
-        return _made(plan, reached, tuple(doubts), verdict, None, interrupted)
+        return _made(plan, reached, tuple(doubts), verdict, None, interrupted, began)
     batch, case = failed.batch, cases_of(plan, failed.batch.round)[failed.batch.case]
     executed = plan.to_json() | {"case": case.name, "round": batch.round}
     path = keep(found, executed, case.names, Path(folder), f"{case.target.name}-", case.target.files)
     before = sum(report.tally.executions for one in reached for report in one.before(batch.number))
     return _made(
-        plan, reached, found.findings, Verdict.FAIL, _history(plan, batch, found.execution), interrupted,
+        plan, reached, found.findings, Verdict.FAIL, _history(plan, batch, found.execution), interrupted, began,
         critical=found.words, table=tuple(table(found.execution, case.names, critical=found.steps, width=100)),
         names=case.names, rows=rows(found.execution, critical=found.steps), file=path,
         found_after=before + found.after,
@@ -396,8 +396,10 @@ def _made(
     verdict: Verdict,
     history: History | None,
     interrupted: bool,
+    began: float,
     **schedule: Any,
 ) -> Result:
+    """Of an exploration that began at that moment (`time.monotonic`); ``schedule``: fields of `Exploration`."""
     operations: list[Operation] = []
     facts: list[FileFacts] = []
     checkers: dict[str, frozenset[str]] = {}
@@ -420,20 +422,13 @@ def _made(
         exploration=Exploration(
             schedules=sum(one.schedules for one in reached),
             interleavings=sum(len(one.tally.interleavings) for one in reached),
-            seconds=0.0,
+            seconds=time.monotonic() - began,  # however many supervisors worked at once, a person waited once
             cases=tuple((one.case.name, one.words()) for one in reached if one.schedules),
             proved=bool(reached) and all(one.proved for one in reached),
             failing=sum(one.tally.failed for one in reached),
             **schedule,
         ),
     )
-
-
-def _timed(result: Result, began: float) -> Result:
-    """The result, with how long it took: however many supervisors worked at once, a person waited once."""
-    assert result.exploration is not None
-    taken = dataclasses.replace(result.exploration, seconds=time.monotonic() - began)
-    return dataclasses.replace(result, exploration=taken)
 
 
 def _doubts(one: CaseReport) -> Iterator[Finding]:

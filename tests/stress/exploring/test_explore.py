@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from stress.engine import HarnessError
 from stress.exploring.agents import explore as explore_agents
 from stress.exploring.batch import batches, cases_of
 from stress.exploring.explore import explore, keep, replay
-from stress.exploring.plan import ExplorePlan
+from stress.exploring.plan import OPTIONS, ExplorePlan
 from stress.exploring.search import Failing
 from stress.history.record import Kind
 from stress.options import UsageError
@@ -237,6 +237,16 @@ def test_where_nothing_can_be_kept_it_is_said_first(tmp_path: Path, capsys: pyte
         assert line.endswith("give a directory that can be written to")
     with pytest.raises(UsageError, match="--runs"):
         explore_agents([["true"]], tmp_path, lambda folder: True, schedules=1, runs=runs)
+
+
+def test_every_option_fills_a_field_of_the_plan_and_is_read_there_too() -> None:
+    plan = ExplorePlan(languages=["bash", "bash", "python"], seed="7", duration_s="2s")  # type: ignore[arg-type]
+    assert (plan.languages, plan.seed, plan.duration_s) == (("bash", "bash", "python"), 7, 2.0)
+    filled = {option.field for option in OPTIONS.values()} | {"scenarios"}
+    assert filled == {field.name for field in fields(ExplorePlan)}
+    for wrong in ({"processes": 17}, {"depth": 0}, {"languages": ("a b",)}, {"jobs": -1}, {"duration_s": 0}):
+        with pytest.raises(UsageError):
+            ExplorePlan(**wrong)
 
 
 def test_a_schedule_that_cannot_be_kept_in_the_end_is_told_with_how_to_find_it_again(tmp_path: Path) -> None:
