@@ -12,7 +12,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -383,14 +383,14 @@ def test_the_lock_is_flock_on_the_sidecar_file(shell: Shell) -> None:
     os.close(descriptor)
 
 
-def wait_until_waiting(lock: Path) -> None:
-    """Until the kernel lists someone who is blocked on that lock."""
+def wait_until_waiting(lock: Path, wanted: bool = True) -> None:
+    """Until the kernel lists someone who is blocked on that lock, or nobody."""
     inode = f":{lock.stat().st_ino} "
     for _ in range(3000):
-        if any("->" in line and inode in line for line in Path("/proc/locks").read_text().splitlines()):
+        if wanted == any("->" in line and inode in line for line in Path("/proc/locks").read_text().splitlines()):
             return
         time.sleep(0.01)
-    raise AssertionError("nobody waits for the lock")
+    raise AssertionError("nobody waits for the lock" if wanted else "somebody still waits for the lock")
 
 
 def test_with_lock_excludes_flock_and_passes_the_lock_to_nobody(shell: Shell) -> None:
@@ -493,16 +493,21 @@ def test_a_callers_traps_options_and_descriptors_stay(shell: Shell) -> None:
     assert ok(shell.call(text)) == b'{"n":2}\nrefused\nexit\n'
 
 
+@pytest.mark.parametrize("to", [os.kill, os.killpg])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_while_waiting_leaves_nothing(shell: Shell, number: signal.Signals) -> None:
+def test_a_signal_while_waiting_leaves_nothing(
+    shell: Shell, number: signal.Signals, to: Callable[[int, int], None]
+) -> None:
+    """No file, and no child that waits."""
     descriptor = os.open(shell.directory / ".f.lock", os.O_CREAT | os.O_RDWR)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     waiting = subprocess.Popen(
         ["bash", str(SCRIPT), "x", "f"], cwd=shell.directory, env=shell.environment, start_new_session=True
     )
     wait_until_waiting(shell.directory / ".f.lock")
-    os.killpg(waiting.pid, number)
+    to(waiting.pid, number)
     assert waiting.wait(timeout=60) in (-number, 128 + number)
+    wait_until_waiting(shell.directory / ".f.lock", wanted=False)
     assert sorted(p.name for p in shell.directory.iterdir()) == [".f.lock"]
     os.close(descriptor)
 

@@ -13,6 +13,7 @@ from tests.atomicops.both import LANGUAGES, Helpers
 
 HELPERS = Helpers()
 LONG = "x" * 256
+DEEP = "[" * 10_001 + "]" * 10_001
 
 
 def nothing(folder: Path) -> None:
@@ -90,6 +91,7 @@ CASES: list[tuple[Callable[[Path], None], int, tuple[str, ...]]] = [
     (nothing, 65, ("write", "{", "new/folder/x.json")),
     (nothing, 64, ("update", "--default", "nope", "new/folder/x.json", ".")),
     (nothing, 64, ("update", "--default", "", "x.json", ".")),
+    (nothing, 74, ("update", "--default", DEEP, "x.json", ".")),
     (nothing, 73, ("write", "x", LONG)),
     (nothing, 73, ("append", "x", f"new/{LONG}")),
     (a_link_to_json, 65, ("write", "{", "link")),

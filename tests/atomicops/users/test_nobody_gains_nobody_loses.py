@@ -87,6 +87,10 @@ SCENES: dict[str, tuple[Callable[[Path], bool], frozenset[Person]]] = {
         with_acl(scene(A, A, 0o755, A, A, 0o640), (f"u:{B}:rwx", f"d:u:{B}:rw", f"d:u:{C}:r"), (f"u:{B}:rw",)),
         frozenset({ALICE, ROOT}),
     ),
+    "a group that an ACL denies": (
+        with_acl(scene(0, 0, 0o777, A, SHARED, 0o666), (), (f"u:{C}:rw", "g::---", "m::rw")),
+        frozenset({ALICE, ROOT}),
+    ),
     "a mask narrows what carol has": (
         with_acl(scene(0, C, 0o2777, A, C, 0o646), (), (f"u:{C}:rw", "m::r")),
         frozenset({ALICE, ROOT}),
@@ -174,6 +178,15 @@ def test_backup_and_evidence_tell_nobody_more(installed: Installed, place: Path,
         for person in ORDINARY:
             gained = set(person.may(copy)) - set(before[person.name])
             assert not gained or copy.stat().st_uid == person.uid, f"{person.name} may {gained} {copy.name}"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_root_needs_no_entry_in_a_list(installed: Installed, place: Path, language: str) -> None:
+    """It may do all: what becomes another's gets no list for its sake, which not every file system has."""
+    path = place / "s" / "state.json"
+    assert scene(0, SHARED, 0o2775, 0, SHARED, 0o664)(place)
+    done = installed.of(BOB).increment(language, path, place)
+    assert (done.code, done.err, os.listxattr(path)) == (0, "", [])
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
