@@ -75,7 +75,9 @@ sub sound_end { # where the log ends, without what a killed append in place (of 
 sub update_file {
     my ($file, $filter, @jq) = @_;
     my $why = defined $option{default} && $::check eq "yes" ? why_not_json($option{default}) : "";
-    usage("--default", "no JSON: $why", "give one JSON value") if $why ne "" && !$::unsure;
+    $::shown = $file;
+    unsure("--default", $why) if $::unsure;
+    usage("--default", "no JSON: $why", "give one JSON value") if $why ne "";
     opendir $cwd, "." or undef $cwd;
     resolve($file, defined $option{default}) or missing();
     my $there = begin($::RDWR, !defined $option{default});
