@@ -35,6 +35,10 @@ def a_json_link_to_another_name(folder: Path) -> None:
     (folder / "link.json").symlink_to("real")
 
 
+def a_deep_file(folder: Path) -> None:
+    (folder / "s.json").write_text(DEEP)
+
+
 def a_backup_alone(folder: Path) -> None:
     (folder / "s.json.old.bak").write_text("1")
 
@@ -110,6 +114,11 @@ CASES: list[tuple[Callable[[Path], None], int, tuple[str, ...]]] = [
     (two_names, 73, ("append", "{", "s.json")),
     (two_names, 73, ("write", "--if-version", "absent", "2", "s.json")),
     (nothing, 64, ("sweep", "")),
+    (a_deep_file, 74, ("read", "s.json")),
+    (a_deep_file, 74, ("recover", "s.json")),
+    (a_deep_file, 74, ("update", "s.json", ".")),
+    (a_deep_file, 65, ("append", " ", "s.json")),
+    (a_deep_file, 65, ("write", DEEP, "s.json")),
     (nothing, 66, ("read", "several\nlines\x1b[2J")),
     (forty_links, 0, ("write", "2", "link40")),
     (one_link_more, 73, ("write", "2", "link41")),

@@ -408,6 +408,13 @@ def test_a_signal_comes_in_time_or_too_late(meddling: Meddling, number: str) -> 
     )
 
 
+@pytest.mark.parametrize("number", ["TERM", "HUP", "PIPE"])
+def test_a_signal_that_the_caller_ignores_is_ignored(meddling: Meddling, number: str) -> None:
+    """As nohup(1) has it."""
+    done = meddling.call(f"trap '' {number}; atomic_write 3 s.json", "sync", f"kill -{number} $PPID")
+    assert (done.code, (meddling.folder / "s.json").read_text()) == (0, "3\n"), done
+
+
 def test_a_signal_after_a_restore_comes_too_late(meddling: Meddling) -> None:
     """Here while the safety backup is made: what was restored is told, and all is done."""
     done = meddling.call("atomic_recover torn.json --backup", "sync", "kill -TERM $PPID", nth=5)

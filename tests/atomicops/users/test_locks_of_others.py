@@ -110,6 +110,17 @@ def test_a_new_file_of_a_shared_folder(installed: Installed, place: Path, langua
     assert done.code == 0 or "new.json" in done.err
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_who_may_not_look_at_the_file_leaves_a_lock(installed: Installed, place: Path, language: str) -> None:
+    """Its list cannot be read: better a lock that all may take than one that keeps somebody out."""
+    path = shared(place)
+    path.chmod(0o600)
+    done = installed.of(BOB, 0o077).call(language, "write", "1", path, cwd=place)
+    assert (done.code, path.with_name(".state.json.lock").exists()) == (73, True), done
+    done = installed.of(ALICE).increment(language, path, place)
+    assert (done.code, done.err) == (0, "")
+
+
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o2770], ids=oct)
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_lock_is_made_and_no_file(installed: Installed, place: Path, language: str, mode: int) -> None:
