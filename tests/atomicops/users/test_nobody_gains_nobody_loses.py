@@ -181,6 +181,16 @@ def test_backup_and_evidence_tell_nobody_more(installed: Installed, place: Path,
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_what_becomes_anothers_runs_with_nobodys_rights(installed: Installed, place: Path, language: str) -> None:
+    """Set-user-ID would lend those of the new owner."""
+    path = place / "s" / "state.json"
+    assert scene(B, SHARED, 0o2775, A, SHARED, 0o6775)(place)
+    done = installed.of(BOB).increment(language, path, place)
+    assert (done.code, done.err, path.stat().st_uid) == (0, "", B)
+    assert path.stat().st_mode & 0o7777 == 0o775
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_root_needs_no_entry_in_a_list(installed: Installed, place: Path, language: str) -> None:
     """It may do all: what becomes another's gets no list for its sake, which not every file system has."""
     path = place / "s" / "state.json"
