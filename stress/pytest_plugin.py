@@ -161,6 +161,7 @@ def _torture(
     from stress.campaigns import stages
     from stress.options import UsageError, option_named
     from stress.plan import Plan
+    from stress.registry import close_names
     from stress.reporters.groups import told
     from stress.reporters.witness import told_lines
     from stress.reporters.words import commands, verdict_line
@@ -169,6 +170,8 @@ def _torture(
     result, mistake = None, ""
     try:
         operations = {name: options.pop(name) for name in OPERATIONS if callable(options.get(name))}
+        if strange := [name for name, value in options.items() if callable(value)]:
+            raise UsageError(strange[0], f"is no operation{close_names(strange[0], list(OPERATIONS))}")
         if (target is None) == (not operations):
             raise UsageError("torture", "give it one target, or the operations by name: torture(write=save, read=load)")
         given: dict[str, Any] = {"dir": folder, "runs": folder / "stress", **options}

@@ -103,6 +103,9 @@ def test_a_mistake_is_one_line(tmp_path: Path) -> None:
 def test_argument(torture):
     torture(Sound, writerz=3)
 
+def test_operation(torture):
+    torture(wirte=print, read=print)
+
 def test_scenario(torture):
     torture(Sound, scenario="handof")
 
@@ -119,8 +122,9 @@ def test_object(torture):
     torture(object())
 """,
     )
-    assert _outcomes(done) == "6 failed"
+    assert _outcomes(done) == "7 failed"
     for said in (
+        "wirte: is no operation (did you mean 'write'?)",
         "writerz: is no option of a run (did you mean 'writers'?)",
         "did you mean 'handoff'",
         "--duration: '-1s' is not a duration",
