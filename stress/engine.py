@@ -120,7 +120,7 @@ def _carry_out(
             ended = runner.run(
                 cast,
                 Place(folder, directory, scratch),
-                Watch(watch, lambda history: judged(run_checkers(history, plan.only), plan.allow)[0]),
+                Watch(watch, lambda history: judged(_so_far(history, plan.only), plan.allow)[0]),
             )
             if not _is_still(directory, identity):
                 raise RunFailed(
@@ -257,7 +257,19 @@ def run_checkers(history: History, only: Sequence[str] = (), always: frozenset[s
     A checker that is not known here leaves a doubt: nobody looked for what it finds. Raises `HarnessError` if one
     breaks.
     """
-    history, findings = without_what_is_elsewhere(without_blind_reads(history))
+    return _run_checkers(*without_what_is_elsewhere(without_blind_reads(history)), only, always)
+
+
+def _so_far(history: History, only: Sequence[str]) -> list[Finding]:
+    """What they find in a run that goes on. A reader that has not found anything yet may be blind, and a file in which
+    nobody has may not be the document: that the next looks will tell.
+    """
+    return _run_checkers(*without_what_is_elsewhere(without_blind_reads(history, 1), 1), only, ALWAYS)
+
+
+def _run_checkers(
+    history: History, findings: list[Finding], only: Sequence[str], always: frozenset[str]
+) -> list[Finding]:
     named = frozenset[str]().union(*(facts.checkers for facts in history.files))
     for name in sorted(always | (named & frozenset(only) if only else named)):
         try:

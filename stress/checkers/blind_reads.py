@@ -14,14 +14,14 @@ from stress.checkers._columns import Rows
 from stress.history.history import History
 from stress.history.record import Kind, Outcome
 
-TRIES = 10
+TRIES = 3
 """Reads of one file in one language, and looks of outsiders at it, from which on the reader is blamed; of one that
 never found anything anywhere, for its reads of other files as well.
 """
 
 
-def without_blind_reads(history: History) -> History:
-    """The history with the outcome of such reads unknown; the same one where there are none."""
+def without_blind_reads(history: History, tries: int = TRIES) -> History:
+    """The history with the outcome of such reads unknown; the same one where there are none. ``tries``: see `TRIES`."""
     blind: list[Rows] = []
     nowhere: dict[int, list[Rows]] = {}  # language → its reads in vain, of files too little read to tell
     able: set[int] = set()
@@ -36,7 +36,7 @@ def without_blind_reads(history: History) -> History:
             own = language == each
             if (version[own] >= 0).any():
                 able.add(each)
-            elif own.sum() >= TRIES <= there:
+            elif own.sum() >= tries <= there:
                 blind.append(reads[own])
             else:
                 nowhere.setdefault(each, []).append(reads[own])

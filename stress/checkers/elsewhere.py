@@ -26,7 +26,7 @@ ADVICE = (
     "if the target keeps its documents in another form or place, say OBSERVE = False in it (in TOML, observe = false), "
     "and outsiders use its read"
 )
-TRIES = 10
+TRIES = 3
 """Looks of outsiders, and finds of the target's own reader, from which on it is said."""
 _HEADS = {
     b"SQLite format 3\0": "SQLite's header",
@@ -42,13 +42,15 @@ _HEADS = {
 """First bytes → what they are, by file(1)."""
 
 
-def without_what_is_elsewhere(history: History) -> tuple[History, list[Finding]]:
-    """The history in which such looks saw nothing, and the doubt; the same history where there are none."""
+def without_what_is_elsewhere(history: History, tries: int = TRIES) -> tuple[History, list[Finding]]:
+    """The history in which such looks saw nothing, and the doubt; the same history where there are none. ``tries``: see
+    `TRIES`.
+    """
     history = _without_backups(history)
     looks = {index: rows for index, facts in enumerate(history.files) if len(rows := _in_vain(history, index, facts))}
     finds = {index: _found_by_reader(history, index) for index in looks}
     told = sum(len(looks[index]) for index, count in finds.items() if count)
-    if sum(finds.values()) < TRIES or told < TRIES:
+    if sum(finds.values()) < tries or told < tries:
         return history, []
     ops = history.ops.copy()
     for index, seen in looks.items():

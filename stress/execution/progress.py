@@ -20,7 +20,7 @@ from stress.anomalies import LOCK_OVERLAP, LOST_UPDATE, MISSING_READ, TORN_READ,
 from stress.history.events import Ended, EventFollower, FaultInjected, Started
 from stress.history.history import Columns, FileFacts
 from stress.history.journal import read_more_rows
-from stress.history.record import ABSENT, GARBAGE, LANGUAGES_MAX, FaultKind, Kind, Language, Outcome
+from stress.history.record import ABSENT, GARBAGE, INITIAL, LANGUAGES_MAX, FaultKind, Kind, Language, Outcome
 from stress.latency import BUCKETS, buckets_of
 from stress.stats import KindStats
 
@@ -74,6 +74,9 @@ class JournalFollower:
         self._there = np.array(
             ["torn" in facts.checkers and facts.recovery is None and facts.initial >= 0 for facts in files]
         )
+        # By language, of those who read by the target's reader, and then by file, of outsiders.
+        self._able = np.zeros(_LANGUAGES + len(files), np.bool_)
+        self._in_vain = {anomaly: np.zeros(len(self._able), np.int64) for anomaly in (TORN_READ, MISSING_READ)}
         self._locked = np.array(["locks" in facts.checkers for facts in files])
         self._held: dict[int, tuple[int, int, int]] = {}  # file → ns from, to, and the process that held its lock
         self._events = EventFollower(journals.parent)
@@ -157,16 +160,27 @@ class JournalFollower:
         np.add.at(self._outcomes, (keys, rows["outcome"]), 1)
         self._recent.append((now_s, np.bincount(keys, minlength=_KINDS * _LANGUAGES)))
         kinds = rows["kind"]
-        reads = acknowledged & ((kinds == Kind.READ) | (kinds == Kind.OBSERVE)) & (rows["version"] == GARBAGE)
-        self._count(TORN_READ, int(self._torn[rows["file"][reads]].sum()))
-        gone = acknowledged & ((kinds == Kind.READ) | (kinds == Kind.OBSERVE)) & (rows["version"] == ABSENT)
-        self._count(MISSING_READ, int(self._there[rows["file"][gone]].sum()))
+        self._count_looks(rows[acknowledged & ((kinds == Kind.READ) | (kinds == Kind.OBSERVE))])
         self._count_overlaps(rows[(rows["held_from"] > 0) & self._locked[rows["file"]]])
         updates = rows[acknowledged & (kinds == Kind.UPDATE) & (rows["parent"] >= 0)]
         for parent in zip(updates["file"].tolist(), updates["parent"].tolist(), strict=True):
             if parent in self._parents:
                 self._count(LOST_UPDATE, 1)
             self._parents.add(parent)
+
+    def _count_looks(self, looks: Columns) -> None:
+        """Count what was torn or missing for who has found something before or since: a reader that never does is
+        blind, and what no outsider finds in a file is kept elsewhere.
+        """
+        by_reader = looks["kind"] == Kind.READ
+        who = np.where(by_reader, looks["language"], _LANGUAGES + looks["file"].astype(np.intp))
+        found = (looks["version"] >= 0) & (by_reader | (looks["version"] != INITIAL))
+        self._able[who[found]] = True
+        for anomaly, seen, judged in ((TORN_READ, GARBAGE, self._torn), (MISSING_READ, ABSENT, self._there)):
+            counts = self._in_vain[anomaly]
+            np.add.at(counts, who[(looks["version"] == seen) & judged[looks["file"]]], 1)
+            self._count(anomaly, int(counts[self._able].sum()))
+            counts[self._able] = 0
 
     def _count_overlaps(self, held: Columns) -> None:
         """Count intervals of a file's lock that meet the one that reaches furthest so far: each is a true overlap;

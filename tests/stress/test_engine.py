@@ -374,6 +374,19 @@ def write(path, document):
         _run(home, _target(home, removing), "handoff", mix=(("python", 3),), ops=60)
 
 
+@pytest.mark.parametrize("read", ["echo INFO loading; cat {path}", "cat {path}; echo done", "cat {path} | gzip"])
+def test_a_reader_that_never_finds_a_document_does_not_end_the_run_as_the_first_violation(
+    read: str, home: Path
+) -> None:
+    target = home / "mine.toml"
+    write = "cat >{path}.$$; chmod --reference={path} {path}.$$; mv {path}.$$ {path}"
+    target.write_text(f"read = {json.dumps(read)}\nwrite = {json.dumps(write)}\n")
+    given = {"ops": 250, "duration_s": 60.0, "stop_on_first": True, "allow": ("metadata-lost",)}
+    result = _run(home, str(target), "handoff", writers=4, readers=4, **given)
+    assert result.verdict is Verdict.UNKNOWN, result.findings
+    assert "reads by command workers succeeded" in str([finding.message for finding in result.findings])
+
+
 def test_what_a_link_leads_to_that_was_put_in_place_of_the_directory_is_neither_judged_nor_removed(home: Path) -> None:
     (home / "data").mkdir()
     (home / "data" / "precious").touch()

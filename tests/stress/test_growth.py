@@ -13,17 +13,29 @@ import numpy as np
 import pytest
 
 from atomicops._json import _all_pairs
-from stress.anomalies import WORKER_DIED
+from stress.anomalies import TORN_READ, WORKER_DIED, Anomaly
 from stress.bench.harness import histories
 from stress.checkers.registry import load
 from stress.execution.drivers.shell import Lost, ShellDriver
 from stress.execution.progress import JournalFollower
 from stress.history.events import Ended, LeftBehind, Started, event_line
 from stress.history.history import FileFacts, FinalFile, History, ProcessFacts
-from stress.history.journal import Journal
+from stress.history.journal import Journal, row_of
 from stress.history.jsonl import _once
 from stress.history.naming import Naming
-from stress.history.record import ABSENT, End, Kind, Language, Operation, Outcome, Recovery, WorkerRole
+from stress.history.record import (
+    ABSENT,
+    GARBAGE,
+    INITIAL,
+    End,
+    Kind,
+    Language,
+    Operation,
+    Outcome,
+    Recovery,
+    WorkerRole,
+    version_of,
+)
 from stress.host import process_tree
 from stress.host.child import last_words
 from stress.reporters.witness import body
@@ -144,6 +156,29 @@ def test_who_follows_a_run_lets_go_of_the_journals_of_processes_that_have_ended(
     follower.poll(31)
     assert len(os.listdir("/proc/self/fd")) == before
     assert sum(each.total for each in follower.kinds().values()) == 30
+
+
+def test_who_follows_a_run_counts_torn_reads_once_it_is_known_that_there_is_a_document_to_be_found(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "journal").mkdir()
+    follower = JournalFollower(tmp_path / "journal", (FileFacts("f", "s", checkers=frozenset({"torn"})),))
+    (tmp_path / "events.jsonl").write_text(event_line(Started(1, 1, 0, Language.PYTHON, WorkerRole.READER)))
+    journal = Journal(str(tmp_path / "journal"), 1, 0, Language.PYTHON)
+
+    def seen(kind: Kind, version: int) -> dict[Anomaly, int]:
+        journal.invoke(row_of(kind, 0, 0))
+        journal.complete(journal.clock(), Outcome.OK, version)
+        journal.write_header()
+        follower.poll(1.0)
+        return dict(follower.violations)
+
+    assert seen(Kind.READ, GARBAGE) == seen(Kind.OBSERVE, GARBAGE) == seen(Kind.OBSERVE, INITIAL) == {}
+    assert seen(Kind.READ, INITIAL) == {TORN_READ: 1}
+    assert seen(Kind.READ, GARBAGE) == {TORN_READ: 2}
+    assert seen(Kind.OBSERVE, version_of(1, 1)) == {TORN_READ: 3}
+    journal.close()
+    follower.close()
 
 
 def test_a_worker_of_whose_group_nothing_is_left_is_seen_off_without_a_look_at_the_others(

@@ -265,6 +265,14 @@ def test_a_reader_that_finds_nothing_where_outsiders_do_is_doubted_and_not_belie
     assert list(torn(known(reads))) != []  # nobody knows better
 
 
+def test_while_a_run_goes_on_a_reader_that_has_not_found_anything_yet_is_not_believed() -> None:
+    look = Operation(9, Kind.OBSERVE, version=INITIAL, invoke=0, ret=1)
+    read = Operation(1, Kind.READ, version=GARBAGE, invoke=5, ret=6)
+    history = History.of([look, read], [FileFacts("a.json", "one", checkers=frozenset({"torn"}))])
+    assert list(torn(without_blind_reads(history))) != []
+    assert list(torn(without_blind_reads(history, 1))) == []
+
+
 def test_a_reader_that_never_found_anything_is_not_believed_of_files_that_it_seldom_read() -> None:
     facts = [FileFacts(path, "one", checkers=frozenset({"torn"})) for path in ("a.json", "b.json", "none.json")]
     looks = [Operation(9, Kind.OBSERVE, 0, INITIAL, invoke=at, ret=at + 1) for at in range(0, 100, 5)]
