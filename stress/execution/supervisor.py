@@ -305,7 +305,8 @@ class Supervisor:
             return False
         for worker in list(self._workers.values()):
             if worker.shell is None and not worker.handle.is_alive():
-                self._gone(worker, End.FINISHED if worker.handle.exitcode == 0 else End.DIED)
+                in_the_middle = worker.fd >= 0 and not self._has_finished(worker)  # a target that calls sys.exit(0)
+                self._gone(worker, End.DIED if in_the_middle or worker.handle.exitcode else End.FINISHED)
         self._look_s = time.monotonic() + _POLL_S
         return True
 

@@ -225,14 +225,15 @@ def sweep(directory):
     assert "leftover-temp" not in _anomalies(result), result.findings
 
 
-def test_a_worker_that_dies_by_itself_makes_the_run_unknown(home: Path) -> None:
-    dying = CORRECT + "\nimport itertools\n_n = itertools.count()\n_write = write\n"
-    dying += "def write(path, document):\n    next(_n) == 2 and os._exit(7)\n    _write(path, document)\n"
+@pytest.mark.parametrize(("leaves", "status"), [("os._exit(7)", 7), ("os._exit(0)", 0), ("sys.exit(0)", 0)])
+def test_a_worker_that_dies_by_itself_makes_the_run_unknown(leaves: str, status: int, home: Path) -> None:
+    dying = CORRECT + "\nimport itertools, sys\n_n = itertools.count()\n_write = write\n"
+    dying += f"def write(path, document):\n    next(_n) == 2 and {leaves}\n    _write(path, document)\n"
     result = _run(home, _target(home, dying), "handoff", mix=(("python", 3),), ops=500)
     assert result.verdict is Verdict.UNKNOWN
     assert result.exit_code == 3
     assert "worker-died" in _anomalies(result)
-    assert "exit status 7" in next(f.message for f in result.findings if f.anomaly == "worker-died")
+    assert f"exit status {status}" in next(f.message for f in result.findings if f.anomaly == "worker-died")
 
 
 def test_an_operation_without_end_is_a_hang_and_the_run_still_ends(home: Path) -> None:
