@@ -135,7 +135,6 @@ sub usage { # WHAT, WHY, ADVICE
 }
 
 sub wrong_arguments {
-    usage("''", "an empty path", "name a file") if @_ == 2;
     usage($::op eq "script" ? "atomic-write.sh" : "atomic_write", "called with the wrong arguments",
         "[--if-version VERSION] CONTENT|- FILE");
 }
@@ -380,7 +379,6 @@ sub wait_for_lock { # a fair share beside others that block; the timeout needs n
     pipe my $ready, my $tell or fails("making a pipe");
     defined($::helper = fork) or fails("starting a process");
     if (!$::helper) {
-        $SIG{$_} = "DEFAULT" for grep { ref $SIG{$_} } keys %SIG;
         close $ready;
         until (flock $handle, 2) { is("EINTR") or last }
         leave(0);
@@ -520,8 +518,8 @@ sub dress {
     bail(73, "its group $::old[5] cannot be kept (unchanged)", "join the group $::old[5], or append in place")
         if $got[5] != $::old[5] && (defined $acl || ($mode >> 3 & 7) != ($mode & 7));
     if ($got[4] != $::old[4]) {
-        my ($had, $group_kept) = ($mode >> 6 & 7, $got[5] == $::old[5]);
-        my $differs = owner_differs($mode, $acl, $group_kept);
+        my $had = $mode >> 6 & 7;
+        my $differs = owner_differs($mode, $acl);
         $mode |= 0200 | ($mode << 3 | $mode << 6) & 0400; # we become its owner, and may read what we could
         $acl = acl_with_owner($mode, $acl, $had) if $differs;
     }
@@ -561,11 +559,10 @@ sub attributes_by_program { # of Linux, where the numbers of the calls are not k
 }
 
 sub owner_differs { # whether the old owner could do more, or less, when the file becomes somebody else's
-    my ($mode, $acl, $group_kept) = @_;
+    my ($mode, $acl) = @_;
     my ($had, $group, $other) = ($mode >> 6 & 7, $mode >> 3 & 7, $mode & 7);
     return 0 if $::old[4] == 0;
     return 1 if defined $acl;
-    return $other != $had if !$group_kept;
     return 1 if $group != $had;
     return 0 if $other == $had;
     my ($login, $primary) = (getpwuid $::old[4])[0, 3];

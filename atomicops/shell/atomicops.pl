@@ -251,7 +251,7 @@ sub replace { # replace FILL, READ: with READ, a status or none in an array, onl
 sub write_file {
     my ($version) = @_ == 4 && $_[0] eq "--if-version" ? (splice @_, 0, 2)[1] : ();
     my ($argument, $file) = @_;
-    @_ == 2 && $file ne "" or wrong_arguments(@_);
+    @_ == 2 or wrong_arguments();
     my $text = content($argument, $::shown = $file);
     my $is_there = resolve($file);
     my $why = $::is_json && $::check eq "yes" ? why_not_json($text) : "";

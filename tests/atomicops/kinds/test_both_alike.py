@@ -182,3 +182,12 @@ def test_what_cannot_be_recovered_is_kept_aside_by_both(tmp_path: Path) -> None:
     for language in LANGUAGES:
         assert HELPERS.call(language, "recover", "s.json", cwd=tmp_path).code == 65
     assert [path.read_text() for path in tmp_path.glob("*.corrupt")] == ["{"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_corruption_is_kept_aside_once(tmp_path: Path, language: str) -> None:
+    """Also one that is as long as another."""
+    for content in ("{", "[", "{"):
+        (tmp_path / "s.json").write_text(content)
+        assert HELPERS.call(language, "recover", "s.json", cwd=tmp_path).code == 65
+    assert sorted(path.read_text() for path in tmp_path.glob("*.corrupt")) == ["[", "{"]
