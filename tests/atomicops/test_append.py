@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -183,6 +184,58 @@ def test_a_sync_that_fails_in_place_is_not_tried_again(marked_log: Path, monkeyp
     monkeypatch.undo()
     atomicops.atomic_append_text("!", marked_log, in_place=True)
     assert marked_log.read_text() == "first\nmore!"
+
+
+def test_what_cannot_be_cut_off_again_is_by_the_next_append(marked_log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was not appended, and is not said to have been: a part of it is no more than what a killed one leaves."""
+    real = os.write
+
+    def full_disk(fd: int, data: bytes) -> int:
+        monkeypatch.setattr(os, "write", no_way_back)
+        return real(fd, bytes(data)[:3])
+
+    def no_way_back(*_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(os, "write", full_disk)
+    monkeypatch.setattr(os, "ftruncate", no_way_back)
+    with pytest.raises(OSError, match="no space") as caught:
+        atomicops.atomic_append_text("0123456789", marked_log, in_place=True)
+    assert not isinstance(caught.value, atomicops.CommittedNotDurable)
+    monkeypatch.undo()
+    assert marked_log.read_text() == "first\n012"
+    atomicops.atomic_append_text("next\n", marked_log, in_place=True)
+    assert marked_log.read_text() == "first\nnext\n"
+
+
+def test_a_child_that_is_forked_meanwhile_does_not_keep_the_log_locked(
+    marked_log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.write
+    hold, release = os.pipe()
+    children = []
+
+    def fork_first(fd: int, data: bytes) -> int:
+        child = os.fork()
+        if not child:
+            os.close(release)
+            os.read(hold, 1)
+            os._exit(0)
+        children.append(child)
+        return real(fd, data)
+
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", fork_first)
+            atomicops.atomic_append_text("more\n", marked_log, in_place=True)
+        with marked_log.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(release)
+        os.close(hold)
+        for child in children:
+            os.waitpid(child, 0)
+    assert len(children) == 1
 
 
 def test_a_log_that_is_locked_under_another_name_is_not_written(marked_log: Path) -> None:
