@@ -17,7 +17,7 @@ _CLOSE_RANGE_CLOEXEC = 4
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A lock that is held: by the process highest in the tree that has the descriptor of the open file.
+    """A lock that is held: by a process that has a descriptor of the open file.
 
     Attributes:
         kind: As of a `locks.Request`.
@@ -53,8 +53,6 @@ class Holders:
             self._held = self._after(task)[1]
             return
         access, process, inode = point.accesses[0], task.process, _inode(request.pid, request.descriptor)
-        while request.kind != "posix" and process.parent and _inode(process.parent.pid, request.descriptor) == inode:
-            process = process.parent
         if point.effect == "frees" and not request.is_whole:
             return
         self._held = [

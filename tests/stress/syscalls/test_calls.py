@@ -7,6 +7,7 @@ import fcntl
 import os
 import struct
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -109,6 +110,41 @@ def _copies(copy: Callable[[int, int], object]) -> Callable[[], object]:
     return lambda: copy(os.open("x", os.O_RDONLY), os.open("y", os.O_WRONLY))
 
 
+def _twice(enter: Callable[[str], object]) -> Callable[[], object]:
+    """Go down, look at something, go back."""
+
+    def acts() -> None:
+        enter("d")
+        os.path.lexists("none")
+        enter("..")
+        os.stat("x")
+
+    return acts
+
+
+def _replaced(replace: Callable[[int, int], object]) -> Callable[[], object]:
+    """A descriptor that was used comes to stand for something else, by what is done with another and with it."""
+
+    def acts() -> None:
+        file, other = os.open("x", os.O_RDONLY), os.open("y", os.O_RDONLY)
+        os.read(other, 1)
+        replace(file, other)
+        os.read(other, 1)
+
+    return acts
+
+
+def _closed_in_a_range(file: int, other: int) -> None:
+    os.closerange(other, other + 1)
+    assert os.open("x", os.O_RDONLY) == other
+
+
+def _above_what_was_removed() -> None:
+    os.chdir("d")
+    os.rmdir("../d")
+    os.stat("../x")
+
+
 ENTRY_X, ENTRY_S, INODE, LINKS = ("entry", ".", "x"), ("entry", ".", "s"), ("inode", "x"), ("links", "x")
 TOUCHES: dict[str, tuple[Callable[[], object], set[object], set[object]]] = {
     "rmdir": (lambda: os.rmdir("d"), set(), {("entry", ".", "d"), ("listing", "d")}),
@@ -125,6 +161,15 @@ TOUCHES: dict[str, tuple[Callable[[], object], set[object], set[object]]] = {
     "copy_file_range": (_copies(lambda x, y: os.copy_file_range(x, y, 1)), {INODE}, {("inode", "y")}),
     "sendfile": (_copies(lambda x, y: os.sendfile(y, x, 0, 1)), {INODE}, {("inode", "y")}),
     "execute": (lambda: os.execv("x", ["x"]), {ENTRY_X, INODE}, set()),
+    "rmdir in a directory": (
+        lambda: os.rmdir("d", dir_fd=os.open(".", os.O_RDONLY)), set(), {("entry", ".", "d"), ("listing", "d")}
+    ),
+    "chdir": (_twice(os.chdir), {ENTRY_X, INODE, LINKS}, set()),
+    "fchdir": (_twice(lambda path: os.fchdir(os.open(path, os.O_RDONLY))), {ENTRY_X, INODE, LINKS}, set()),
+    "dup2": (_replaced(os.dup2), {INODE}, set()),
+    "dup3": (_replaced(lambda file, other: os.dup2(file, other, inheritable=False)), {INODE}, set()),
+    "close_range": (_replaced(_closed_in_a_range), {INODE}, set()),
+    "from a removed directory": (_above_what_was_removed, {("entry", ".", "d"), ENTRY_X, INODE, LINKS}, set()),
     "seek": (_open("x", of=lambda file: os.lseek(file, 0, os.SEEK_END)), {INODE}, set()),
 }  # fmt: skip
 
@@ -146,6 +191,36 @@ def test_what_a_call_touches(supervisor: Supervisor, shared: Path, name: str) ->
     last = calls_of(supervisor, acts)[-1]
     assert writes(last) == written
     assert {what for what in reads(last) if what[0] not in ("mode", "listing")} == read
+
+
+@pytest.mark.parametrize(
+    ("act", "modes"),
+    [
+        (_open("d/e/y"), {".", "d", "d/e", "d/e/y"}),
+        (lambda: os.stat("d/e/y"), {".", "d", "d/e"}),
+        (lambda: os.rename("d/e", "e"), {".", "d", "d/e"}),
+        (lambda: os.rename("d/e/y", "y"), {".", "d", "d/e"}),
+    ],
+)
+def test_which_modes_allow_it(supervisor: Supervisor, shared: Path, act: Callable[[], object], modes: set[str]) -> None:
+    (shared / "d" / "e").mkdir(parents=True)
+    (shared / "d" / "e" / "y").touch()
+
+    def acts() -> None:
+        act()
+
+    assert {what[1] for what in reads(calls_of(supervisor, acts)[-1]) if what[0] == "mode"} == modes
+
+
+def test_a_file_of_two_names_is_called_by_that_by_which_it_was_opened(supervisor: Supervisor, shared: Path) -> None:
+    (shared / "x").touch()
+    os.link(shared / "x", shared / "y")
+
+    def both() -> None:
+        for name in ("x", "y"):
+            os.read(os.open(name, os.O_RDONLY), 1)
+
+    assert [call.text for call in calls_of(supervisor, both)][1::2] == ["read x", "read y"]
 
 
 def test_results_are_said_where_they_are_known(supervisor: Supervisor, shared: Path) -> None:
@@ -282,6 +357,72 @@ def test_a_lock_of_an_open_file_outlives_others_of_the_same_file(
     texts = [call.text for call in calls_of(supervisor, locks)]
     assert [text for text in texts if "frees" in text] == frees
     assert (texts.index("stat l") < texts.index(frees[0])) is open_file
+
+
+def _locked() -> int:
+    file = os.open("l", os.O_RDWR)
+    fcntl.flock(file, fcntl.LOCK_EX)
+    return file
+
+
+def _closes_a_range() -> None:
+    file = _locked()
+    os.closerange(file, file + 1)
+    os.stat("l")
+
+
+def _closes_on_exec() -> None:
+    os.closerange(3, _locked())
+    os.execv("/bin/true", ["true"])
+
+
+def _keeps_on_exec() -> None:
+    os.set_inheritable(_locked(), True)
+    os.execv("/bin/true", ["true"])
+
+
+def _marks_a_range() -> None:
+    file = _locked()
+    assert ctypes.CDLL(None).syscall(436, file, file, 4) == 0  # CLOSE_RANGE_CLOEXEC
+    os.stat("l")
+    os.close(file)
+
+
+def _ends_a_thread() -> None:
+    file = _locked()
+    thread = threading.Thread(target=int)
+    thread.start()
+    thread.join()
+    os.stat("l")
+    os.close(file)
+
+
+def _unlocks_a_part() -> None:
+    file = os.open("l", os.O_RDWR)
+    fcntl.lockf(file, fcntl.LOCK_EX, 2)
+    fcntl.lockf(file, fcntl.LOCK_UN, 1)
+    os.stat("l")
+    os.close(file)
+
+
+@pytest.mark.parametrize(
+    ("function", "last"),
+    [
+        (_closes_a_range, ["close (frees lock l)", "stat l"]),
+        (_closes_on_exec, ["lock l", "execute (frees lock l)"]),
+        (_keeps_on_exec, ["lock l", "exit (frees lock l)"]),
+        (_marks_a_range, ["stat l", "close (frees lock l)"]),
+        (_ends_a_thread, ["stat l", "close (frees lock l)"]),
+        (_unlocks_a_part, ["stat l", "close (frees lock l)"]),
+    ],
+)
+def test_which_call_gives_a_lock_back(
+    supervisor: Supervisor, shared: Path, function: Callable[[], None], last: list[str]
+) -> None:
+    (shared / "l").touch()
+    calls = calls_of(supervisor, function)
+    assert [call.text for call in calls][-2:] == last
+    assert sum(call.text.endswith("(frees lock l)") for call in calls) == 1
 
 
 def test_a_lock_that_was_not_to_be_had_is_not_given_back(supervisor: Supervisor, shared: Path) -> None:
