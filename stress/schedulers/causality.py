@@ -79,25 +79,16 @@ class Causality:
         done = range(one + 1, min(other, len(self._failed)))
         return [index for index in done if not self.before(one, index)]
 
-    def reversals(self, one: int, other: int) -> list[list[int]]:
-        """Lists as of `reversal`; the first that can be done is enough.
-
-        A lock of a part of a file may be had although another has locked that file: whether it can be is not known
-        before it is tried. So what the agent of ``other`` needs comes first.
-        """
-        wide = self.reversal(one, other)
-        if not (self.waits(other) and self._in_parts.intersection(self.effects[other])):
-            return [wide]
-        return [self._needed(wide[:-1], other), wide]
-
     def reversal(self, one: int, other: int) -> list[int]:
         """Steps that, done in place of step ``one`` of a race, bring step ``other`` before it; ``other`` is the last.
 
         All between the two that do not happen after ``one``. Where some of these take a lock that ``other`` waits for,
-        and free it only after ``one``, no more than what the agent of ``other`` needs.
+        and free it only after ``one``, no more than what the agent of ``other`` needs; nor where a lock of a part of a
+        file is waited for, of which it is not known whether another excludes it.
         """
         between = self.not_after(one, other)
-        if self.waits(other) and self._excluded([*range(one), *between], other):
+        in_part = not self._in_parts.isdisjoint(self.effects[other])
+        if self.waits(other) and (in_part or self._excluded([*range(one), *between], other)):
             return self._needed(between, other)
         return [*between, other]
 
@@ -109,8 +100,6 @@ class Causality:
     def _excluded(self, steps: Sequence[int], waiting: int) -> bool:
         """Whether somebody holds the lock that the step waits for, when only ``steps`` were done."""
         for what, mode in self.effects[waiting].items():
-            if what in self._in_parts:
-                continue
             held: dict[int, Mode] = {}
             for index in steps:
                 call = self._calls[index]
@@ -155,10 +144,9 @@ class Causality:
             elif call.accesses:  # a sleep is woken: the other order does not exist
                 rivals |= found
         self.races += [(other, index) for other in sorted(rivals) if not self._precedes(other, call, clock)]
-        if executed:
-            for other in direct:
-                for agent, count in self._clocks[other].items():
-                    clock[agent] = max(clock.get(agent, 0), count)
+        for other in direct:
+            for agent, count in self._clocks[other].items():
+                clock[agent] = max(clock.get(agent, 0), count)
         clock[call.agent] = self._sequence[index]
         self._clocks.append(clock)
         if executed:

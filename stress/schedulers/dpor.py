@@ -143,14 +143,12 @@ class Dpor:
 
     def _reverse(self, causality: Causality, one: int, other: int) -> None:
         node = self._nodes[one]
-        for steps in causality.reversals(one, other):
-            initials = causality.initials(steps)
-            if initials & node.backtrack:
-                return
-            possible = initials & node.allowed.keys()
-            if possible:  # else the order can't be reversed here: somebody holds the lock, or polls in vain
-                node.backtrack.add(min(possible))
-                return
+        initials = causality.initials(causality.reversal(one, other))
+        if initials & node.backtrack:
+            return
+        possible = initials & node.allowed.keys()
+        if possible:  # else the order can't be reversed here: somebody holds the lock, or polls in vain
+            node.backtrack.add(min(possible))
 
 
 def _in_words(calls: dict[int, str]) -> str:

@@ -129,6 +129,19 @@ def converted(first: str, then: str) -> Program:
     return body
 
 
+def locks(*modes: str) -> Program:
+    """Take the lock in each of these modes: shared, exclusive, or a try for it shared."""
+
+    def body() -> Body:
+        fd = yield open_("lock")
+        answers = []
+        for mode in modes:
+            answers.append((yield flock(fd, *({"shared", "try"} & set(mode.split())))))
+        return tuple(answers)
+
+    return body
+
+
 def poll(name: str) -> Program:
     """Try to take the lock, and sleep until that succeeds; then add a letter."""
 

@@ -20,6 +20,7 @@ from tests.stress.schedulers.programs import (
     increment,
     lock_file,
     locked_writer,
+    locks,
     poll,
     random_programs,
     reader,
@@ -48,6 +49,11 @@ CLASSIC: dict[str, Sequence[Program]] = {
     "a try beside two that share": [tries_shared, tries, takes_shared],
     "lock made exclusive": [converted("shared", "exclusive"), locked_writer],
     "lock made exclusive by two": [converted("shared", "exclusive"), converted("shared", "exclusive")],
+    "lock that two share while a third waits for both": [
+        locks("shared", "exclusive", "try shared"),
+        locks("shared", "exclusive"),
+        locks("shared"),
+    ],
     "polling a lock": [poll("a"), poll("b")],
     "polling a lock file": [lock_file("a"), lock_file("b")],
 }

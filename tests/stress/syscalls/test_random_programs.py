@@ -314,6 +314,10 @@ WRONG_ONCE: dict[str, Sequence[Sequence[Line]]] = {
         [OPEN, ("lock a part", "", "", 36), ("write", "", "", 0)],  # from byte 0, one byte
         [OPEN, ("lock a part", "", "", 45), ("read", "", "", 0)],  # from byte 1, all
     ],
+    "a part that is locked twice": [
+        [OPEN, ("lock a part", "", "", 24), ("lock a part", "", "", 12), ("lock a part", "", "", 32)],
+        [OPEN, ("lock a part", "", "", 8), ("lock a part", "", "", 51)],
+    ],
     "a lock that a duplicate keeps": [
         [OPEN, ("duplicate", "", "", 0), ("lock", "", "", 1), ("close", "", "", 1), ("write", "", "", 0)],
         [OPEN, ("try", "", "", 1)],
