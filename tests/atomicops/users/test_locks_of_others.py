@@ -211,6 +211,20 @@ def test_what_may_not_be_written_is_not_half_recovered(installed: Installed, pla
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_the_temp_file_of_another_user_stays(installed: Installed, place: Path, language: str) -> None:
+    """Whether its writer is gone cannot be asked of a file that one may not open; one's own goes all the same."""
+    path = shared(place)
+    theirs, ours = (path.with_name(f".state.json.{digit * 32}.atomicops-tmp") for digit in "01")
+    for temp, person in ((theirs, ALICE), (ours, BOB)):
+        temp.touch(0o600)
+        os.chown(temp, person.uid, SHARED)
+    done = installed.of(BOB).call(language, "sweep", path.parent, cwd=place)
+    assert (done.code, done.err) == (0, ""), done
+    assert sorted(done.out.splitlines()) == [f"in use {theirs}", f"removed {ours}"], done
+    assert (theirs.exists(), ours.exists()) == (True, False)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_a_folder_that_may_not_be_written(installed: Installed, place: Path, language: str) -> None:
     """The message names the folder, for that is what keeps him out."""
     path = ones_own(place)
