@@ -108,12 +108,14 @@ def test_a_full_file_system(path: Path, language: str) -> None:
     assert "space" in done.err
 
 
+@pytest.mark.parametrize(("verb", "error"), [("set", "ENOSPC"), ("get", "EIO")])
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_an_acl_that_does_not_fit_is_an_error(path: Path, language: str) -> None:
-    """A full disk, and no block left for the list: whoever it names would lose his access."""
+def test_an_acl_that_cannot_be_kept_is_an_error(path: Path, language: str, verb: str, error: str) -> None:
+    """A full disk, and no block left for the list, or one that cannot be read: whoever it names would lose his access."""
     if shutil.which("setfacl") is None:
         pytest.skip("setfacl is missing: install the package acl")
-    helpers = injecting("trace=setxattr,fsetxattr,lsetxattr", "inject=setxattr,fsetxattr,lsetxattr:error=ENOSPC")
+    calls = ",".join(f"{kind}{verb}xattr" for kind in ("", "f", "l"))
+    helpers = injecting(f"trace={calls}", f"inject={calls}:error={error}")
     path.chmod(0o600)
     acl = "u:5001:rw,g::---"
     if Helpers().run(["setfacl", "-m", acl, "app.json"], cwd=path.parent).code:

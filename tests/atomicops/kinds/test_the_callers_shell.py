@@ -57,6 +57,8 @@ SETTINGS = {
     "functions like builtins": "printf() { :; }; local() { :; }; command() { :; }; builtin() { :; }; hash() { :; }",
     "more functions like builtins": "exec() { :; }; read() { :; }; shift() { :; }; return() { :; }; trap() { :; }; "
     "kill() { :; }; declare() { :; }; unset() { :; }; eval() { :; }; set() { :; }; test() { :; }; export() { :; }",
+    "functions that fail": "for f in printf true hash type readlink shopt declare command; do "
+    'eval "$f() { return 1; }"; done',
     "Perl's variables": "export PERL5OPT=-MNoSuchModule PERL5LIB=/none PERL_UNICODE=63 PERLIO=:crlf PERL5DB=1 "
     "PERL_SIGNALS=unsafe PERL_HASH_SEED=0",
     "Perl's variables, and they stay": "export PERL5OPT=-MNoSuchModule PERL5LIB=/none PERL_UNICODE=63; "
@@ -75,7 +77,14 @@ def lay_out(folder: Path) -> None:
     (folder / "torn").write_text("{")
 
 
-RENAMED = ("more functions like builtins", "functions like builtins", "aliases", "globbing", "IFS")
+RENAMED = (
+    "functions that fail",
+    "more functions like builtins",
+    "functions like builtins",
+    "aliases",
+    "globbing",
+    "IFS",
+)
 """With these the shell cannot print its own state as before."""
 
 
