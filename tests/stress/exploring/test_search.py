@@ -15,6 +15,7 @@ from stress.history.record import Kind, Operation
 from stress.result import Finding
 from stress.schedulers.dpor import Dpor
 from stress.schedulers.execution import Ending, Execution, Tally
+from stress.schedulers.exhaustive import Exhaustive
 from stress.schedulers.replay import TolerantReplay
 from stress.syscalls.calls import Call, Scheduler, Step
 
@@ -49,6 +50,16 @@ def test_how_many_schedules_there_are_is_said_as_an_estimate_where_they_were_not
     assert "3 schedules executed of 12" in search.words()
     dpor.exact = False
     assert "3 schedules executed of about 1e+01" in search.words()
+
+
+def test_proved_is_said_of_a_search_without_a_bound_in_which_nothing_failed() -> None:
+    bounded, whole = Exhaustive(2), Exhaustive()
+    bounded.exhausted = whole.exhausted = True
+    assert not Search(bounded, 2, 2).proved
+    search = Search(whole, 2, 2)
+    assert search.proved
+    search.tally.add(Execution((), Ending.DONE, failed=True))
+    assert not search.proved
 
 
 def test_a_long_search_keeps_the_operations_of_its_first_lot_alone() -> None:
