@@ -190,7 +190,8 @@ def test_what_is_there_after_the_rename_is_looked_at_in_bash(path: Path) -> None
         pytest.skip(why)
     delayed = f"{STRACE} -qq -f -o /dev/null -e trace=rename -e inject=rename:delay_exit=150000"
     other = f'until [ "$(cat {path.name})" = "{{}}" ]; do :; done; echo foreign >foreign; mv foreign {path.name}'
-    script = f'sh -c "$1" & {delayed} bash -c "$2" "$0"; code=$?; wait; exit $code'
+    ours = f'{delayed} bash -c "$2" "$0"'
+    script = f'sh -c "$1" & other=$!; {ours}; code=$?; kill $other 2>/dev/null; wait; exit $code'
     done = HELPERS.bash(script, other, f'. "$0/atomicops.sh"; atomic_write "{{}}" {path.name}', cwd=path.parent)
     assert (done.code, done.refused) == (74, True), done
     assert "another file" in done.err
