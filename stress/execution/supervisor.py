@@ -12,7 +12,6 @@ import gc
 import os
 import random
 import selectors
-import shutil
 import signal
 import time
 from collections.abc import Sequence
@@ -391,7 +390,7 @@ class Supervisor:
             header = read_header(worker.fd)
             self._rows_gone += header.rows if header else 0
             os.close(worker.fd)
-        shutil.rmtree(self._place.scratch / f"p{worker.process}", ignore_errors=True)
+        tree.remove(self._place.scratch / f"p{worker.process}")
         self.note(Ended(_now(), worker.process, end, reaped, status))
         if worker.interrupted and worker.shell is None:
             self.note(Ended(_now(), worker.process + 1, end, reaped))
