@@ -107,6 +107,15 @@ def test_update_by_path(tmp_path: Path) -> None:
     assert "corrupt" in refused(65, "update", "x.json", "--set", "a=1", cwd=tmp_path)
 
 
+def test_what_only_looks_like_a_number_or_an_index(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text('{"b": true, "l": [1, 2, 3, 4]}')
+    for wrong in (("--increment", "b"), ("--increment", "l.3=true"), ("--set", "l.\u0663=0"), ("--set", "l.-1=0")):
+        refused(65, "update", "x.json", *wrong, cwd=tmp_path)
+    ok("update", "x.json", "--delete", "l.\u0663", "--delete", "b", "--set", "/a~01=1", cwd=tmp_path)
+    ok("update", "x.json", "--set", "x=y=1", cwd=tmp_path)
+    assert json.loads((tmp_path / "x.json").read_text()) == {"l": [1, 2, 3, 4], "a~1": 1, "x=y": 1}
+
+
 def test_update_with_a_filter(tmp_path: Path) -> None:
     code = "import json, sys; d = json.load(sys.stdin); d['n'] = d.get('n', 0) + 1; print(json.dumps(d))"
     ok("update", "x.json", "--default", "{}", "--", sys.executable, "-c", code, cwd=tmp_path)

@@ -401,6 +401,24 @@ def test_a_thread_that_has_ended_its_waiting_is_not_taken_over(tmp_path: Path) -
             atomicops.atomic_write_text("a", path, timeout=0.05)
 
 
+def test_what_keeps_a_waiting_thread_from_the_lock_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x"
+    real = fcntl.flock
+
+    def no_more_locks(fd: int, how: int) -> None:
+        if how == fcntl.LOCK_EX:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+        real(fd, how)
+
+    with process(HOLDER, path) as child:
+        assert line(child) == "have it"
+        monkeypatch.setattr(fcntl, "flock", no_more_locks)
+        with pytest.raises(OSError, match="flock") as caught:
+            atomicops.atomic_write_text("a", path, timeout=20)
+        assert (caught.value.errno, caught.value.filename) == (errno.ENOLCK, str(path))
+    assert not path.exists()
+
+
 @pytest.mark.skipif(shutil.which("flock") is None, reason="flock(1) is not installed (package util-linux)")
 def test_flock_of_util_linux_meets_the_same_lock(tmp_path: Path) -> None:
     path = tmp_path / "x"

@@ -13,6 +13,7 @@ import sys
 from array import array
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -200,6 +201,18 @@ def test_a_dangling_symlinks_target_is_made_with_its_parents(tmp_path: Path) -> 
     atomicops.atomic_write_text("new", tmp_path / "link")
     assert (tmp_path / "a" / "b" / "x").read_text() == "new"
     assert (tmp_path / "link").is_symlink()
+
+
+def test_a_parent_that_another_makes_meanwhile_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.mkdir
+
+    def overtaken(*arguments: Any, **where: Any) -> None:
+        real(*arguments, **where)
+        real(*arguments, **where)
+
+    monkeypatch.setattr(os, "mkdir", overtaken)
+    atomicops.atomic_write_text("new", tmp_path / "a" / "b" / "x")
+    assert (tmp_path / "a" / "b" / "x").read_text() == "new"
 
 
 def test_symlinks_in_a_ring_are_an_error(tmp_path: Path) -> None:

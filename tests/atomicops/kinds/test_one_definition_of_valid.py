@@ -72,6 +72,13 @@ INVALID = {
     "cut off": b'{"a": [1, 2',
     "deep, and cut off": b"[" * 9_000,
     "deep, and closed by the wrong one": b"[" * 9_000 + b"}" * 9_000,
+    "deep, and a value behind": nested(9_000) + b" 1",
+    "deep, and a comma too many": b"[" * 9_000 + b"1," + b"]" * 9_000,
+    "deep, and a leading zero": b"[" * 9_000 + b"01" + b"]" * 9_000,
+    "deep, and NaN": b"[" * 9_000 + b"NaN" + b"]" * 9_000,
+    "deep, and a key without a value": b'{"a":' * 9_000 + b'{"b"}' + b"}" * 9_000,
+    "deep, and a key that is no string": b'{"a":' * 9_000 + b"{1:2}" + b"}" * 9_000,
+    "5,000 digits, and a value behind": b"9" * 5000 + b" 1",
 }
 OLD = b'"old"'
 

@@ -200,6 +200,25 @@ def test_a_signal_while_it_writes(tmp_path: Path, number: signal.Signals) -> Non
     assert [name for name in os.listdir(tmp_path) if name.endswith("-tmp")] == []
 
 
+def test_a_second_signal_does_not_stop_the_cleaning_up_after_the_first(tmp_path: Path) -> None:
+    """An impatient Ctrl-C, or a supervisor that sends SIGTERM and SIGHUP: nothing may be left behind for that."""
+    code = """if True:
+        import os, signal
+        from atomicops._exits import Signalled, catch_signals, end
+        catch_signals()
+        try:
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            finally:
+                os.kill(os.getpid(), signal.SIGHUP)
+                print("cleaned up", flush=True)
+        except Signalled as stop:
+            end(0, stop.args[0])
+        """
+    done = HELPERS.run([HELPERS.python, "-c", code], cwd=tmp_path)
+    assert (done.code, done.out, done.err) == (-signal.SIGTERM, "cleaned up\n", "")
+
+
 def test_a_reader_that_stops_reading(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("x\n" * 500_000)
     script = '"$0" -m atomicops read f | head -n 1'
@@ -211,6 +230,7 @@ LOST_BY_JQ = {
     "a key twice": '{"a": 1, "a": 2}',
     "a key twice, once in escapes": '{"a": 1, "\\u0061": 2}',
     "a large number": '{"id": 12345678901234567890}',
+    "a number just above those that a double has": '{"id": 9008000000000001}',
     "many digits": '{"pi": 3.14159265358979323846}',
     "half a surrogate pair": '{"a": "\\ud800"}',
 }
