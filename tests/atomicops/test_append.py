@@ -14,7 +14,7 @@ from typing import NoReturn
 import pytest
 
 import atomicops
-from atomicops import _append, _inplace
+from atomicops import _append, _copy, _inplace
 
 
 def marks_are_kept(folder: Path) -> bool:
@@ -125,6 +125,24 @@ def test_a_copy_that_the_kernel_gives_up_halfway_is_finished(log: Path, monkeypa
     monkeypatch.setattr(os, "copy_file_range", half)
     atomicops.atomic_append_text("end", log)
     assert log.read_bytes() == b"0123456789" * 1000 + b"end"
+
+
+def test_a_copy_that_shares_its_blocks_is_added_to_at_its_end(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As XFS and btrfs do it: the descriptor's offset is still at the start then."""
+
+    def share(target: int, _: int, source: int) -> None:
+        os.pwrite(target, os.pread(source, 100, 0), 0)
+
+    monkeypatch.setattr(fcntl, "ioctl", share)
+    atomicops.atomic_append_text("second\n", log)
+    assert log.read_text() == "first\nsecond\n"
+
+
+def test_a_copy_begins_at_the_start_wherever_the_source_is_read(log: Path) -> None:
+    with log.open("rb", buffering=0) as source, log.with_name("copy").open("wb", buffering=0) as target:
+        source.read(3)
+        _copy.copy_content(source.fileno(), target.fileno())
+    assert log.with_name("copy").read_text() == "first\n"
 
 
 @pytest.mark.parametrize("in_place", [False, True])

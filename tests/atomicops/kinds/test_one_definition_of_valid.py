@@ -149,6 +149,41 @@ def test_too_deep_never_gives_the_default(tmp_path: Path) -> None:
         assert not isinstance(caught.value, CorruptFile)
 
 
+def test_the_limit_of_depth_is_not_the_interpreters(tmp_path: Path) -> None:
+    """Who has raised the limit of recursion reads and writes what all others do, and no more."""
+    path = tmp_path / "deep.json"
+    path.write_bytes(nested(DEPTH_MAX + 1))
+    code = f"""if True:
+        import sys, atomicops
+        sys.setrecursionlimit(5 * {DEPTH_MAX})
+        try:
+            atomicops.safe_read_json("deep.json")
+        except atomicops.CannotCheck:
+            print("not read")
+        data = []
+        for _ in range({DEPTH_MAX}):
+            data = [data]
+        try:
+            atomicops.atomic_write_json(data, "deep.json")
+        except ValueError:
+            print("not written")
+        atomicops.atomic_write_json(data[0], "deep.json")
+        """
+    done = HELPERS.run([HELPERS.python, "-c", code], cwd=tmp_path)
+    assert (done.code, done.out, done.err) == (0, "not read\nnot written\n", "")
+    assert "".join(path.read_text().split()).encode() == nested(DEPTH_MAX)
+
+
+def test_what_an_update_would_lose_is_not_called_corrupt(tmp_path: Path) -> None:
+    """Who recovers what is corrupt would put an old backup over a valid file."""
+    path = tmp_path / "d.json"
+    for document in ('{"a": 1, "a": 2}', '{"a": 0.10000000000000001}'):
+        path.write_text(document)
+        with pytest.raises(ValueError, match="would be lost") as caught:
+            update_json(path, lambda data: data)
+        assert not isinstance(caught.value, CorruptFile)
+
+
 @pytest.mark.parametrize("frames", [0, 200, 700])
 @pytest.mark.parametrize("data", [nested(900), nested(DEPTH_MAX), nested_objects(950)], ids=["900", "limit", "objects"])
 def test_the_callers_stack_changes_nothing(tmp_path: Path, frames: int, data: bytes) -> None:

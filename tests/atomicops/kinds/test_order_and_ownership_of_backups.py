@@ -103,6 +103,15 @@ def test_the_clock_was_set_back(tmp_path: Path, language: str, ahead_s: float) -
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_a_name_is_above_the_newest_too(tmp_path: Path, language: str) -> None:
+    """Where a checkout has taken the times, the names are all that there is to go by."""
+    path = tmp_path / "state.json"
+    ahead = int(time.time()) + 1000
+    path.with_name(f"state.json.{ahead}.bak").write_text("{}")
+    assert back_up(language, path, 1).name == f"state.json.{ahead}.1.bak"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_a_coarse_clock_of_the_file_system(tmp_path: Path, language: str) -> None:
     """Two seconds (FAT): what came before has a whole, even second."""
     path = tmp_path / "x.json"

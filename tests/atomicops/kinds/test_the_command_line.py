@@ -34,6 +34,13 @@ def test_closed_descriptors(tmp_path: Path, arguments: str, closed: str, unbuffe
     assert all(path.read_text() == "x\n" for path in tmp_path.glob("*.bak"))
 
 
+def test_no_file_gets_the_number_of_a_closed_standard_descriptor(tmp_path: Path) -> None:
+    """What is written to it, by whatever writes there, would be in that file."""
+    code = "import os, sys; from atomicops._exits import *; keep_standard_descriptors(); sys.exit(os.open('.', 0) <= 2)"
+    done = HELPERS.run(["sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-', HELPERS.python, code], cwd=tmp_path)
+    assert done.code == 0
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_parent_ignores_the_end_of_children(tmp_path: Path, language: str) -> None:
     """A child's exit status is lost then, unless one asks for it again: what failed is not taken for done."""
@@ -217,6 +224,13 @@ def test_a_second_signal_does_not_stop_the_cleaning_up_after_the_first(tmp_path:
         """
     done = HELPERS.run([HELPERS.python, "-c", code], cwd=tmp_path)
     assert (done.code, done.out, done.err) == (-signal.SIGTERM, "cleaned up\n", "")
+
+
+def test_a_signal_that_the_parent_ignores_stays_ignored(tmp_path: Path) -> None:
+    """As `nohup` does with SIGHUP."""
+    code = "import os, signal; from atomicops._exits import *; catch_signals(); os.kill(os.getpid(), signal.SIGHUP)"
+    done = HELPERS.run(["sh", "-c", 'trap "" HUP; exec "$0" -c "$1"', HELPERS.python, code], cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
 
 
 def test_a_reader_that_stops_reading(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -208,6 +208,22 @@ def test_what_may_not_be_written_is_not_half_recovered(installed: Installed, pla
     assert sorted(os.listdir(path.parent)) == [".state.json.lock", "state.json", "state.json.1.bak"]
     assert installed.of(ALICE).call(language, "recover", path, cwd=place).code == 0
     assert path.read_text() == "{}"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_folder_that_may_not_be_listed_cannot_be_synced(installed: Installed, place: Path, language: str) -> None:
+    """Told before anything is changed; what is not to be durable may be written there."""
+    path = ones_own(place)
+    path.parent.chmod(0o333)
+    done = installed.of(ALICE).call(language, "write", '{"n": 1}', path, cwd=place)
+    assert (done.code, done.refused) == (73, True), done
+    assert "durability file" in done.err
+    assert path.read_text() == '{"n": 0}'
+    helpers, less = installed.of(ALICE), ["--durability", "file"]
+    if language == "bash":
+        helpers, less = replace(helpers, env={"ATOMICOPS_DURABILITY": "file"}), []
+    assert helpers.call(language, "write", *less, "{}", path, cwd=place).code == 0
+    assert path.read_text() == "{}\n"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
