@@ -57,7 +57,8 @@ _ao_perl() { # _ao_perl OPERATION ARGUMENT...: becomes atomicops.pl
   \unset -f hash printf true
   \set -h +euxk
   # Perl would find its own program where standard input is missing. Reading from this fails.
-  \true 2>/dev/null 3<&0 || \exec 0>/dev/null
+  # (`3<&0` ends bash 5.2 by SIGSEGV where its script is standard input; `>&` copies as well.)
+  \true 2>/dev/null 3>&0 || \exec 0>/dev/null
   [[ ${FUNCNAME[*]} != *_ao_locked* ]] || _ao_pass_locks
   [[ $1 != lock ]] || \true 2>/dev/null 239</dev/null ||
     _ao_fail 74 "$2: with_lock needs descriptor 239; raise the limit of open files (ulimit -n)"
@@ -181,7 +182,7 @@ _ao_pass_locks() { # adds to _ao_options
   ((BASH_SUBSHELL == 1)) || _ao_lines=$'\n'$(\shopt -s extdebug && \declare -F -- "${FUNCNAME[@]}")
   _ao_count_locks
   _ao_how=--held
-  \exec {_ao_input}<&0
+  \exec {_ao_input}>&0
   for ((_ao_i = 1; _ao_depth > 0; _ao_i++)); do
     # A trap has come where a function of ours calls one of the caller's, and where a function is called at a line
     # before its own first: a trap's lines count from 1. In a subshell, where BASH_COMMAND begins anew, this is what tells.
@@ -197,11 +198,11 @@ _ao_pass_locks() { # adds to _ao_options
       _ao_how=--trap
     for ((_ao_fd = 10; _ao_fd < 255; _ao_fd++)); do
       if [[ /dev/fd/$_ao_fd -ef ${_ao_held[_ao_depth]} ]]; then
-        \exec 0<&"$_ao_fd" {_ao_copy}<&0
+        \exec 0>&"$_ao_fd" {_ao_copy}>&0
         break
       fi
     done
     _ao_options+=("$_ao_how" "$_ao_copy" "${_ao_held[_ao_depth]}")
   done
-  \exec 0<&"$_ao_input" {_ao_input}<&-
+  \exec 0>&"$_ao_input" {_ao_input}>&-
 }

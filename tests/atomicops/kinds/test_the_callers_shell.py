@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -145,6 +146,29 @@ CALLS = {
     "recover": "atomic_recover s.json",
     "with_lock": "with_lock s.json true",
 }
+
+
+FROM_STANDARD_INPUT = r"""
+. "$DIR/atomicops.sh"
+f() {
+  read=$(atomic_read s.json) && ( atomic_update s.json .n+=1 ) || exit
+  x=$(with_lock s.json atomic_update s.json .n+=1) && atomic_update s.json .n+=1
+}
+read=$(atomic_read s.json) && [ "$read" = '{"n": 0}' ] && version=$(atomic_version s.json) &&
+  kept=$(atomic_backup s.json) && [ -e "$kept" ] && with_lock s.json f && x=$(with_lock s.json f) && echo "done"
+"""
+
+
+@pytest.mark.parametrize("way", ["bash <script", "cat script | bash", "bash script"])
+def test_a_script_that_bash_reads_from_standard_input(tmp_path: Path, way: str) -> None:
+    """As `ssh host bash <script` has it, and `curl | bash`: to copy that descriptor for reading, where the output of a
+    command is taken, ends bash 5.2 by SIGSEGV.
+    """
+    (tmp_path / "s.json").write_text('{"n": 0}\n')
+    (tmp_path / "script").write_text(FROM_STANDARD_INPUT)
+    done = HELPERS.run(["sh", "-c", way], cwd=tmp_path, env={"DIR": str(HELPERS.shell)})
+    assert (done.code, done.out, done.err) == (0, "done\n", "")
+    assert json.loads((tmp_path / "s.json").read_text()) == {"n": 6}
 
 
 @pytest.mark.parametrize("closed", ["<&- >&-", "<&- >&- 2>&-"])
