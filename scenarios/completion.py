@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from scenarios.world import alternate, is_there
-from stress.api import Agent, Kind, Role, Scenario, SharedFile, Size, Steps, scenario
+from stress.api import Agent, Kind, Role, Scenario, SharedFile, Steps, scenario
 
 ROUNDS = 256
 PATIENCE = 12
@@ -57,17 +57,18 @@ def wait(*signals: SharedFile) -> Callable[[Agent], Steps]:
     return steps
 
 
-@scenario
-def _made(size: Size) -> Scenario:
-    signals = tuple(_signal(number) for number in range(size.files(ROUNDS)))
-    return Scenario(
+_SIGNALS = tuple(_signal(number) for number in range(ROUNDS))
+
+scenario(
+    Scenario(
         name="completion",
         about="a signal is made once, round after round, while all others wait for it",
-        files=signals,
+        files=_SIGNALS,
         roles=(
-            Role("monitor", "writer", monitor(*signals), needs=frozenset({"write"}), weight=4),
-            Role("wait", "reader", wait(*signals), weight=4),
+            Role("monitor", "writer", monitor(*_SIGNALS), needs=frozenset({"write"}), weight=4),
+            Role("wait", "reader", wait(*_SIGNALS), weight=4),
         ),
         checkers=frozenset({"torn", "register", "sessions", "leftovers", "progress"}),
         kinds=frozenset({Kind.WRITE, Kind.READ, Kind.OBSERVE}),
     )
+)

@@ -21,7 +21,6 @@ from stress.api import (
     Role,
     Scenario,
     SharedFile,
-    Size,
     Steps,
     document_of,
     scenario,
@@ -108,19 +107,20 @@ def go_on(*files: SharedFile) -> Callable[[Agent], Steps]:
     return steps
 
 
-@scenario
-def _made(size: Size) -> Scenario:
-    files = tuple(_slot(number) for number in range(size.files(SLOTS)))
-    gone_on = [file for file in files if "updates" in (file.checkers or ())]
-    return Scenario(
+_FILES = tuple(_slot(number) for number in range(SLOTS))
+_GONE_ON = [file for file in _FILES if "updates" in (file.checkers or ())]
+
+scenario(
+    Scenario(
         name="resume",
         about="files that were corrupted before the run are recovered from backups by several at once",
-        files=files,
+        files=_FILES,
         roles=(
-            Role("resume", "writer", resume(*files), needs=frozenset({"recover"}), weight=8),
-            Role("go on", "writer", go_on(*gone_on), needs=frozenset({"recover", "update"}), weight=4, optional=True),
-            Role("read what was never broken", "reader", watch(*(f for f in files if f.recovery == "keep"))),
+            Role("resume", "writer", resume(*_FILES), needs=frozenset({"recover"}), weight=8),
+            Role("go on", "writer", go_on(*_GONE_ON), needs=frozenset({"recover", "update"}), weight=4, optional=True),
+            Role("read what was never broken", "reader", watch(*(f for f in _FILES if f.recovery == "keep"))),
         ),
         checkers=_CHECKERS | {"updates"},
         kinds=frozenset({Kind.RECOVER, Kind.READ}),
     )
+)

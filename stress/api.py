@@ -2,8 +2,7 @@
 
 Scenarios: `scenario` registers a `Scenario`, which has `SharedFile` and `Role` values. A role is a function that gives
 `Steps`: it yields a `Request`, and gets its `Answer`. `Agent` is what a role knows of itself. `Edit` is one
-change to a document, `draw_size` draws how long its padding is, `Beside` is a file laid beside a shared one. `Size` is
-how large a scenario is laid out.
+change to a document, `draw_size` draws how long its padding is, `Beside` is a file laid beside a shared one.
 
 Targets: `target` registers an implementation of the operations; `DefiniteFailure` says that nothing was changed.
 
@@ -46,7 +45,7 @@ from stress.reporters.registry import reporter
 from stress.result import Finding, Result, Verdict, witness
 from stress.workload.catalog import scenario
 from stress.workload.payload import Edit, document_of, draw_size, examine_bytes, examine_document, log_record, parse_log
-from stress.workload.scenario import Agent, Answer, Beside, Request, Role, Scenario, SharedFile, Size, Steps
+from stress.workload.scenario import Agent, Answer, Beside, Request, Role, Scenario, SharedFile, Steps
 from stress.workload.target import DefiniteFailure, target
 
 __all__ = [
@@ -81,7 +80,6 @@ __all__ = [
     "Setting",
     "SharedFile",
     "Sheet",
-    "Size",
     "Steps",
     "Verdict",
     "Victim",

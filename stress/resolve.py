@@ -27,7 +27,6 @@ from stress.plan import Plan, UsageError, readers_of
 from stress.registry import UnknownName, close_names
 from stress.units import parse_duration
 from stress.workload import catalog
-from stress.workload.scenario import FULL, Size
 from stress.workload.target import Target, TargetError
 from stress.workload.target import load as load_target
 from stress.workload.world import compose
@@ -43,8 +42,8 @@ ALWAYS = frozenset({"vacuity"})
 """The checkers that look at every history, whatever its files name."""
 
 
-def resolve(plan: Plan, size: Size = FULL) -> Cast:
-    """Look up all that ``plan`` names, its scenarios in this size.
+def resolve(plan: Plan) -> Cast:
+    """Look up all that ``plan`` names.
 
     Raises `UsageError` for what is not there, or can't do what is asked.
     """
@@ -60,7 +59,7 @@ def resolve(plan: Plan, size: Size = FULL) -> Cast:
         raise UsageError("--target", str(error)) from error
     operations = frozenset().union(*supported.values())
     names, left_out = _without_colleagues(plan.scenarios, plan.directory or tempfile.gettempdir(), target.files)
-    world, lacking = compose(names, operations, size, observe=target.observe)
+    world, lacking = compose(names, operations, observe=target.observe)
     left_out += lacking
     for facts in world.facts:
         try:

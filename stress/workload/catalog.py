@@ -6,24 +6,18 @@ folder.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from stress import plugins
 from stress.options import UsageError
 from stress.registry import Registry
-from stress.workload.scenario import FULL, Scenario, Size
+from stress.workload.scenario import Scenario
 
 SCENARIOS: Registry[Scenario] = Registry("scenario")
 
 
-def scenario(made: Scenario | Callable[[Size], Scenario]) -> Scenario:
-    """Register a scenario, or a function that makes it in any size, under its own name; raises ValueError if that is
-    taken.
-    """
-    if not isinstance(made, Scenario):
-        made = replace(made(FULL), make=made)
+def scenario(made: Scenario) -> Scenario:
+    """Register a scenario under its own name; raises ValueError if that is taken."""
     return SCENARIOS.add(made.name, made)
 
 

@@ -78,22 +78,6 @@ class Answer(NamedTuple):
 Steps = Generator[Request, Answer, None]
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    """How large a scenario is laid out. A run that is scheduled step by step has no use for hundreds of files."""
-
-    files_max: int | None = None
-    """The most files of one sort; None: as many as the scenario has."""
-
-    def files(self, usual: int) -> int:
-        """How many files of a sort of which there usually are ``usual``."""
-        return usual if self.files_max is None else min(usual, self.files_max)
-
-
-FULL, SMALL = Size(), Size(4)
-"""As in ``stress run``; and what lays out in a millisecond or two."""
-
-
 class Agent:
     """What a role knows: who it is, a source of randomness of its own, and the requests it can make."""
 
@@ -177,12 +161,6 @@ class Scenario:
     """Whether its workers are two users of one group (`stress.host.users`): every file is the group's to write."""
     parts: Sequence[str] = ()
     """For a scenario that is several at once: their names; it has no files and roles of its own."""
-    make: Callable[[Size], Scenario] | None = field(default=None, compare=False)
-    """What makes it in another size; None: it has one size."""
-
-    def sized(self, size: Size) -> Scenario:
-        """The same in this size."""
-        return self if self.make is None else self.make(size)
 
     @property
     def needs(self) -> frozenset[str]:

@@ -11,7 +11,7 @@ from stress.history.record import ABSENT, INITIAL, Format, Kind, Recovery
 from stress.history.skipped import Part, Skipped
 from stress.workload.catalog import SCENARIOS
 from stress.workload.payload import examine_bytes
-from stress.workload.scenario import FULL, Role, Scenario, SharedFile, Size
+from stress.workload.scenario import Role, Scenario, SharedFile
 
 
 @dataclass(frozen=True)
@@ -53,17 +53,15 @@ class World:
         ]
 
 
-def compose(
-    names: Sequence[str], supported: frozenset[str], size: Size = FULL, *, observe: bool = True
-) -> tuple[World, list[Skipped]]:
-    """The world of these scenarios in this size for a target that has the operations ``supported``, and what had
-    to be left out. ``observe``: see `stress.workload.target.Target.observe`.
+def compose(names: Sequence[str], supported: frozenset[str], *, observe: bool = True) -> tuple[World, list[Skipped]]:
+    """The world of these scenarios for a target that has the operations ``supported``, and what had to be left out.
+    ``observe``: see `stress.workload.target.Target.observe`.
     """
     scenarios: list[Scenario] = []
     skipped: list[Skipped] = []
     wanted = [part for name in names for part in (SCENARIOS.get(name).parts or (name,))]
     for name in dict.fromkeys(wanted):
-        scenario = SCENARIOS.get(name).sized(size)
+        scenario = SCENARIOS.get(name)
         if missing := sorted(scenario.needs - supported):
             skipped.append(Skipped(Part.SCENARIO, name, f"the target has no {' and no '.join(missing)}"))
         else:

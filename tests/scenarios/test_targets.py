@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -27,7 +28,6 @@ from stress.execution.nemesis import FAULTS
 from stress.workload import catalog, target
 from stress.workload.layout import lay_out
 from stress.workload.payload import Edit, apply_edits, jq_program, parent_in
-from stress.workload.scenario import Size
 from stress.workload.target import Target
 from stress.workload.world import World, compose
 
@@ -46,7 +46,8 @@ SLOTS = 8
 
 @cache
 def _world(*names: str) -> World:
-    return compose(names, ALL, Size(6 * SLOTS))[0]
+    world = compose(names, ALL)[0]
+    return replace(world, files=world.files[: 6 * SLOTS], facts=world.facts[: 6 * SLOTS])
 
 
 @pytest.fixture
