@@ -26,7 +26,7 @@ def split_path(text: str) -> list[str]:
     if text.startswith("/"):
         return [key.replace("~1", "/").replace("~0", "~") for key in text[1:].split("/")]
     if not text or "" in text.split("."):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a path like a.b.0 or /a/b/0")
+        raise argparse.ArgumentTypeError(f"{_exits.short(text)!r} is not a path like a.b.0 or /a/b/0")
     return text.split(".")
 
 
@@ -48,7 +48,7 @@ def _split_value(text: str, fallback: str | None) -> tuple[str, Any]:
     """PATH and the value of ``PATH=JSON``. A key may hold '=': the first one that JSON follows is meant."""
     if "=" not in text:
         if fallback is None:
-            raise argparse.ArgumentTypeError(f"{text!r} is not PATH=JSON")
+            raise argparse.ArgumentTypeError(f"{_exits.short(text)!r} is not PATH=JSON")
         return text, _exits.json_argument(fallback)
     at = text.find("=")
     while at >= 0:
@@ -57,7 +57,7 @@ def _split_value(text: str, fallback: str | None) -> tuple[str, Any]:
         except _exits.Stop:
             at = text.find("=", at + 1)
     value = text.partition("=")[2]
-    raise argparse.ArgumentTypeError(f"{value!r} is not JSON (a string needs its quotes: '\"text\"')")
+    raise argparse.ArgumentTypeError(f"{_exits.short(value)!r} is not JSON (a string needs its quotes: '\"text\"')")
 
 
 def _deletion(text: str) -> Edit:

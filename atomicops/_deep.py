@@ -145,8 +145,10 @@ def _scalar(text: str, at: int, to_float: Callable[[str], Any], to_int: Callable
 def encode(data: Any, indent: int | str | None) -> str:
     """What ``json.dumps`` would give, with ``ensure_ascii=False``. Raises TypeError, ValueError, TooDeep."""
     parts: list[str] = []
-    # Of each open container: its items still to come, its closing bracket, and whether it had an item yet.
-    open_: list[tuple[Any, str]] = []
+    # Of each container that is open, from the outside: what its own container has still to come, its closing bracket,
+    # and its identity.
+    open_: list[tuple[Any, str, int]] = []
+    inside: set[int] = set()  # or what holds itself would be written 10,000 times, with all that it holds
     first = True
     waiting: Any = iter([data])
     step = indent if isinstance(indent, str) else " " * (indent or 0)
@@ -163,11 +165,15 @@ def encode(data: Any, indent: int | str | None) -> str:
                         raise ValueError(f"key {key!r} is not a string")
                     parts.append(scalar(key) + ": ")
             first = False
-            if isinstance(item, (dict, list, tuple)) and item:
-                if len(open_) == LEVELS_MAX:
-                    raise TooDeep
+            is_container = isinstance(item, (dict, list, tuple))
+            if is_container and len(open_) == LEVELS_MAX:
+                raise TooDeep
+            if is_container and item:
+                if id(item) in inside:
+                    raise ValueError("Circular reference detected")
+                inside.add(id(item))
                 is_object = isinstance(item, dict)
-                open_.append((waiting, "}" if is_object else "]"))
+                open_.append((waiting, "}" if is_object else "]", id(item)))
                 parts.append("{" if is_object else "[")
                 waiting, first = iter(item.items() if isinstance(item, dict) else item), True
                 break
@@ -175,7 +181,8 @@ def encode(data: Any, indent: int | str | None) -> str:
         else:
             if not open_:
                 return "".join(parts)
-            waiting, closing = open_.pop()
+            waiting, closing, which = open_.pop()
+            inside.remove(which)
             if indent is not None:
                 parts.append("\n" + step * len(open_))
             parts.append(closing)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import select
+from _frozen_importlib import module_from_spec
 from _operator import attrgetter, methodcaller
 from itertools import starmap
 
@@ -39,8 +40,13 @@ else:
     from _functools import partial  # functools itself would import collections
     from _io import _IOBase as IOBase
 
+# The C module in a copy of our own, for gevent and eventlet take names out of the one that all share.
+_spec: Any = select.__spec__
+_module: Any = module_from_spec(_spec)
+_spec.loader.exec_module(_module)
+poll: Callable[[], Any] = _module.poll
 # These two take any descriptor, and are the only ones whose destructor closes it without a warning and in C.
-_own: Callable[[int], Descriptor] = getattr(select, "epoll" if hasattr(select, "epoll") else "kqueue").fromfd
+_own: Callable[[int], Descriptor] = getattr(_module, "epoll" if hasattr(_module, "epoll") else "kqueue").fromfd
 call_close = methodcaller("close")
 _CLOEXEC = os.O_CLOEXEC
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 USAGE, DATA, MISSING, PROGRAM, CREATE, IO, LOCK, VERSION = 64, 65, 66, 69, 73, 74, 75, 76
+_SHOWN = 80  # characters of an argument in a message
 # Said where the errno alone tells what to do; else the step that failed does, or nobody knows.
 _ADVICE = {
     errno.ENOSPC: "free some space and try again",
@@ -94,13 +95,19 @@ def read_in() -> bytes:
         raise Stop(IO, "standard input", f"{error.strerror} (unchanged)", _advice(error)) from None
 
 
+def short(text: str) -> str:
+    """An argument for a message: of a long one the beginning."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
 def json_argument(text: str) -> Any:
     from ._json import loads
 
+    shown = short(text)
     try:
-        return loads(os.fsencode(text), text)
+        return loads(os.fsencode(text), shown)
     except CorruptFile as error:
-        raise Stop(USAGE, text, f"not JSON: {error.reason}", "quote strings twice, as in '\"text\"'") from None
+        raise Stop(USAGE, shown, f"not JSON: {error.reason}", "quote strings twice, as in '\"text\"'") from None
 
 
 def guarded(run: Callable[[], int], path: object) -> int:

@@ -139,7 +139,7 @@ def _deep_dumps(data: Any, indent: int | str | None) -> str:
     try:
         return _deep.encode(data, indent)
     except _deep.TooDeep:
-        raise ValueError(f"data cannot be serialized as JSON: {_TOO_DEEP}, or without end") from None
+        raise ValueError(f"data cannot be serialized as JSON: {_TOO_DEEP}") from None
     except (TypeError, ValueError) as error:
         raise ValueError(f"data cannot be serialized as JSON: {error}") from error
 
@@ -365,7 +365,10 @@ def update_json(
         else:
             from copy import deepcopy
 
-            data = deepcopy(default)
+            try:
+                data = deepcopy(default)
+            except RecursionError:
+                data = loads(dumps(default), writer.given)
         changed = fn(data)
         new = data if changed is None else changed
         content = dumps(new, indent)

@@ -16,11 +16,10 @@ import sys
 import time
 from _operator import methodcaller
 from itertools import chain
-from select import poll
 
 from . import _attributes
 from ._carriers import Carrier, carriers
-from ._descriptors import Leaving, call_close, duplicate, open_owned
+from ._descriptors import Leaving, call_close, duplicate, open_owned, poll
 from ._errors import NOT_PERMITTED, LockLost, LockTimeout, fail, failed
 from ._paths import Place, identity, locate, lock_name, short_stem
 from ._refusals import directory_refuses
@@ -47,6 +46,8 @@ _OPEN = os.O_NOFOLLOW | os.O_NONBLOCK  # a FIFO in its place must not make us wa
 _NO_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 _SIGNALS = range(1, min(32, signal.NSIG))  # those with names
 _VARARGS = 0x04  # of a code object's flags
+# What tells the task that runs: one of a loop, or a greenlet, which may be a part of such a task.
+_TASKS = (("asyncio.tasks", "current_task"), ("trio.lowlevel", "current_task"), ("greenlet", "getcurrent"))
 _call = methodcaller("__call__")
 _NO_FILE = ((0, 0), b"", b"", b"")
 # Another user has made the lock file a moment ago, and its reach is still to come.
@@ -57,8 +58,8 @@ class Hold(Carrier):
     """A lock that a thread takes, or has.
 
     Attributes: ``process`` and ``thread`` of the taker; ``is_group`` whether the caller groups steps by it, and what
-    is the ``file``; ``handler`` the frame of the signal handler, and ``task`` the task of asyncio, in which he began
-    to; ``operation`` the one of ours under way in it.
+    is the ``file``; ``handler`` the frame of the signal handler, and ``task`` the innermost task, in which he
+    began to; ``operation`` the one of ours under way in it.
     """
 
     name: bytes
@@ -75,7 +76,7 @@ class Hold(Carrier):
         if is_group:
             self.file = _file_of(place)
             self.handler = _running_handler()
-            self.task = _running_task()
+            self.task = next(iter(_running_tasks()), None)
 
     def open(self, place: Place, flags: int, mode: int = 0) -> None:
         self.carry(open_owned, self.name, flags | _OPEN, mode, place.opener)
@@ -233,10 +234,10 @@ def file_lock(path: Path, timeout: float | None = TIMEOUT_S) -> FileLock:
 
     It excludes other processes, other threads, ``flock(1)`` and the ``filelock`` package on ``.{name}.lock``; the
     thread that has it may take it again, and leave the blocks in any order. A child made by ``fork`` inside the block
-    does not have it, nor has a signal handler that interrupts the block, nor another task of asyncio: where a block
-    holds an ``await``, the helpers raise RuntimeError in other tasks. What runs as part of the block does have it: a
-    generator that is suspended in it lends it to its caller, and ``__del__`` methods must not write the file.
-    Missing parent directories are made. The lock file stays.
+    does not have it, nor has a signal handler that interrupts the block, nor another task of asyncio or trio, nor
+    another greenlet: where a block holds an ``await``, the helpers raise RuntimeError in other tasks. What runs as part
+    of the block does have it: a generator that is suspended in it lends it to its caller, and ``__del__`` methods must
+    not write the file. Missing parent directories are made. The lock file stays.
 
     Args:
         path: the file to protect; its symlinks are followed. It need not exist.
@@ -329,7 +330,7 @@ def _held_here(hold: Hold, place: Place) -> Hold | None:
             why = "this thread is in the middle of another operation on the file, which would overwrite this one"
         elif _running_handler() is not other.handler:
             why = "this signal handler has interrupted steps that `file_lock` groups, which would overwrite this one"
-        elif other.task is not None and other.task is not _running_task():
+        elif other.task is not None and other.task not in _running_tasks():
             why = "another task has been interrupted in steps that `file_lock` groups, which would overwrite this one"
         else:
             outer = other
@@ -364,12 +365,16 @@ def _lost(lock: bytes, place: Place) -> LockLost:
     return LockLost(errno.ESTALE, why, place.given)
 
 
-def _running_task() -> object:
-    tasks = sys.modules.get("asyncio.tasks")
-    try:
-        return None if tasks is None else tasks.current_task()
-    except RuntimeError:  # no loop runs
-        return None
+def _running_tasks() -> list[object]:
+    """What takes turns with others in this thread, the innermost first."""
+    running = []
+    for name, function in _TASKS:
+        module = sys.modules.get(name)
+        try:
+            running.append(module and getattr(module, function)())
+        except RuntimeError:  # no loop runs
+            pass
+    return [task for task in running if task is not None]
 
 
 def _running_handler() -> FrameType | None:

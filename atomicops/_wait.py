@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import _thread
 import fcntl
+import math
 import time
 
 from . import _carriers
@@ -66,10 +67,14 @@ _left: dict[tuple[int, ...] | None, _Waiter] = {}
 
 def wait(hold: Carrier, timeout: float | None) -> bool:
     """Get the lock, which somebody else has; ``False`` if it was not to be had in that many seconds."""
-    if timeout is None:
+    # gevent and eventlet put tasks in the place of threads, and what waits in the kernel would stop them all.
+    has_threads = isinstance(_thread.start_new_thread, type(len))
+    if timeout is None and has_threads:
         fcntl.flock(hold.fd, fcntl.LOCK_EX)
         return True
-    end = time.monotonic() + timeout
+    end = math.inf if timeout is None else time.monotonic() + timeout
+    if not has_threads:
+        return try_until(hold.fd, end)
     if try_until(hold.fd, min(end, time.monotonic() + _TRY_S)):
         return True
     if time.monotonic() >= end:

@@ -144,6 +144,13 @@ def nested(levels: int) -> bytes:
     return b'{"a":[' * (levels // 2) + b"[" * (levels % 2) + b"]" * (levels % 2) + b"]}" * (levels // 2)
 
 
+def lists(levels: int, innermost: object) -> object:
+    data = innermost
+    for _ in range(levels):
+        data = [data]
+    return data
+
+
 @pytest.mark.parametrize("frames", [0, 200, 800])
 @pytest.mark.parametrize("levels", [900, 1_201, 10_000])
 def test_depth_is_the_documents_whatever_the_callers(tmp_path: Path, frames: int, levels: int) -> None:
@@ -184,6 +191,25 @@ def test_what_is_nested_deeper_than_the_limit_is_not_called_corrupt(tmp_path: Pa
     brackets = b'["' + b"[" * 20_000 + b'"]'
     atomicops.atomic_write_bytes(brackets, path)  # these do not nest
     assert atomicops.read_json(path).data == ["[" * 20_000]
+
+
+@pytest.mark.parametrize("innermost", [[], {}, [1], {"a": 1}])
+def test_what_is_written_is_not_too_deep_to_be_read(tmp_path: Path, innermost: object) -> None:
+    path = tmp_path / "x.json"
+    atomicops.atomic_write_json(lists(9_999, innermost), path)
+    atomicops.read_json(path)
+    with pytest.raises(ValueError, match="10,000 levels"):
+        atomicops.atomic_write_json(lists(10_000, innermost), path)
+
+
+def test_a_default_may_be_as_deep_as_a_document(tmp_path: Path) -> None:
+    default = lists(9_999, [])
+    assert isinstance(default, list)
+    atomicops.update_json(tmp_path / "x.json", lambda data: data.append(1), default=default)
+    assert len(default) == 1
+    assert atomicops.read_json(tmp_path / "x.json").data[1] == 1
+    with pytest.raises(ValueError, match="10,000 levels"):
+        atomicops.update_json(tmp_path / "y.json", lambda data: 1, default=lists(10_000, []))
 
 
 def test_an_update_loses_nothing_that_it_was_not_asked_to_change(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from atomicops import _deep, atomic_write_bytes, read_json, recover, safe_read_json
 from atomicops._cli_edit import lost_by_jq
+from atomicops._json import dumps
 from tests.atomicops.both import Helpers
 
 HELPERS = Helpers()
@@ -47,6 +48,23 @@ def test_to_check_is_not_to_convert(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert recover(path).status == "valid"
     done = HELPERS.call("python", "update", "d.json", "--", "cat", cwd=tmp_path)
     assert (done.code, path.read_bytes()) == (0, data), done
+
+
+def test_what_holds_itself_is_not_written_again_and_again() -> None:
+    data: dict[str, object] = {"items": list(range(1_000))}
+    data["self"] = [data]
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="Circular reference"):
+            dumps(data)
+        assert tracemalloc.get_traced_memory()[1] < 3_000_000
+    finally:
+        tracemalloc.stop()
+    shared: list[object] = [1]
+    lists = shared
+    for _ in range(5_000):  # what is there several times, and not inside of itself, is written as often
+        lists = [shared, lists]
+    assert dumps(lists).count(b"1") == 5_001
 
 
 @pytest.mark.parametrize("digits", [1, 639, 640, 641, 1280, 1281, 5_000, 30_011])

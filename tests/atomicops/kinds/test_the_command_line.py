@@ -164,6 +164,20 @@ def test_a_value_that_cannot_be_taken_is_told_in_a_line(tmp_path: Path, argument
 
 
 @pytest.mark.parametrize(
+    "arguments", [("--default", "[" * 9_000), ("--set", "n=" + "[" * 9_000), ("--set", "n" * 9_000)]
+)
+def test_of_a_long_argument_the_beginning_is_told(tmp_path: Path, arguments: tuple[str, str]) -> None:
+    done = HELPERS.call("python", "update", "f.json", *arguments, "--delete", "x", cwd=tmp_path)
+    assert (done.code, done.refused, len(done.err) < 400) == (64, True, True), done
+
+
+def test_a_default_may_be_deep(tmp_path: Path) -> None:
+    deep = "[" * 9_000 + "]" * 9_000
+    done = HELPERS.call("python", "update", "f.json", "--default", deep, "--delete", "x", cwd=tmp_path)
+    assert (done.code, done.err, (tmp_path / "f.json").read_text()) == (0, "", deep + "\n")
+
+
+@pytest.mark.parametrize(
     ("arguments", "word"),
     [
         (("wirte", "x", "f"), "write"),
