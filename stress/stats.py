@@ -6,13 +6,13 @@ They are values that add up: those of the stages of a long run merge into those 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TypeAlias
 
 import numpy as np
 
 from stress.history.events import Event, FaultInjected
-from stress.history.history import History
+from stress.history.history import Columns, History
 from stress.history.record import CHANGES, FaultKind, Kind, Language, Outcome
 from stress.latency import BUCKETS, Counts, buckets_of, percentile_s
 
@@ -148,9 +148,10 @@ class Stats:
             made.setdefault(kind.label, {})[language.label] = by_outcome
         return made
 
-    def per_s(self, kind: Kind, language: Language) -> float:
-        """Acknowledged operations of a kind and a language a second."""
-        return self.kinds[kind, language].ok / self.duration_s if self.duration_s else 0.0
+    @property
+    def per_s(self) -> dict[tuple[Kind, Language], float]:
+        """Acknowledged operations of each kind and language a second."""
+        return {key: each.ok / self.duration_s if self.duration_s else 0.0 for key, each in self.kinds.items()}
 
     def merge(self, other: Stats) -> Stats:
         """Both together, one after the other."""
@@ -171,11 +172,11 @@ class Stats:
 
     def to_plain(self) -> dict[str, object]:
         """As values of JSON, as in the report."""
-        rates: dict[str, dict[str, float]] = {}
+        per_s, rates = self.per_s, dict[str, dict[str, float]]()
         latency: dict[str, dict[str, dict[str, float | None]]] = {}
         for (kind, language), each in sorted(self.kinds.items()):
             if each.ok:
-                rates.setdefault(kind.label, {})[language.label] = round(self.per_s(kind, language), 2)
+                rates.setdefault(kind.label, {})[language.label] = round(per_s[kind, language], 2)
                 spans = {"p50_s": each.p50_s, "p99_s": each.p99_s}
                 latency.setdefault(kind.label, {})[language.label] = spans
         return {
@@ -192,34 +193,31 @@ class Stats:
         }
 
 
+def stats_of(ops: Columns) -> Stats:
+    """What these operations come to: their kinds and the time that they took."""
+    keys = ops["kind"].astype(np.int64) << 4 | ops["language"]
+    took, ok = ops["return"] - ops["invoke"], ops["outcome"] == Outcome.OK
+    kinds = {}
+    for key in np.unique(keys).tolist():
+        own = keys == key
+        outcomes = np.bincount(ops["outcome"][own]).tolist()
+        kinds[Kind(key >> 4), Language(key & 15)] = KindStats(
+            {Outcome(outcome): count for outcome, count in enumerate(outcomes) if count},
+            np.bincount(buckets_of(took[own & ok]), minlength=BUCKETS),
+        )
+    return Stats(kinds=kinds, in_flight_s=int(took.sum()) / 1e9)
+
+
 def run_stats(history: History, events: Iterable[Event] = (), cpu: Cpu | None = None) -> Stats:
     """The figures of a history and of what happened besides."""
-    ops = history.ops
-    outcomes = np.zeros((256, 4), np.int64)
-    spans: dict[int, Counts] = {}
-    in_flight = 0
-    for start in range(0, len(ops), _PIECE):
-        piece = ops[start : start + _PIECE]
-        keys = piece["kind"].astype(np.int64) << 4 | piece["language"]
-        outcomes += np.bincount(keys << 2 | piece["outcome"], minlength=1024).reshape(256, 4)
-        took = piece["return"] - piece["invoke"]
-        in_flight += int(took.sum())
-        ok = piece["outcome"] == Outcome.OK
-        for key in np.unique(keys).tolist():
-            chosen = buckets_of(took[ok & (keys == key)])
-            spans[key] = spans.get(key, 0) + np.bincount(chosen, minlength=BUCKETS)
-    kinds = {
-        (Kind(key >> 4), Language(key & 15)): KindStats(
-            {Outcome(outcome): int(count) for outcome, count in enumerate(outcomes[key]) if count}, spans[key]
-        )
-        for key in np.flatnonzero(outcomes.sum(axis=1)).tolist()
-    }
+    done = Stats()
+    for start in range(0, len(history.ops), _PIECE):
+        done = done.merge(stats_of(history.ops[start : start + _PIECE]))
     faults = [event.kind for event in events if isinstance(event, FaultInjected)]
-    return Stats(
+    return replace(
+        done,
         duration_s=max(history.ended - history.began, 1) / 1e9,
-        kinds=kinds,
         processes=len(history.processes),
-        in_flight_s=in_flight / 1e9,
         faults={kind: faults.count(kind) for kind in dict.fromkeys([*FaultKind, *faults])},
         cpu=cpu,
     )

@@ -5,6 +5,7 @@ What is seen here is never the verdict: that is the checkers', when all is over.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import deque
 from collections.abc import Mapping
@@ -14,17 +15,13 @@ from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stress.anomalies import LOCK_OVERLAP, LOST_UPDATE, MISSING_READ, TORN_READ, Anomaly
 from stress.history.events import Ended, EventFollower, FaultInjected, Started
 from stress.history.history import Columns, FileFacts
 from stress.history.journal import read_more_rows
 from stress.history.record import ABSENT, GARBAGE, INITIAL, LANGUAGES_MAX, FaultKind, Kind, Language, Outcome
-from stress.latency import BUCKETS, buckets_of
-from stress.stats import KindStats
-
-_KINDS, _LANGUAGES = max(Kind) + 1, LANGUAGES_MAX
+from stress.stats import KindStats, Stats, stats_of
 
 
 class Phase(StrEnum):
@@ -75,7 +72,7 @@ class JournalFollower:
             ["torn" in facts.checkers and facts.recovery is None and facts.initial >= 0 for facts in files]
         )
         # By language, of those who read by the target's reader, and then by file, of outsiders.
-        self._able = np.zeros(_LANGUAGES + len(files), np.bool_)
+        self._able = np.zeros(LANGUAGES_MAX + len(files), np.bool_)
         self._in_vain = {anomaly: np.zeros(len(self._able), np.int64) for anomaly in (TORN_READ, MISSING_READ)}
         self._locked = np.array(["locks" in facts.checkers for facts in files])
         self._held: dict[int, tuple[int, int, int]] = {}  # file → ns from, to, and the process that held its lock
@@ -83,11 +80,9 @@ class JournalFollower:
         self._coming: set[int] = set()
         """Processes that were started, and have no journal yet."""
         self._fds: dict[int, tuple[int, int]] = {}  # process → descriptor of its journal, rows taken
-        # By kind and language.
-        self._spans = np.zeros((_KINDS * _LANGUAGES, BUCKETS), np.int64)
-        self._outcomes = np.zeros((_KINDS * _LANGUAGES, len(Outcome)), np.int64)
-        self._recent: deque[tuple[float, NDArray[np.int64]]] = deque()
-        self._busy_ns = 0
+        self._recent: deque[tuple[float, Stats]] = deque()
+        self.stats = Stats()
+        """Of the operations so far."""
         self._parents: set[tuple[int, int]] = set()
         self.violations: dict[Anomaly, int] = {}
         self.kills = 0
@@ -131,35 +126,19 @@ class JournalFollower:
             os.close(fd)
         self._fds.clear()
 
-    def kinds(self) -> dict[tuple[Kind, Language], KindStats]:
-        """The figures so far."""
-        made = {}
-        for key in np.flatnonzero(self._outcomes.sum(axis=1)).tolist():
-            outcomes = {Outcome(outcome): int(count) for outcome, count in enumerate(self._outcomes[key]) if count}
-            made[_key(key)] = KindStats(outcomes, self._spans[key].copy())
-        return made
-
     def per_s(self, now_s: float) -> dict[tuple[Kind, Language], float]:
         """How many operations a second there were in the last two seconds."""
         while self._recent and self._recent[0][0] <= now_s - 2:
             self._recent.popleft()
-        recent = sum((more for _, more in self._recent), np.zeros(_KINDS * _LANGUAGES, np.int64))
+        recent = functools.reduce(Stats.merge, (more for _, more in self._recent), Stats())
         span_s = max(min(now_s, 2.0), 0.25)
-        return {_key(key): int(recent[key]) / span_s for key in np.flatnonzero(recent).tolist()}
-
-    def mean_in_flight(self, now_s: float) -> float:
-        """Mean number of operations in flight."""
-        return self._busy_ns / (now_s * 1e9) if now_s > 0 else 0.0
+        return {key: each.total / span_s for key, each in recent.kinds.items()}
 
     def _add(self, rows: Columns, now_s: float) -> None:
-        spans = np.maximum(rows["return"] - rows["invoke"], 1)
-        self._busy_ns += int(spans.sum())
-        keys = rows["kind"].astype(np.int64) * _LANGUAGES + rows["language"]
-        acknowledged = rows["outcome"] == Outcome.OK
-        np.add.at(self._spans, (keys[acknowledged], buckets_of(spans[acknowledged])), 1)
-        np.add.at(self._outcomes, (keys, rows["outcome"]), 1)
-        self._recent.append((now_s, np.bincount(keys, minlength=_KINDS * _LANGUAGES)))
-        kinds = rows["kind"]
+        more = stats_of(rows)
+        self._recent.append((now_s, more))
+        self.stats = self.stats.merge(more)
+        acknowledged, kinds = rows["outcome"] == Outcome.OK, rows["kind"]
         self._count_looks(rows[acknowledged & ((kinds == Kind.READ) | (kinds == Kind.OBSERVE))])
         self._count_overlaps(rows[(rows["held_from"] > 0) & self._locked[rows["file"]]])
         updates = rows[acknowledged & (kinds == Kind.UPDATE) & (rows["parent"] >= 0)]
@@ -173,7 +152,7 @@ class JournalFollower:
         blind, and what no outsider finds in a file is kept elsewhere.
         """
         by_reader = looks["kind"] == Kind.READ
-        who = np.where(by_reader, looks["language"], _LANGUAGES + looks["file"].astype(np.intp))
+        who = np.where(by_reader, looks["language"], LANGUAGES_MAX + looks["file"].astype(np.intp))
         found = (looks["version"] >= 0) & (by_reader | (looks["version"] != INITIAL))
         self._able[who[found]] = True
         for anomaly, seen, judged in ((TORN_READ, GARBAGE, self._torn), (MISSING_READ, ABSENT, self._there)):
@@ -198,8 +177,3 @@ class JournalFollower:
     def _count(self, anomaly: Anomaly, more: int) -> None:
         if more:
             self.violations[anomaly] = self.violations.get(anomaly, 0) + more
-
-
-def _key(number: int) -> tuple[Kind, Language]:
-    kind, language = divmod(number, _LANGUAGES)
-    return Kind(kind), Language(language)

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from stress.execution.progress import Phase, Progress
 from stress.plan import Plan, readers_of
-from stress.reporters.table import rows_of_progress, table
+from stress.reporters.table import columns_of, table
 from stress.units import counted, format_duration, format_rate
 
 
@@ -153,12 +153,12 @@ def frame(plan: Plan, progress: Progress, phase: Phase, width: int, height: int 
     lines = [Text(flight, **one_line), Text("Ctrl-C ends it early, with a report", style="dim", **one_line)]
     free = None if height is None else height - len(parts)
     parts += lines if free is None else lines[: max(0, free - 1)]
-    if rows := rows_of_progress(progress):
+    if columns := columns_of(progress.kinds, progress.per_s):
         free = None if height is None else height - len(parts)
         if free is None or free > _ROOMY:
             parts.append(Text())
             free = None if free is None else free - 1
-        parts.append(table(rows, width, free))
+        parts.append(table(columns, width, free))
     return Group(*parts)
 
 

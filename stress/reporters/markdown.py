@@ -11,11 +11,10 @@ from stress.history.naming import Naming
 from stress.host.provenance import in_a_line
 from stress.reporters.groups import Told, told
 from stress.reporters.registry import reporter
-from stress.reporters.table import NAMES, rows_of_result
+from stress.reporters.table import columns_of
 from stress.reporters.witness import group_body, headline, other_places
 from stress.reporters.words import commands, one_line, verdict_label, verdict_words
 from stress.result import Result, Verdict
-from stress.units import format_latency, format_rate
 
 TEXT_MAX = 16 << 10
 """Characters of one finding. GitHub takes a summary of 1 MiB and drops a larger one as a whole."""
@@ -39,20 +38,13 @@ def as_markdown(result: Result) -> str:
 
 
 def _table(result: Result) -> list[str]:
-    rows = rows_of_result(result)
-    if not rows:
+    columns = columns_of(result.stats.kinds, result.stats.per_s)
+    if not columns:
         return []
-    told = any(row.language for row in rows)
-    return [
-        f"| operation |{' by |' if told else ''} done | per s | p50 | p99 | failed | unknown |",
-        f"|---|{'---|' if told else ''}---:|---:|---:|---:|---:|---:|",
-        *(
-            f"| {NAMES.get(row.kind, row.kind)} |{f' {row.language} |' if told else ''} {row.total:,} | "
-            f"{format_rate(row.per_s)} | {'' if row.p50_s is None else format_latency(row.p50_s)} | "
-            f"{'' if row.p99_s is None else format_latency(row.p99_s)} | {row.failed:,} | {row.unknown:,} |"
-            for row in rows
-        ),
-    ]
+    rules = ("---" if name in ("operation", "by") else "---:" for name in columns)
+    rows = [tuple(columns), *zip(*columns.values(), strict=True)]
+    first, *rest = (f"| {' | '.join(row)} |" for row in rows)
+    return [first, f"|{'|'.join(rules)}|", *rest]
 
 
 def _anomaly(each: Told, names: Naming) -> list[str]:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from stress.execution.progress import Progress
 from stress.history.record import Kind, Language
-from stress.result import Result
 from stress.stats import KindStats
 from stress.units import format_latency, format_rate
 
@@ -20,45 +17,26 @@ NAMES = {"observe_backup": "see backup"}
 """Of kinds of operation, where they differ from what is shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table."""
-
-    kind: str
-    language: str
-    total: int
-    per_s: float
-    p50_s: float | None
-    p99_s: float | None
-    failed: int
-    unknown: int
-
-
-def rows_of_progress(progress: Progress) -> list[Row]:
-    """The rows of a run under way."""
-    return _rows(progress.kinds, progress.per_s)
-
-
-def rows_of_result(result: Result) -> list[Row]:
-    """The rows of a run that is over."""
-    kinds = result.stats.kinds
-    return _rows(kinds, {key: result.stats.per_s(*key) for key in kinds})
-
-
-def _rows(kinds: Mapping[tuple[Kind, Language], KindStats], per_s: Mapping[tuple[Kind, Language], float]) -> list[Row]:
-    return [
-        Row(
-            kind.label,
-            language.label,
-            each.total,
-            per_s.get((kind, language), 0.0),
-            each.p50_s,
-            each.p99_s,
-            each.failed,
-            each.unknown,
-        )
-        for (kind, language), each in sorted(kinds.items(), key=lambda item: (item[0][0], item[0][1].label))
-    ]
+def columns_of(
+    kinds: Mapping[tuple[Kind, Language], KindStats], per_s: Mapping[tuple[Kind, Language], float]
+) -> dict[str, list[str]]:
+    """Heading → its cells, one for each kind and language; ``by`` is there if a language is known. Empty without any
+    operation.
+    """
+    rows = sorted(kinds.items(), key=lambda item: (item[0][0], item[0][1].label))
+    if not rows:
+        return {}
+    columns = {"operation": [NAMES.get(kind.label, kind.label) for (kind, _), _ in rows]}
+    if any(language.label for (_, language), _ in rows):
+        columns["by"] = [language.label for (_, language), _ in rows]
+    return columns | {
+        "done": [f"{each.total:,}" for _, each in rows],
+        "per s": [format_rate(per_s.get(key, 0.0)) for key, _ in rows],
+        "p50": ["" if each.p50_s is None else format_latency(each.p50_s) for _, each in rows],
+        "p99": ["" if each.p99_s is None else format_latency(each.p99_s) for _, each in rows],
+        "failed": [f"{each.failed:,}" for _, each in rows],
+        "unknown": [f"{each.unknown:,}" for _, each in rows],
+    }
 
 
 _LEFT_OUT = ("p50", "p99", "per s", "unknown", "failed")
@@ -67,34 +45,24 @@ _BETWEEN = 3
 """Cells between two columns."""
 
 
-def table(rows: Sequence[Row], width: int | None = None, height: int | None = None) -> RenderableType:
-    """The rows, in a terminal of ``width`` columns, of which ``height`` lines are free; None: as much as is needed.
+def table(columns: Mapping[str, Sequence[str]], width: int | None = None, height: int | None = None) -> RenderableType:
+    """The columns, in a terminal of ``width`` columns, of which ``height`` lines are free; None: as much as is needed.
 
     What does not fit is left out and named below: columns in the order of `_LEFT_OUT`, and the last rows.
     """
-    columns = {"operation": [NAMES.get(row.kind, row.kind) for row in rows]}
-    if any(row.language for row in rows):
-        columns["by"] = [row.language for row in rows]
-    columns |= {
-        "done": [f"{row.total:,}" for row in rows],
-        "per s": [format_rate(row.per_s) for row in rows],
-        "p50": ["" if row.p50_s is None else format_latency(row.p50_s) for row in rows],
-        "p99": ["" if row.p99_s is None else format_latency(row.p99_s) for row in rows],
-        "failed": [f"{row.failed:,}" for row in rows],
-        "unknown": [f"{row.unknown:,}" for row in rows],
-    }
+    columns, rows = dict(columns), len(columns["operation"])
     gone = []
     for name in _LEFT_OUT:
         if width is not None and _width(columns) > width:
             del columns[name]
             gone.append(name)
-    shown = len(rows)
+    shown = rows
     if height is not None and shown + _HEAD > height - bool(gone):
         shown = max(0, height - _HEAD - 1 - bool(gone))
     parts: list[RenderableType] = [_drawn(columns, shown)] if shown else []
-    if shown < len(rows):
+    if shown < rows:
         parts.append(
-            Text(f"{len(rows) - shown} more rows: the terminal is low", style="dim", no_wrap=True, overflow="ellipsis")
+            Text(f"{rows - shown} more rows: the terminal is low", style="dim", no_wrap=True, overflow="ellipsis")
         )
     if gone and shown:
         parts.append(Text(f"not shown: {', '.join(gone)}", style="dim", no_wrap=True, overflow="ellipsis"))

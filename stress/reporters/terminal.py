@@ -22,7 +22,7 @@ from stress.reporters.groups import Told, told
 from stress.reporters.live import LineView, LiveView, View
 from stress.reporters.schedule import schedule_lines
 from stress.reporters.stream import is_watched
-from stress.reporters.table import rows_of_result, table
+from stress.reporters.table import columns_of, table
 from stress.reporters.witness import told_lines
 from stress.reporters.words import commands, verdict_label, verdict_words
 from stress.result import Result, Verdict
@@ -79,11 +79,10 @@ class Terminal:
                 self._line(Text.assemble(f"{does}: ", (command, "bold")))
 
     def _show_figures(self, result: Result) -> None:
-        rows = rows_of_result(result)
-        if rows:
-            self._console.print(table(rows, self._console.width if self._fancy else None), crop=False)
-            self._line("")
         stats = result.stats
+        if columns := columns_of(stats.kinds, stats.per_s):
+            self._console.print(table(columns, self._console.width if self._fancy else None), crop=False)
+            self._line("")
         parts = [f"{stats.mean_in_flight:.1f} operations in flight on average"]
         parts += [
             counted(count, fault) if isinstance(fault, FaultKind) else f"{fault} ×{count}"

@@ -44,7 +44,7 @@ from stress.reporters.html._figures import PER_OCTAVE, figures
 from stress.reporters.html._index import index_of
 from stress.reporters.html._shown import Shown, shown_of
 from stress.reporters.registry import reporter
-from stress.reporters.table import NAMES, rows_of_result
+from stress.reporters.table import columns_of
 from stress.reporters.words import commands, one_line, plain_text, subject, verdict_label, verdict_words
 from stress.result import Finding, Result, Verdict
 from stress.units import format_latency, format_rate
@@ -108,8 +108,7 @@ def as_html(result: Result) -> str:
         spread=spread,
         decades=decades,
         box=(WIDTH, HEIGHT),
-        rows=rows_of_result(result),
-        names=NAMES,
+        columns=columns_of(result.stats.kinds, result.stats.per_s),
         subject=subject(result)[:_VALUE_SHOWN],
         provenance={name: value[:_VALUE_SHOWN] for name, value in result.provenance.items()},
         plan={str(key): str(value)[:_VALUE_SHOWN] for key, value in result.plan.items()},
