@@ -19,7 +19,7 @@ from stress.history.notes import ReturnedDocument, SeenBytes, data_of, words_of
 from stress.history.record import ABSENT, GARBAGE, Format, Kind, Outcome, Recovery, format_version, parse_version
 from stress.result import Details, Finding
 from stress.units import counted
-from stress.workload.log_replay import replay_log
+from stress.workload.log_replay import content_seen
 from stress.workload.payload import parse_log
 
 EXAMINED_MAX = 1000
@@ -241,16 +241,12 @@ def garbled_first(history: History, index: int, rows: Rows) -> tuple[str, list[i
     ops = history.ops
     row = int(rows[np.argmin(ops["return"][rows])])
     op = history.operation(row)
-    reads = history.rows(index, Kind.READ, Kind.OBSERVE, Kind.RECOVER, outcome=Outcome.OK)
-    own = reads[ops["process"][reads] == op.process]
-    content, known = b"", False
-    for view in replay_log(history, own[own <= row].tolist()):
-        if view.row == row:
-            content, known = bytes(view.content), view.known
-    at = parse_log(content)[1]
+    content = content_seen(history, row)
     detail: Details = (("expected", "whole records to the end of the log"),)
-    names = [match.decode("latin-1") for match in content[at : at + 80].split(b" ")[1:2] if match[:1] == b"p"]
-    if known:
+    names: list[str] = []
+    if content is not None:
+        at = parse_log(content)[1]
+        names += [match.decode("latin-1") for match in content[at : at + 80].split(b" ")[1:2] if match[:1] == b"p"]
         what = f"bytes from offset {at:,} of {counted(len(content), 'byte')} on that belong to no record"
         behind = content[at : at + (128 << 10)]
         whose = parts(behind)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from stress.history.history import History
 from stress.history.notes import LogDelta
-from stress.history.record import ABSENT
+from stress.history.record import ABSENT, Kind, Outcome
 from stress.workload.payload import parse_records
 
 
@@ -43,35 +46,59 @@ def records_of(content: bytes) -> Records:
 
 
 @dataclass(slots=True)
-class LogView:
-    """What one process saw last. ``content`` goes on being changed: copy what is to be kept."""
+class ReplayedRead:
+    """What a read of a log saw: the first ``shared`` bytes of a content that is known, and then ``rest``, which goes on
+    being changed: copy what is to be kept.
+    """
 
     row: int
-    content: bytearray
+    shared: int
+    rest: bytearray
     known: bool = True
     """False once bytes were seen that were not kept."""
-    kept: int = 0
-    """How many first bytes are the same as in the read before."""
 
 
-def replay_log(history: History, rows: Iterable[int]) -> Iterator[LogView]:
-    """The log's content at each read by one process, in order.
+def replay_reads(
+    history: History, file: int, wanted: NDArray[np.intp], prefix_reads: NDArray[np.intp] | None = None
+) -> Iterator[ReplayedRead]:
+    """What the reads ``wanted`` (rows) of the log number ``file`` saw, process by process and in order of time.
 
-    A read's note holds only how the content differs from that process's read before, so the notes are replayed from
-    the first. ``rows`` are therefore all acknowledged reads of the log by the process.
+    A process notes with each read only what is new to it (`LogDelta`), so all of its reads before have a part in it:
+    but for those before one of ``prefix_reads``, rows of reads that found no more than the first bytes of the content
+    that is known.
     """
-    view = LogView(-1, bytearray())
     ops = history.ops
-    for row in rows:
-        view.row = int(row)
-        if ops["version"][row] == ABSENT:
-            continue
-        delta = history.note(view.row)
-        view.kept = len(view.content)
-        if isinstance(delta, LogDelta):
-            view.kept = delta.keep
-            view.known = (view.known or view.kept == 0) and not delta.dropped
-            del view.content[view.kept :]
-            view.content += delta.data
-            view.known = view.known and len(view.content) == ops["size"][row]
-        yield view
+    rows = history.rows(file, Kind.READ, Kind.OBSERVE, Kind.RECOVER, outcome=Outcome.OK)
+    rows = rows[ops["version"][rows] != ABSENT]  # these change nothing of what their process saw last
+    process = ops["process"][rows]
+    is_wanted, is_prefix = np.isin(rows, wanted), np.isin(rows, () if prefix_reads is None else prefix_reads)
+    for each in np.unique(process[is_wanted]).tolist():
+        own = np.flatnonzero(process == each)
+        read, start = ReplayedRead(-1, 0, bytearray()), 0
+        for stop in np.flatnonzero(is_wanted[own]).tolist():
+            if len(found := np.flatnonzero(is_prefix[own[start:stop]])):
+                start += int(found[-1]) + 1
+                read = ReplayedRead(-1, int(ops["size"][rows[own[start - 1]]]), bytearray())
+            for row in rows[own[start : stop + 1]].tolist():
+                _replay(history, row, read)
+            start = stop + 1
+            yield read
+
+
+def _replay(history: History, row: int, read: ReplayedRead) -> None:
+    """Change ``read`` to what its process saw next, at ``row``."""
+    read.row = row
+    delta = history.note(row)
+    if not isinstance(delta, LogDelta):
+        return
+    known = read.known or delta.keep == 0
+    del read.rest[max(0, delta.keep - read.shared) :]
+    read.shared = min(read.shared, delta.keep)
+    read.rest += delta.data
+    read.known = known and read.shared + len(read.rest) == history.ops["size"][row]  # else not all was kept
+
+
+def content_seen(history: History, row: int) -> bytes | None:
+    """What the read ``row`` of a log saw; None where it found no log, or where not all of it was kept."""
+    read = next(replay_reads(history, int(history.ops["file"][row]), np.array([row])), None)
+    return None if read is None or not read.known else bytes(read.rest)

@@ -17,7 +17,7 @@ from stress.checkers._columns import Flags, Ints, Rows, VersionIndex, running_ar
 from stress.checkers._register.clusters import FINAL, FIRST, LAST
 from stress.history.history import FileFacts, History
 from stress.history.record import ABSENT, GARBAGE, Kind, Outcome
-from stress.workload.log_replay import records_of, replay_log
+from stress.workload.log_replay import content_seen, records_of
 
 _PRE_MADE = 1 << 32
 """Versions below this are of no process of the run: they were in the log before it."""
@@ -73,10 +73,12 @@ def log_of(history: History, index: int) -> Log | None:
     if history.final:
         content, at = history.final[index].content, LAST
     else:
-        longest = _longest(history, index, reads)
-        if longest is None:
+        if not len(reads):
             return None
-        content, at = longest
+        longest = int(reads[np.argmax(ops["size"][reads])])
+        if (seen_then := content_seen(history, longest)) is None:
+            return None
+        content, at = seen_then, int(ops["invoke"][longest])
     records = records_of(content)
     tokens = np.array(records.versions, np.int64)
     rows = history.rows(index, Kind.APPEND)
@@ -110,19 +112,6 @@ def log_of(history: History, index: int) -> Log | None:
         non_prefix=reads[~known],
         garbled=seen[saw == GARBAGE],
     )
-
-
-def _longest(history: History, index: int, reads: Rows) -> tuple[bytes, int] | None:
-    ops = history.ops
-    if not len(reads):
-        return None
-    row = int(reads[np.argmax(ops["size"][reads])])
-    own = history.rows(index, Kind.READ, Kind.OBSERVE, Kind.RECOVER, outcome=Outcome.OK)
-    own = own[(ops["process"][own] == ops["process"][row]) & (own <= row)]
-    for view in replay_log(history, own.tolist()):
-        if view.row == row:
-            return (bytes(view.content), int(ops["invoke"][row])) if view.known else None
-    return None
 
 
 def _lengths(content: bytes, ends: Ints, sizes: Ints, digests: Ints) -> Ints:

@@ -13,10 +13,10 @@ import numpy as np
 
 from stress.checkers._columns import Ints, Rows, VersionIndex, grouping
 from stress.checkers._log.append_order import Log
-from stress.checkers._log.replay import ReplayedRead, replay_reads
 from stress.checkers._register.clusters import FIRST
 from stress.history.history import History
 from stress.history.record import Outcome
+from stress.workload.log_replay import ReplayedRead, replay_reads
 from stress.workload.payload import parse_log
 
 EXAMINED_MAX = 300
@@ -45,7 +45,7 @@ def find_non_prefix_reads(history: History, log: Log, index: int) -> NonPrefixRe
     if not len(log.non_prefix):
         return found
     final = _Final(history, log)
-    for read in replay_reads(history, log, index, _different(history, log.non_prefix)):
+    for read in replay_reads(history, index, _different(history, log.non_prefix), log.prefix_reads):
         if read.known:
             _take_apart(final, read, found)
         else:

@@ -9,7 +9,7 @@ from stress.history.history import History
 from stress.history.record import INITIAL, Format, Kind, Operation, Outcome
 from stress.reporters.html._palette import BAD, Palette
 from stress.result import Finding
-from stress.workload.log_replay import records_of, replay_log
+from stress.workload.log_replay import content_seen, records_of
 
 READS_MAX = 20_000
 """Reads of one process that are gone through, to put together what it saw."""
@@ -51,12 +51,10 @@ def _seen(read: Operation, history: History) -> list[int] | None:
     ops = history.ops
     rows = history.rows(read.file, Kind.READ, Kind.OBSERVE, outcome=Outcome.OK)
     rows = rows[(ops["process"][rows] == read.process) & (ops["invoke"][rows] <= read.invoke)]
-    if len(rows) > READS_MAX:
+    if not 0 < len(rows) <= READS_MAX:
         return None
-    for view in replay_log(history, rows.tolist()):
-        if int(ops["invoke"][view.row]) == read.invoke:
-            return records_of(bytes(view.content)).versions if view.known else None
-    return None
+    content = content_seen(history, int(rows[-1]))
+    return None if content is None else records_of(content).versions
 
 
 def _around(caption: str, there: Sequence[int], wanted: Sequence[Operation], palette: Palette) -> Records:
