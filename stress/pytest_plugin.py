@@ -89,8 +89,7 @@ def _explore(
     from stress.engine import HarnessError
     from stress.exploring import agents as exploring
     from stress.options import UsageError
-    from stress.reporters.schedule import schedule_lines
-    from stress.reporters.words import verdict_line
+    from stress.reporters.words import schedule_lines, verdict_line
     from stress.syscalls import Denied
 
     directory = folder / "shared"

@@ -86,6 +86,12 @@ class ProcessFacts:
     within: int = 0
     """The process whose signal handler it is; 0: it is one of its own."""
 
+    @property
+    def about(self) -> str:
+        """``python writer``, and how it ended where it did not end as it should."""
+        ended = f", {self.end}" if self.end in (End.KILLED, End.HUNG, End.DIED, End.STAYED) else ""
+        return f"{self.language.label} {f'signal handler in p{self.within}' if self.within else self.role}{ended}"
+
 
 @dataclass(frozen=True, slots=True)
 class FinalFile:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from stress.outcomes import Compared
-from stress.reporters.aligned import aligned
+from stress.reporters.words import aligned
 from stress.units import format_latency
 
 SCHEMA = 1

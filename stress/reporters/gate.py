@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping
 from xml.etree import ElementTree
 
 from stress.outcomes import GateOutcome, GateResult
-from stress.reporters.aligned import aligned
 from stress.reporters.groups import told
 from stress.reporters.json import as_plain
 from stress.reporters.junit import document, safe
 from stress.reporters.markdown import MARKS, as_markdown
 from stress.reporters.witness import told_lines
-from stress.reporters.words import one_line, verdict_label, verdict_line
+from stress.reporters.words import aligned, one_line, verdict_label, verdict_line
 from stress.result import Verdict
 
 SCHEMA = 1

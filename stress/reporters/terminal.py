@@ -20,11 +20,10 @@ from stress.host.provenance import in_a_line
 from stress.plan import Plan
 from stress.reporters.groups import Told, told
 from stress.reporters.live import LineView, LiveView, View
-from stress.reporters.schedule import schedule_lines
 from stress.reporters.stream import is_watched
 from stress.reporters.table import columns_of, table
 from stress.reporters.witness import told_lines
-from stress.reporters.words import commands, verdict_label, verdict_words
+from stress.reporters.words import commands, schedule_lines, verdict_label, verdict_words
 from stress.result import Result, Verdict
 from stress.units import counted
 

@@ -24,7 +24,6 @@ from stress.history.history import History
 from stress.history.naming import Naming
 from stress.history.record import INITIAL, NO_VERSION, Kind, Language, Operation, Outcome
 from stress.reporters.links import links
-from stress.reporters.processes import about_process, process_name
 from stress.reporters.registry import reporter
 from stress.reporters.table import NAMES
 from stress.reporters.words import one_line, verdict_line
@@ -102,8 +101,8 @@ def _processes(history: History) -> Iterator[dict[str, object]]:
     for process, name in history.names.processes.items():
         yield _named("process_name", process, name)
     for facts in history.processes:
-        name = process_name(facts.process)
-        yield _named("process_name", facts.process, f"{name} {about_process(facts)}")
+        name = f"p{facts.process}"
+        yield _named("process_name", facts.process, f"{name} {facts.about}")
         yield _named("thread_name", facts.process, name)
 
 

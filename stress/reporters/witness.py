@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from stress.history.naming import Naming
 from stress.history.notes import data_of, words_of
 from stress.history.record import GARBAGE, Operation
-from stress.reporters.aligned import aligned
 from stress.reporters.groups import Group, Told
 from stress.reporters.table import NAMES
-from stress.reporters.words import escape_bytes, one_line, plain_text
+from stress.reporters.words import aligned, escape_bytes, one_line, plain_text
 from stress.result import Finding, Verdict
 from stress.units import counted
 

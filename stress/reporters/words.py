@@ -1,10 +1,10 @@
-"""A result in words: the verdict line, the command that shows it again, and bytes as text."""
+"""A result in words: the verdict line, the command that shows it again, a schedule; text in columns, bytes as text."""
 
 from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from stress.history.kinds import CHANGES, READS
 from stress.outcomes import GateResult
@@ -135,6 +135,38 @@ def _pasted(path: str) -> str:
         return shlex.quote(path)
     escaped = escape_bytes(os.fsencode(path)).replace("'", "\\'")
     return f"$'{escaped}'"
+
+
+def schedule_lines(exploration: Exploration, *, quiet: bool = False) -> Iterator[str]:
+    """The schedule that failed as a table, what it needs, and what was not scheduled."""
+    if exploration.table:
+        yield ""
+        yield "The schedule, a file syscall a line; where times are told, a step is a millisecond:"
+        yield ""
+        yield from exploration.table
+    if exploration.critical:
+        yield ""
+        yield f"It fails because {exploration.critical}."
+    if exploration.file:
+        yield ""
+        yield f"Kept: {exploration.file}"
+    if not quiet:
+        yield ""
+        yield f"Not scheduled: {exploration.invisible}."
+
+
+def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
+    """Rows in columns as wide as they need: a line for each; the columns ``right`` (from 0) are set to the right. All
+    rows have as many cells.
+    """
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.rjust(width) if at in right else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def escape_bytes(data: bytes) -> str:

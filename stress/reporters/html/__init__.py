@@ -41,8 +41,7 @@ from stress.reporters.html._charts import (
     spread_panels,
 )
 from stress.reporters.html._figures import PER_OCTAVE, figures
-from stress.reporters.html._index import index_of
-from stress.reporters.html._shown import Shown, shown_of
+from stress.reporters.html._shown import index_of, shown_of
 from stress.reporters.registry import reporter
 from stress.reporters.table import columns_of
 from stress.reporters.words import commands, one_line, plain_text, subject, verdict_label, verdict_words
@@ -71,8 +70,8 @@ def as_html(result: Result) -> str:
     environment = _environment()
     findings = in_order(result.findings)
     wanted = min(SHOWN_MAX, max(_SHOWN_MIN, len(groups_of(findings))))
-    shown, sections, timelines = _sections(environment, result, findings[:wanted])
-    findings_shown, rest = findings[: len(shown)], findings[len(shown) :]
+    sections, timelines = _sections(environment, result, findings[:wanted])
+    findings_shown, rest = findings[: len(sections)], findings[len(sections) :]
     rest_groups = groups_of(rest)
     # A schedule has steps, and no time that would mean anything.
     is_timed = result.exploration is None
@@ -89,7 +88,7 @@ def as_html(result: Result) -> str:
         command=_command(result),
         commands=commands(result),
         skipped=[str(reason)[:_VALUE_SHOWN] for reason in result.skipped[:_REASONS_MAX]],
-        index=index_of(findings, len(shown)),
+        index=index_of(findings, len(sections)),
         schedule=_schedule(result),
         sections=sections,
         rest=rest_groups[:_NAMED_MAX],
@@ -156,24 +155,22 @@ def _data(value: object) -> Markup:
 
 def _sections(
     environment: Environment, result: Result, findings: Sequence[Finding]
-) -> tuple[list[Shown], list[Markup], dict[int, dict[str, Any]]]:
+) -> tuple[list[Markup], dict[int, dict[str, Any]]]:
     """The findings' parts of the page and what its script draws, as many as there is room for."""
     template = environment.get_template("finding.html")
-    shown: list[Shown] = []
     sections: list[Markup] = []
     timelines: dict[int, dict[str, Any]] = {}
     used = 0
     for place, finding in enumerate(findings, 1):
         each = shown_of(result, finding, place)
         section = template.render(each=each, finding=finding, timed=result.exploration is None)
-        used += len(section.encode("utf-8", "replace")) + len(_data(each.timeline))
-        if shown and used > _SHOWN_BYTES_MAX:
+        used += len(section.encode("utf-8", "replace")) + len(_data(each["timeline"]))
+        if sections and used > _SHOWN_BYTES_MAX:
             break
-        shown.append(each)
         sections.append(Markup(section))
-        if each.timeline is not None:
-            timelines[place] = each.timeline
-    return shown, sections, timelines
+        if each["timeline"] is not None:
+            timelines[place] = each["timeline"]
+    return sections, timelines
 
 
 def _first_error(findings: Sequence[Finding]) -> int:

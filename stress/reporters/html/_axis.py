@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from stress.history.events import Event, FaultInjected
 from stress.history.record import FaultKind
-from stress.reporters.processes import process_name
 from stress.reporters.words import one_line
 from stress.result import Finding, Verdict
 
@@ -162,4 +161,4 @@ def _fault(event: FaultInjected) -> str:
         return "the directory was cleaned of lock and temp files"
     lasts = f" for {clock(event.lasts_s)}" if event.lasts_s else ""
     does = _FAULTS[event.kind] if isinstance(event.kind, FaultKind) else f"was struck by {event.kind}"
-    return f"{process_name(event.process)} {does}{lasts}"
+    return f"p{event.process} {does}{lasts}"

@@ -17,7 +17,6 @@ from stress.history.events import Event, FaultInjected
 from stress.history.history import Columns, History, ProcessFacts
 from stress.history.kinds import MUTATIONS
 from stress.history.record import Kind, Language, Outcome, WorkerRole
-from stress.reporters.processes import process_name
 
 SLICES = 150
 """Slices of time that a run is divided into, at most."""
@@ -203,4 +202,4 @@ def _shares(history: History, done: Counts) -> list[Share]:
 
 def _named(processes: Sequence[int]) -> str:
     more = len(processes) - _NAMES_MAX
-    return ", ".join(map(process_name, processes[:_NAMES_MAX])) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(f"p{process}" for process in processes[:_NAMES_MAX]) + (f" and {more} more" if more > 0 else "")

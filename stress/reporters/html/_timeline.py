@@ -18,7 +18,6 @@ from stress.history.notes import words_of
 from stress.history.record import ABSENT, CHANGES, GARBAGE, NO_VERSION, Kind, Operation, Outcome
 from stress.reporters.html._palette import BAD, Palette
 from stress.reporters.links import links, version_shown
-from stress.reporters.processes import about_process
 from stress.reporters.table import NAMES
 from stress.reporters.words import one_line
 from stress.result import Finding
@@ -45,7 +44,7 @@ def timeline(
     margin = max(1000, int((last - first) * _MARGIN))
     start, stop = first - margin, last + margin
     others, hidden = _neighbours(finding, history, start, stop) if history is not None else ([], 0)
-    about = {} if history is None else {facts.process: about_process(facts) for facts in history.processes}
+    about = {} if history is None else {facts.process: facts.about for facts in history.processes}
     own = list(dict.fromkeys(op.process for op in witness))
     processes = own + sorted({op.process for op in others} - {*own})
     languages = {op.process: op.language.label for op in [*others, *witness]}
