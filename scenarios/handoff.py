@@ -6,6 +6,8 @@ from scenarios.world import CONTEXT, watch
 from stress.api import Agent, Kind, Role, Scenario, Steps, scenario
 
 _STATUSES = ("running", "paused", "handed over")
+_NOTES = (CONTEXT.shape["notes"], {"left": ["feature-003"], "blocked_by": "feature-003"}, {"urgent": True})
+"""Each has something that others lack: what a writer keeps of the document before, or leaves out, shows."""
 
 
 def hand_over(agent: Agent) -> Steps:
@@ -13,7 +15,9 @@ def hand_over(agent: Agent) -> Steps:
     session = 0
     while True:
         session += 1
-        yield agent.write(CONTEXT, status=agent.random.choice(_STATUSES), session_count=session)
+        own = {"error": "out of tokens"} if agent.random.random() < 0.25 else {}
+        notes = agent.random.choice(_NOTES)
+        yield agent.write(CONTEXT, status=agent.random.choice(_STATUSES), session_count=session, notes=notes, **own)
 
 
 scenario(

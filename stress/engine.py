@@ -128,7 +128,9 @@ def _carry_out(
                     "the target, of which nothing else can be said; --dir puts it elsewhere"
                 )
             tree.open_folders(directory)
-            final = inspect(cast.world, tree.take(cast.world, directory), before, cast.target.is_residue)
+            made = ended.history.backups_made()
+            left = tree.take(cast.world, directory, made)
+            final = inspect(cast.world, left, before, cast.target.is_residue, made)
             if not cast.target.observe:
                 read = final_by_reader(cast.target, directory, cast.world.facts, final.files, plan.op_limit_s)
                 final = replace(final, files=read)

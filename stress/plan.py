@@ -154,7 +154,7 @@ def read_toml(path: str) -> tuple[dict[str, Any], tuple[str, ...]]:
         content = tomllib.loads(Path(path).read_text("utf-8"))
     except OSError as error:
         raise UsageError("--plan", path, f"could not be read: {error.strerror}; give a TOML file") from error
-    except ValueError as error:  # not TOML, not UTF-8, or no path
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or no path; too deep
         raise UsageError("--plan", path, f"is not TOML: {error}") from error
     scenarios = content.pop("scenarios", [])
     if isinstance(scenarios, str):

@@ -99,9 +99,10 @@ def read_config(path: str) -> Config:
     except OSError as error:
         advice = f"could not be read: {error.strerror}; `stress gate --init` writes one"
         raise UsageError("--config", path, advice) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError("--config", path, f"is not TOML: {error}") from error
-    table = content.get("tool", {}).get("stress")
+    tool = content.get("tool")
+    table = tool.get("stress") if isinstance(tool, dict) else None
     if not isinstance(table, dict):
         raise UsageError("--config", path, "has no [tool.stress]; `stress gate --init` writes one")
     _only_known(table, {*_SETTINGS, "campaigns"}, "[tool.stress]")
@@ -237,7 +238,7 @@ def run(
         left, all_wanted = config.budget_s - (time.monotonic() - began), wanted.pop()
         seconds = allot(task.seconds + OVERHEAD_S, left, all_wanted) - OVERHEAD_S
         if interrupted or seconds < min(LEAST_S, task.seconds):
-            why = "interrupted" if interrupted else "the budget is used up; give more with budget or --budget"
+            why = "interrupted" if interrupted else "the budget ends before it; give more with budget or --budget"
             outcomes.append(GateOutcome(task.kind, task.name, Verdict.UNKNOWN, f"not run: {why}"))
             continue
         watch(task.key)

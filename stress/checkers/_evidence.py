@@ -166,6 +166,8 @@ def _interpreted(content: bytes) -> Diagnosis | None:
     except json.JSONDecodeError as error:
         what = f"{version} from beginning to end, but as no JSON: {error.msg[:1].lower()}{error.msg[1:]}"
         return Diagnosis(GARBAGE_READ, f"{what} {error.pos:,} bytes in", 4, error.pos, cause=_INTERPRETED)
+    except (ValueError, RecursionError):  # an integer that is too long, or too deep
+        pass
     return None
 
 

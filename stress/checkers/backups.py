@@ -18,7 +18,8 @@ from stress.checkers.torn import meanwhile
 from stress.history.history import FileFacts, History
 from stress.history.notes import BackupNote
 from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Outcome
-from stress.result import Details, Finding
+from stress.result import Details, Finding, Verdict
+from stress.workload.tree import is_backup
 
 _NOWHERE = BackupNote("")
 
@@ -131,6 +132,8 @@ class _Lost:
     overwritten: list[tuple[int, int]]
     nothing: list[int]
     changed: list[int]
+    pruned: bool = False
+    """Whether all that is wrong is that the oldest are gone, which one leaves who keeps so many and no more."""
 
 
 def _sorted_out(history: History, rows: Rows, paths: list[str], digests: list[str]) -> _Lost:
@@ -151,7 +154,13 @@ def _sorted_out(history: History, rows: Rows, paths: list[str], digests: list[st
             continue
         if last[path] != at and kept is not None:
             continue  # overwritten, as told already
+        if kept is None and history.cleanings and not is_backup(path):
+            continue  # what it is by its name the cleaner could not know
         found.changed.append(places[at])
+    gone = [row for path, row in zip(paths, places, strict=True) if path not in history.backups]
+    there = [row for path, row in zip(paths, places, strict=True) if path in history.backups]
+    if there and gone and not (found.overwritten or found.nothing) and set(found.changed) <= set(gone):
+        found.pruned = bool(history.ops["invoke"][gone].max() <= history.ops["return"][there].min())
     return found
 
 
@@ -161,6 +170,7 @@ def _lost(history: History, facts: FileFacts, rows: Rows, paths: list[str], dige
     if not count:
         return
     detail: Details = ()
+    verdict, cause = (Verdict.UNKNOWN, "old backups make room for new ones") if found.pruned else (Verdict.FAIL, "")
     if found.overwritten:
         witness = list(found.overwritten[0])
         other, op = (history.operation(row) for row in witness)
@@ -185,6 +195,12 @@ def _lost(history: History, facts: FileFacts, rows: Rows, paths: list[str], dige
                 f"{who(history, op)} made a backup at {span(history, op)}, but right after that there was no "
                 f"{path or 'file'}."
             )
+        elif found.pruned:
+            message = (
+                f"{made} and it was acknowledged; when all had ended it was not there, nor any other of the {count:,} "
+                f"oldest of {len(rows):,}. Who keeps the newest alone leaves just these: if that is meant, say --allow "
+                "lost-backup."
+            )
         elif kept is None:
             message = f"{made} and it was acknowledged, but when all had ended it was not there."
         else:
@@ -192,4 +208,4 @@ def _lost(history: History, facts: FileFacts, rows: Rows, paths: list[str], dige
                 f"{made}, and it held {history.names.version(op.version)}; when all had ended it held other bytes "
                 f"({history.names.version(kept[0])})."
             )
-    yield finding(history, "backups", LOST_BACKUP, facts, message, witness, detail, count)
+    yield finding(history, "backups", LOST_BACKUP, facts, message, witness, detail, count, verdict, cause=cause)

@@ -4,6 +4,8 @@ What outsiders see of the file is no torn read then, and no stale one. Two thing
 tears: its own reader finds what other processes wrote, while nobody who opened the file ever found it, nor does it lie
 there when all have ended. The looks of outsiders then say nothing, and a doubt says so. The target's own reads are
 judged as ever.
+
+Of a log nobody but outsiders reads. One that never changes, whatever is appended, is kept elsewhere, or by nobody.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from stress.history.notes import BackupNote, data_of
 from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Kind, Outcome
 from stress.history.skipped import Part, Skipped
 from stress.result import Finding, Verdict
+from stress.units import counted
 from stress.workload.tree import is_temporary
 
 ADVICE = (
@@ -46,12 +49,12 @@ def without_what_is_elsewhere(history: History, tries: int = TRIES) -> tuple[His
     """The history in which such looks saw nothing, and the doubt; the same history where there are none. ``tries``: see
     `TRIES`.
     """
-    history = _without_backups(history)
+    history, doubts = _without_logs(_without_backups(history), tries)
     looks = {index: rows for index, facts in enumerate(history.files) if len(rows := _in_vain(history, index, facts))}
     finds = {index: _found_by_reader(history, index) for index in looks}
     told = sum(len(looks[index]) for index, count in finds.items() if count)
     if sum(finds.values()) < tries or told < tries:
-        return history, []
+        return history, doubts
     ops = history.ops.copy()
     for index, seen in looks.items():
         backups = history.rows(index, Kind.BACKUP, Kind.OBSERVE_BACKUP, outcome=Outcome.OK)
@@ -66,7 +69,7 @@ def without_what_is_elsewhere(history: History, tries: int = TRIES) -> tuple[His
     kept = replace(
         history, ops=ops, final=final, leftovers=tuple(path for path in history.leftovers if is_temporary(path))
     )
-    return kept, [_doubt(history, looks)]
+    return kept, [*doubts, _doubt(history, looks)]
 
 
 def not_looked_into(history: History) -> list[Skipped]:
@@ -79,6 +82,26 @@ def not_looked_into(history: History) -> list[Skipped]:
         )
         for index, (name, _) in _packed(history).items()
     ]
+
+
+def _without_logs(history: History, tries: int) -> tuple[History, list[Finding]]:
+    """The history in which logs that stay as they were are not judged, though appends to them were acknowledged."""
+    ops, doubts, files = history.ops, list[Finding](), list(history.files)
+    for index, facts in history.files_for("appends"):
+        looks = history.rows(index, Kind.READ, Kind.OBSERVE, outcome=Outcome.OK)
+        made = history.rows(index, Kind.APPEND, outcome=Outcome.OK)
+        lengths = {*ops["size"][looks].tolist(), *(len(each.content) for each in history.final[index : index + 1])}
+        after = len(made) >= tries and ops["invoke"][looks] > ops["return"][made[tries - 1]]
+        if np.count_nonzero(after) < tries or len(lengths) > 1 or len({*ops["digest"][looks].tolist()}) > 1:
+            continue
+        files[index] = replace(facts, checkers=facts.checkers - {"appends"})
+        message = (
+            f"The log {facts.path} stays as it was at the start, though {counted(len(made), 'append')} to it were "
+            "acknowledged: the records go elsewhere, where nobody here looks, or nowhere. Have append write to the "
+            "path that it is given; a log that is kept in another form can't be judged."
+        )
+        doubts.append(finding(history, "vacuity", NOT_JUDGED, facts, message, looks[-1:], verdict=Verdict.UNKNOWN))
+    return replace(history, files=tuple(files)), doubts
 
 
 def _without_backups(history: History) -> History:

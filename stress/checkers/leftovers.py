@@ -48,6 +48,7 @@ def _swept(history: History, watched: list[FileFacts]) -> Iterator[Finding]:
     )
     reach = np.maximum.accumulate(np.array([FIRST, *(end for _, end in spans)]))[begun].tolist()
     left = [each for each, until in zip(history.unswept, reach, strict=True) if until < each.changed]
+    left = [each for each in left if each.path not in history.backups]
     if left:
         message = (
             f"Left behind by processes that went on, until a sweep removed what killed ones had left: "

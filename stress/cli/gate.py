@@ -136,7 +136,10 @@ def _init(config: str) -> int:
     path = Path(config)
     try:
         before = path.read_text("utf-8") if path.exists() else ""
-        if "stress" in tomllib.loads(before).get("tool", {}):
+        tool = tomllib.loads(before).get("tool", {})
+        if not isinstance(tool, dict):
+            raise UsageError("--init", config, "has a tool that is no table; it is left as it is")
+        if "stress" in tool:
             raise UsageError("--init", config, "has a [tool.stress] already; it is left as it is")
         text = f"{before.rstrip()}\n{_TABLE}" if before.strip() else _TABLE.lstrip()
         write_text(config, text)
@@ -150,7 +153,7 @@ def _init(config: str) -> int:
             click.echo(f"{workflow}: written; look it over")
     except OSError as error:
         raise UsageError("--init", config, f"could not be written: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if isinstance(error, UsageError):
             raise
         raise UsageError("--init", config, f"is not TOML: {error}") from error

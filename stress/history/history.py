@@ -6,6 +6,7 @@ Checkers are pure functions of it: it has no clock, reads no file under test, an
 from __future__ import annotations
 
 import functools
+import posixpath
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from stress.history.events import LeftBehind, MetadataSeen
 from stress.history.naming import Naming
-from stress.history.notes import Note
+from stress.history.notes import BackupNote, Note
 from stress.history.record import (
     CHANGES,
     INITIAL,
@@ -210,6 +211,12 @@ class History:
         if not kinds and outcome is None:
             return rows
         return rows[_wanted(kinds, outcome)[self._what_by_file[start:stop]]]
+
+    def backups_made(self) -> frozenset[str]:
+        """The paths of the backups whose making was acknowledged, as far as they were told."""
+        rows = np.flatnonzero((self.ops["kind"] == Kind.BACKUP) & (self.ops["outcome"] == Outcome.OK))
+        made = {note.path for note in self.notes_of(rows) if isinstance(note, BackupNote)}
+        return frozenset(posixpath.normpath(path) for path in made if path)
 
     def as_of(self, time: int) -> History:
         """What had happened by ``time`` (ns, or a schedule's step): of what was invoked later nothing, and what had

@@ -320,7 +320,7 @@ class RunDirectory:
     def _read(self, name: str) -> dict[str, Any]:
         try:
             plain = json.loads((self.path / name).read_text("utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{name}: {error}") from error
         if not isinstance(plain, dict):
             raise ValueError(f"{name} holds no names and values")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import PurePath
 
 from stress.history.history import FileFacts, FinalFile, FinalState
@@ -14,11 +14,13 @@ from stress.workload.tree import XATTR, XATTR_VALUE, Node, Tree, is_backup, owne
 from stress.workload.world import World
 
 
-def inspect(world: World, tree: Tree, before: Tree, is_residue: Callable[[str], bool]) -> FinalState:
+def inspect(
+    world: World, tree: Tree, before: Tree, is_residue: Callable[[str], bool], made: Collection[str] = ()
+) -> FinalState:
     """The shared files, backups and leftovers of ``tree``.
 
     ``before`` is the directory as it was laid out; ``is_residue`` tells of a base name whether it may stay behind, and
-    with it all that is below.
+    with it all that is below. ``made`` are the paths of backups as `tree.take` has them.
     """
     ours = world.laid_out
     backups = {}
@@ -28,7 +30,7 @@ def inspect(world: World, tree: Tree, before: Tree, is_residue: Callable[[str], 
         name = PurePath(path)
         if node.content is not None:
             contents[str(name.parent)].add(node.content)
-        if is_backup(path) and node.content is not None:
+        if (path in made or is_backup(path)) and node.content is not None:
             backups[path] = examine_bytes(node.content).version, hashlib.sha256(node.content).hexdigest()
         elif path not in ours and not any(map(is_residue, name.parts)):
             leftovers.append(path)

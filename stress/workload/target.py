@@ -141,16 +141,20 @@ class Target:
         for operation in OPERATIONS:
             if operation in self.commands and operation != "lock":
                 command = _with_operands(self.commands[operation])
-                shell = f'bash --norc --noprofile -c {shlex.quote(command)} bash "$@"'
+                shell = f'bash --norc --noprofile -c {shlex.quote(_OPERANDS + command)} bash "$@"'
                 lines.append(f"target_{operation}() {{\n{shell} {operands.get(operation, '</dev/null')}\n}}")
         return "\n".join(lines) + "\n"
+
+
+_OPERANDS = "stress_path=$1 stress_filter=$2; "
+"""Under names of their own: in a function of the command's, and after a ``shift``, ``$1`` is something else."""
 
 
 def _with_operands(command: str) -> str:
     """A command line with its operands in place of ``{path}`` and ``{filter}``, whatever quotes it has around them."""
     made, quote = list[str](), ""
     for part in re.split(r"(\\.|['\"]|\{path\}|\{filter\})", command, flags=re.DOTALL):
-        if operand := {"{path}": "$1", "{filter}": '$(<"$2")'}.get(part):
+        if operand := {"{path}": "$stress_path", "{filter}": '$(<"$stress_filter")'}.get(part):
             made.append(operand if quote == '"' else f'{quote}"{operand}"{quote}')
             continue
         if part in ("'", '"') and quote in ("", part):
@@ -372,7 +376,7 @@ def _from_toml(path: Path) -> Target:
     called = repr(str(path))
     try:
         content = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise TargetError(f"{called} is not TOML: {one_line(error)}") from error
     known = {*OPERATIONS, "about", "residue", "definite_failures", "worker", "language", "allow", "observe"} - {"lock"}
     for key, value in content.items():

@@ -9,7 +9,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,15 +61,17 @@ def owners(world: World, node: Node) -> frozenset[tuple[int, int]]:
     return frozenset((user.uid, user.gid) for user in COLLEAGUES) if world.colleagues else frozenset({node.owner})
 
 
-def take(world: World, directory: Path) -> Tree:
+def take(world: World, directory: Path, backups: Collection[str] = ()) -> Tree:
     """What is in ``directory``, with the bytes that `stress.workload.inspection.inspect` asks for: those of shared
     files, of backups, and of all that lies where evidence of a corruption was to be kept. Raises OSError.
+
+    ``backups`` are such by what their maker said, whatever they are called, and wherever they are.
     """
     shared = {facts.path: "metadata" in facts.checkers for facts in world.facts}
     evidence = {os.path.dirname(facts.path) for facts in world.facts if facts.corrupt}
     tree = {}
-    for path in dict.fromkeys([*shared, *_names(directory, "")]):
-        wanted = path in shared or is_backup(path) or os.path.dirname(path) in evidence
+    for path in dict.fromkeys([*shared, *backups, *_names(directory, "")]):
+        wanted = path in shared or path in backups or is_backup(path) or os.path.dirname(path) in evidence
         if node := _node(directory, path, content=wanted, xattr=shared.get(path, False)):
             tree[path] = node
     return tree

@@ -65,7 +65,8 @@ def compose(names: Sequence[str], supported: frozenset[str], *, observe: bool = 
         if missing := sorted(scenario.needs - supported):
             skipped.append(Skipped(Part.SCENARIO, name, f"the target has no {' and no '.join(missing)}"))
         else:
-            other = {Kind.OBSERVE: Kind.READ} if not observe else {}
+            documents = any(file.form != "log" for file in scenario.files)  # outsiders open a log as ever
+            other = {Kind.OBSERVE: Kind.READ} if documents and not observe else {}
             if "read" not in supported:  # then readers open the file themselves
                 other = {Kind.READ: Kind.OBSERVE}
             kinds = frozenset(other.get(kind, kind) for kind in scenario.kinds)

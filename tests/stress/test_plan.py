@@ -172,6 +172,7 @@ def test_values_that_can_not_be_are_refused_in_one_line(fields: dict[str, Any]) 
     ("content", "says"),
     [
         ("writers = ", "is not TOML"),
+        (f"writers = {'[' * 2000}", "is not TOML"),
         ("writer = 3", "unknown key 'writer' (did you mean 'writers'?)"),
         ("writers = 0", "--writers: '0' is not a number of processes"),
         ('writers = "x"', "--writers: 'x' is not a number of processes"),

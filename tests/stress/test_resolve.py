@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from stress import Plan, UsageError, resolve
-from stress.history.record import Language, WorkerRole
+from stress.history.record import Kind, Language, WorkerRole
 from stress.history.skipped import Part
 from stress.workload.catalog import SCENARIOS
 from stress.workload.target import TargetError, adopt, load
+from stress.workload.world import required_kinds
 
 TARGET = """
 with open({loads!r}, "a") as file:
@@ -28,6 +29,12 @@ def _target(tmp_path: Path, text: str = TARGET, name: str = "mine.py") -> str:
     path.parent.mkdir(exist_ok=True)
     path.write_text(text.format(loads=str(tmp_path / "loads")))
     return str(path)
+
+
+def test_outsiders_open_a_log_whatever_the_documents_of_the_target_are(tmp_path: Path) -> None:
+    text = "OBSERVE = False\ndef read(path): pass\ndef write(path, document): pass\ndef append(path, text): pass\n"
+    world = resolve.resolve(Plan(("handoff", "progress_log"), target=_target(tmp_path, text))).world
+    assert [Kind.OBSERVE in kinds for kinds in required_kinds(world)] == [False, True]
 
 
 def test_a_cast_holds_values_and_the_targets_module_is_executed_once(tmp_path: Path) -> None:

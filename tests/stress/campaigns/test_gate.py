@@ -251,6 +251,8 @@ def test_the_worst_run_is_kept_where_nothing_prunes_it(tmp_path: Path, runs: Any
         ("[tool.stress.campaigns.a]\ntarget = 'naiv'", ["did you mean 'naive'"]),
         ("[tool.stress.campaigns.a]\nthroughput-floor = 0", ["throughput-floor"]),
         ("[tool.stress", ["TOML"]),
+        (f"tool = {'[' * 2000}", ["TOML"]),
+        ("tool = 3", ["has no [tool.stress]"]),
     ],
 )
 def test_a_mistake_in_the_table_is_named_in_one_line(
@@ -288,6 +290,19 @@ def test_what_init_writes_is_what_the_gate_reads(tmp_path: Path, capsys: pytest.
     assert run_command(["gate", "--init", "--config", path]) == 2
     assert Path(path).read_bytes() == before
     assert "already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("tool = 3", "a tool that is no table"), (f"a = {'[' * 2000}", "is not TOML")]
+)
+def test_a_table_is_not_added_to_what_has_no_room_for_it(
+    text: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = _toml(tmp_path, text)
+    assert run_command(["gate", "--config", path, "--init"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+    assert Path(path).read_text() == text
 
 
 def test_wrong_options_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,6 +65,47 @@ def test_a_store_whose_file_is_not_the_document_is_asked_to_say_so(seen: int, co
     assert history.leftovers == ("a.json.tmp",)
 
 
+LOG = [FileFacts("log.txt", "drill", form=Format.LOG, checkers=frozenset({"appends"}))]
+
+
+def _log(sizes: tuple[int, ...], end: int, appends: int = TRIES, *, digest: int = 7) -> History:
+    """p1 appends; p3 looks once before it, and then finds the log of these sizes."""
+    ops = [
+        Operation(1, Kind.APPEND, 0, version_of(1, at), invoke=10 * at, ret=10 * at + 5) for at in range(1, appends + 1)
+    ]
+    ops += [
+        Operation(3, Kind.OBSERVE, 0, invoke=1 if at == 0 else 100 * at, ret=100 * at + 5, size=size, digest=digest)
+        for at, size in enumerate(sizes)
+    ]
+    content = b"x" * end
+    return History.of(ops, LOG, scenarios=["drill"], final=[FinalFile(exists=True, content=content)])
+
+
+def test_a_log_that_stays_as_it_was_is_kept_elsewhere_or_nowhere() -> None:
+    history, (doubt,) = without_what_is_elsewhere(_log((9,) * (TRIES + 1), 9))
+    assert (doubt.anomaly, doubt.verdict) == ("not-judged", Verdict.UNKNOWN)
+    assert doubt.message == (
+        f"The log log.txt stays as it was at the start, though {TRIES} appends to it were acknowledged: the records go "
+        "elsewhere, where nobody here looks, or nowhere. Have append write to the path that it is given; a log that is "
+        "kept in another form can't be judged."
+    )
+    assert not history.files[0].checkers
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        _log((9,) * TRIES, 9),  # too few looks after it
+        _log((9, 9, 12, 9), 9),
+        _log((9,) * (TRIES + 1), 12),
+        _log((9,) * (TRIES + 1), 9, TRIES - 1),
+    ],
+    ids=["few looks", "one saw more", "more at the end", "few appends"],
+)
+def test_a_log_that_changes_is_judged(history: History) -> None:
+    assert without_what_is_elsewhere(history) == (history, [])
+
+
 @pytest.mark.parametrize(
     "history",
     [

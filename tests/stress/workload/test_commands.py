@@ -65,6 +65,9 @@ pwd; umask; printf '%s\\n' "${-/[^e]/}" "$(type -t printf)"; target_read "$2" ""
         "bash -c \"cat >'{path}'\"",
         ": \\' && cat >'{path}' && : \\\"",
         ": '\\' && cat >{path} && : \"'\"",
+        "save() { cat >{path}; }; save",
+        "save() { cat >'./{path}'; }; save other",
+        "set -- some other; shift; cat >{path}",
     ],
 )
 def test_a_path_is_one_word_whatever_quotes_are_around_it(command: str, tmp_path: Path) -> None:

@@ -85,6 +85,20 @@ def test_what_is_there_is_taken_as_it_is(world: World, tmp_path: Path) -> None:
     assert "empty" not in tree
 
 
+def test_a_backup_is_what_its_maker_says_whatever_it_is_called(world: World, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    lay_out(world, home)
+    (home / "a/backups").mkdir()
+    for name in ("home/a/backups/7-1.json", "home/a/context.json~", "outside.json"):
+        (tmp_path / name).write_bytes(OLD)
+    made = {"a/backups/7-1.json", "../outside.json"}
+    state = inspect(world, take(world, home, made), BEFORE, _residue, made)
+    assert {path: version for path, (version, _) in state.backups.items() if path in made} == dict.fromkeys(
+        made, version_of(1, 1)
+    )
+    assert state.leftovers == ("a/context.json~",), "which nobody has called a backup"
+
+
 # No disk from here: a tree is a mapping.
 
 OLD = _document(version_of(1, 1))

@@ -22,6 +22,8 @@ def _toml(tmp_path: Path, text: str) -> str:
     ("text", "words"),
     [
         ("write = ", "not TOML"),
+        (f"write = {'[' * 2000}", "not TOML"),
+        (f"write = {'9' * 5000}", "not TOML"),
         ("", "no command"),
         ("wirte = 'x {path}'", "'wirte'"),
         ("write = 3", "command line in quotes"),
