@@ -133,6 +133,8 @@ def locate(
                 is_link = st.S_ISLNK(os.stat(name, dir_fd=own.fileno(), follow_symlinks=False).st_mode)
             except FileNotFoundError:
                 is_link = False
+                if links:
+                    _refuse_nameless(given, name, own.fileno())
             if not is_link:
                 if links and check_link is not None:
                     check_link(name)
@@ -147,6 +149,19 @@ def locate(
         if isinstance(error, OSError):
             failed(error, given)
         raise
+
+
+def _refuse_nameless(given: str | bytes, name: bytes, at: int) -> None:
+    """What a link of /proc leads to need not have the name that it tells: a pipe, or a file that was deleted."""
+    try:
+        status = os.stat(given)
+    except OSError:
+        return
+    try:
+        os.stat(name, dir_fd=at, follow_symlinks=False)  # somebody may have made it meanwhile
+    except FileNotFoundError:
+        check_regular(status, given)
+        fail(errno.EINVAL, "is a file without a name, for it was deleted", given, "name a regular file")
 
 
 def _open_directory(

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import sys
 
-if not __package__ and os.path.isdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "atomicops")):
+if os.path.isdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "atomicops")):
     _here = os.path.dirname(os.path.abspath(__file__))
-    if _here not in sys.path:  # loaded by its path alone
+    if _here not in sys.path:  # loaded by its path alone, or as a part of a package
         sys.path.append(_here)
 
 from atomicops import (

@@ -186,12 +186,20 @@ sub no_file_name {
 sub linked_to { # where the last symlink of a path leads; TO: where its first does
     my ($path, $to) = @_;
     for (0 .. 40) {
-        return $path if !defined $to && (is(qw(EINVAL ENOENT)) || not_followed($path));
+        if (!defined $to && (is(qw(EINVAL ENOENT)) || not_followed($path))) {
+            !lstat $path && stat $::shown && !lstat $path and has_no_name();
+            return $path;
+        }
         $path = $to =~ m{\A/} || $path !~ m{\A(.*/)}s ? $to : "$1$to";
         $to = readlink $path;
     }
     $! = $::E{ELOOP};
     fails("following it");
+}
+
+sub has_no_name { # a link of /proc leads to a pipe, or to a file that was deleted
+    stat $::shown && -f _ or is_no_file();
+    bail(73, "is a file without a name, for it was deleted (unchanged)", "name a regular file");
 }
 
 sub no_directory {

@@ -160,6 +160,13 @@ def test_it_can_be_loaded_by_its_path_alone(project: Path) -> None:
     assert (done.stdout, done.stderr) == ("[1]\n", "")
 
 
+def test_it_can_be_a_part_of_a_package(project: Path) -> None:
+    (project / "main.py").write_text("from scripts.atomic_file_ops import safe_read_json as read\nprint(read('no'))\n")
+    command = [sys.executable, "-E", "-s", "-S", "main.py"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("{}\n", "")
+
+
 # --- what the users' guide promises, in other words ------------------------------------------------------------------
 
 HEAD = """

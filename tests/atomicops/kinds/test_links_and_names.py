@@ -254,3 +254,25 @@ def test_a_directory_with_a_path_that_no_call_takes(tmp_path: Path) -> None:
     done = HELPERS.bash(script, "d" * 250, HELPERS.python, cwd=tmp_path, env={"ATOMICOPS_DURABILITY": "none"})
     assert done.out == "73\n2\n.s.json.lock\ns.json\n", done
     assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("operation", ["write", "append", "backup"])
+@pytest.mark.parametrize("what", ["a deleted file", "a pipe"])
+def test_what_has_no_name_is_no_target(tmp_path: Path, language: str, operation: str, what: str) -> None:
+    """The link in /proc tells of one, and a file of that name would be another file: `x.json (deleted)`."""
+    if what == "a pipe":
+        ends = os.pipe()
+    else:
+        ends = (os.open(tmp_path / "x", os.O_RDWR | os.O_CREAT),)
+        (tmp_path / "x").unlink()
+    try:
+        (tmp_path / "link").symlink_to(f"/proc/{os.getpid()}/fd/{ends[-1]}")
+        arguments = ["link"] if operation == "backup" else ["1", "link"]
+        done = HELPERS.call(language, operation, *arguments, cwd=tmp_path)
+        assert (done.code, done.refused) == (73, True), done
+        assert "without a name" in done.err if what == "a deleted file" else "not a regular file" in done.err
+    finally:
+        for fd in ends:
+            os.close(fd)
+    assert os.listdir(tmp_path) == ["link"]
