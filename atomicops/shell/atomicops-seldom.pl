@@ -187,7 +187,7 @@ sub linked_to { # where the last symlink of a path leads; TO: where its first do
     my ($path, $to) = @_;
     for (0 .. 40) {
         if (!defined $to && (is(qw(EINVAL ENOENT)) || not_followed($path))) {
-            !lstat $path && stat $::shown && !lstat $path and has_no_name();
+            has_a_name($path);
             return $path;
         }
         $path = $to =~ m{\A/} || $path !~ m{\A(.*/)}s ? $to : "$1$to";
@@ -197,7 +197,10 @@ sub linked_to { # where the last symlink of a path leads; TO: where its first do
     fails("following it");
 }
 
-sub has_no_name { # a link of /proc leads to a pipe, or to a file that was deleted
+sub has_a_name { # a link of /proc leads to a pipe, or to a file that was deleted, and not to this name
+    my ($path) = @_;
+    local $^W = 0; # of names that end in a newline
+    return if lstat $path or !stat $::shown or lstat $path; # somebody may have made it meanwhile
     stat $::shown && -f _ or is_no_file();
     bail(73, "is a file without a name, for it was deleted (unchanged)", "name a regular file");
 }

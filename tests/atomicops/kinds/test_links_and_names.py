@@ -264,7 +264,7 @@ def test_what_has_no_name_is_no_target(tmp_path: Path, language: str, operation:
     if what == "a pipe":
         ends = os.pipe()
     else:
-        ends = (os.open(tmp_path / "x", os.O_RDWR | os.O_CREAT),)
+        ends = (os.open(tmp_path / "x", os.O_RDWR | os.O_CREAT), os.open(tmp_path / "x", os.O_RDWR))
         (tmp_path / "x").unlink()
     try:
         (tmp_path / "link").symlink_to(f"/proc/{os.getpid()}/fd/{ends[-1]}")
