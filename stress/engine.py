@@ -30,6 +30,7 @@ from stress.execution.runner import Ended, Place, RunFailed, Runner, Watch
 from stress.history.events import Event, Interrupted
 from stress.history.history import History
 from stress.history.jsonl import HistoryError, read_history
+from stress.history.record import End
 from stress.history.run_directory import RunDirectory, prune
 from stress.host import process_tree
 from stress.host.interrupts import Interrupts, interrupts
@@ -104,6 +105,9 @@ def _carry_out(
         with signals.held():
             scratch = _make_scratch(folder)
             stack.callback(_remove, scratch, signals)
+        with signals.held():
+            temporary = _make_temporary(plan, shared=cast.world.colleagues)
+            stack.callback(_remove, temporary, signals)
         try:
             if isinstance(runner, FreeRun):
                 cast = _with_locks_tried(cast, folder.path, directory)
@@ -119,7 +123,7 @@ def _carry_out(
             folder.save_provenance(provenance(str(directory), cast.target.files))
             ended = runner.run(
                 cast,
-                Place(folder, directory, scratch),
+                Place(folder, directory, scratch, temporary),
                 Watch(watch, lambda history: judged(_so_far(history, plan.only), plan.allow)[0]),
             )
             if not _is_still(directory, identity):
@@ -131,8 +135,12 @@ def _carry_out(
             made = ended.history.backups_made()
             left = tree.take(cast.world, directory, made)
             final = inspect(cast.world, left, before, cast.target.is_residue, made)
+            if all(process.end is End.FINISHED for process in ended.history.processes):
+                forgotten = tree.forgotten(temporary, cast.target.is_residue)
+                final = replace(final, leftovers=(*final.leftovers, *forgotten))
             if not cast.target.observe:
-                read = final_by_reader(cast.target, directory, cast.world.facts, final.files, plan.op_limit_s)
+                facts, limit_s = cast.world.facts, plan.op_limit_s
+                read = final_by_reader(cast.target, directory, facts, final.files, limit_s, temporary)
                 final = replace(final, files=read)
             folder.save_final(final)
         except RunFailed as error:
@@ -340,6 +348,17 @@ def _make_scratch(folder: RunDirectory) -> Path:
     memory = Path("/dev/shm")
     base = memory if os.access(memory, os.W_OK) else folder.path
     return Path(tempfile.mkdtemp(prefix="stress-scratch-", dir=base)).resolve()
+
+
+def _make_temporary(plan: Plan, *, shared: bool) -> Path:
+    """A place for the target's own temporary files, in the file system where such are made."""
+    try:
+        made = tempfile.mkdtemp(prefix="stress-tmp-")
+    except OSError:
+        made = tempfile.mkdtemp(prefix="stress-tmp-", dir=plan.directory)
+    if shared:
+        os.chmod(made, 0o1777)
+    return Path(made).resolve()
 
 
 def _is_still(directory: Path, before: os.stat_result) -> bool:

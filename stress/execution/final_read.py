@@ -14,13 +14,22 @@ from stress.history.history import FileFacts, FinalFile
 from stress.history.notes import data_of
 from stress.history.record import ABSENT, NO_VERSION
 from stress.host.child import in_child
+from stress.host.interrupts import make_temporary_files_in
 from stress.workload.target import Target
 
 
 def final_by_reader(
-    target: Target, directory: Path, facts: Sequence[FileFacts], final: Sequence[FinalFile], limit_s: float
+    target: Target,
+    directory: Path,
+    facts: Sequence[FileFacts],
+    final: Sequence[FinalFile],
+    limit_s: float,
+    temporary: Path | None = None,
 ) -> tuple[FinalFile, ...]:
     """``final`` with what the target's ``read`` returns of each document, in a child that may take ``limit_s``.
+
+    It is asked where the workers were: in ``directory``, with their ``temporary`` files where these have a place of
+    their own.
 
     What it can't read, or not in time, has no version: nothing is claimed of it. Nor of any where only a command or a
     foreign worker reads.
@@ -32,6 +41,8 @@ def final_by_reader(
             reader = target.call("read")
             assert reader is not None
             os.chdir(directory)
+            if temporary is not None:
+                make_temporary_files_in(temporary)
             for index in documents:
                 try:
                     seen = document_observation(reader(facts[index].path))

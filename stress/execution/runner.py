@@ -29,6 +29,8 @@ class Place:
     """The directory under test, where the shared files are laid out; the current directory of workers."""
     scratch: Path
     """For what goes between a driver and its workers; not under test."""
+    temporary: Path
+    """Where those files of the target's go that are made wherever temporary files are."""
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ from stress.history.journal import FINISHED, READY, Journal, read_header, row_wi
 from stress.history.record import End, FaultKind, Language, WorkerRole
 from stress.host import process_tree
 from stress.host.child import last_words, quieten
+from stress.host.interrupts import make_temporary_files_in
 from stress.host.users import User
 from stress.workload import tree
 from stress.workload.module import IMPORT_S
@@ -78,6 +79,7 @@ def supervise(run_spec: RunSpec, barrier: StartBarrier, lifeline: int) -> None:
     process_tree.reap_children()  # a target's module, too, may have changed that
     process_tree.become_subreaper()
     os.chdir(run_spec.place.directory)
+    make_temporary_files_in(run_spec.place.temporary)
     with run_spec.place.run.events_file.open("a", encoding="utf-8", buffering=1) as events:
         supervisor = Supervisor(run_spec, barrier, lifeline, events)
         try:
@@ -88,7 +90,7 @@ def supervise(run_spec: RunSpec, barrier: StartBarrier, lifeline: int) -> None:
         finally:
             supervisor.end_all()
             if supervisor.orphaned:
-                for folder in (run_spec.place.directory, run_spec.place.scratch):
+                for folder in (run_spec.place.directory, run_spec.place.scratch, run_spec.place.temporary):
                     tree.remove(folder)
 
 

@@ -122,6 +122,14 @@ def temporary_directory(prefix: str = "stress-", where: str | None = None) -> It
         yield made
 
 
+def make_temporary_files_in(directory: Path) -> None:
+    """From now on this process, and what it starts, makes its temporary files in ``directory``."""
+    import tempfile
+
+    os.environ["TMPDIR"] = str(directory)
+    tempfile.tempdir = None  # it has been asked for before, and remembers the answer
+
+
 def remove_tree(directory: str | Path) -> None:
     """Remove a directory and all that is in it, as far as that can be done."""
     import shutil

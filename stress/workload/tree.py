@@ -9,7 +9,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +52,17 @@ def is_backup(path: str) -> bool:
 def is_temporary(path: str) -> bool:
     """Whether a name is that of a temporary file, for what may keep files of its own beside the shared ones."""
     return re.search("te?mp", os.path.basename(path), re.IGNORECASE) is not None
+
+
+def forgotten(directory: Path, is_residue: Callable[[str], bool]) -> list[str]:
+    """What is still in a directory for temporary files, by paths that begin with its variable. What has no name of a
+    temporary file may be there on purpose: a socket, a cache, a lock.
+    """
+    return [
+        f"$TMPDIR/{path}"
+        for path in sorted(_names(directory, ""))
+        if any(map(is_temporary, parts := Path(path).parts)) and not any(map(is_residue, parts))
+    ]
 
 
 def owners(world: World, node: Node) -> frozenset[tuple[int, int]]:

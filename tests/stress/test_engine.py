@@ -77,6 +77,43 @@ def _target(home: Path, source: str) -> str:
     return str(path)
 
 
+FORGETS = """
+import json, os, tempfile
+
+def write(path, document):
+    with tempfile.NamedTemporaryFile("w", delete=False) as copy:
+        json.dump(document, copy)
+    open(os.path.join(tempfile.gettempdir(), "mine.socket"), "w").close()
+    os.system('mktemp >/dev/null; mkdir -p "$TMPDIR/tmp.shell"; : >"$TMPDIR/tmp.shell/inner"')
+    with open(path + f".{os.getpid()}", "w") as file:
+        json.dump(document, file)
+    os.replace(file.name, path)
+
+def read(path):
+    with open(path) as file:
+        return json.load(file)
+"""
+
+
+@pytest.mark.parametrize("fault", [{}, {"kill_every_s": 0.2}], ids=["clean", "killed"])
+def test_what_is_forgotten_where_temporary_files_are_made_is_found(
+    home: Path, fault: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(home / "tmp"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    result = _run(home, _target(home, FORGETS), "handoff", only=("leftovers",), writers=2, duration_s=1.0, **fault)
+    left = [finding for finding in result.findings if finding.anomaly == "leftover-temp"]
+    assert os.listdir(home / "tmp") == []
+    assert os.environ["TMPDIR"] == str(home / "tmp")
+    if result.stats.faults.get("kill"):
+        assert left == []
+    elif not fault:
+        paths = [text for label, text in left[0].detail if label == "left"]
+        assert all(path.startswith("$TMPDIR/tmp") or "more" in path for path in paths)
+        assert left[0].count > 3
+
+
 def _run(home: Path, target: str, *scenarios: str, **options: object) -> Result:
     fields = {"writers": 3, "readers": 2, "duration_s": 60.0, "ops": 400, "op_limit_s": 20.0, **options}
     plan = Plan(
