@@ -66,16 +66,16 @@ class Terminal:
             self._show_anomaly(each, result.names)
         if result.exploration is not None:
             for line in schedule_lines(result.exploration, quiet=self._quiet):
-                self._line(line)
+                self._line(line, copied=True)
         if not self._quiet and result.exploration is None:
             self._show_figures(result)
             if reports:
-                self._line(f"Reports: {', '.join(reports)}\n")
+                self._line(f"Reports: {', '.join(reports)}\n", copied=True)
         label = verdict_label(result)
         self._line(Text.assemble((label, _STYLES[label]), " — ", verdict_words(result)))
         if result.verdict is not Verdict.PASS or not self._quiet:
             for does, command in commands(result):
-                self._line(Text.assemble(f"{does}: ", (command, "bold")))
+                self._line(Text.assemble(f"{does}: ", (command, "bold")), copied=True)
 
     def _show_figures(self, result: Result) -> None:
         stats = result.stats
@@ -103,6 +103,9 @@ class Terminal:
             self._line(line)
         self._line("")
 
-    def _line(self, line: str | Text) -> None:
+    def _line(self, line: str | Text, *, copied: bool = False) -> None:
+        """``copied``: it holds a command or a path, which the terminal wraps by itself, so that it stays one line when it
+        is copied.
+        """
         text = line if isinstance(line, Text) else Text(line)
-        self._console.print(text, soft_wrap=not self._fancy)
+        self._console.print(text, soft_wrap=copied or not self._fancy)

@@ -361,6 +361,14 @@ def test_a_screen_of_80_columns_is_enough(screen: Screen) -> None:
     assert "98,765,432" in text
 
 
+def test_a_command_stays_one_line_on_a_screen_that_is_narrower(screen: Screen) -> None:
+    run = f"/tmp/{'long/' * 30}20260131-120000-guide-1a2b3c"
+    Terminal(stream=screen).show(dataclasses.replace(GOLDEN_RESULT, run=run), [f"{run}/report.json"])
+    lines = lines_on(screen.getvalue())
+    for line in (f"Show it again: stress check {run}", f"Reports: {run}/report.json"):
+        assert line in lines, "in two lines it would be two commands when it is copied"
+
+
 @pytest.mark.parametrize(("name", "value"), [("CI", "true"), ("TERM", "dumb")])
 def test_a_log_of_ci_and_a_dumb_terminal_get_plain_lines(
     screen: Screen, monkeypatch: pytest.MonkeyPatch, name: str, value: str
