@@ -12,6 +12,7 @@ import os
 import stat as st
 from _struct import iter_unpack, pack
 
+from ._descriptors import open_owned
 from ._errors import fail, failed
 from ._paths import Place, access
 
@@ -23,6 +24,7 @@ _ACL = "system.posix_acl_access"
 # The kernel's format: linux/posix_acl_xattr.h. A version, then tag, permissions and number of each entry.
 _ACL_VERSION, _ACL_ENTRY, _NOBODY = b"\2\0\0\0", "<HHI", 0xFFFFFFFF
 _USER_OBJ, _USER, _GROUP_OBJ, _GROUP, _MASK, _OTHER = 1, 2, 4, 8, 16, 32
+_UNMAPPED = 65534  # /proc/sys/kernel/overflowuid
 _GROUP_CLASS = (_USER, _GROUP_OBJ, _GROUP)
 # Statements about the very bytes of a file, or about an append under way: not true of other content.
 _NOT_KEPT = ("security.capability", "security.ima", "security.evm", "user.atomicops.append", _ACL)
@@ -51,19 +53,35 @@ def copy(given: object, fd: int, mine: os.stat_result, source: int, like: os.sta
             if name not in _NOT_KEPT:
                 _copy_one(source, fd, name)
         acl = os.getxattr(source, _ACL) if _ACL in names else None
-        give_access(given, fd, mine, like, acl, like.st_mode & 0o7777)
+        give_access(given, fd, mine, like, acl, like.st_mode & 0o7777, b"/proc/self/fd/%d" % source)
     except OSError as error:
         raise _not_kept(error, given) from None
 
 
 def give_access(
-    given: object, fd: int, mine: os.stat_result, like: os.stat_result, acl: bytes | None, mode: int
+    given: object,
+    fd: int,
+    mine: os.stat_result,
+    like: os.stat_result,
+    acl: bytes | None,
+    mode: int,
+    path: bytes,
 ) -> None:
-    """Owner, group, ``acl`` and ``mode``, so that access is as to ``like``. Wider than before only at the end.
+    """Owner, group, ``acl`` and ``mode``, so that access is as to ``like``, which has this path. Wider than before only
+    at the end.
 
     Raises PermissionError where somebody would lose, or get, a right.
     """
-    owner, group = _chown(fd, mine, like)
+    owner, group = mine.st_uid, mine.st_gid
+    if (owner, group) == (like.st_uid, like.st_gid):
+        pass
+    elif _is_unmapped(like, path):
+        classes = {mode & 7, mode >> 3 & 7} | ({mode >> 6 & 7} if owner != like.st_uid else set())
+        if acl is not None or len(classes) > 1:
+            why = "its owner or group has no number in this user namespace, and can't be given it again"
+            fail(errno.EPERM, why, given, "write it outside of the container, or append in place")
+    else:
+        owner, group = _chown(fd, mine, like)
     if group != like.st_gid and (acl is not None or mode >> 3 & 7 != mode & 7):
         why = f"only a member of its group {like.st_gid} may give it that group again"
         fail(errno.EPERM, why, given, f"join the group {like.st_gid}, or append in place")
@@ -90,10 +108,28 @@ def give_access(
         os.fchmod(fd, mode)
 
 
+def _is_unmapped(like: os.stat_result, path: bytes) -> bool:
+    """Whether its owner or group may be one that stat(2) shows as 65534, who is another here: user_namespaces(7).
+
+    Who may act as an owner who has a number here may open his file like this: open(2). Of a group nobody can tell.
+    """
+    if _UNMAPPED not in (like.st_uid, like.st_gid):
+        return False
+    try:
+        own = open_owned(b"/proc/self/uid_map", os.O_RDONLY)
+        if os.read(own.fileno(), 100).split() == [b"0", b"0", b"4294967295"]:  # there is but one namespace
+            return False
+    except OSError:
+        return False
+    try:
+        open_owned(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOATIME)
+    except OSError:
+        return True
+    return like.st_uid != _UNMAPPED
+
+
 def _chown(fd: int, mine: os.stat_result, like: os.stat_result) -> tuple[int, int]:
     """Owner and group that ``fd`` has in the end: those of ``like`` where permitted."""
-    if (mine.st_uid, mine.st_gid) == (like.st_uid, like.st_gid):
-        return mine.st_uid, mine.st_gid
     for owner, group in ((like.st_uid, like.st_gid), (mine.st_uid, like.st_gid)):
         try:
             os.fchown(fd, owner, group)
@@ -200,7 +236,8 @@ def lock_reach(place: Place, fd: int, mine: os.stat_result, target: os.stat_resu
     """
     if target is not None:
         try:
-            give_access(place.given, fd, mine, target, _acl_of(place), lock_mode(target))
+            path = b"/proc/self/fd/%d/%s" % (place.fd, place.name)
+            give_access(place.given, fd, mine, target, _acl_of(path), lock_mode(target), path)
         except OSError:
             os.fchmod(fd, 0o666)  # nobody may be locked out; the file is empty, and to take the lock is all one can do
         return
@@ -219,11 +256,11 @@ def lock_reach(place: Place, fd: int, mine: os.stat_result, target: os.stat_resu
         os.fchmod(fd, mode)
 
 
-def _acl_of(place: Place) -> bytes | None:
-    """The target's, which one need not be able to open."""
+def _acl_of(path: bytes) -> bytes | None:
+    """That of a file which one need not be able to open."""
     if not HAVE_XATTRS or not os.path.isdir("/proc/self/fd"):
         return None
     try:
-        return os.getxattr(b"/proc/self/fd/%d/%s" % (place.fd, place.name), _ACL, follow_symlinks=False)
+        return os.getxattr(path, _ACL, follow_symlinks=False)
     except OSError:
         return None

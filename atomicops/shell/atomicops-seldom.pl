@@ -186,10 +186,7 @@ sub no_file_name {
 sub linked_to { # where the last symlink of a path leads; TO: where its first does
     my ($path, $to) = @_;
     for (0 .. 40) {
-        if (!defined $to && (is(qw(EINVAL ENOENT)) || not_followed($path))) {
-            has_a_name($path);
-            return $path;
-        }
+        return $path if !defined $to && (is("EINVAL") || is("ENOENT") && has_a_name($path) || not_followed($path));
         $path = $to =~ m{\A/} || $path !~ m{\A(.*/)}s ? $to : "$1$to";
         $to = readlink $path;
     }
@@ -200,7 +197,7 @@ sub linked_to { # where the last symlink of a path leads; TO: where its first do
 sub has_a_name { # a link of /proc leads to a pipe, or to a file that was deleted, and not to this name
     my ($path) = @_;
     local $^W = 0; # of names that end in a newline
-    return if lstat $path or !stat $::shown or lstat $path; # somebody may have made it meanwhile
+    return 1 if !stat $::shown or lstat $path; # somebody may have made it meanwhile
     stat $::shown && -f _ or is_no_file();
     bail(73, "is a file without a name, for it was deleted (unchanged)", "name a regular file");
 }
@@ -516,7 +513,9 @@ sub dress {
     my ($to, $is_lock) = @_;
     my $mode = $is_lock ? lock_bits($::old[2]) : $::old[2] & 07777;
     my @got = stat $to;
-    if ($got[4] != $::old[4] || $got[5] != $::old[5]) {
+    my $differs = $got[4] != $::old[4] || $got[5] != $::old[5];
+    my $unmapped = $differs && is_unmapped();
+    if ($differs && !$unmapped) {
         if (!chown $::old[4], $::old[5], $to) {
             is(qw(EPERM EACCES EINVAL EOPNOTSUPP ENOSYS)) or fails("giving it its owner");
             chown -1, $::old[5], $to if $got[5] != $::old[5];
@@ -526,11 +525,17 @@ sub dress {
     }
     my %has = map { $_ => 1 } xattrs(*S);
     my $acl = $has{$ACL} ? xattr(*S, $ACL) // attributes_fail("reading its ACL") : undef;
+    if ($unmapped) {
+        my %classes = map { $_ => 1 } $mode & 7, $mode >> 3 & 7, $got[4] != $::old[4] ? $mode >> 6 & 7 : ();
+        bail(73, "its owner or group has no number in this user namespace, and can't be given it again (unchanged)",
+            "write it outside of the container, or append in place") if defined $acl || keys %classes > 1;
+        $mode &= 01777;
+    }
     bail(73, "its group $::old[5] cannot be kept (unchanged)", "join the group $::old[5], or append in place")
         if $got[5] != $::old[5] && (defined $acl || ($mode >> 3 & 7) != ($mode & 7));
     if ($got[4] != $::old[4]) {
         my $had = $mode >> 6 & 7;
-        my $differs = owner_differs($mode, $acl);
+        $differs = owner_differs($mode, $acl);
         $mode |= 0200 | ($mode << 3 | $mode << 6) & 0400; # we become its owner, and may read what we could
         $acl = acl_with_owner($mode, $acl, $had) if $differs;
     }
@@ -555,6 +560,17 @@ sub dress {
     }
     @got = stat $to;
     ($got[2] & 07777) == $mode || chmod $mode, $to or mode_not_set();
+}
+
+# Whether its owner or group may be one that stat(2) shows as 65534, who is another here: user_namespaces(7). Who may act
+# as an owner who has a number here may set this flag: fcntl(2). Of a group nobody can tell.
+sub is_unmapped {
+    return 0 if $::old[4] != 65534 && $::old[5] != 65534;
+    sysopen my $map, "/proc/self/uid_map", 0 or return 0;
+    return 0 if join(" ", split " ", <$map> // "") eq "0 0 4294967295";
+    return 1 if $::old[4] != 65534;
+    require Fcntl;
+    return !fcntl S, Fcntl::F_SETFL(), fcntl(S, Fcntl::F_GETFL(), 0) | Fcntl::O_NOATIME();
 }
 
 sub owner_refuses {
