@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,7 +12,8 @@ import click
 
 from stress.cli._github import tell_github
 from stress.options import OPTIONS, Option, UsageError
-from stress.reporters.destinations import STDOUT, Destination, is_on_stdout, write, write_report
+from stress.reporters import registry
+from stress.reporters.destinations import STDOUT, Destination, is_on_stdout, write
 from stress.reporters.terminal import Terminal
 from stress.result import Result
 
@@ -171,7 +171,7 @@ def terminal_for(wanted: Sequence[Destination], *, quiet: bool) -> Terminal:
 
 def finish(result: Result, wanted: Sequence[Destination], terminal: Terminal) -> int:
     """Write the reports, show the result; returns the exit code. Raises `stress.engine.HarnessError`."""
-    failed = write_all(result, wanted)
+    failed = write_reports(result, wanted)
     terminal.show(result, [] if failed else [each.path for each in wanted if each.path != STDOUT])
     tell_github(result, to_stderr=is_on_stdout(wanted))  # the runner listens to both
     if failed:
@@ -179,40 +179,26 @@ def finish(result: Result, wanted: Sequence[Destination], terminal: Terminal) ->
     return result.exit_code
 
 
-def write_all(result: Result, wanted: Sequence[Destination]) -> HarnessError | None:
-    """Write the reports, also those after one that can't be; returns what is to be raised of the last such."""
+def write_all(wanted: Sequence[Destination], text: Callable[[str], str], cure: str = "") -> HarnessError | None:
+    """Write the ``text`` of each kind, also of those after one that can't be written; returns what is to be raised of
+    the last such. ``cure``: what would do then.
+    """
     from stress.engine import HarnessError
 
     failed = None
     for destination in wanted:
         try:
-            write_report(destination, result)
+            write(destination, text(destination.kind))
         except OSError as error:
-            failed = HarnessError(
-                f"--report: {f'{destination.kind}={destination.path}'!r} could not be written: "
-                f"{error.strerror or error}; `stress report {result.run} --report …` writes it without another run"
-            )
+            where = f"{destination.kind}={destination.path}"
+            failed = HarnessError(f"--report: {where!r} could not be written: {error.strerror or error}{cure}")
     return failed
 
 
-def write_texts(wanted: Sequence[Destination], text: Callable[[str], str]) -> None:
-    """Write what is no report of one result: ``text`` of each kind. Raises `stress.engine.HarnessError`."""
-    for destination in wanted:
-        with written("--report", destination.path):
-            write(destination, text(destination.kind))
-
-
-@contextmanager
-def written(option: str, path: str) -> Iterator[None]:
-    """A block in which ``path``, which ``option`` names, is written. Raises `stress.engine.HarnessError` if it can't
-    be.
-    """
-    from stress.engine import HarnessError
-
-    try:
-        yield
-    except OSError as error:
-        raise HarnessError(f"{option}: {path!r} could not be written: {error.strerror or error}") from error
+def write_reports(result: Result, wanted: Sequence[Destination]) -> HarnessError | None:
+    """`write_all` of the reports of a result."""
+    cure = f"; `stress report {result.run} --report …` writes it without another run"
+    return write_all(wanted, lambda kind: registry.load().get(kind)(result), cure)
 
 
 def newest_run(run: str | None) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from stress.bench import measure
-from stress.cli._options import write_texts
+from stress.cli._options import write_all
 from stress.host.interrupts import temporary_directory
 from stress.host.machine import file_system
 from stress.options import UsageError, Whole
@@ -119,7 +119,8 @@ def _measure(
         raise UsageError("--only", only or "", f"is in no case's name; such as {names[0]!r}, one of {len(names)}")
     for one in left_out:
         terminal.show(one)
-    write_texts(wanted, lambda kind: as_json(name, machine, rounds, came, left_out))
+    if failed := write_all(wanted, lambda kind: as_json(name, machine, rounds, came, left_out)):
+        raise failed
     return 0
 
 

@@ -15,7 +15,6 @@ from stress.cli._options import (
     report_options,
     save_option,
     terminal_for,
-    written,
 )
 from stress.plan import UsageError
 from stress.reporters.destinations import destinations
@@ -69,10 +68,13 @@ def command(
     wanted = destinations(report)
     result = judged_again(run, allow, only)
     if export is not None and result.history is not None:
+        from stress.engine import HarnessError
         from stress.history.npz import save_columns
 
-        with written("--export", export):
+        try:
             save_columns(export, result.history)
+        except OSError as error:
+            raise HarnessError(f"--export: {export!r} could not be written: {error.strerror or error}") from error
     code = finish(result, wanted, terminal_for(wanted, quiet=quiet))
     keep_record(result, save_regression, wanted)
     return code

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from stress.cli._options import plan_options, write_texts
+from stress.cli._options import plan_options, write_all
 from stress.options import OPTIONS, UsageError, Whole
 from stress.reporters.destinations import destinations, is_on_stdout
 
@@ -74,7 +74,8 @@ def command(
     for verdict in (Verdict.FAIL, Verdict.UNKNOWN):
         if named := [one.target for one in compared if one.verdict is verdict]:
             click.echo(f"{verdict.name}: {', '.join(named)}", err=is_on_stdout(wanted))
-    write_texts(wanted, lambda kind: as_json(compared, times))
+    if failed := write_all(wanted, lambda kind: as_json(compared, times)):
+        raise failed
     return max(one.verdict for one in compared).exit_code
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from stress.cli._github import append_summary
-from stress.cli._options import write_texts
+from stress.cli._options import write_all
 from stress.files import write_text
 from stress.options import OPTIONS, UsageError
 from stress.reporters.destinations import destinations, is_on_stdout
@@ -124,8 +124,10 @@ def command(config: str, budget: str | None, only: str | None, seed: str, report
     if result.kept:
         lines.append(f"Kept: {result.kept}")
     click.echo("\n".join(lines), err=is_on_stdout(wanted))
-    write_texts(wanted, lambda kind: REPORTS[kind](result))
+    failed = write_all(wanted, lambda kind: REPORTS[kind](result))
     append_summary(lambda: REPORTS["markdown"](result))
+    if failed:
+        raise failed
     return result.exit_code
 
 

@@ -14,7 +14,7 @@ from stress.cli._options import (
     load_option,
     newest_run,
     report_option,
-    write_all,
+    write_reports,
 )
 from stress.options import UsageError
 from stress.reporters.destinations import STDOUT, destinations
@@ -54,8 +54,7 @@ def command(run: str | None, report: tuple[str, ...], show: bool, allow: str | N
     pages = [each.path for each in wanted if each.kind == "html" and each.path != STDOUT]
     if show and not pages:
         raise UsageError("--open", "there is no page to open; give --report html=FILE too, or no --report")
-    failed = write_all(judged_again(run, allow, only), wanted)
-    if failed:
+    if failed := write_reports(judged_again(run, allow, only), wanted):
         raise failed
     files = [each.path for each in wanted if each.path != STDOUT]
     for path in files:

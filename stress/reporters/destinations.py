@@ -12,7 +12,6 @@ from stress.files import try_writing, write_text
 from stress.options import UsageError
 from stress.registry import close_names
 from stress.reporters import registry
-from stress.result import Result
 
 STDOUT = "-"
 """The file that is standard output."""
@@ -61,11 +60,6 @@ def destinations(values: Iterable[str], kinds: Iterable[str] | None = None) -> l
 def is_on_stdout(wanted: Iterable[Destination]) -> bool:
     """Whether one of them goes to standard output: whoever reads it reads nothing else there."""
     return any(each.path == STDOUT for each in wanted)
-
-
-def write_report(destination: Destination, result: Result) -> None:
-    """Write one report of a result; as `write`."""
-    write(destination, registry.load().get(destination.kind)(result))
 
 
 def write(destination: Destination, text: str) -> None:

@@ -40,7 +40,7 @@ from stress.history.record import (
 from stress.history.skipped import Part, Skipped
 from stress.latency import BUCKETS, buckets_of
 from stress.plan import Plan, UsageError
-from stress.reporters.destinations import Destination, destinations, write_report
+from stress.reporters.destinations import Destination, destinations, write
 from stress.reporters.github import workflow_commands
 from stress.reporters.groups import Group, told
 from stress.reporters.html import as_html
@@ -684,7 +684,7 @@ def test_a_report_replaces_the_old_one_whole(tmp_path: Path) -> None:
     real.write_text("old")
     link.symlink_to("real.json")
     with real.open() as before:
-        write_report(Destination("json", str(link)), GOLDEN_RESULT)
+        write(Destination("json", str(link)), as_json(GOLDEN_RESULT))
         assert before.read() == "old"
     assert json.loads(real.read_text())["verdict"] == "fail"
     assert link.is_symlink()
@@ -696,14 +696,14 @@ def test_a_report_replaces_the_old_one_whole(tmp_path: Path) -> None:
 
 def test_a_report_can_go_to_a_device() -> None:
     destination = destinations([f"json={os.devnull}"])[0]
-    write_report(destination, GOLDEN_RESULT)
+    write(destination, as_json(GOLDEN_RESULT))
     assert not Path(os.devnull).is_file()
 
 
 def test_a_report_can_go_to_a_pipe() -> None:
     reader, writer = os.pipe()
     destination = destinations([f"junit=/dev/fd/{writer}"])[0]
-    write_report(destination, result_of())
+    write(destination, as_junit(result_of()))
     os.close(writer)
     with open(reader, encoding="utf-8") as pipe:
         ElementTree.fromstring(pipe.read().encode())
