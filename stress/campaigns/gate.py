@@ -220,8 +220,9 @@ def run(
     Raises `stress.plan.UsageError` and `stress.engine.HarnessError`, as a run does.
     """
     began = time.monotonic()
-    records = () if only else regressions.check_records(config.regressions, config.runs, config.budget_s / 10)
-    outcomes = [_record_outcome(record) for record in records]
+    outcomes: list[GateOutcome] = []
+    if only is None:
+        outcomes = regressions.check_records(config.regressions, config.runs, config.budget_s / 10)
     past = _past(config.runs)
     chosen = [campaign for campaign in config.campaigns if only in (None, campaign.name)]
     tasks = [
@@ -252,10 +253,6 @@ def run(
     return GateResult(
         tuple(outcomes), time.monotonic() - began, config.budget_s, _keep_worst(outcomes, config.runs), interrupted
     )
-
-
-def _record_outcome(record: regressions.Record) -> GateOutcome:
-    return GateOutcome("record", Path(record.path).stem, record.verdict, record.said)
 
 
 def _risk(past: Mapping[str, tuple[int, int]], key: str) -> float:
