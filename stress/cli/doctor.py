@@ -72,10 +72,8 @@ def command(directory: str | None) -> int:
 
 
 def _tool(name: str) -> Answer:
-    from stress.host.tools import version_of_tool
-
     package, enables, needed = _TOOLS[name]
-    version = version_of_tool(name)
+    version = machine.version_of_tool(name)
     if version is None:
         return Answer(
             name, False if needed else None, f"not found, and needed for {enables}: apt-get install {package}"

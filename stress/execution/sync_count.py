@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stress.execution.drivers.shell import environment, write_commands
 from stress.host.interrupts import temporary_directory
-from stress.host.tools import answer
+from stress.host.machine import answer
 from stress.workload.target import Target
 
 _CALLS = "fsync,fdatasync,sync,syncfs,sync_file_range,msync"

@@ -36,7 +36,7 @@ from stress.files import write_text
 from stress.history.history import FileFacts, History
 from stress.history.notes import words_of
 from stress.history.record import Kind, Operation
-from stress.host.tools import version_of_tool
+from stress.host.machine import version_of_tool
 from stress.options import UsageError
 from stress.resolve import abilities, target_named
 from stress.result import Exploration, Finding, Result, Verdict

@@ -11,8 +11,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from stress.host.machine import cores, file_system
-from stress.host.tools import version_of_tool
+from stress.host.machine import cores, file_system, version_of_tool
 
 TOOLS = ("bash", "jq", "perl", "flock")
 """Programs that targets are made of, as a rule."""

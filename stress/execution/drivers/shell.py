@@ -29,8 +29,8 @@ from stress.execution.drivers.observe import WORDS_MAX, Observation, Observer, r
 from stress.history.notes import ErrorNote
 from stress.history.record import NO_VERSION, Kind, Language, Outcome
 from stress.host.interrupts import temporary_directory
+from stress.host.machine import answer
 from stress.host.process_tree import die_with_parent, dying_with_parent, end_group, end_remains
-from stress.host.tools import answer
 from stress.host.users import User, become
 from stress.workload.payload import parent_in
 from stress.workload.target import OPERATIONS, Target, TargetError
