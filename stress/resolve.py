@@ -15,8 +15,7 @@ from stress import plugins
 from stress.anomalies import ANOMALIES
 from stress.checkers import registry
 from stress.checkers.registry import Checker
-from stress.execution.assignment import assign_workers
-from stress.execution.cast import Cast
+from stress.execution.cast import Cast, assign_workers
 from stress.execution.drivers import shell
 from stress.execution.nemesis import FAULTS, NEMESES, Inject
 from stress.history.record import Language

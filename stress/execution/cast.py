@@ -1,18 +1,32 @@
-"""Who and what takes part in a run: a plan with its names looked up."""
+"""Who and what takes part in a run: a plan with its names looked up, and its workers."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stress.execution.assignment import WorkerSpec
 from stress.execution.nemesis import Inject
-from stress.history.record import Language
+from stress.history.record import Language, WorkerRole
 from stress.history.skipped import Skipped
 from stress.plan import Plan
+from stress.workload.scenario import Role
 from stress.workload.target import Target
 from stress.workload.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """One worker, before it is started. A process that replaces a killed one has the same."""
+
+    worker: int
+    language: Language
+    role: WorkerRole
+    writers: int
+    """How many writers there are in all."""
+    supported: frozenset[str]
+    """The operations that its language's side has, and that can be done here."""
+    roles: tuple[tuple[int, Role], ...]
 
 
 @dataclass(frozen=True)
@@ -37,3 +51,31 @@ class Cast:
     def files(self) -> dict[str, tuple[int, str]]:
         """Path → (index, format) of each shared file."""
         return {facts.path: (index, facts.form) for index, facts in enumerate(self.world.facts)}
+
+
+def assign_workers(
+    world: World,
+    supported: Mapping[Language, frozenset[str]],
+    *,
+    writers: int,
+    readers: int,
+    mix: Mapping[Language, int] | None,
+) -> list[WorkerSpec]:
+    """``writers`` and ``readers``, shared out evenly among the languages that have something to do.
+
+    ``supported``: the operations that each language's side has. ``mix`` fixes how many writers each language
+    gets; readers are of the languages that have writers.
+    """
+    specs: list[WorkerSpec] = []
+    for role, count in ((WorkerRole.WRITER, writers), (WorkerRole.READER, readers)):
+        roles = {language: tuple(world.roles(role, operations)) for language, operations in supported.items()}
+        fit = [language for language in supported if roles[language] and (mix is None or mix.get(language))]
+        if role is WorkerRole.WRITER and mix is not None:
+            chosen: Sequence[Language] = [
+                language for language, share in mix.items() for _ in range(share) if language in fit
+            ]
+        else:
+            chosen = [fit[number % len(fit)] for number in range(count)] if fit else []
+        for language in chosen:
+            specs.append(WorkerSpec(len(specs), language, role, writers, supported[language], roles[language]))
+    return specs

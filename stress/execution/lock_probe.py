@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from stress.execution.assignment import WorkerSpec
+from stress.execution.cast import WorkerSpec
 from stress.execution.drivers.shell import environment
 from stress.history.record import Language
 from stress.history.skipped import Part, Skipped

@@ -8,8 +8,8 @@ import os
 import random
 from dataclasses import dataclass
 
-from stress.execution.assignment import WorkerSpec
 from stress.execution.barrier import StartBarrier
+from stress.execution.cast import WorkerSpec
 from stress.execution.cpu import CpuShare
 from stress.execution.drivers.driver import Driver
 from stress.execution.drivers.python import PythonDriver

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stress.execution.assignment import WorkerSpec
-from stress.execution.cast import Cast
+from stress.execution.cast import Cast, WorkerSpec
 from stress.execution.drivers.driver import Driver
 from stress.execution.metadata_watch import Watched
 from stress.execution.runner import Place

@@ -21,8 +21,8 @@ from typing import IO, Any
 import multiprocess
 
 from stress.execution import nemesis
-from stress.execution.assignment import WorkerSpec
 from stress.execution.barrier import StartBarrier
+from stress.execution.cast import WorkerSpec
 from stress.execution.cpu import children_s, own_ns
 from stress.execution.drivers.shell import ShellDriver, environment, start_shell
 from stress.execution.interruptions import SIGNALS

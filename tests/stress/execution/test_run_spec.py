@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from stress.execution.assignment import WorkerSpec
+from stress.execution.cast import WorkerSpec
 from stress.execution.run_spec import RunSpec
 from stress.history.record import Language, WorkerRole
 from stress.host.users import COLLEAGUES, User
