@@ -124,15 +124,12 @@ class _Nemeses:
     """Names, each with a duration."""
 
     def read(self, option: str, value: Any) -> tuple[tuple[str, float], ...]:
-        given = value
-        if isinstance(value, str):
-            value = dict(part.partition("=")[::2] for part in value.split(","))
         try:
-            pairs = [(str(name).strip(), every) for name, every in dict(value).items()]
+            pairs = dict(_pairs(value)).items()
         except (TypeError, ValueError):
-            pairs = [("", value)]
+            pairs = {"": value}.items()
         if not all(name and every for name, every in pairs):
-            raise UsageError(option, str(given), f"is not NAME=DURATION, such as {option} touch=200ms")
+            raise UsageError(option, str(value), f"is not NAME=DURATION, such as {option} touch=200ms")
         return tuple((name, Duration("touch=200ms").read(option, every)) for name, every in pairs)
 
 
@@ -153,32 +150,30 @@ class _Mixture:
 
     def read(self, option: str, value: Any) -> Mix:
         advice = f"is not a mix; give languages that the target has, and numbers, such as {option} bash=8,python=8"
+        shown = str(value)
         try:
-            if isinstance(value, str):
-                pairs = [(part.partition("=")[0].strip(), part.partition("=")[2]) for part in value.split(",")]
-            else:
-                pairs = [(str(language), count) for language, count in dict(value).items()]
-                if len(pairs) < len(value):
-                    raise UsageError(option, self._shown(value), "names a language twice")
+            pairs = _pairs(value)
+            if not isinstance(value, str):
+                shown = ",".join(f"{language}={count}" for language, count in pairs)
             mix = tuple((language, _count(count)) for language, count in pairs)
-        except UsageError:
-            raise
         except (TypeError, ValueError):
-            raise UsageError(option, self._shown(value), advice) from None
-        well_named = all(is_label(language) for language, _ in mix) and len(dict(mix)) == len(mix)
-        if not well_named or any(count < 0 for _, count in mix):
-            raise UsageError(option, self._shown(value), advice)
+            raise UsageError(option, shown, advice) from None
+        if len(dict(mix)) < len(mix):
+            raise UsageError(option, shown, "names a language twice")
+        if not all(is_label(language) and count >= 0 for language, count in mix):
+            raise UsageError(option, shown, advice)
         if not 1 <= sum(count for _, count in mix) <= PROCESSES_MAX:
-            raise UsageError(option, self._shown(value), f"is no writer at all, or more than {PROCESSES_MAX}")
+            raise UsageError(option, shown, f"is no writer at all, or more than {PROCESSES_MAX}")
         return mix
 
-    @staticmethod
-    def _shown(value: Any) -> str:
-        try:
-            pairs = value.items() if isinstance(value, Mapping) else value
-            return ",".join(f"{language}={count}" for language, count in pairs)
-        except (TypeError, ValueError):
-            return str(value)
+
+def _pairs(value: Any) -> list[tuple[str, Any]]:
+    """Names and what is said of each, of ``one=1,two=2``, a mapping, or pairs; raises TypeError and ValueError for what
+    is none of these.
+    """
+    if isinstance(value, str):
+        return [(part.partition("=")[0].strip(), part.partition("=")[2]) for part in value.split(",")]
+    return [(str(name).strip(), said) for name, said in (value.items() if isinstance(value, Mapping) else value)]
 
 
 def arguments(option: str, value: object) -> list[str]:

@@ -141,12 +141,6 @@ class Plan:
             OPTIONS["target"].read("--target", options["target"])  # here no object will do
         return cls(scenarios, **options)
 
-    @classmethod
-    def from_toml(cls, path: str) -> Plan:
-        """A plan in a file: keys are the options' names, and ``scenarios`` is a list."""
-        options, scenarios = read_toml(path)
-        return cls.from_options(options, scenarios)
-
 
 def read_toml(path: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The options and the scenarios in the plan file ``path``; raises `UsageError`."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from stress.cli.run import command, plan_of
 from stress.options import Options
-from stress.plan import DURATION_S_MAX, OPTIONS, PROCESSES_MAX, Plan, UsageError
+from stress.plan import DURATION_S_MAX, OPTIONS, PROCESSES_MAX, Plan, UsageError, read_toml
 from stress.units import format_duration
 
 _TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=20)
@@ -70,7 +70,7 @@ def test_toml_keeps_a_plan(plan: Plan) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "plan.toml")
         path.write_text(_toml(plan), encoding="utf-8", newline="")
-        assert Plan.from_toml(str(path)) == plan
+        assert Plan.from_options(*read_toml(str(path))) == plan
 
 
 def _toml(plan: Plan) -> str:
@@ -110,7 +110,7 @@ def test_what_is_typed_wins_over_the_file_and_what_the_file_implies(tmp_path: Pa
     path.write_text(
         'scenarios = ["handoff"]\nmix = "bash=2,python=2"\nops = 50\nkill-every = 0.2\nstop-on-first = true\nseed = 4\n'
     )
-    plan = Plan.from_toml(str(path))
+    plan = Plan.from_options(*read_toml(str(path)))
     assert (plan.scenarios, plan.writers, plan.ops, plan.duration_s) == (("handoff",), 4, 50, None)
     typed = _parsed(["config", "--plan", str(path), "--writers", "9", "--duration", "3s", "--seed", "5"])
     assert typed == Plan(
@@ -190,7 +190,7 @@ def test_a_plan_file_that_will_not_do_says_why(tmp_path: Path, content: str, say
     path = tmp_path / "plan.toml"
     path.write_text(content)
     with pytest.raises(UsageError) as caught:
-        Plan.from_toml(str(path))
+        Plan.from_options(*read_toml(str(path)))
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -198,7 +198,7 @@ def test_a_plan_file_that_will_not_do_says_why(tmp_path: Path, content: str, say
 def test_a_plan_file_that_is_not_there(tmp_path: Path) -> None:
     for path in (tmp_path / "none.toml", tmp_path, "a\0b"):
         with pytest.raises(UsageError, match="--plan"):
-            Plan.from_toml(str(path))
+            Plan.from_options(*read_toml(str(path)))
 
 
 def test_a_saved_plan_that_is_none_says_why() -> None:
