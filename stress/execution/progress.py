@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stress.anomalies import LOCK_OVERLAP, LOST_UPDATE, MISSING_READ, TORN_READ, Anomaly
+from stress.anomalies import LOST_UPDATE, MISSING_READ, TORN_READ, Anomaly
 from stress.history.events import Ended, EventFollower, FaultInjected, Started
 from stress.history.history import Columns, FileFacts
 from stress.history.journal import read_more_rows
@@ -74,8 +74,6 @@ class JournalFollower:
         # By language, of those who read by the target's reader, and then by file, of outsiders.
         self._able = np.zeros(LANGUAGES_MAX + len(files), np.bool_)
         self._in_vain = {anomaly: np.zeros(len(self._able), np.int64) for anomaly in (TORN_READ, MISSING_READ)}
-        self._locked = np.array(["locks" in facts.checkers for facts in files])
-        self._held: dict[int, tuple[int, int, int]] = {}  # file → ns from, to, and the process that held its lock
         self._events = EventFollower(journals.parent)
         self._coming: set[int] = set()
         """Processes that were started, and have no journal yet."""
@@ -140,7 +138,6 @@ class JournalFollower:
         self.stats = self.stats.merge(more)
         acknowledged, kinds = rows["outcome"] == Outcome.OK, rows["kind"]
         self._count_looks(rows[acknowledged & ((kinds == Kind.READ) | (kinds == Kind.OBSERVE))])
-        self._count_overlaps(rows[(rows["held_from"] > 0) & self._locked[rows["file"]]])
         updates = rows[acknowledged & (kinds == Kind.UPDATE) & (rows["parent"] >= 0)]
         for parent in zip(updates["file"].tolist(), updates["parent"].tolist(), strict=True):
             if parent in self._parents:
@@ -160,19 +157,6 @@ class JournalFollower:
             np.add.at(counts, who[(looks["version"] == seen) & judged[looks["file"]]], 1)
             self._count(anomaly, int(counts[self._able].sum()))
             counts[self._able] = 0
-
-    def _count_overlaps(self, held: Columns) -> None:
-        """Count intervals of a file's lock that meet the one that reaches furthest so far: each is a true overlap;
-        some are not counted where the journals come in late.
-        """
-        for row in np.argsort(held["held_from"], kind="stable").tolist():
-            file, process = int(held["file"][row]), int(held["process"][row])
-            start, stop = int(held["held_from"][row]), int(held["held_to"][row])
-            since, until, holder = self._held.get(file, (stop, 0, process))
-            if holder != process and start < until and since < stop:
-                self._count(LOCK_OVERLAP, 1)
-            if stop > until:
-                self._held[file] = start, stop, process
 
     def _count(self, anomaly: Anomaly, more: int) -> None:
         if more:
