@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -101,9 +101,11 @@ def read_saved(path: Path, scenario: str = SCENARIO) -> Saved:
 
 def plain_history(history: History) -> dict[str, object]:
     """The plain values of a history of one file; `read_saved` is the inverse."""
-    plain: dict[str, object] = {"files": [_plain_facts(history.files[0])]}
-    if history.final:
-        plain["final"] = [_plain_final(history.final[0])]
+    facts = {**_plain_of_file(history.files[0], ("path", "checkers"))}
+    facts.pop("scenario")
+    plain: dict[str, object] = {"files": [facts]}
+    if history.final:  # the mode and the link are told in any case: where they are not, they are those of the facts
+        plain["final"] = [_plain_of_file(history.final[0], ("exists", "version", "mode", "link"))]
     if history.backups:
         backups = history.backups.items()
         plain["backups"] = {path: [format_version(version), digest] for path, (version, digest) in backups}
@@ -167,28 +169,41 @@ def _operation(plain: Mapping[str, Any]) -> Operation:
     )
 
 
+_VERSIONS = ("initial", "recovered", "version", "from")
+
+
+def _of_file(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a `FileFacts` or a `FinalFile`."""
+    made = {key: _version(value) if key in _VERSIONS else value for key, value in plain.items()}
+    made |= {key: made[key].encode("latin-1") for key in ("corrupt", "content") if key in made}
+    if "from" in made:
+        made["parent"] = made.pop("from")
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in made.items()}
+
+
+def _plain_of_file(file: FileFacts | FinalFile, told: Collection[str]) -> dict[str, object]:
+    """The inverse of `_of_file`: the fields ``told``, and those that are not their default."""
+    plain: dict[str, object] = {}
+    for known in fields(file):
+        value, key = getattr(file, known.name), "from" if known.name == "parent" else known.name
+        if known.name in told or value != known.default:
+            plain[key] = format_version(value) if key in _VERSIONS else value
+            if isinstance(value, bytes):
+                plain[key] = value.decode("latin-1")
+            elif isinstance(value, (tuple, frozenset)):
+                plain[key] = sorted(value)
+    return plain
+
+
 def _facts(plain: Mapping[str, Any], scenario: str) -> FileFacts:
-    made = {**plain, "scenario": scenario, "checkers": frozenset(plain["checkers"])}
-    for name in ("initial", "recovered"):
-        if name in plain:
-            made[name] = _version(plain[name])
-    made["corrupt"] = plain.get("corrupt", "").encode("latin-1")
-    return FileFacts(**made)
+    return FileFacts(**_of_file(plain) | {"scenario": scenario, "checkers": frozenset(plain["checkers"])})
 
 
 def _final(plain: Mapping[str, Any], facts: FileFacts) -> FinalFile:
-    content: bytes = _log(plain) if "log" in plain else plain.get("content", "").encode("latin-1")
-    return FinalFile(
-        exists=plain.get("exists", True),
-        version=_version(plain.get("version", "-")),
-        parent=_version(plain.get("from", "-")),
-        content=content,
-        mode=plain.get("mode", facts.mode),
-        link=plain.get("link", facts.link),
-        xattrs_lost=tuple(plain.get("xattrs_lost", ())),
-        owner_changed=plain.get("owner_changed", False),
-        evidence_kept=plain.get("evidence_kept", True),
-    )
+    made = {"exists": True, "mode": facts.mode, "link": facts.link} | _of_file(plain)
+    if "log" in made:
+        made["content"] = _log(plain)
+    return FinalFile(**{key: value for key, value in made.items() if not key.startswith("log")})
 
 
 def _plain_operation(op: Operation, began: int) -> dict[str, object]:
@@ -213,30 +228,3 @@ def _plain_operation(op: Operation, began: int) -> dict[str, object]:
     if op.held_from:
         plain["held"] = [ms(op.held_from), ms(op.held_to)]
     return plain
-
-
-def _plain_facts(facts: FileFacts) -> dict[str, object]:
-    plain: dict[str, object] = {"path": facts.path, "checkers": sorted(facts.checkers)}
-    for known in fields(FileFacts):
-        value = getattr(facts, known.name)
-        if known.name in ("path", "checkers", "scenario") or value == known.default:
-            continue
-        if known.name in ("initial", "recovered"):
-            value = format_version(value)
-        plain[known.name] = value.decode("latin-1") if isinstance(value, bytes) else value
-    return plain
-
-
-def _plain_final(final: FinalFile) -> dict[str, object]:
-    # The mode and the link are told also where they are the default: `_final` takes those from the file's facts.
-    return {
-        "exists": final.exists,
-        "version": format_version(final.version),
-        "from": format_version(final.parent),
-        "mode": final.mode,
-        "link": final.link,
-        **({"content": final.content.decode("latin-1")} if final.content else {}),
-        **({"xattrs_lost": list(final.xattrs_lost)} if final.xattrs_lost else {}),
-        **({"owner_changed": True} if final.owner_changed else {}),
-        **({} if final.evidence_kept else {"evidence_kept": False}),
-    }
