@@ -174,7 +174,7 @@ _VERSIONS = ("initial", "recovered", "version", "from")
 
 def _of_file(plain: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a `FileFacts` or a `FinalFile`."""
-    made = {key: _version(value) if key in _VERSIONS else value for key, value in plain.items()}
+    made: dict[str, Any] = {key: _version(value) if key in _VERSIONS else value for key, value in plain.items()}
     made |= {key: made[key].encode("latin-1") for key in ("corrupt", "content") if key in made}
     if "from" in made:
         made["parent"] = made.pop("from")

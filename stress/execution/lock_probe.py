@@ -8,10 +8,10 @@ nothing that it does then may be held against the target.
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from stress.execution.cast import WorkerSpec
 from stress.execution.drivers.shell import environment
@@ -64,50 +64,45 @@ def python_lock_nests(target: Target, folder: Path, wait_s: float = PROBE_S) -> 
         return True  # nobody asks for it
 
     def body() -> None:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 2)
         lock, read, write = (getattr(target.side(), name) for name in ("lock", "read", "write"))
         os.chdir(folder)
-        Path(_NAME).write_text(_DOCUMENT, encoding="ascii")
         with lock(_NAME):
             write(_NAME, read(_NAME))
 
-    return in_child(body, "stress-lock-probe", wait_s, lambda child, s: _wait(child.is_alive, child.pid, s)) == 0
-
-
-def _wait(alive: Callable[[], bool], leader: int, wait_s: float) -> None:
-    """Wait for the end of our child ``leader``, or until it is sure that it waits for itself.
-
-    What waits for a processor or for a disk is not asleep, by the letter of proc_pid_stat(5), so that a slow machine
-    does not decide.
-    """
-    end, asleep_s = time.monotonic() + wait_s, 0.0
-    while alive() and time.monotonic() < end and asleep_s < _ASLEEP_S:
-        asleep_s += _LOOK_S if process_tree.all_asleep(leader) else 0.0
-        time.sleep(_LOOK_S)
+    return _comes_to_its_end(body, folder, wait_s)
 
 
 def bash_lock_nests(source: Path, folder: Path, wait_s: float = PROBE_S) -> bool:
     """The same for the functions of the Bash file ``source``: ``target_update`` inside ``target_lock``."""
-    (folder / _NAME).write_text(_DOCUMENT, encoding="ascii")
+    files = {f"STRESS_{name.upper()}": str(folder / name) for name in ("in", "err", "out")}
     (folder / "in").write_text(".", encoding="ascii")
-    files = {"STRESS_IN": str(folder / "in"), "STRESS_ERR": str(folder / "err"), "STRESS_OUT": str(folder / "out")}
-    parent = os.getpid()
-    process = subprocess.Popen(
-        ["bash", "--norc", "--noprofile", "-c", _BASH, "bash", str(source.resolve()), _NAME],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=environment() | files,
-        start_new_session=True,
-        preexec_fn=lambda: process_tree.die_with_parent(parent),
-    )
-    try:
-        _wait(lambda: process.poll() is None, process.pid, wait_s)
-    finally:
-        if process.returncode is None:
-            process_tree.end_group(process.pid, process.wait)
-        else:
-            process_tree.end_remains(process.pid)
-    return process.returncode == 0
+
+    def body() -> None:
+        os.chdir(folder)
+        argv = ["bash", "--norc", "--noprofile", "-c", _BASH, "bash", str(source.resolve()), _NAME]
+        os.execvpe("bash", argv, environment() | files)
+
+    return _comes_to_its_end(body, folder, wait_s)
+
+
+def _comes_to_its_end(body: Callable[[], None], folder: Path, wait_s: float) -> bool:
+    """Whether ``body`` does so in a child, without an error."""
+    (folder / _NAME).write_text(_DOCUMENT, encoding="ascii")
+
+    def child() -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        body()
+
+    return in_child(child, "stress-lock-probe", wait_s, _wait) == 0
+
+
+def _wait(process: Any, limit_s: float) -> None:
+    """Wait for the end of a child (`multiprocessing.Process`), or until it is sure that it waits for itself.
+
+    What waits for a processor or for a disk is not asleep, by the letter of proc_pid_stat(5), so that a slow machine
+    does not decide.
+    """
+    end, asleep_s = time.monotonic() + limit_s, 0.0
+    while process.is_alive() and time.monotonic() < end and asleep_s < _ASLEEP_S:
+        asleep_s += _LOOK_S if process_tree.all_asleep(process.pid) else 0.0
+        time.sleep(_LOOK_S)

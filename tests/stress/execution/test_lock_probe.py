@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -141,5 +142,5 @@ def test_it_is_given_up_soon_when_it_sleeps_and_late_when_it_works(
     monkeypatch.setattr("stress.execution.lock_probe.time.monotonic", lambda: now[0])
     monkeypatch.setattr("stress.execution.lock_probe.time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     monkeypatch.setattr("stress.execution.lock_probe.process_tree.all_asleep", lambda pid: asleep)
-    lock_probe._wait(lambda: True, 1, 60.0)
+    lock_probe._wait(SimpleNamespace(is_alive=lambda: True, pid=1), 60.0)
     assert now[0] - 100.0 == pytest.approx(given_up_s, abs=0.05)
