@@ -47,6 +47,10 @@ class Cast:
     lone_locks: frozenset[Language] = frozenset()
     """Where the target's ``lock`` can't be entered twice: no update is done inside it."""
 
+    def count(self, role: WorkerRole) -> int:
+        """How many workers are for that."""
+        return sum(spec.role is role for spec in self.workers)
+
     @functools.cached_property
     def files(self) -> dict[str, tuple[int, str]]:
         """Path → (index, format) of each shared file."""

@@ -105,6 +105,6 @@ def _progress(cast: Cast, follower: JournalFollower, supervised: Supervised, ela
         mean_in_flight=follower.stats.in_flight_s / elapsed_s if elapsed_s else 0.0,
         kills=follower.kills,
         violations={name: count for name, count in follower.violations.items() if name not in cast.plan.allow},
-        writers=sum(spec.role is WorkerRole.WRITER for spec in cast.workers),
-        readers=sum(spec.role is WorkerRole.READER for spec in cast.workers),
+        writers=cast.count(WorkerRole.WRITER),
+        readers=cast.count(WorkerRole.READER),
     )

@@ -6,7 +6,6 @@ import errno
 import functools
 import os
 import random
-from dataclasses import dataclass
 
 from stress.execution.barrier import StartBarrier
 from stress.execution.cast import WorkerSpec
@@ -15,13 +14,13 @@ from stress.execution.drivers.driver import Driver
 from stress.execution.drivers.python import PythonDriver
 from stress.execution.interruptions import Interruptible
 from stress.execution.loop import EXIT_JOURNAL, work
-from stress.execution.operations import OperationStream
 from stress.execution.run_spec import RunSpec
 from stress.execution.step import Stepper
+from stress.execution.worker import Worker
 from stress.history.journal import Journal
 from stress.history.record import Language, WorkerRole
 from stress.host.child import staying_threads
-from stress.host.users import User, become
+from stress.host.users import become
 
 READER_REST_S = 0.04
 """The longest that a Python reader waits after a burst of reads, for each reader there is: so many of them look no more
@@ -34,56 +33,39 @@ def has_handler(run_spec: RunSpec, spec: WorkerSpec) -> bool:
     return "signal" in run_spec.cast.faults and spec.language is Language.PYTHON
 
 
-def stepper_of(
-    run_spec: RunSpec, spec: WorkerSpec, driver: Driver, journal: Journal, stream: OperationStream
-) -> Stepper:
+def stepper_of(run_spec: RunSpec, worker: Worker, driver: Driver, journal: Journal) -> Stepper:
     """What does the operations of a worker, of any language."""
-    supported, observed = run_spec.supported(spec), run_spec.cast.target.observe
-    return Stepper(driver, journal, stream, run_spec.cast.files, supported, observed=observed)
+    supported, observed = run_spec.supported(worker.spec), run_spec.cast.target.observe
+    return Stepper(driver, journal, worker.stream, run_spec.cast.files, supported, observed=observed)
 
 
-@dataclass(frozen=True, slots=True)
-class PythonWorker:
-    """All that one is made of, before it is forked."""
-
-    spec: WorkerSpec
-    number: int
-    """Of its process."""
-    stream: OperationStream
-    scratch: str
-    """A folder for it alone."""
-    user: User | None
-    """Whose it is to become; None: it stays that of who runs the tool."""
-    readers: int
-    """How many readers the run has."""
-
-    def live(self, run_spec: RunSpec, barrier: StartBarrier) -> None:
-        """Open a journal, and work until the stream of operations ends, or it is time to stop."""
-        parent = os.getppid()
-        words = os.open(f"{self.scratch}/stderr", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        os.dup2(words, 2)
-        os.environ["STRESS_PROCESS"] = run_spec.mark(self.number)
-        spec, journals, target = self.spec, str(run_spec.place.run.journals), run_spec.cast.target
-        try:
-            journal = run_spec.python_journal(journals, self.number, spec.worker, spec.language)
-            driver: Driver = run_spec.python_driver(target, journal.clock)
-            recorder: Journal | None = None
-            if has_handler(run_spec, spec):
-                recorder = Journal(journals, self.number + 1, spec.worker, spec.language)
-                driver = Interruptible(driver, PythonDriver(target, recorder.clock), recorder)
-            driver = CpuShare(driver)
-            longest_s = READER_REST_S * self.readers if spec.role is WorkerRole.READER else 0
-            rest = functools.partial(random.Random(self.number).uniform, 0, longest_s)
-            stepper = stepper_of(run_spec, spec, driver, journal, self.stream)
-            if self.user is not None:
-                for each in (journal, recorder):
-                    if each is not None:
-                        each.open_extras()  # the run directory is not that user's
-                become(self.user, parent)
-            work(stepper, journal, barrier, rest)
-            if threads := staying_threads():
-                os.write(2, f"{', '.join(threads)}\n".encode())
-        except OSError as error:  # nothing of the target comes out of a worker: this is the journal's
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                os._exit(EXIT_JOURNAL)
-            raise
+def live(worker: Worker, run_spec: RunSpec, barrier: StartBarrier) -> None:
+    """Open a journal, and work until the stream of operations ends, or it is time to stop."""
+    parent = os.getppid()
+    words = os.open(f"{worker.scratch}/stderr", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.dup2(words, 2)
+    os.environ["STRESS_PROCESS"] = run_spec.mark(worker.process)
+    spec, journals, target = worker.spec, str(run_spec.place.run.journals), run_spec.cast.target
+    try:
+        journal = run_spec.python_journal(journals, worker.process, spec.worker, spec.language)
+        driver: Driver = run_spec.python_driver(target, journal.clock)
+        recorder: Journal | None = None
+        if has_handler(run_spec, spec):
+            recorder = Journal(journals, worker.process + 1, spec.worker, spec.language)
+            driver = Interruptible(driver, PythonDriver(target, recorder.clock), recorder)
+        driver = CpuShare(driver)
+        longest_s = READER_REST_S * run_spec.cast.count(WorkerRole.READER) if spec.role is WorkerRole.READER else 0
+        rest = functools.partial(random.Random(worker.process).uniform, 0, longest_s)
+        stepper = stepper_of(run_spec, worker, driver, journal)
+        if worker.user is not None:
+            for each in (journal, recorder):
+                if each is not None:
+                    each.open_extras()  # the run directory is not that user's
+            become(worker.user, parent)
+        work(stepper, journal, barrier, rest)
+        if threads := staying_threads():
+            os.write(2, f"{', '.join(threads)}\n".encode())
+    except OSError as error:  # nothing of the target comes out of a worker: this is the journal's
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            os._exit(EXIT_JOURNAL)
+        raise

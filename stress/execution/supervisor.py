@@ -15,7 +15,6 @@ import selectors
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import IO, Any
 
 import multiprocess
@@ -29,16 +28,16 @@ from stress.execution.interruptions import SIGNALS
 from stress.execution.loop import EXIT_JOURNAL, PipeLoop
 from stress.execution.metadata_watch import watch_metadata
 from stress.execution.operations import OperationStream
-from stress.execution.python_worker import PythonWorker, has_handler, stepper_of
+from stress.execution.python_worker import has_handler, live, stepper_of
 from stress.execution.run_spec import RunSpec, explain
 from stress.execution.sweep import sweep
+from stress.execution.worker import Worker
 from stress.history.events import BarrierOpened, Ended, Event, FaultInjected, Reaped, Started, Stopped, event_line
-from stress.history.journal import FINISHED, READY, Journal, read_header, row_with_parent
-from stress.history.record import End, FaultKind, Language, WorkerRole
+from stress.history.journal import Journal
+from stress.history.record import End, FaultKind, Language
 from stress.host import process_tree
 from stress.host.child import last_words, quieten
 from stress.host.interrupts import make_temporary_files_in
-from stress.host.users import User
 from stress.workload import tree
 from stress.workload.module import IMPORT_S
 from stress.workload.scenario import Agent
@@ -49,22 +48,6 @@ _POLL_S = 0.02
 _IDLE_S = 0.001
 """How long to listen where a worker could go on."""
 _FORK = multiprocess.get_context("fork")
-
-
-@dataclass
-class _Worker:
-    spec: WorkerSpec
-    process: int
-    user: User | None
-    handle: Any
-    """Of its process; None: it is to be driven over pipes, and not yet started."""
-    pid: int = 0
-    shell: PipeLoop | None = None
-    fd: int = -1
-    """Of its journal, to look at its header; -1 until it is there."""
-    through: bool = False
-    interrupted: bool = False
-    """The nemesis has sent it a signal."""
 
 
 def supervise(run_spec: RunSpec, barrier: StartBarrier, lifeline: int) -> None:
@@ -105,10 +88,10 @@ class Supervisor:
         self._events = events
         self._selector = selectors.DefaultSelector()
         self._selector.register(lifeline, selectors.EVENT_READ)
-        self._workers: dict[int, _Worker] = {}
+        self._workers: dict[int, Worker] = {}
         # What a turn looks at: who replaces a killed one and is not let through; shell workers that have nothing to do.
-        self._late: dict[int, _Worker] = {}
-        self._idle: dict[int, _Worker] = {}
+        self._late: dict[int, Worker] = {}
+        self._idle: dict[int, Worker] = {}
         self._look_s = 0.0  # when to see again who has ended
         self._next_process = 1
         self._random = random.Random(f"nemesis {self._cast.plan.seed}")
@@ -117,7 +100,6 @@ class Supervisor:
         self._environment = environment()
         self._rows_gone = 0
         self._cut_short = False
-        self._readers = sum(spec.role is WorkerRole.READER for spec in self._cast.workers)
         self._pipes: set[int] = set()
         self.orphaned = False
 
@@ -131,7 +113,7 @@ class Supervisor:
         self._start(self._cast.workers)
         awaited, since = list(self._workers.values()), time.monotonic()
         while awaited and not self._barrier.stopped:
-            if (last := awaited[-1]).process not in self._workers or self._ready(last):
+            if (last := awaited[-1]).process not in self._workers or last.ready():
                 awaited.pop()
             elif time.monotonic() - since > IMPORT_S:
                 raise OSError(f"p{last.process} does not come to begin: where it is imported the target waits")
@@ -151,7 +133,7 @@ class Supervisor:
         while self._workers and not self._barrier.stopped:
             self._turn()
             if plan.ops is not None and (now := _now()) >= count_at:
-                if self._done() >= plan.ops:
+                if sum(worker.rows for worker in self._workers.values()) + self._rows_gone >= plan.ops:
                     self._barrier.stop()
                 count_at = _now() + 4 * (_now() - now)  # counting takes a fifth of the time at the most
             if self._cast.faults:
@@ -200,21 +182,21 @@ class Supervisor:
         if not self._barrier.began:
             gc.freeze()  # what there is now is not looked through, and so not copied, in each worker
         try:
-            for worker, _ in new:
+            for worker in new:
                 if worker.handle is not None:
                     worker.handle.start()
                     worker.pid = worker.handle.pid
                     # Else each start looks at all the others: a square of them.
                     multiprocess.process._children.discard(worker.handle)
-            for worker, stream in new:
+            for worker in new:
                 if worker.handle is None:
-                    self._start_shell(worker, stream)
+                    self._start_shell(worker)
         finally:
-            for worker, _ in new:
+            for worker in new:
                 if worker.pid:
                     self._enter(worker)
 
-    def _enter(self, worker: _Worker) -> None:
+    def _enter(self, worker: Worker) -> None:
         """One more worker, whose process is there."""
         self._workers[worker.process] = worker
         if self._barrier.began:
@@ -222,7 +204,7 @@ class Supervisor:
         spec = worker.spec
         self.note(Started(_now(), worker.process, spec.worker, spec.language, spec.role, worker.pid))
 
-    def _prepared(self, spec: WorkerSpec) -> tuple[_Worker, OperationStream]:
+    def _prepared(self, spec: WorkerSpec) -> Worker:
         """A worker that is yet to be started."""
         number = self._next_process
         self._next_process += 1 + has_handler(self._run_spec, spec)  # what its signal handler does is the next one's
@@ -238,42 +220,29 @@ class Supervisor:
                 path.touch()
             for path in (scratch, *scratch.iterdir()):
                 os.chown(path, user.uid, user.gid)
-        handle = None
+        worker = Worker(spec, number, user, stream, scratch, self._place.run.journals / f"p{number:06}.ops")
         if spec.language is Language.PYTHON:
-            life = PythonWorker(spec, number, stream, str(scratch), user, self._readers)
-            handle = _FORK.Process(target=self._be_python_worker, args=(life,), name=f"stress-p{number}")
-        return _Worker(spec, number, user, handle), stream
+            worker.handle = _FORK.Process(target=self._be_python_worker, args=(worker,), name=f"stress-p{number}")
+        return worker
 
-    def _start_shell(self, worker: _Worker, stream: OperationStream) -> None:
-        spec, number = worker.spec, worker.process
-        journal = Journal(str(self._place.run.journals), number, spec.worker, spec.language)
-        marked = self._environment | {"STRESS_PROCESS": self._run_spec.mark(number)}
-        scratch, program = self._place.scratch / f"p{number}", self._run_spec.programs[spec.language]
+    def _start_shell(self, worker: Worker) -> None:
+        spec, scratch = worker.spec, worker.scratch
+        journal = Journal(str(self._place.run.journals), worker.process, spec.worker, spec.language)
+        marked = self._environment | {"STRESS_PROCESS": self._run_spec.mark(worker.process)}
+        program = self._run_spec.programs[spec.language]
         worker.handle = popen = start_shell(program, self._place.directory, scratch, marked, worker.user)
         supported, exclusive = self._run_spec.supported(spec), self._cast.target.exclusive
         driver = ShellDriver(popen, scratch, supported, exclusive=exclusive)
-        worker.shell = PipeLoop(driver, journal, stepper_of(self._run_spec, spec, driver, journal, stream))
+        worker.shell = PipeLoop(driver, journal, stepper_of(self._run_spec, worker, driver, journal))
         self._selector.register(driver.fd, selectors.EVENT_READ, worker)
         self._pipes.update(driver.pipes())
         worker.pid = popen.pid
 
-    def _be_python_worker(self, worker: PythonWorker) -> None:
+    def _be_python_worker(self, worker: Worker) -> None:
         self._leave()
-        worker.live(self._run_spec, self._barrier)
+        live(worker, self._run_spec, self._barrier)
 
-    def _ready(self, worker: _Worker) -> bool:
-        if worker.shell is not None:
-            return worker.shell.journal.state >= READY
-        if worker.fd < 0:
-            try:
-                path = self._place.run.journals / f"p{worker.process:06}.ops"
-                worker.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
-                return False
-        header = read_header(worker.fd)
-        return header is not None and header.state >= READY
-
-    def _let_through(self, worker: _Worker) -> None:
+    def _let_through(self, worker: Worker) -> None:
         worker.through = True
         if worker.shell is not None:
             worker.shell.journal.woken_ns = self._barrier.wait()
@@ -299,19 +268,19 @@ class Supervisor:
             if worker.shell is not None and worker.process in self._workers:
                 self._next(worker, worker.shell)
         for worker in list(self._late.values()):
-            if self._ready(worker):
+            if worker.ready():
                 del self._late[worker.process]
                 self._let_through(worker)
         if time.monotonic() < self._look_s:
             return False
         for worker in list(self._workers.values()):
             if worker.shell is None and not worker.handle.is_alive():
-                in_the_middle = worker.fd >= 0 and not self._has_finished(worker)  # a target that calls sys.exit(0)
+                in_the_middle = worker.fd >= 0 and not worker.finished  # a target that calls sys.exit(0)
                 self._gone(worker, End.DIED if in_the_middle or worker.handle.exitcode else End.FINISHED)
         self._look_s = time.monotonic() + _POLL_S
         return True
 
-    def _hear(self, worker: _Worker) -> None:
+    def _hear(self, worker: Worker) -> None:
         shell = worker.shell
         assert shell is not None
         lines = shell.driver.lines()
@@ -328,7 +297,7 @@ class Supervisor:
             if answered:
                 self._next(worker, shell)
 
-    def _next(self, worker: _Worker, shell: PipeLoop) -> None:
+    def _next(self, worker: Worker, shell: PipeLoop) -> None:
         """Give a shell worker its next operation, or let it end. One that the driver does by itself is over then: the
         next comes with the next turn, as others are waiting.
         """
@@ -340,24 +309,15 @@ class Supervisor:
         except BrokenPipeError:
             self._lost(worker, End.DIED)
 
-    def _lost(self, worker: _Worker, end: End) -> None:
+    def _lost(self, worker: Worker, end: End) -> None:
         """A shell worker has ended: of a signal of ours, perhaps, and then another takes its place."""
         self._gone(worker, End.KILLED if worker.interrupted else end)
         if worker.interrupted and not self._barrier.stopped:
             self._start([worker.spec])
 
-    def _done(self) -> int:
-        rows = 0
-        for worker in self._workers.values():
-            if worker.shell is not None:
-                rows += worker.shell.journal.rows
-            elif worker.fd >= 0 and (header := read_header(worker.fd)) is not None:
-                rows += header.rows
-        return rows + self._rows_gone
-
     # Ending
 
-    def _gone(self, worker: _Worker, end: End, status: str = "") -> None:
+    def _gone(self, worker: Worker, end: End, status: str = "") -> None:
         """See one worker off: its tree is killed, if anything of it is left, and reaped; then it is written down."""
         del self._workers[worker.process]
         self._late.pop(worker.process, None)
@@ -367,7 +327,7 @@ class Supervisor:
             if end is End.FINISHED:
                 worker.shell.driver.process.stdin.close()  # type: ignore[union-attr]
             process_tree.end_group(worker.pid, worker.handle.wait)
-        elif end in (End.KILLED, End.HUNG, End.STAYED) and not _reaped(worker):
+        elif end in (End.KILLED, End.HUNG, End.STAYED) and not worker.reaped:
             process_tree.end_group(worker.pid, worker.handle.join)
         else:
             worker.handle.join()
@@ -380,19 +340,17 @@ class Supervisor:
             raise OSError(errno.ENOSPC, "no space left for the journal")
         self._cut_short |= end in (End.HUNG, End.STAYED)
         if end is End.STAYED:
-            status = last_words(str(self._place.scratch / f"p{worker.process}" / "stderr"))
+            status = last_words(str(worker.scratch / "stderr"))
         if end is End.DIED:
-            words = last_words(str(self._place.scratch / f"p{worker.process}" / "stderr"))
+            words = last_words(str(worker.scratch / "stderr"))
             status = status or f"exit status {code}" + (f": {words}" if words else "")
+        self._rows_gone += worker.rows
         if worker.shell is not None:
-            self._rows_gone += worker.shell.journal.rows
             worker.shell.lost(reaped, f"{end} while it did this")
             worker.shell.close(finished=end is End.FINISHED)
         elif worker.fd >= 0:
-            header = read_header(worker.fd)
-            self._rows_gone += header.rows if header else 0
             os.close(worker.fd)
-        tree.remove(self._place.scratch / f"p{worker.process}")
+        tree.remove(worker.scratch)
         self.note(Ended(_now(), worker.process, end, reaped, status))
         if worker.interrupted and worker.shell is None:
             self.note(Ended(_now(), worker.process + 1, end, reaped))
@@ -400,7 +358,7 @@ class Supervisor:
     def _wind_down(self) -> None:
         """Wait for everybody to finish what they do; who takes longer than an operation may is hung, and killed."""
         for worker in self._workers.values():
-            if not _reaped(worker):
+            if not worker.reaped:
                 self._nemesis.lift(worker.pid)
         deadline = time.monotonic() + self._cast.plan.op_limit_s
         for worker in list(self._workers.values()):
@@ -409,17 +367,10 @@ class Supervisor:
         finished: dict[int, float] = {}
         while self._workers and (now := time.monotonic()) < deadline:
             for worker in list(self._workers.values()) if self._turn() else ():
-                if self._has_finished(worker) and now - finished.setdefault(worker.process, now) > STAY_S:
+                if worker.finished and now - finished.setdefault(worker.process, now) > STAY_S:
                     self._gone(worker, End.STAYED)
         for worker in list(self._workers.values()):
-            self._gone(worker, End.STAYED if self._has_finished(worker) else End.HUNG)
-
-    def _has_finished(self, worker: _Worker) -> bool:
-        """Whether a Python worker has done all that it had to, and only its process has not ended."""
-        if worker.fd < 0:
-            return False
-        header = read_header(worker.fd)
-        return header is not None and header.state >= FINISHED
+            self._gone(worker, End.STAYED if worker.finished else End.HUNG)
 
     def end_all(self) -> None:
         """Kill and reap whatever is left."""
@@ -445,7 +396,7 @@ class Supervisor:
                 self.note(FaultInjected(began, FaultKind.CLEAN, 0, (_now() - began) / 1e9))
                 continue
             worker = next(worker for worker in self._workers.values() if worker.pid == fault.pid)
-            if _reaped(worker):
+            if worker.reaped:
                 continue
             if fault.kind == "kill":
                 self._gone(worker, End.KILLED)
@@ -467,20 +418,14 @@ class Supervisor:
         workers = [worker for worker in self._workers.values() if worker.pid in those]
         self._random.shuffle(workers)
         for worker in workers:
-            if row := self._inside(worker):
+            if row := worker.row_with_parent:
                 process_tree.stop_group(worker.pid)
-                if self._inside(worker) == row:
+                if worker.row_with_parent == row:
                     return worker.pid
                 os.killpg(worker.pid, signal.SIGCONT)  # it was faster
         return None
 
-    @staticmethod
-    def _inside(worker: _Worker) -> int:
-        if worker.shell is not None:
-            return worker.shell.row_with_parent()
-        return row_with_parent(worker.fd) if worker.fd >= 0 else 0
-
-    def _interrupt(self, worker: _Worker) -> None:
+    def _interrupt(self, worker: Worker) -> None:
         """Send a signal into what a worker does; see `stress.execution.interruptions`."""
         if worker.shell is not None:
             worker.interrupted = True
@@ -491,11 +436,6 @@ class Supervisor:
             spec, within = worker.spec, worker.process
             self.note(Started(_now(), within + 1, spec.worker, spec.language, spec.role, worker.pid, within))
         os.kill(worker.pid, self._random.choice(SIGNALS))
-
-
-def _reaped(worker: _Worker) -> bool:
-    """Whether its PID may be somebody else's: multiprocess, where it looks whether one has ended, reaps it."""
-    return worker.shell is None and worker.handle.exitcode is not None
 
 
 def _now() -> int:
