@@ -28,6 +28,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
+from stress.history.events import FaultInjected
 from stress.plan import Plan, UsageError
 from stress.reporters.groups import groups_of, in_order
 from stress.reporters.html._axis import axis_of, chronicle
@@ -75,10 +76,12 @@ def as_html(result: Result) -> str:
     rest_groups = groups_of(rest)
     # A schedule has steps, and no time that would mean anything.
     is_timed = result.exploration is None
-    drawn = figures(result.history, result.events) if is_timed and result.history is not None else None
+    drawn = figures(result.history) if is_timed and result.history is not None else None
+    faults = [event for event in result.events if isinstance(event, FaultInjected)]
     length_s = drawn.slice_s * drawn.slices if drawn else result.stats.duration_s
     latency, latency_scale = latency_panels(drawn) if drawn else ([], "")
     spread, decades = spread_panels(drawn) if drawn else ([], [])
+    fault_bars, faults_drawn = fault_panels(faults, result.began, length_s) if drawn else ([], len(faults))
     lines, faults_left_out = chronicle(findings_shown, result.events, result.began)
     script = _text("timeline.js")
     return environment.get_template("page.html").render(
@@ -101,7 +104,9 @@ def as_html(result: Result) -> str:
         figures=drawn,
         keys=language_keys(drawn) if drawn else [],
         rates=rate_panels(drawn) if drawn else [],
-        faults=fault_panels(drawn, length_s) if drawn else [],
+        faults=fault_bars,
+        faults_total=len(faults),
+        faults_drawn=faults_drawn,
         latency=latency,
         latency_scale=latency_scale,
         spread=spread,

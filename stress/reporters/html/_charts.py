@@ -11,11 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from stress.history.events import FaultInjected
 from stress.reporters.html._figures import Figures
 from stress.reporters.table import NAMES
 from stress.units import format_latency, format_rate
 
 WIDTH, HEIGHT = 1000, 100
+FAULTS_MAX = 400
+"""Faults that are drawn."""
 _LANGUAGES = ("python", "bash", "command")
 _FAULTS = {
     "kill": ("✕", "kills"),
@@ -142,22 +145,24 @@ def spread_panels(figures: Figures) -> tuple[list[Panel], list[tuple[float, str]
     return panels, [(round(100 * (at - low) / (high - low), 3), _latency(10**at)) for at in decades]
 
 
-def fault_panels(figures: Figures, length_s: float) -> list[Panel]:
-    """A panel for each kind of fault that was injected: a bar from its start to its end."""
+def fault_panels(faults: Sequence[FaultInjected], began: int, length_s: float) -> tuple[list[Panel], int]:
+    """A panel for each kind of the harness's own faults, a bar from its start to its end; and how many are drawn of
+    all, `FAULTS_MAX` at the most.
+    """
     panels = []
+    drawn = faults[:: -(-len(faults) // FAULTS_MAX) or 1]
     for fault, (sign, name) in _FAULTS.items():
-        those = [each for each in figures.faults if each.kind == fault]
+        those = [each for each in drawn if each.kind == fault]
         if not those or not length_s > 0:
             continue
         path = ""
         for each in those:
-            x = _clip(WIDTH * each.at_s / length_s)
+            x = _clip(WIDTH * (each.at - began) / 1e9 / length_s)
             wide = min(max(1.5, WIDTH * each.lasts_s / length_s), WIDTH - x)
             path += f"M{x:.1f},0h{wide:.1f}v{HEIGHT}h{-wide:.1f}z"
-        every = "" if figures.faults_total == len(figures.faults) else " that are drawn"
-        says = f"{len(those):,}{every}"
+        says = f"{len(those):,}{'' if len(drawn) == len(faults) else ' that are drawn'}"
         panels.append(Panel(f"{sign} {name}", says, [Line("", f"fault {fault}", path)], f"{name}: {says}"))
-    return panels
+    return panels, len(drawn)
 
 
 def _style(language: str) -> str:

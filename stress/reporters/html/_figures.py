@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stress import latency
-from stress.history.events import Event, FaultInjected
 from stress.history.history import Columns, History, ProcessFacts
 from stress.history.kinds import MUTATIONS
 from stress.history.record import Kind, Language, Outcome, WorkerRole
@@ -22,8 +21,6 @@ SLICES = 150
 """Slices of time that a run is divided into, at most."""
 PER_OCTAVE = 8
 """Buckets of latency to a doubling."""
-FAULTS_MAX = 400
-"""Faults that are drawn."""
 SHARES_MAX = 64
 """Writers whose share is shown."""
 
@@ -63,15 +60,6 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """One that was injected, in seconds since the start barrier was opened."""
-
-    kind: str
-    at_s: float
-    lasts_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class Figures:
     """What the charts of a run draw."""
 
@@ -82,26 +70,14 @@ class Figures:
     shares: list[Share]
     """Those that got the most done first; of too many, the first and the last."""
     shares_total: int
-    faults: list[Fault]
-    faults_total: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Tally:
-    """``counts``: series × slice × bucket → acknowledged operations. ``done``: process → changes acknowledged."""
-
-    series: list[tuple[Kind, Language]]
-    counts: Counts
-    done: Counts
-    slice_s: float
-
-
-def figures(history: History, events: Sequence[Event]) -> Figures:
+def figures(history: History) -> Figures:
     """What the charts draw of a run."""
-    tally = _tally(history)
+    keys, tally, done, slice_s = _tally(history)
     edges_ms = 2 ** (np.arange(_BUCKETS + 1) / PER_OCTAVE) / 1e6
     series = []
-    for (kind, language), counts in zip(tally.series, tally.counts, strict=True):
+    for (kind, language), counts in zip(keys, tally, strict=True):
         whole = counts.sum(axis=0)
         used = np.flatnonzero(whole)
         span = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0)
@@ -109,32 +85,28 @@ def figures(history: History, events: Sequence[Event]) -> Figures:
             Series(
                 kind=kind.label,
                 language=language.label,
-                rate=[round(rate, 2) for rate in (counts.sum(axis=1) / tally.slice_s).tolist()],
+                rate=[round(rate, 2) for rate in (counts.sum(axis=1) / slice_s).tolist()],
                 percentiles={f"p{percent}": _percentile(counts, percent / 100) for percent in (50, 95, 99)},
                 spread_ms=[float(f"{edge:.4g}") for edge in edges_ms[span]],
                 spread=[round(share, 6) for share in (whole[span] / max(1, whole.sum())).tolist()],
             )
         )
-    shares = _shares(history, tally.done)
+    shares = _shares(history, done)
     half = SHARES_MAX // 2
-    faults = [event for event in events if isinstance(event, FaultInjected)]
-    every = -(-len(faults) // FAULTS_MAX) or 1
     return Figures(
         operations=len(history.ops),
-        slices=tally.counts.shape[1],
-        slice_s=tally.slice_s,
+        slices=tally.shape[1],
+        slice_s=slice_s,
         series=series,
         shares=shares if len(shares) <= SHARES_MAX else [*shares[:half], *shares[-half:]],
         shares_total=len(shares),
-        faults=[
-            Fault(str(fault.kind), round((fault.at - history.began) / 1e9, 6), round(fault.lasts_s, 6))
-            for fault in faults[::every]
-        ],
-        faults_total=len(faults),
     )
 
 
-def _tally(history: History) -> _Tally:
+def _tally(history: History) -> tuple[list[tuple[Kind, Language]], Counts, Counts, float]:
+    """The series that there are; series × slice × bucket → acknowledged operations; process → changes acknowledged; and
+    the length of a slice, seconds.
+    """
     ops = history.ops
     last = int(ops["return"].max()) if len(ops) else history.began
     length_ns = max(last, history.ended, history.began + 1) - history.began
@@ -156,7 +128,7 @@ def _tally(history: History) -> _Tally:
         counts += np.bincount((place[_key(piece)] * slices + when) * _BUCKETS + bucket, minlength=len(counts))
         done += np.bincount(piece["process"][np.isin(piece["kind"], MUTATIONS)], minlength=processes)
     series = [(Kind(int(key) >> 6), Language(int(key) & 63)) for key in found]
-    return _Tally(series, counts.reshape(len(found), slices, _BUCKETS), done, length_ns / slices / 1e9)
+    return series, counts.reshape(len(found), slices, _BUCKETS), done, length_ns / slices / 1e9
 
 
 def _pieces(history: History) -> Iterator[Columns]:

@@ -317,7 +317,7 @@ def test_the_numbers_of_findings_have_a_place_each(golden: Golden) -> None:
 def test_figures_count_every_operation_once(busy: Busy) -> None:
     result = busy(40_000)
     assert result.history is not None
-    made = figures(result.history, result.events)
+    made = figures(result.history)
     assert made.slices == SLICES
     assert made.operations == 40_000
     assert {(each.kind, each.language) for each in made.series} == {
@@ -347,7 +347,7 @@ def test_percentiles_are_those_of_the_operations(busy: Busy) -> None:
     ops["kind"], ops["language"] = 1, 1
     ops["return"] = ops["invoke"] + 1_000_000
     ops["return"][::20] = ops["invoke"][::20] + 80_000_000
-    made = figures(dataclasses.replace(result.history, ops=ops), ())
+    made = figures(dataclasses.replace(result.history, ops=ops))
     (series,) = made.series
     for at in range(5, 45):
         assert series.percentiles["p50"][at] == pytest.approx(1.0, rel=0.1)
