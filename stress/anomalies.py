@@ -102,6 +102,11 @@ DUPLICATE_APPEND = Anomaly(
     "one append put its record into the log more than once",
     "an append is tried again after an error though the first try had taken effect",
 )
+DUPLICATE_UPDATE = Anomaly(
+    "duplicate-update",
+    "the change of one update was made more than once",
+    "an update is tried again after an error though the first try had taken effect",
+)
 LOCK_OVERLAP = Anomaly(
     "lock-overlap",
     "two processes held one lock at the same time",

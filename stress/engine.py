@@ -27,6 +27,7 @@ from stress.execution.free import FreeRun
 from stress.execution.lock_probe import locks_that_nest, not_nested
 from stress.execution.progress import Phase, Progress
 from stress.execution.runner import Ended, Place, RunFailed, Runner, Watch
+from stress.files import pasted
 from stress.history.events import Event, Interrupted
 from stress.history.history import History
 from stress.history.jsonl import HistoryError, read_history
@@ -80,7 +81,7 @@ def run(plan: Plan, watch: Callable[[Progress], None] | None = None, *, runner: 
         try:
             result = _judge(plan, cast, ended, folder)
         except KeyboardInterrupt:
-            again = f"stress check {folder.path}"
+            again = f"stress check {pasted(str(folder.path))}"
             raise KeyboardInterrupt(f"interrupted before it was judged; `{again}` judges what was done") from None
     prune(Path(plan.runs), folder, plan.keep)
     return result

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import stat
 from pathlib import Path
 
@@ -22,6 +23,21 @@ def why_unreadable(path: str) -> str:
     except OSError as error:
         return f"it can't be read: {error.strerror}"
     return ""
+
+
+def pasted(path: str) -> str:
+    """A path as a word for Bash in a command that is printed, which makes the same path of it, be it text or not, and
+    is no option.
+    """
+    word = f"./{path}" if path.startswith("-") else path
+    if word.isprintable():
+        return shlex.quote(word)
+    # What does not print, byte by byte: a terminal or a page may show a character for another.
+    kept = (each if each.isprintable() and each not in "\\'" else None for each in word)
+    made = (
+        each or "".join(f"\\x{byte:02x}" for byte in os.fsencode(own)) for each, own in zip(kept, word, strict=True)
+    )
+    return f"$'{''.join(made)}'"
 
 
 def write_text(path: str, text: str) -> None:

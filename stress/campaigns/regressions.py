@@ -16,7 +16,7 @@ from stress.campaigns.golden import plain_history, read_saved
 from stress.checkers import registry
 from stress.engine import HarnessError
 from stress.exploring.plan import ExplorePlan
-from stress.files import write_text
+from stress.files import pasted, write_text
 from stress.history.history import History
 from stress.history.notes import BackupNote
 from stress.history.record import Operation
@@ -99,7 +99,7 @@ def _check_schedule(path: Path, runs: str, seconds: float) -> _Judged:
             why = f" (its replay diverged at {execution.diverged})" if execution.diverged else ""
             return _found_again(path, expected, found, why)
         if found:
-            return Verdict.FAIL, f"fails again: {', '.join(found)}; `stress replay {path}` shows it"
+            return Verdict.FAIL, f"fails again: {', '.join(found)}; `stress replay {pasted(str(path))}` shows it"
         if result.verdict is Verdict.PASS:
             return Verdict.PASS, "does not fail any more"
         plan = dataclasses.replace(
@@ -118,7 +118,7 @@ def _check_schedule(path: Path, runs: str, seconds: float) -> _Judged:
     gone = "it can't be followed, for its target has changed"
     assert result.exploration is not None
     if found := _violations(result):
-        shows = f"`stress replay {result.exploration.file}` shows one; keep that in place of {path}"
+        shows = f"`stress replay {pasted(result.exploration.file)}` shows one; keep that in place of {path}"
         return Verdict.FAIL, f"{gone}; others fail: {', '.join(found)}; {shows}"
     if result.verdict is not Verdict.PASS:
         why = result.findings[0].message if result.findings else "the others were not executed"

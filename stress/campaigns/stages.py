@@ -14,6 +14,7 @@ from pathlib import Path
 
 from stress import engine
 from stress.execution.progress import Progress
+from stress.files import pasted
 from stress.history.record import FaultKind
 from stress.history.run_directory import RunDirectory
 from stress.plan import Plan
@@ -52,7 +53,7 @@ def _kept(result: Result) -> Result:
     except OSError as error:
         raise engine.HarnessError(
             f"the result could not be kept in {result.run}: {error.strerror or error}; make room, "
-            f"and `stress check {result.run}` judges what was done"
+            f"and `stress check {pasted(result.run)}` judges what was done"
         ) from error
     return result
 
@@ -97,7 +98,7 @@ class Stages:
         for found in result.findings:
             key = (found.verdict, found.anomaly, found.checker, found.scenario, found.file)
             # Where it is not the stage that is shown in the end, who reads of it must know where it is.
-            where = f"{self._count}, seed {stage.seed}; stress check {result.run} shows it"
+            where = f"{self._count}, seed {stage.seed}; stress check {pasted(result.run)} shows it"
             detail = (*found.detail, ("stage", where))
             first = self._findings.setdefault(key, dataclasses.replace(found, count=0, detail=detail))
             self._findings[key] = dataclasses.replace(first, count=first.count + found.count)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stress.anomalies import ABORTED_READ, FUTURE_READ, LOST_UPDATE, PHANTOM_READ, TORN_READ
+from stress.anomalies import ABORTED_READ, DUPLICATE_UPDATE, FUTURE_READ, LOST_UPDATE, PHANTOM_READ, TORN_READ
 from stress.checkers._columns import Ints
-from stress.checkers._register.clusters import FAILED, PHANTOM, WITHOUT
+from stress.checkers._register.clusters import FAILED, OWN, PHANTOM, WITHOUT
 from stress.checkers._register.interleaving import Interleaving, interleavings
 from stress.checkers._register.read_analysis import ReadAnalysis, analyse_reads
 from stress.checkers._words import did, finding, moment, span, who
@@ -37,6 +37,7 @@ def updates(history: History) -> Iterable[Finding]:
         from_nothing, from_garbage = _without(reads)
         yield from _lost(history, reads, from_nothing)
         yield from _torn(history, reads, from_garbage)
+        yield from _twice(history, reads)
         yield from _future(history, reads)
         yield from _strange(history, reads)
 
@@ -94,7 +95,7 @@ def _descent(reads: ReadAnalysis) -> tuple[int, int] | None:
     writes make the two differ anyhow, or where the end is not known.
     """
     made = reads.made
-    if not made.update[1:].all() or not reads.final.any():
+    if not made.update[1:].all() or not reads.final.any() or (made.parent == OWN).any():
         return None
     at, line = int(made.read_of[reads.final][0]), set[int]()
     while at > 0 and at not in line:
@@ -251,14 +252,39 @@ def _torn(history: History, reads: ReadAnalysis, torn: Ints) -> Iterator[Finding
         yield finding(history, "updates", TORN_READ, made.facts, message, shown, count=len(torn))
 
 
+def _twice(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
+    """Updates that started from their own version, or from one that was made of it."""
+    made = reads.made
+    own = made.parent == OWN
+    twice = np.flatnonzero(own | (reads.chains.cyclic & (made.invoke <= reads.child_bound)))
+    if not len(twice):
+        return
+    at = int(twice[np.argmax(own[twice])])
+    op, parent = history.operation(int(made.rows[at])), int(made.parent[at])
+    name = history.names.version(op.version)
+    message = f"{who(history, op)} updated to {name} at {span(history, op)}, and started from "
+    if parent < 0:
+        message += f"{name} itself: its change had been made already, and was made once more."
+    else:
+        started = history.names.version(int(made.version[parent]))
+        message += f"{started}, which comes from {name}: that was there before, and was written once more."
+    rows = reads.proven(history, [made.rows[at], *(made.rows[parent : parent + 1] if parent >= 0 else ())])
+    left, count = set(twice.tolist()), 0
+    while left:  # each round of parents is one
+        count, at = count + 1, left.pop()
+        while (at := int(made.parent[at])) in left:
+            left.remove(at)
+    yield finding(history, "updates", DUPLICATE_UPDATE, made.facts, message, rows, count=count)
+
+
 def _future(history: History, reads: ReadAnalysis) -> Iterator[Finding]:
     """Versions that had children before they were written."""
     made = reads.made
-    wrong = np.flatnonzero((made.invoke > reads.child_bound) | reads.chains.cyclic)
+    wrong = np.flatnonzero(made.invoke > reads.child_bound)
     if not len(wrong):
         return
     at = int(wrong[0])
-    child = int(reads.child[at]) if not reads.chains.cyclic[at] else int(made.parent[at])
+    child = int(reads.child[at])
     writing, proof = history.operation(int(made.rows[at])), history.operation(reads.first_observation(child))
     message = (
         f"{did(history, writing)}; but {history.names.version(int(made.version[child]))}, which comes from it, was "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from stress.cli._github import tell_github
+from stress.files import pasted
 from stress.options import OPTIONS, Option, UsageError
 from stress.reporters import registry
 from stress.reporters.destinations import STDOUT, Destination, is_on_stdout, write
@@ -197,7 +198,7 @@ def write_all(wanted: Sequence[Destination], text: Callable[[str], str], cure: s
 
 def write_reports(result: Result, wanted: Sequence[Destination]) -> HarnessError | None:
     """`write_all` of the reports of a result."""
-    cure = f"; `stress report {result.run} --report …` writes it without another run"
+    cure = f"; `stress report {pasted(result.run)} --report …` writes it without another run"
     return write_all(wanted, lambda kind: registry.load().get(kind)(result), cure)
 
 

@@ -9,7 +9,7 @@ import click
 
 from stress.cli._github import append_summary
 from stress.cli._options import write_all
-from stress.files import write_text
+from stress.files import pasted, write_text
 from stress.options import OPTIONS, UsageError
 from stress.reporters.destinations import destinations, is_on_stdout
 
@@ -120,7 +120,7 @@ def command(config: str, budget: str | None, only: str | None, seed: str, report
     lines = [*gate_lines(result), "", gate_verdict(result)]
     for outcome in result.outcomes:
         if outcome.kind == "campaign" and outcome.verdict and outcome.result is not None and outcome.result.run:
-            lines.append(f"Show it again: stress check {outcome.result.run}")
+            lines.append(f"Show it again: stress check {pasted(outcome.result.run)}")
     if result.kept:
         lines.append(f"Kept: {result.kept}")
     click.echo("\n".join(lines), err=is_on_stdout(wanted))

@@ -104,8 +104,6 @@ class Terminal:
         self._line("")
 
     def _line(self, line: str | Text, *, copied: bool = False) -> None:
-        """``copied``: it holds a command or a path, which the terminal wraps by itself: so it stays one line when it is
-        copied.
-        """
+        """``copied``: it holds a command or a path, which the terminal alone wraps: it is copied as one line."""
         text = line if isinstance(line, Text) else Text(line)
         self._console.print(text, soft_wrap=copied or not self._fancy)

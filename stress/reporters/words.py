@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from stress.files import pasted
 from stress.history.kinds import CHANGES, READS
 from stress.outcomes import GateResult
 from stress.plan import readers_of
@@ -118,23 +117,15 @@ def _anomalies(findings: Iterable[Finding]) -> str:
 def again(result: Result) -> str | None:
     """The command that shows the result again, where the run was kept."""
     if result.exploration is not None and result.exploration.file:
-        return f"stress replay {_pasted(result.exploration.file)}"
-    return f"stress check {_pasted(result.run)}" if result.run else None
+        return f"stress replay {pasted(result.exploration.file)}"
+    return f"stress check {pasted(result.run)}" if result.run else None
 
 
 def commands(result: Result) -> list[tuple[str, str]]:
     """What each does, and the command: those to go on with. None where nothing was kept."""
-    page = [("See it as a page", f"stress report {_pasted(result.run)}")] if result.run else []
+    page = [("See it as a page", f"stress report {pasted(result.run)}")] if result.run else []
     command = again(result)
     return [*page, ("Show it again", command)] if command else page
-
-
-def _pasted(path: str) -> str:
-    """A path as a word for Bash, which makes the same path of it, be it text or not."""
-    if path.isprintable():
-        return shlex.quote(path)
-    escaped = escape_bytes(os.fsencode(path)).replace("'", "\\'")
-    return f"$'{escaped}'"
 
 
 def schedule_lines(exploration: Exploration, *, quiet: bool = False) -> Iterator[str]:

@@ -31,6 +31,7 @@ UNKNOWN = -1  # there is none, or it could not be learnt
 WITHOUT = -2  # an update that started from nothing: no file, or what was no document
 FAILED = -3  # a version whose write certainly failed
 PHANTOM = -4  # a version that nobody wrote
+OWN = -5  # the very version that it made: it was done twice, and where it first started from is not known
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ def clusters_of(history: History, file: int, *extra: Kind) -> Clusters:
     parent = place[parent_at[kept]]
     if (lost := update & (parent < 0)).any():
         parent[lost] = _no_cluster(parent_version[lost], facts.root, failed)
+    parent[parent == np.arange(1, len(parent) + 1)] = OWN
     cluster = place[read_at]
     cluster[seen == facts.root] = 0
     known = cluster >= 0

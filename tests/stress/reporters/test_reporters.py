@@ -229,6 +229,7 @@ def test_the_command_that_shows_it_again_can_be_pasted() -> None:
         command = plain_text(again(result_of(run=path)) or "").replace("stress check", "printf %s")
         said = subprocess.run(["bash", "-c", command.encode()], capture_output=True, check=True)
         assert os.fsdecode(said.stdout) == path
+    assert again(result_of(run="-x/y")) == "stress check ./-x/y"
     assert again(result_of(run="")) is None
 
 
