@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 
 from stress import anomalies
@@ -20,7 +20,7 @@ from stress.engine import run_checkers
 from stress.exploring.case import Case, Testbed, cases
 from stress.exploring.evidence import Evidence
 from stress.exploring.plan import SEARCHES, ExplorePlan
-from stress.exploring.recorder import Counting
+from stress.exploring.recorder import Counting, Edges
 from stress.exploring.search import LESSER, Failing, Search, executing, scheduler_of, shrunk, step
 from stress.history.history import History
 from stress.history.record import ABSENT, INITIAL, End, Language, Operation
@@ -80,7 +80,7 @@ class BatchReport:
         proved, words: What a search that comes to an end has reached.
         sample: Operations of the first executions.
         sampled: How many executions they are of.
-        dead: How processes ended that should not have.
+        dead: In words, how processes ended, or were ended, that should not have been.
         found: The failing schedule.
         lesser: Where there is none, as of a `Search`.
         doubt: Why nothing can be said of the case, in words.
@@ -264,12 +264,15 @@ def _seed(plan: ExplorePlan, round: int) -> int:
 def start(plan: ExplorePlan, case: Case, stack: ExitStack, round: int = 0, cpu: int | None = None) -> Exploring:
     """Get a case ready to be executed; ``stack`` ends it."""
     shared = stack.enter_context(directory(plan.directory))
-    testbed = Testbed(case, shared, stack.enter_context(directory(None)))
+    told = plan.scheduler == "dpor"  # for it, what was over before what began is what a schedule means
+    testbed = Testbed(case, shared, stack.enter_context(directory(None)), marks=told)
     stack.callback(testbed.close)
     supervisor = stack.enter_context(Supervisor(shared, cpu=a_cpu() if cpu is None else cpu))
     search = Search(scheduler_of(plan.scheduler, _seed(plan, round), plan.depth), len(case.duties), plan.depth)
 
     def execute(scheduler: Scheduler) -> Ran:
+        if told:
+            scheduler = Edges(scheduler, lambda: supervisor.marks)
         return supervisor.run(testbed.agents, Counting(scheduler, testbed.steps))
 
     def judge(ran: Ran) -> tuple[Finding, ...]:
@@ -312,7 +315,8 @@ def _judge(one: Exploring, ran: Ran) -> tuple[Finding, ...]:
     ]
     if ran.ending == "done":
         evidence = one.testbed.evidence(ran)
-        one.dead += [facts.status for facts in evidence.processes if facts.end is End.DIED and len(one.dead) < 5]
+        dead = (facts.status for facts in evidence.processes if facts.end is End.DIED)
+        one.dead += [f"a process ended by itself: {status}" for status in islice(dead, 5 - len(one.dead))]
         if one.sampled < _SAMPLE:
             _sample(one, evidence, len(ran.trace))
         findings = _checked(one, evidence)

@@ -21,7 +21,7 @@ from stress.execution.operations import OperationStream
 from stress.execution.step import number as numbered
 from stress.execution.step import step
 from stress.exploring.evidence import Evidence
-from stress.exploring.recorder import Memory, Row, Stamps, kept_rows
+from stress.exploring.recorder import INVOKE, Memory, Row, Stamps, kept_rows
 from stress.exploring.warm import Remembered, stays_warm
 from stress.history.history import FinalFile, FinalState, History, ProcessFacts
 from stress.history.kinds import MUTATIONS
@@ -189,10 +189,11 @@ class Testbed:
     Args:
         shared: The directory under test; all in it is removed.
         scratch: A directory for what goes between supervisor and Bash workers.
+        marks: As of a `Memory`.
     """
 
-    def __init__(self, case: Case, shared: Path, scratch: Path) -> None:
-        self._case, self._shared, self._scratch = case, shared, scratch
+    def __init__(self, case: Case, shared: Path, scratch: Path, *, marks: bool = False) -> None:
+        self._case, self._shared, self._scratch, self._marks = case, shared, scratch, marks
         self._files = {facts.path: (index, facts.form.value) for index, facts in enumerate(case.world.facts)}
         self._memories = [mmap(-1, _ROWS_BYTES) for _ in case.duties]
         self.steps = mmap(-1, PAGESIZE)
@@ -286,8 +287,8 @@ class Testbed:
         return Program(argv, shell.environment() | {"PYTHONHASHSEED": "0"})
 
     def _do(self, rows: mmap, process: int, duty: Duty) -> None:
-        memory = Memory(rows, self.steps, process, duty.language)
-        driver = PythonDriver(self._case.target, memory.clock)
+        memory = Memory(rows, self.steps, process, duty.language, marks=self._marks)
+        driver = PythonDriver(self._case.target, memory.held)
         supported = self._case.target.operations
         for request in duty.requests:
             step(driver, memory, numbered(memory, self._files, supported, 0, request))
@@ -305,7 +306,7 @@ class Testbed:
             seq, what, *status = mark.text.split()
             request = duty.requests[int(seq) - 1]
             index, form = self._files[request.path]
-            if what == "invoke":
+            if what == INVOKE:
                 version = version_of(number + 1, int(seq)) if request.kind.is_change else NO_VERSION
                 rows.append(Row(number + 1, request.kind, index, version, invoke=stamp, outcome=Outcome.OPEN,
                                 seq=int(seq), language=duty.language, size=request.size))  # fmt: skip

@@ -443,7 +443,7 @@ def _doubts(one: CaseReport) -> Iterator[Finding]:
         yield doubt(anomalies.NOT_JUDGED, f"{one.doubt}.")
         return
     for dead in one.dead:
-        yield doubt(anomalies.WORKER_DIED, f"a process ended by itself: {dead}.")
+        yield doubt(anomalies.WORKER_DIED, f"{dead}.")
         break
     if not one.has_ended:
         yield doubt(anomalies.TOO_FEW_OPERATIONS, "no execution came to its end: nothing was tested.")

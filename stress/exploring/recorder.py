@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pickle
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from mmap import mmap
 from struct import Struct
@@ -15,10 +15,14 @@ from typing import Any
 
 from stress.history.notes import Note
 from stress.history.record import CHANGES, NO_VERSION, Kind, Language, Operation, Outcome, version_of
+from stress.syscalls import Mark, mark
 from stress.syscalls.calls import Call, Scheduler, Step
 
 STEP_NS = 1_000_000
 """A step of the schedule takes one millisecond, in histories and in what is said of them."""
+
+INVOKE, HELD, _RETURN = "invoke", "held", "return"
+"""What a mark says of an operation, after its number: see also worker.bash."""
 
 _NUMBER = Struct("<q")
 _OPEN = int(Outcome.OPEN)
@@ -55,6 +59,51 @@ class Counting:
         return picked
 
 
+class Edges:
+    """Passes on to a scheduler, and tells of each step whether an operation began with it, or was over after it.
+
+    An operation begins with the first step after its mark, as nothing before could be noticed; it ends, and a lock that
+    it held was held or free, after the last one.
+
+    Args:
+        marks: The marks of the execution, until now.
+    """
+
+    def __init__(self, scheduler: Scheduler, marks: Callable[[], Sequence[Mark]]) -> None:
+        self._scheduler, self._marks = scheduler, marks
+        self.begin, self.source = scheduler.begin, scheduler.source
+        self._marks_seen = self._steps_seen = 0
+        self._begun: set[int] = set()
+
+    def pick(self, enabled: Sequence[Call], trace: Sequence[Step]) -> int:
+        """What the scheduler picks."""
+        self._tell(trace)
+        return self._scheduler.pick(enabled, trace)
+
+    def end(self, trace: Sequence[Step], blocked: Sequence[Call] = ()) -> None:
+        """The execution is over."""
+        self._tell(trace)
+        self._scheduler.end(trace, blocked)
+
+    def _tell(self, trace: Sequence[Step]) -> None:
+        for step in trace[self._steps_seen :]:
+            if step.call.agent in self._begun:
+                self._begun.remove(step.call.agent)
+                _add(step, "begins")
+        marks = self._marks()
+        for told in marks[self._marks_seen :]:
+            what = told.text.split()[1]
+            if what == INVOKE:
+                self._begun.add(told.agent)
+            elif own := [step for step in trace[: told.step] if step.call.agent == told.agent]:
+                _add(own[-1], "both" if what == HELD else "begins" if what == "from" else "ends")
+        self._steps_seen, self._marks_seen = len(trace), len(marks)
+
+
+def _add(step: Step, edge: str) -> None:
+    step.edge = edge if step.edge in ("", edge) else "both"
+
+
 class Memory:
     """The writing side, as `stress.history.journal.Journal`, into memory that the supervisor reads.
 
@@ -62,21 +111,37 @@ class Memory:
         rows: That memory: rows from its beginning, notes from its middle. A row is there as soon as it is opened, so
             that a process that never ends has it there too.
         steps: How many steps there were: see `Counting`.
+        marks: Whether to say when an operation begins and ends, for `Edges`: that costs a syscall each time.
     """
 
-    def __init__(self, rows: mmap, steps: mmap, process: int, language: Language) -> None:
-        self.process, self.rows, self.clock = process, 0, self.now
-        self._memory, self._steps, self._language = rows, steps, language
+    def __init__(self, rows: mmap, steps: mmap, process: int, language: Language, *, marks: bool) -> None:
+        self.process, self.rows, self.clock = process, 0, self.over
+        self._memory, self._steps, self._language, self._marks = rows, steps, language, marks
 
     def now(self) -> int:
         """The stamp: one more than the steps until now, as 0 means none."""
         number: int = _NUMBER.unpack_from(self._steps)[0]
         return number + 1
 
+    def over(self) -> int:
+        """The stamp of the end of an operation."""
+        self._mark(_RETURN)
+        return self.now()
+
+    def held(self) -> int:
+        """The stamp of when a lock was taken, or given back."""
+        self._mark(HELD)
+        return self.now()
+
+    def _mark(self, what: str) -> None:
+        if self._marks:
+            mark(f"{self.rows} {what}")
+
     def invoke(self, row: int, value: int = NO_VERSION, /) -> int:
         """Open a row: see `Journal.invoke`."""
         note_at = self._after_notes()
         self.rows += 1
+        self._mark(INVOKE)
         kind, invoked, version, size = row >> 16 & 255, self.now(), NO_VERSION, -1
         if kind in _CHANGES:
             version, size = version_of(self.process, self.rows), value

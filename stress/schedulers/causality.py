@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from stress.schedulers.effects import Effect, Mode, What, clash, effects, failed
+from stress.schedulers.effects import ORDER, Effect, Mode, What, clash, effects, failed
 from stress.syscalls.calls import Call, Step
 
 
@@ -100,6 +100,8 @@ class Causality:
     def _excluded(self, steps: Sequence[int], waiting: int) -> bool:
         """Whether somebody holds the lock that the step waits for, when only ``steps`` were done."""
         for what, mode in self.effects[waiting].items():
+            if what[0] != "lock":
+                continue
             held: dict[int, Mode] = {}
             for index in steps:
                 call = self._calls[index]
@@ -141,7 +143,8 @@ class Causality:
                     continue
                 looked = {index for index in found if self.effects[index][what] is Mode.READ}
                 rivals |= self._holders(touched.acquires, what, mode) | looked
-            elif call.accesses:  # a sleep is woken: the other order does not exist
+            elif call.accesses or what in (ORDER, ("life", call.agent)):
+                # Else a sleep is woken by what its loop has read: the other order does not exist.
                 rivals |= found
         self.races += [(other, index) for other in sorted(rivals) if not self._precedes(other, call, clock)]
         for other in direct:

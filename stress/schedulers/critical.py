@@ -8,7 +8,7 @@ from heapq import nsmallest
 from itertools import groupby
 
 from stress.schedulers.causality import Causality
-from stress.schedulers.effects import Mode, What, conflict
+from stress.schedulers.effects import Mode, What, besides_life, conflict
 from stress.schedulers.execution import Execution, Run
 from stress.schedulers.replay import TolerantReplay
 from stress.syscalls.calls import Call
@@ -129,7 +129,8 @@ def _around(causality: Causality, calls: Sequence[Call], race: tuple[int, int]) 
     earlier = [index for index in reversed(range(one)) if calls[index].agent == calls[other].agent]
 
     def changes(index: int) -> bool:
-        return Mode.WRITE in causality.effects[index].values()
+        touched = besides_life(causality.effects[index], calls[index].agent)
+        return any(mode is Mode.WRITE for _, mode in touched)
 
     options = [(one, other, index) for index in later if related(index, other)]
     options += [(index, one, other) for index in earlier if related(index, one)]

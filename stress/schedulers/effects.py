@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from enum import Enum
 
 from stress.syscalls.calls import Access, Call, Step
@@ -21,6 +21,10 @@ class Mode(Enum):
 
 Effect = Mapping[What, Mode]
 """What a step touched → how."""
+
+ORDER: What = ("order",)
+"""What was over before what began: operations that begin commute, and so do those that end."""
+_EDGES = {"begins": Mode.READ, "ends": Mode.SHARE, "both": Mode.WRITE}
 
 
 def conflict(one: Effect, other: Effect) -> bool:
@@ -42,13 +46,22 @@ def effects(trace: Sequence[Step], known: Sequence[Effect] = ()) -> list[Effect]
     """
     done = list(known)
     for index in range(len(done), len(trace)):
-        call = trace[index].call
-        if _sleeps(call):
-            loop = _loop(call.agent, trace[:index], done)
-            done.append({} if loop is None else {what: Mode.READ for _, what in loop})
+        step = trace[index]
+        if _sleeps(step.call):
+            loop = _loop(step.call.agent, trace[:index], done)
+            effect = {} if loop is None else {what: Mode.READ for _, what in loop}
         else:
-            done.append(_effect(trace[index], trace[:index]))
+            effect = _effect(step, trace[:index])
+        effect["life", step.call.agent] = Mode.WRITE  # its processes begin and end between its steps
+        if step.edge:
+            effect[ORDER] = _EDGES[step.edge]
+        done.append(effect)
     return done
+
+
+def besides_life(effect: Effect, agent: int) -> Iterator[tuple[What, Mode]]:
+    """What a step of the agent touched, besides what every step may: its processes go on, operations begin or end."""
+    return ((what, mode) for what, mode in effect.items() if what not in (ORDER, ("life", agent)))
 
 
 def awake(enabled: Sequence[Call], trace: Sequence[Step], done: Sequence[Effect]) -> list[int]:
@@ -118,7 +131,7 @@ def _loop(agent: int, trace: Sequence[Step], done: Sequence[Effect]) -> list[tup
             continue
         if _sleeps(call):
             return reads
-        for what, mode in done[index].items():
+        for what, mode in besides_life(done[index], agent):
             if what[0] != "lock":
                 if mode is Mode.WRITE:
                     return None

@@ -6,7 +6,7 @@ Nobody changes them. They are not frozen, as it would take several times as long
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from stress.syscalls.source import Source
@@ -17,8 +17,8 @@ class Access:
     """Something that a call reads or changes.
 
     Attributes:
-        what: ``("inode", id)``, ``("entry", directory id, name)`` or ``("lock", inode id, kind)``. Ids are canonical:
-            the same in every replay of a schedule.
+        what: ``("inode", id)``, ``("entry", directory id, name)``, ``("lock", inode id, kind)`` or ``("life", agent)``,
+            the processes of an agent. Ids are canonical: the same in every replay of a schedule.
         writes: Whether the call may change it.
     """
 
@@ -60,11 +60,14 @@ class Step:
         index: Of the step in its execution, from 0.
         call: What was done.
         result: What it returned, or −errno; None where that is not known.
+        edge: Whether an operation began with it (``begins``), or was over after it (``ends``), or ``both``: what was
+            over before what began is a part of what an execution means. Empty where nobody tells; filled in later.
     """
 
     index: int
     call: Call
     result: int | None = None
+    edge: str = field(default="", compare=False)
 
 
 class Abandoned(Exception):

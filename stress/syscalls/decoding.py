@@ -9,12 +9,13 @@ import errno
 import fcntl
 import os
 import re
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from stress.syscalls import kernel, locks
 from stress.syscalls.calls import Access
+from stress.syscalls.kernel import signed
 from stress.syscalls.names import Names, Opened, Place
 from stress.syscalls.tables import Watched
 from stress.syscalls.touched import ROOT, attributes, changes, links, reads, status, way
@@ -26,6 +27,7 @@ _O_TMPFILE = 0o20000000
 _MAGIC = re.compile(
     r"/proc/(?P<who>self|thread-self|\d+)(/task/\d+)?/(?P<what>cwd|root|fd/(?P<fd>\d+))(?P<rest>(/.*)?)", re.S
 )
+_PROCESS = re.compile(r"/proc/+(\d+)(?![^/])")
 _DEVICES = re.compile(r"/dev/(?:fd(?=/\d)|std(in|out|err)\Z)")
 _MODES = {fcntl.LOCK_SH: "shared ", fcntl.LOCK_EX: "", fcntl.LOCK_UN: ""}
 
@@ -83,6 +85,12 @@ class Marked(Exception):
     """A syscall is a message to the supervisor. Its text is the argument."""
 
 
+class ListsProcesses(Exception):
+    """A program lists all processes of the machine, where those under the supervisor do not have the pids that they
+    were told.
+    """
+
+
 Rule: TypeAlias = "Callable[[int, Watched, tuple[int, ...]], Point | None]"
 """Decodes a kind of syscall of a thread: (thread, row, arguments)."""
 
@@ -92,11 +100,13 @@ class Decoder:
 
     Args:
         real_pid: The real pid of a process with a virtual one; None if there is none.
+        owners: The agent of each process, by its real pid and by its virtual one.
     """
 
-    def __init__(self, names: Names, real_pid: Callable[[int], int | None]) -> None:
-        self._names, self._real_pid = names, real_pid
+    def __init__(self, names: Names, real_pid: Callable[[int], int | None], owners: Mapping[int, int]) -> None:
+        self._names, self._real_pid, self._owners = names, real_pid, owners
         self._rules: dict[str, Rule | None] = {}
+        self._asked: int | None = None  # the agent whose process the path of the call is about
         self.opens_random = False
         """Whether a path was that of a device of random numbers, since this was last set to False."""
         self.is_inside = False
@@ -108,8 +118,11 @@ class Decoder:
         if verb not in self._rules:
             self._rules[verb] = getattr(self, f"_{verb}", None)
         rule = self._rules[verb]
+        self._asked = None
         point = None if rule is None else rule(pid, row, args)
         self.is_inside = point is not None
+        if self._asked not in (None, self._owners.get(pid)):
+            return of_process(self._asked, point)
         if point is None or (point.touches and not point.changes and point.touches <= ROOT):
             return None
         return point
@@ -122,7 +135,7 @@ class Decoder:
         for directory, at in row.paths:
             path, base = kernel.read_string(pid, args[at]), ""
             if path[:1] != "/":
-                descriptor = _AT_FDCWD if directory is None else _signed(args[directory])
+                descriptor = _AT_FDCWD if directory is None else signed(args[directory])
                 base = self._names.base(pid, None if descriptor == _AT_FDCWD else descriptor)
             elif path.startswith(MARK):
                 raise Marked(path[len(MARK) :])
@@ -135,6 +148,8 @@ class Decoder:
             else:
                 leads_on = path.endswith(("/", "/.")) and row.verb not in _OF_ENTRIES  # what a symlink is followed for
                 places.append(self._names.place(base, path, follow or leads_on))
+                if path.rstrip("/") == "/proc" and row.verb == "open":
+                    raise ListsProcesses
         return places
 
     def _through(self, pid: int, link: re.Match[str], follow: bool) -> Place | None:
@@ -149,8 +164,12 @@ class Decoder:
 
     def _in_proc(self, pid: int, address: int, path: str) -> str:
         """A path that has a virtual pid, as in ``[[ -d /proc/$$ ]]``: the process gets that with the real one."""
-        virtual = path.split("/")[2]
-        real = self._real_pid(int(virtual)) if virtual.isdecimal() else None
+        match = _PROCESS.match(path)
+        if match is None:
+            return path
+        virtual = match[1]
+        self._asked = self._owners.get(int(virtual))
+        real = self._real_pid(int(virtual))
         if real is None or str(real) == virtual:
             return path
         path = path.replace(virtual, str(real).rjust(len(virtual), "/"), 1)
@@ -162,10 +181,10 @@ class Decoder:
 
     def _without_path(self, pid: int, args: tuple[int, ...]) -> Opened | None:
         """What the descriptor of a call stands for whose path is empty; None if it is not."""
-        return None if kernel.read(pid, args[1], 1).strip(b"\0") else self._names.opened(pid, _signed(args[0]))
+        return None if kernel.read(pid, args[1], 1).strip(b"\0") else self._names.opened(pid, signed(args[0]))
 
     def _file(self, pid: int, row: Watched, args: tuple[int, ...]) -> Opened | None:
-        return self._names.opened(pid, _signed(args[row.descriptor]))
+        return self._names.opened(pid, signed(args[row.descriptor]))
 
     # Paths
 
@@ -363,7 +382,7 @@ class Decoder:
 
     def _copy(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         ends = [at for at, letter in enumerate(row.operands) if letter == "f"]
-        first, second = (self._names.opened(pid, _signed(args[at])) for at in ends)
+        first, second = (self._names.opened(pid, signed(args[at])) for at in ends)
         source, target = (second, first) if row.name == "sendfile" else (first, second)
         if source is None and target is None:
             return None
@@ -402,13 +421,13 @@ class Decoder:
 
     def _flock(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         file = self._file(pid, row, args)
-        return None if file is None else self._locking(file, locks.flock(pid, _signed(args[0]), args[1]))
+        return None if file is None else self._locking(file, locks.flock(pid, signed(args[0]), args[1]))
 
     def _fcntl(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         file = self._file(pid, row, args)
         if file is None:
             return None
-        request = locks.record(pid, _signed(args[0]), args[1], kernel.read(pid, args[2], 32))
+        request = locks.record(pid, signed(args[0]), args[1], kernel.read(pid, args[2], 32))
         if request is None:
             return Point(f"ask for the lock of {file.text}", (Access(("lock", file.id, "record"), False),))
         return self._locking(file, request)
@@ -424,6 +443,19 @@ class Decoder:
             return Point(f"lock {_MODES[request.mode]}{file.text}", accesses, lock=request, effect="waits")
         failure = None if locks.is_free(request) else -errno.EWOULDBLOCK
         return Point(f"try to lock {_MODES[request.mode]}{file.text}", accesses, failure, lock=request, effect="tries")
+
+
+def of_process(agent: int, point: Point | None = None, sent: str = "") -> Point:
+    """The point of a call that asks whether a process of another agent is there, or sends it a signal.
+
+    Args:
+        point: What it is besides.
+        sent: The signal.
+    """
+    life = Access(("life", agent), bool(sent))
+    if point is not None:
+        return replace(point, accesses=(*point.accesses, life))
+    return Point(f"send {sent} to agent {agent + 1}" if sent else f"ask for a process of agent {agent + 1}", (life,))
 
 
 _BY_DESCRIPTOR = Watched("utimensat", "", "f")
@@ -449,12 +481,6 @@ def _of(file: Opened, key: object, make: Callable[[], Point]) -> Point:
 def _of_device(name: re.Match[str]) -> str:
     """What ``/dev/fd`` and ``/dev/stdin`` are links to, wherever there is a /proc."""
     return "/proc/self/fd" if name[1] is None else f"/proc/self/fd/{('in', 'out', 'err').index(name[1])}"
-
-
-def _signed(value: int) -> int:
-    """An argument of type int."""
-    value &= 0xFFFFFFFF
-    return value - (1 << 32) if value >> 31 else value
 
 
 def _failure(missing: bool) -> int | None:

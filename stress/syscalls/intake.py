@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 from collections.abc import Callable
 
-from stress.syscalls import listener, tasks
+from stress.syscalls import kernel, listener, tasks
 from stress.syscalls.clock import Dial, sleeps_until
-from stress.syscalls.decoding import Decoder, Marked, Point, is_of_descriptor
+from stress.syscalls.decoding import Decoder, ListsProcesses, Marked, Point, is_of_descriptor, of_process
 from stress.syscalls.errors import Denied
 from stress.syscalls.holders import Holders
 from stress.syscalls.names import Names
-from stress.syscalls.population import Population
+from stress.syscalls.population import Population, Stuck
 from stress.syscalls.tables import Machine, Watched
 from stress.syscalls.tasks import Process, State, Task
-from stress.syscalls.virtual import Virtual
-from stress.syscalls.waits import Waits, is_wait
+from stress.syscalls.virtual import Virtual, signal_of
+from stress.syscalls.waits import Wait, Waits, is_wait
 
 _LINGERS_S, _MILLISECOND_NS = 0.2, 1_000_000
 _RANDOM = ("/dev/urandom", "/dev/random")
 _CLONE_VFORK = 0x4000
 _PARKED = State.PARKED  # looked up once
+
+OF_PROCESSES = frozenset({"kill", "group"})
+"""Kinds of syscalls that are points where they are about a process of another agent: `Virtual` does them, then."""
 
 
 class Intake:
@@ -48,7 +52,7 @@ class Intake:
     ) -> None:
         self.population = Population(machine, self._decide, self._linger, ended, stuck_s)
         self.virtual = Virtual(machine, self.population.tasks, interrupt)
-        self.decoder = Decoder(names, self.virtual.real_pid)
+        self.decoder = Decoder(names, self.virtual.real_pid, self.population.owners)
         self.holders = Holders(self.population.of)
         self._waits = Waits(machine)
         self.stepping: Task | None = None
@@ -74,7 +78,8 @@ class Intake:
         assert row is not None
         if self.stepping is task:
             self._speaks()
-        result, point, wait = None, None, None
+        result: int | None = None
+        what: Point | Wait | None = None
         try:
             if process.dial is None:
                 self._renew(task)
@@ -88,17 +93,7 @@ class Intake:
                 task.state, agent.is_done = State.IDLE, True
                 agent.status = os.waitstatus_to_exitcode(task.args[2] & 0xFFFF)
                 return
-            rule = self.virtual.rules.get(row.verb)
-            if rule is not None:
-                result = rule(task, row, task.args)
-            else:
-                task.looks = 0
-                if process.reads_random and row.name == "read":
-                    result = self._random(task)
-            if result is None and row.is_special and is_wait(row, task.args):
-                wait = self._waits.of(task.tid, process.pid, row, task.args, self.virtual.clock.now_ns)
-            elif result is None:
-                point = self._point(task, row) if row.is_special else self.decoder.point(process.pid, row, task.args)
+            result, what = self._meaning(task, row)
         except PermissionError as error:
             raise Denied(
                 f"the memory of another process cannot be read or written ({error.strerror})",
@@ -106,19 +101,50 @@ class Intake:
             ) from None
         except OSError:  # the task was killed meanwhile, or gave a bad address, which is the kernel's to say
             pass
+        except ListsProcesses:
+            raise Stuck(
+                f"agent {task.agent + 1} lists the processes of the machine, as ps and pgrep do, which have other pids "
+                "there than they are told; kill -0 PID and /proc/PID are answered as they should be"
+            ) from None
         except Marked as mark:
             self._marked(task, str(mark))
             result = -errno.ENOENT
-        if point is not None:
-            task.point, task.call, task.is_free, task.state = point, None, None, _PARKED
-        elif wait is not None:
-            self.population.wait(task, wait)
+        if isinstance(what, Point):
+            task.point, task.call, task.is_free, task.state = what, None, None, _PARKED
+        elif what is not None:
+            self.population.wait(task, what)
         else:
             self.virtual.set_clock(process)
             if result is not None:
                 self.population.answer(task, result)
             else:
                 self.proceed(task, row)
+
+    def _meaning(self, task: Task, row: Watched) -> tuple[int | None, Point | Wait | None]:
+        """What to answer, or what the task waits for; neither: the syscall may go on."""
+        if row.verb in OF_PROCESSES and (point := self._about_another(task, row)) is not None:
+            return None, point
+        process, rule = task.process, self.virtual.rules.get(row.verb)
+        if rule is not None:
+            result = rule(task, row, task.args)
+        else:
+            task.looks = 0
+            result = self._random(task) if process.reads_random and row.name == "read" else None
+        if result is not None:
+            return result, None
+        if not row.is_special:
+            return None, self.decoder.point(process.pid, row, task.args)
+        if is_wait(row, task.args):
+            return None, self._waits.of(task.tid, process.pid, row, task.args, self.virtual.clock.now_ns)
+        return None, self._point(task, row)
+
+    def _about_another(self, task: Task, row: Watched) -> Point | None:
+        """The point of a call of kill, or the like, that is about a process of another agent; None for an own one."""
+        owner = self.population.owners.get(abs(kernel.signed(task.args[0])))
+        if owner is None or owner == task.agent:
+            return None
+        number = signal_of(row, task.args) if row.verb == "kill" else 0
+        return of_process(owner, sent=_name_of(number) if number else "")
 
     def _is_elsewhere(self, task: Task, row: Watched) -> bool:
         """Whether a syscall of a process that has no descriptor of the shared directory needs no second look."""
@@ -215,3 +241,10 @@ class Intake:
             process.reads_random |= self.decoder.opens_random
             self.decoder.opens_random = False
         return point
+
+
+def _name_of(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of the real-time signals
+        return f"signal {number}"

@@ -94,6 +94,12 @@ def write(pid: int, address: int, data: bytes) -> None:
             _checked(-1, f"memory of process {pid}")
 
 
+def signed(value: int) -> int:
+    """An argument of type int."""
+    value &= 0xFFFFFFFF
+    return value - (1 << 32) if value >> 31 else value
+
+
 def patch(pid: int, pieces: dict[int, bytes]) -> None:
     """Store ``pieces``, by address, wherever another process has memory, also where it may only execute it."""
     memory = os.open(f"/proc/{pid}/mem", os.O_WRONLY | os.O_CLOEXEC)

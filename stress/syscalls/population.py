@@ -24,7 +24,7 @@ _POLLIN, _RUNNING = select.POLLIN, State.RUNNING  # looked up once
 
 
 class Stuck(Exception):
-    """A task neither makes a syscall, nor blocks, nor ends."""
+    """A task neither makes a syscall, nor blocks, nor ends; or it does what would be another thing each time."""
 
 
 class Population:
@@ -39,6 +39,8 @@ class Population:
 
     Attributes:
         tasks: All that live, by real thread id.
+        owners: The agent of each process and thread that was there in this execution, by its real id and by its
+            virtual one.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Population:
         stuck_s: float,
     ) -> None:
         self.tasks: dict[int, Task] = {}
+        self.owners: dict[int, int] = {}
         self._machine, self._decide, self._linger, self._ended = machine, decide, linger, ended
         self._watched, self._stuck_s = machine.watched, stuck_s
         self._poll = select.poll()
@@ -86,6 +89,12 @@ class Population:
         return [*self._agents.values()]
 
     # An agent comes and goes
+
+    def begin(self) -> None:
+        """A new execution: those that are gone have never been."""
+        self.owners.clear()
+        for task in self.tasks.values():
+            self._own(task)
 
     def add(self, agent: Agent, *, is_template: bool) -> None:
         """Take in an agent that has just been started."""
@@ -295,9 +304,13 @@ class Population:
 
     def _add(self, task: Task) -> Task:
         self.tasks[task.tid] = task
+        self._own(task)
         bisect.insort(self._of[task.process.agent], task, key=lambda task: task.path)
         self._await(task)
         return task
+
+    def _own(self, task: Task) -> None:
+        self.owners[task.tid] = self.owners[tasks.virtual_id(task.agent, task.path)] = task.agent
 
     def _drop(self, task: Task) -> None:
         if self.tasks.pop(task.tid, None) is not None:

@@ -26,7 +26,7 @@ from stress.syscalls.calls import Access, Call, Scheduler, Step
 from stress.syscalls.clock import EPOCH_NS, PACES_NS
 from stress.syscalls.decoding import Point
 from stress.syscalls.errors import Denied
-from stress.syscalls.intake import Intake
+from stress.syscalls.intake import OF_PROCESSES, Intake
 from stress.syscalls.modes import Modes
 from stress.syscalls.names import Names
 from stress.syscalls.population import Stuck
@@ -171,6 +171,11 @@ class Supervisor:
             tuple(self._interrupted),
         )
 
+    @property
+    def marks(self) -> Sequence[Mark]:
+        """The messages of the agents in the execution that goes on, until now."""
+        return self._marks
+
     # Beginning and end
 
     def _begin(self, kinds: Sequence[Kind], number: int, pace: int) -> None:
@@ -178,6 +183,7 @@ class Supervisor:
         self._modes.begin(self._names.begin(EPOCH_NS))
         self._began_ns = time.time_ns() - _TICK_NS  # the kernel's own clock of files is a tick behind
         self._holders.begin()
+        self._population.begin()
         self._virtual.begin(PACES_NS[pace])
         self._known = [None] * len(kinds)
         for index, kind in enumerate(kinds):  # each alone until its first step, so that they come to it in one order
@@ -350,6 +356,9 @@ class Supervisor:
         clock = self._virtual.clock
         clock.now_ns += clock.step_ns
         self._trace.append(Step(len(self._trace), call, result))
+        if replaced is None and row.verb in OF_PROCESSES:
+            result = answer = self._virtual.rules[row.verb](task, row, task.args)
+            self._trace[-1].result = result
         task.stepped, task.idle = len(self._trace), 0 if point.changes else task.idle + 1
         if task.until_ns is not None:
             until_ns = task.until_ns

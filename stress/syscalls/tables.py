@@ -109,6 +109,8 @@ kill             62 129  kill
 tkill           200 130  kill
 tgkill          234 131  kill
 rt_sigqueueinfo 129 138  kill
+getpgid         121 155  group
+getsid          124 156  group
 getpid           39 172  identity
 gettid          186 178  identity
 getppid         110 173  identity

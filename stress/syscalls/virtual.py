@@ -42,6 +42,7 @@ class Virtual:
             "clock": self._clock,
             "timer": self._timer,
             "kill": self._kill,
+            "group": self._group,
         }
         """By kind of syscall: the result to answer, or None to let the kernel do it."""
 
@@ -186,8 +187,7 @@ class Virtual:
 
     def _kill(self, task: Task, row: Watched, args: tuple[int, ...]) -> int | None:
         """Send a signal to a process under supervision; a virtual pid never reaches the kernel."""
-        words = [word - (1 << 32) if word >> 31 & 1 else word for word in (arg & 0xFFFFFFFF for arg in args[:3])]
-        pid, number = words[0], words[2] if row.name == "tgkill" else words[1]
+        pid, number = kernel.signed(args[0]), signal_of(row, args)
         target = self._find(abs(pid))
         if target is None:
             return None if abs(pid) <= PID_MAX else -errno.ESRCH
@@ -197,7 +197,7 @@ class Virtual:
             if row.name == "rt_sigqueueinfo":
                 result = self._queue_signal(process.pid, number, _long(task.tid, args[2]))
             elif row.name in ("tgkill", "tkill"):
-                thread = self._find(words[1]) if row.name == "tgkill" else target
+                thread = self._find(kernel.signed(args[1])) if row.name == "tgkill" else target
                 result = -errno.ESRCH
                 if thread is not None:
                     result = kernel.syscall(self._tgkill, thread.process.pid, thread.tid, number)
@@ -212,6 +212,16 @@ class Virtual:
                 self._interrupt(other)
         return result
 
+    def _group(self, task: Task, row: Watched, args: tuple[int, ...]) -> int | None:
+        """The group or the session of a process under supervision."""
+        target = self._find(kernel.signed(args[0]))
+        if target is None or not args[0]:
+            return None if kernel.signed(args[0]) <= PID_MAX else -errno.ESRCH
+        try:
+            return (os.getpgid if row.name == "getpgid" else os.getsid)(target.process.pid)
+        except OSError as error:
+            return -(error.errno or errno.EINVAL)
+
     def real_pid(self, pid: int) -> int | None:
         """The real pid of a live process with a virtual one; None if there is none."""
         task = self._find(pid) if pid > PID_MAX else None
@@ -222,6 +232,11 @@ class Virtual:
         if id <= PID_MAX:
             return self._tasks.get(id)
         return next((task for task in self._tasks.values() if virtual_id(task.agent, task.path) == id), None)
+
+
+def signal_of(row: Watched, args: tuple[int, ...]) -> int:
+    """The signal that a call of kill sends; 0 asks whether the process is there."""
+    return kernel.signed(args[2] if row.name == "tgkill" else args[1])
 
 
 def _microseconds(times: bytes) -> tuple[int, int]:

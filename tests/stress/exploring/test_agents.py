@@ -94,6 +94,14 @@ def test_what_a_program_that_failed_said_is_told_in_a_line(said: str, told: str)
     assert last_words(said.encode()) == told
 
 
+def test_who_lists_the_processes_of_the_machine_is_not_judged(tmp_path: Path) -> None:
+    """It finds them by other pids than they are told: what asks for an owner so would take him for dead."""
+    asks = "import os; print(os.path.isdir('/proc'), len(os.listdir('/proc/')))"
+    result = stress.explore([["python3", "-c", asks], ["cat", "count"]], laid_out(tmp_path), schedules=3)
+    assert result.verdict is Verdict.UNKNOWN
+    assert "lists the processes of the machine, as ps and pgrep do" in result.findings[0].message
+
+
 def test_what_is_put_back_is_what_was_there(tmp_path: Path) -> None:
     """Also what is no plain file, and what has another owner."""
     shared = tmp_path / "shared"

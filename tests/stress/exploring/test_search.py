@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
-from stress.anomalies import LIVELOCK
-from stress.exploring.batch import Batch, BatchReport, cases_of
+from stress.anomalies import LIVELOCK, STALE_READ
+from stress.exploring.batch import Batch, BatchReport, cases_of, start
 from stress.exploring.explore import CaseReport
 from stress.exploring.plan import ExplorePlan
-from stress.exploring.search import Failing, Search, shrunk
+from stress.exploring.search import Failing, Search, shrunk, step
 from stress.history.record import Kind, Operation
 from stress.result import Finding
 from stress.schedulers.dpor import Dpor
@@ -86,3 +89,47 @@ def test_a_long_search_keeps_the_operations_of_its_first_lot_alone() -> None:
     reached.keep(-1)
     assert not reached.sample
     assert not reached.has_ended
+
+
+ASIDE = """
+import json
+
+def write(path, document):
+    with open(path + ".new", "w") as file:
+        json.dump(document, file)
+
+def read(path):
+    with open(path) as file:
+        return json.load(file)
+"""
+
+
+@pytest.mark.usefixtures("needs_scheduling")
+@pytest.mark.parametrize("written", [False, True], ids=["beside the file", "as it should be"])
+def test_what_was_over_before_what_began_is_a_part_of_what_is_proved(tmp_path: Path, written: bool) -> None:
+    """A reader and a writer that touch different files: no syscall of one depends on one of the other's, and yet what
+    is read is stale where the write was over before.
+    """
+    target = tmp_path / "aside.py"
+    target.write_text(ASIDE.replace("write(path, document):", "write_elsewhere():") if written else ASIDE)
+    if written:
+        target.write_text(target.read_text() + "\nfrom atomicops import atomic_write_json as write\n")
+    allowed = ("lost-write", "metadata-lost", "leftover-temp")
+    plan = ExplorePlan(
+        scenarios=("handoff",),
+        target=str(target),
+        processes=3,
+        languages=("python",),
+        scheduler="dpor",
+        seed=1,
+        allow=allowed,
+    )
+    (case,) = cases_of(plan)
+    writer, _, reader = case.duties
+    with ExitStack() as stack:
+        one = start(plan, dataclasses.replace(case, duties=(reader, writer)), stack)
+        while step(one.search, one.run, keep_going=False):
+            pass
+    found = one.search.found
+    assert one.search.proved is written
+    assert (found and [each.anomaly for each in found.findings]) == (None if written else [STALE_READ])

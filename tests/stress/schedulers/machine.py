@@ -20,7 +20,7 @@ DIRECTORY = 0
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """A syscall: ``name`` and its arguments."""
+    """A syscall: ``name`` and its arguments; ``edge`` as that of a `Step`."""
 
     name: str
     path: str = ""
@@ -28,6 +28,7 @@ class Op:
     fd: int = -1
     data: bytes = b""
     flags: frozenset[str] = frozenset()
+    edge: str = ""
 
 
 def open_(path: str, *flags: str) -> Op:
@@ -84,6 +85,11 @@ def unlock(fd: int) -> Op:
     return Op("unlock", fd=fd)
 
 
+def alive(agent: int) -> Op:
+    """The result is whether the agent has not ended."""
+    return Op("alive", fd=agent)
+
+
 def sleep() -> Op:
     return Op("sleep")
 
@@ -114,6 +120,10 @@ class World:
     def __init__(self, programs: Sequence[Program], files: dict[str, bytes]) -> None:
         self.entries = {path: Inode(("file", path), data, links=1) for path, data in files.items()}
         self.agents = [_Agent(program()) for program in programs]
+        self.over: list[tuple[int, int]] = []
+        """Operations that have ended: (agent, its number)."""
+        self.preceded: list[Hashable] = []
+        """For each operation that began: which of others were over then."""
         for number in range(len(self.agents)):
             self._advance(number, None)
 
@@ -131,15 +141,31 @@ class World:
         """Do the agent's next call; its result where that is a number."""
         agent = self.agents[number]
         assert agent.next is not None
+        edge = agent.next.edge
+        if edge in ("begins", "both"):
+            self.preceded.append((number, len(agent.results), frozenset(op for op in self.over if op[0] != number)))
         result = self._do(number, agent, agent.next)
+        if edge in ("ends", "both"):
+            self.over.append((number, len(agent.results)))
         agent.results.append(result)
         self._advance(number, result)
         return result if isinstance(result, int) else len(result) if isinstance(result, bytes) else 0
 
+    def edge(self, number: int) -> str:
+        """Of the agent's next call."""
+        op = self.agents[number].next
+        return op.edge if op is not None else ""
+
     def outcome(self) -> Hashable:
-        """What can be seen at the end: the files, and what each program was answered and returned."""
+        """What can be seen at the end: the files, what each program was answered and returned, and which operations
+        were over when which began.
+        """
         files = tuple(sorted((path, inode.content) for path, inode in self.entries.items()))
-        return files, tuple((agent.answer, tuple(agent.results), agent.next is None) for agent in self.agents)
+        return (
+            files,
+            frozenset(self.preceded),
+            tuple((agent.answer, tuple(agent.results), agent.next is None) for agent in self.agents),
+        )
 
     def _advance(self, number: int, result: object) -> None:
         agent = self.agents[number]
@@ -202,6 +228,8 @@ class World:
             case "exit":
                 locks = {each.number for each in self.agents[number].fds if number in each.holders}
                 return [Access(("lock", each, "flock"), True) for each in sorted(locks, key=str)], "frees"
+            case "alive":
+                return [Access(("life", op.fd), False)], ""
         return [], ""
 
     def _do(self, number: int, agent: _Agent, op: Op) -> Any:
@@ -243,6 +271,8 @@ class World:
                 inode.holders[number] = "shared" in op.flags
             case "unlock":
                 inode.holders.pop(number, None)
+            case "alive":
+                return int(op.fd < len(self.agents) and self.agents[op.fd].next is not None)
             case "exit":
                 for each in agent.fds:
                     each.holders.pop(number, None)
@@ -278,7 +308,8 @@ def execute(
                 ending = Ending.CUT if enabled else Ending.DEADLOCK if blocked else Ending.DONE
                 break
             call = enabled[scheduler.pick(enabled, tuple(trace))]
-            trace.append(Step(len(trace), call, world.do(call.agent)))
+            edge = world.edge(call.agent)
+            trace.append(Step(len(trace), call, world.do(call.agent), edge))
     except Diverged as error:
         ending, diverged = Ending.DIVERGED, error
     except Abandoned:

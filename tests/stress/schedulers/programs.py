@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Generator, Hashable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tests.stress.schedulers.machine import (
     Op,
     Program,
+    alive,
     flock,
     fstat,
     fsync,
@@ -171,17 +173,23 @@ def lock_file(name: str) -> Program:
     return body
 
 
-def random_program(seed: int, length: int) -> Program:
-    """A straight line of calls on a few shared names, the same for the same seed."""
+def random_program(seed: int, length: int, told: bool) -> Program:
+    """A straight line of calls on a few shared names, the same for the same seed.
+
+    Args:
+        told: Whether operations begin and end with some of them, and others may be asked for.
+    """
     stream = random.Random(seed)
     opened = stream.random() < 0.8
-    lines = [_line(stream) for _ in range(length - opened)]
+    lines = [_line(stream, told) for _ in range(length - opened)]
+    if told:
+        lines = [(replace(op, edge=stream.choice(["", "begins", "ends", "both"])), kind) for op, kind in lines]
 
     def body() -> Body:
         fds = [(yield open_("a"))] if opened else []
         answer: list[Hashable] = []
         for op, kind in lines:
-            done = Op(op.name, op.path, op.target, fds[-1] if fds else -1, op.data, op.flags) if kind == "fd" else op
+            done = replace(op, fd=fds[-1] if fds else -1) if kind == "fd" else op
             result = yield done
             answer.append(result)
             if op.name == "open":
@@ -194,15 +202,15 @@ def random_program(seed: int, length: int) -> Program:
 def random_programs(seed: int) -> list[Program]:
     """Two or three of them, together small enough for every schedule to be executed."""
     lengths: Sequence[int] = random.Random(seed).choice([(4, 3), (5, 3), (3, 3), (2, 2, 1), (2, 2, 2), (3, 2, 1)])
-    return [random_program(seed * 10 + number, length) for number, length in enumerate(lengths)]
+    return [random_program(seed * 10 + number, length, told=seed % 3 == 0) for number, length in enumerate(lengths)]
 
 
-def _line(stream: random.Random) -> tuple[Op, str]:
+def _line(stream: random.Random, told: bool) -> tuple[Op, str]:
     """A call, and ``fd`` if it is done to the descriptor that was opened last."""
     name, other = stream.choice("aaab"), stream.choice("aabc")
     chosen = stream.choice(
         ["open", "create", "trunc", "excl", "read", "read", "write", "write", "write", "rename", "link", "unlink",
-         "stat", "fstat", "list", "fsync", "lock", "lock", "shared", "try", "unlock"]
+         "stat", "fstat", "list", "fsync", "lock", "lock", "shared", "try", "unlock", *["alive"] * told]
     )  # fmt: skip
     match chosen:
         case "open":
@@ -227,4 +235,6 @@ def _line(stream: random.Random) -> tuple[Op, str]:
             return flock(-1, chosen), "fd"
         case "lock":
             return flock(-1), "fd"
+        case "alive":
+            return alive(stream.choice([0, 1])), ""
     return {"read": read, "fstat": fstat, "fsync": fsync, "unlock": unlock}[chosen](-1), "fd"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import itertools
 import json
 import os
+import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +22,7 @@ from stress.schedulers.pct import Pct
 from stress.schedulers.random import Random
 from stress.schedulers.saved import SavedSchedule
 from stress.schedulers.shrink import shrink
-from stress.syscalls import Kind, Program, Supervisor, Warm
+from stress.syscalls import Forked, Kind, Program, Supervisor, Warm
 from stress.syscalls.calls import Abandoned, Diverged, Scheduler
 
 ENDINGS = {"done": Ending.DONE, "deadlock": Ending.DEADLOCK}
@@ -41,7 +43,7 @@ def runner(supervisor: Supervisor, shared: Path, kinds: Sequence[Kind], files: d
         except Abandoned:
             return Execution((), Ending.ABANDONED)
         after = tuple((path.name, path.read_text()) for path in sorted(shared.iterdir()))
-        failed = bool(ran.findings) or json.loads((shared / "count").read_text()) != len(kinds)
+        failed = bool(ran.findings) or json.loads((shared / "count").read_text() or "0") != len(kinds)
         ending = ENDINGS.get(ran.ending, Ending.CUT)
         return Execution(ran.trace, ending, (after, ran.statuses, ran.outputs), failed, ran.blocked)
 
@@ -159,3 +161,91 @@ def test_python_and_bash_are_explored_together(supervisor: Supervisor, shared: P
     tally, done = explored(run, scheduler)
     assert scheduler.proved(tally)
     assert 0 < tally.failed < len(done)
+
+
+def _add(name: str, text: str) -> None:
+    file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.write(file, text.encode())
+    os.close(file)
+
+
+def _is_there(pid: int, how: str) -> bool:
+    """Whether a process is, as programs ask for it."""
+    try:
+        if how == "kill":
+            os.kill(pid, 0)
+        elif how == "getpgid":
+            os.getpgid(pid)
+        elif how == "stat":
+            os.close(os.open(f"/proc/{pid}/stat", os.O_RDONLY))
+        else:
+            os.stat(f"/proc/{pid}")
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("real", [False, True], ids=["told by itself", "told by its parent"])
+@pytest.mark.parametrize("how", ["kill", "getpgid", "stat", "directory"])
+def test_whether_a_process_of_another_is_there_depends_on_what_that_did(
+    supervisor: Supervisor, shared: Path, how: str, real: bool
+) -> None:
+    """A breaker of locks asks for their owner: that it is there, or is not, comes of steps that touch other files."""
+
+    def owner(_: int) -> None:
+        go, tell = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.read(go, 1)
+            if not real:
+                _add("pid", str(os.getpid()))
+            _add("own", "1")
+            os._exit(0)
+        if real:
+            _add("pid", str(child))
+        os.write(tell, b"1")
+        os.waitpid(child, 0)
+
+    def breaker(_: int) -> None:
+        try:
+            with open("pid", encoding="ascii") as file:
+                pid = file.read()
+        except FileNotFoundError:
+            pid = ""
+        _add("count", "" if not pid else "1" if _is_there(int(pid), how) else "2")
+
+    compare(supervisor, shared, [Warm(owner), Warm(breaker)], {"count": ""})
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGUSR1])
+def test_a_signal_to_another_is_sent_between_any_two_of_its_steps(
+    supervisor: Supervisor, shared: Path, number: signal.Signals
+) -> None:
+    def victim() -> None:
+        signal.signal(signal.SIGUSR1, lambda *_: _add("handled", "1"))
+        _add("pid", str(os.getpid()))
+        _add("own", "1")
+
+    def killer() -> None:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError), open("pid", encoding="ascii") as file:
+            if pid := file.read():
+                os.kill(int(pid), number)
+                _add("count", "1")
+
+    compare(supervisor, shared, [Forked(victim), Forked(killer)], {"count": ""})
+
+
+def compare(supervisor: Supervisor, shared: Path, kinds: Sequence[Kind], files: dict[str, str]) -> None:
+    """DPOR has the outcomes of every schedule, and there is more than one, but for the pid that was told."""
+    run, found = runner(supervisor, shared, kinds, files), []
+    for scheduler in (Dpor(), Exhaustive()):
+        done = [each for each in executions(run, scheduler) if each.ending is not Ending.ABANDONED]
+        found.append({_without_pid(each.outcome) for each in done})
+        assert isinstance(scheduler, Exhaustive) or len(done) < 30
+    assert found[0] == found[1]
+    assert len(found[0]) > 1
+
+
+def _without_pid(outcome: object) -> object:
+    assert isinstance(outcome, tuple)
+    return tuple((name, text) for name, text in outcome[0] if name != "pid"), *outcome[1:]

@@ -97,9 +97,9 @@ def test_a_default_signal_ends_a_sleep_and_a_handled_one_interrupts_it(superviso
         time.sleep(1000)
 
     killer = "sleep 1; kill -{} {}; sleep 1"
-    ran = run(supervisor, [Forked(sleeps), bash(killer.format("USR1", PID_MAX + 1))], in_order(1))
+    ran = run(supervisor, [Forked(sleeps), bash(killer.format("USR1", PID_MAX + 1))], in_order(1, 1))
     assert ran.outputs[0][0] == b"handled\n"
-    ran = run(supervisor, [bash("sleep 1000"), bash(killer.format("TERM", PID_MAX + 1))], in_order(1))
+    ran = run(supervisor, [bash("sleep 1000"), bash(killer.format("TERM", PID_MAX + 1))], in_order(1, 1))
     assert (ran.ending, ran.statuses) == ("done", (-signal.SIGTERM, 0))
 
 
