@@ -7,12 +7,12 @@ import gc
 import math
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from stress.bench.harness import histories
 from stress.bench.measure import Figure, Setting, Sheet
-from stress.checkers.registry import Checker, load
+from stress.checkers.registry import load
 from stress.history.history import History
 from stress.history.journal import FINISHED, Journal, pack_rows
 from stress.history.record import Language
@@ -61,14 +61,14 @@ def _checked(kind: str, sizes: tuple[int, ...], runs: int) -> Iterator[Figure]:
         for size in sizes:
             history = make(size, broken=broken)
             for name in checkers:
-                took[name].append(_seconds(load().get(name), history, runs))
+                took[name].append(_seconds(_check(name, history), runs))
                 yield Figure(
                     f"{name}, {size:,}, {state}", size / took[name][-1], "operations/s", f"fastest of {runs}, CPU time"
                 )
         for name in checkers:
             yield Figure(
                 f"{name}, {sizes[-1]:,}, {state}: peak",
-                _peak_bytes(load().get(name), history) / sizes[-1],
+                _peak_bytes(_check(name, history)) / sizes[-1],
                 "bytes/operation",
                 f"beyond the history's own {_own_bytes(history) / sizes[-1]:.0f}",
             )
@@ -80,22 +80,26 @@ def _checked(kind: str, sizes: tuple[int, ...], runs: int) -> Iterator[Figure]:
             )
 
 
-def _seconds(check: Checker, history: History, runs: int) -> float:
-    """CPU seconds of the fastest run: what else the machine does is no matter of ours, and checkers have one thread."""
+def _check(name: str, history: History) -> Callable[[], object]:
+    return lambda: list(load().get(name)(history))
+
+
+def _seconds(work: Callable[[], object], runs: int) -> float:
+    """CPU seconds of the fastest run: what else the machine does is no matter of ours, and all of it has one thread."""
     least = math.inf
     for _ in range(runs):
         gc.collect()
         began = time.process_time_ns()
-        list(check(history))
+        work()
         least = min(least, (time.process_time_ns() - began) / 1e9)
     return max(least, 1e-9)
 
 
-def _peak_bytes(check: Checker, history: History) -> int:
+def _peak_bytes(work: Callable[[], object]) -> int:
     gc.collect()
     tracemalloc.start()
     try:
-        list(check(history))
+        work()
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -107,26 +111,16 @@ def _own_bytes(history: History) -> int:
 
 def _loaded(setting: Setting, size: int) -> Iterator[Figure]:
     history = histories.documents(size)
-    run = setting.directory / f"run-{size}"
-    save(history, run)
+    run = RunDirectory(setting.directory / f"run-{size}")
+    save(history, run.path)
+    own = _own_bytes(history)
     del history
-    gc.collect()
-    began = time.process_time_ns()
-    loaded = RunDirectory(run).history()
-    took_s = max((time.process_time_ns() - began) / 1e9, 1e-9)
+    took_s = _seconds(run.history, 1)
     parts = f"from {histories.CHANGING + histories.READING} journals, in order of time"
     yield Figure(f"loading, {size:,}", size / took_s, "operations/s", f"{parts}; CPU time")
     yield Figure(f"loading, {size:,}: time", took_s, "s", "CPU time")
-    own = _own_bytes(loaded)
-    del loaded
-    gc.collect()
-    tracemalloc.start()
-    try:
-        RunDirectory(run).history()
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    yield Figure(f"loading, {size:,}: peak", peak / size, "bytes/operation", f"the history itself is {own / size:.0f}")
+    peak, about = _peak_bytes(run.history), f"the history itself is {own / size:.0f}"
+    yield Figure(f"loading, {size:,}: peak", peak / size, "bytes/operation", about)
 
 
 def save(history: History, run: Path) -> None:
