@@ -6,6 +6,7 @@ Checkers are pure functions of it: it has no clock, reads no file under test, an
 from __future__ import annotations
 
 import functools
+import operator
 import posixpath
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -181,24 +182,9 @@ class History:
 
     def without_note(self, row: int) -> Operation:
         """Row ``row``, unpacked, without its note: nothing is read from a file."""
-        op = self.ops[row]
-        return Operation(
-            process=int(op["process"]),
-            kind=Kind(int(op["kind"])),
-            file=int(op["file"]),
-            version=int(op["version"]),
-            parent=int(op["parent"]),
-            invoke=int(op["invoke"]),
-            ret=int(op["return"]),
-            outcome=Outcome(int(op["outcome"])),
-            seq=int(op["seq"]),
-            language=Language(int(op["language"])),
-            scenario=int(op["scenario"]),
-            held_from=int(op["held_from"]),
-            held_to=int(op["held_to"]),
-            size=int(op["size"]),
-            digest=int(op["digest"]),
-        )
+        op = dict(zip(_FIELDS, self.ops[row].item(), strict=False))
+        op |= {"kind": Kind(op["kind"]), "outcome": Outcome(op["outcome"]), "language": Language(op["language"])}
+        return Operation(**op)
 
     def files_for(self, checker: str) -> Iterable[tuple[int, FileFacts]]:
         """The files that ``checker`` is to look at: (index, facts)."""
@@ -307,37 +293,23 @@ def _wanted(kinds: tuple[Kind, ...], outcome: Outcome | None) -> NDArray[np.bool
     return wanted.ravel()
 
 
+_FIELDS = tuple("ret" if name == "return" else name for name in RECORD.names or ())[:-3]
+"""The fields of an operation in the order of the columns; the last three of these say where its note is."""
+_fields_of = operator.attrgetter(*_FIELDS)
+
+
 def columns_of(operations: Sequence[Operation]) -> tuple[Columns, list[Note]]:
     """Operations as columns in order of invocation, and their notes (``note_at`` indexes them)."""
     ordered = sorted(operations, key=lambda op: op.invoke)
-    ops = np.zeros(len(ordered), RECORD)
+    ops = np.array([(*_fields_of(op), -1, 0, 0) for op in ordered], RECORD)
+    ops["outcome"][ops["outcome"] == Outcome.OPEN] = Outcome.INFO
     notes: list[Note] = []
     counts: dict[int, int] = {}
     for row, op in enumerate(ordered):
         counts[op.process] = op.seq or counts.get(op.process, 0) + 1
-        at = -1
+        if not op.seq:
+            ops["seq"][row] = counts[op.process]
         if op.note is not None:
-            at = len(notes)
+            ops["note_at"][row] = len(notes)
             notes.append(op.note)
-        outcome = Outcome.INFO if op.outcome is Outcome.OPEN else op.outcome
-        ops[row] = (
-            op.process,
-            counts[op.process],
-            op.kind,
-            outcome,
-            op.language,
-            op.scenario,
-            op.file,
-            op.version,
-            op.parent,
-            op.invoke,
-            op.ret,
-            op.held_from,
-            op.held_to,
-            op.size,
-            op.digest,
-            at,
-            0,
-            0,
-        )
     return ops, notes
