@@ -68,18 +68,15 @@ def _complete_target(ctx: click.Context, param: click.Parameter, incomplete: str
     return names or [CompletionItem(incomplete, type="file")]
 
 
-def report_option(function: F) -> F:
-    """Add ``--report``, as ``report`` (a tuple of texts)."""
-    report = click.option(
-        "--report",
-        multiple=True,
-        metavar="KIND=FILE,...",
-        help=f"Write a report: {', '.join(f'{kind}=FILE' for kind in _KINDS)}. FILE may be -, standard "
-        "output. Can be given more than once. "
-        "[default: none]",
-        shell_complete=lambda ctx, param, incomplete: [f"{kind}=" for kind in _KINDS if kind.startswith(incomplete)],
-    )
-    return report(function)
+report_option = click.option(
+    "--report",
+    multiple=True,
+    metavar="KIND=FILE,...",
+    help=f"Write a report: {', '.join(f'{kind}=FILE' for kind in _KINDS)}. FILE may be -, standard "
+    "output. Can be given more than once. [default: none]",
+    shell_complete=lambda ctx, param, incomplete: [f"{kind}=" for kind in _KINDS if kind.startswith(incomplete)],
+)
+"""Adds ``--report``, as ``report`` (a tuple of texts)."""
 
 
 def report_options(function: F) -> F:
@@ -88,25 +85,24 @@ def report_options(function: F) -> F:
     return report_option(quiet(function))
 
 
-def load_option(function: F) -> F:
-    """Add ``--load``; what it names is loaded as the option is read."""
+def _load(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> None:
+    from stress.plugins import load_file
 
-    def load(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> None:
-        from stress.plugins import load_file
+    for path in value if not ctx.resilient_parsing else ():
+        load_file(path)
 
-        for path in value if not ctx.resilient_parsing else ():
-            load_file(path)
 
-    return click.option(
-        "--load",
-        multiple=True,
-        metavar="FILE.py",
-        expose_value=False,
-        is_eager=True,
-        callback=load,
-        type=click.Path(),
-        help="Load a Python file first, for the scenarios, targets, checkers, … that it registers. [default: none]",
-    )(function)
+load_option = click.option(
+    "--load",
+    multiple=True,
+    metavar="FILE.py",
+    expose_value=False,
+    is_eager=True,
+    callback=_load,
+    type=click.Path(),
+    help="Load a Python file first, for the scenarios, targets, checkers, … that it registers. [default: none]",
+)
+"""Adds ``--load``; what it names is loaded as the option is read."""
 
 
 def judging_options(function: F) -> F:
@@ -132,22 +128,21 @@ def judged_again(run: str, allow: str | None, only: str | None) -> Result:
     return engine.check_history(run, **judging) if run.endswith(".jsonl") else engine.check(run, **judging)
 
 
-def save_option(function: F) -> F:
-    """Add ``--save-regression``, as ``save_regression``: a name that does for a file, or None."""
+def _record_name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"[\w][\w.-]{0,99}", value):
+        advice = "is no name for a record; give letters, digits and -, such as lost-update-1"
+        raise UsageError("--save-regression", value, advice)
+    return value
 
-    def name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[\w][\w.-]{0,99}", value):
-            advice = "is no name for a record; give letters, digits and -, such as lost-update-1"
-            raise UsageError("--save-regression", value, advice)
-        return value
 
-    return click.option(
-        "--save-regression",
-        metavar="NAME",
-        callback=name,
-        help="Keep each violation as a small history in stress-regressions/, for `stress gate` to find again. "
-        "[default: none]",
-    )(function)
+save_option = click.option(
+    "--save-regression",
+    metavar="NAME",
+    callback=_record_name,
+    help="Keep each violation as a small history in stress-regressions/, for `stress gate` to find again. "
+    "[default: none]",
+)
+"""Adds ``--save-regression``, as ``save_regression``: a name that does for a file, or None."""
 
 
 def keep_record(result: Result, name: str | None, wanted: Sequence[Destination]) -> None:
