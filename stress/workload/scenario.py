@@ -78,17 +78,21 @@ class Answer(NamedTuple):
 Steps = Generator[Request, Answer, None]
 
 
+_LONG_RECORD = 24 << 10
+"""Bytes of a record that takes several writes by a shell, a buffer or a pipe."""
+
+
 class Agent:
     """What a role knows: who it is, a source of randomness of its own, and the requests it can make."""
 
     def __init__(self, *, worker: int, writers: int, source: random.Random, long_at: int = 4) -> None:
-        """``long_at``: which write, and which update, is long for certain, as slow workers make but few; 0: none."""
+        """``long_at``: which write, update and append is long for certain, as slow workers make but few; 0: none."""
         self.worker = worker
         """Its number, from 0; the replacement of a killed process has the same."""
         self.writers = writers
         self.random = source
         self._long_at = long_at
-        self._made = {_WRITE: 0, _UPDATE: 0}
+        self._made = {_WRITE: 0, _UPDATE: 0, _APPEND: 0}
 
     def _size(self, kind: Kind) -> int:
         self._made[kind] += 1
@@ -105,8 +109,11 @@ class Agent:
 
     def append(self, file: SharedFile) -> Request:
         """Append one record to a log; most are short, as lines of logs are."""
+        self._made[_APPEND] += 1
         draw = self.random.random() * 8
         size = draw_size(self.random) if draw < 1 else int(16 + draw % 1 * 144)
+        if self._made[_APPEND] in (self._long_at, 3 * self._long_at):
+            size = max(size, _LONG_RECORD)
         return Request(_APPEND, file.path, size=size)
 
     def read(self, file: SharedFile) -> Request:

@@ -86,6 +86,13 @@ def test_each_worker_soon_makes_a_long_change_of_either_kind() -> None:
         assert [make(file).size >= 48 << 10 for _ in range(4)][3]
 
 
+def test_two_of_a_workers_first_appends_take_several_writes() -> None:
+    agent, log = _agent(), SharedFile("log.txt", form="log")
+    sizes = [agent.append(log).size for _ in range(12)]
+    assert min(sizes[3], sizes[11]) >= 24 << 10
+    assert sorted(sizes)[6] < 1 << 10, "most are short"
+
+
 def test_all_there_are_and_the_default_is_made_of_all_others() -> None:
     alone = {"bridge", *(name for name, each in SCENARIOS.items() if each.colleagues)}  # two users are not everywhere
     assert set(SCENARIOS) == alone | {*NAMES}, "name it in scenarios/bridge.py"
