@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from stress.bench.measure import Figured, LeftOut, Measured, Series, Spread
+from stress.bench.measure import Figured, LeftOut, Measured, Series
 from stress.reporters.stream import is_watched
 from stress.units import format_latency
 
@@ -149,36 +149,22 @@ def as_json(
         "machine": dict(machine),
         "rounds": rounds,
         "left_out": [one.why for one in left_out],
-        "cases": [_case(case) for case in came if isinstance(case, Measured)],
+        "cases": [
+            {
+                "name": case.name,
+                "floor": _series(case.floor, None),
+                "contenders": [_series(series, case.floor) for series in case.contenders],
+            }
+            for case in came
+            if isinstance(case, Measured)
+        ],
         "sheets": [dataclasses.asdict(sheet) for sheet in came if isinstance(sheet, Figured)],
     }
     return json.dumps(report, indent=2, allow_nan=False) + "\n"
 
 
-def _case(case: Measured) -> dict[str, object]:
-    return {
-        "name": case.name,
-        "floor": _series(case.floor),
-        "contenders": [
-            {
-                **_series(series),
-                "speed": _spread(series.speed(case.floor)),
-                "beyond_s": _spread(series.beyond_s(case.floor)),
-            }
-            for series in case.contenders
-        ],
-    }
-
-
-def _series(series: Series) -> dict[str, object]:
-    return {
-        "name": series.name,
-        "promises": series.promises,
-        "batch": series.batch,
-        "samples_s": list(series.samples_s),
-        "time_s": _spread(series.time_s),
-    }
-
-
-def _spread(values: Spread) -> dict[str, float]:
-    return dataclasses.asdict(values)
+def _series(series: Series, floor: Series | None) -> dict[str, object]:
+    spreads = {"time_s": series.time_s}
+    if floor is not None:
+        spreads |= {"speed": series.speed(floor), "beyond_s": series.beyond_s(floor)}
+    return dataclasses.asdict(series) | {name: dataclasses.asdict(spread) for name, spread in spreads.items()}
