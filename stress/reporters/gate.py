@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 from stress.outcomes import GateOutcome, GateResult
 from stress.reporters.groups import told
 from stress.reporters.json import as_plain
-from stress.reporters.junit import document, safe
+from stress.reporters.junit import add_case, document
 from stress.reporters.markdown import MARKS, as_markdown
 from stress.reporters.witness import told_lines
 from stress.reporters.words import aligned, one_line, verdict_label, verdict_line
@@ -81,22 +81,14 @@ def _as_json(result: GateResult) -> str:
 
 def _as_junit(result: GateResult) -> str:
     suite = ElementTree.Element("testsuite", name="stress gate", time=f"{result.seconds:.3f}")
-    counts = {"tests": len(result.outcomes), "failures": 0, "errors": 0, "skipped": 0}
     for outcome in result.outcomes:
-        case = ElementTree.SubElement(
-            suite,
-            "testcase",
-            classname=f"stress.gate.{outcome.kind}",
-            name=safe(outcome.name),
-            time=f"{outcome.seconds:.3f}",
-        )
-        if outcome.verdict is Verdict.PASS:
-            continue
-        tag = "failure" if outcome.verdict is Verdict.FAIL else "error"
-        counts[f"{tag}s"] += 1
-        element = ElementTree.SubElement(case, tag, type=outcome.verdict.label, message=safe(one_line(outcome.said)))
-        element.text = safe(_evidence(outcome))
-    return document(suite, counts)
+        case = add_case(suite, f"stress.gate.{outcome.kind}", outcome.name, outcome.seconds)
+        if outcome.verdict is not Verdict.PASS:
+            tag = "failure" if outcome.verdict is Verdict.FAIL else "error"
+            message = one_line(outcome.said)
+            element = ElementTree.SubElement(case, tag, type=outcome.verdict.label, message=message)
+            element.text = _evidence(outcome)
+    return document(suite)
 
 
 def _as_markdown(result: GateResult) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from xml.etree import ElementTree
 
 from stress.reporters.groups import in_order, told
@@ -24,48 +23,46 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 @reporter("junit")
 def as_junit(result: Result) -> str:
     """The report's text."""
-    cases = _cases(result)
     target = result.run if result.foreign else str(result.plan.get("target", "?"))
-    suite = ElementTree.Element("testsuite", name=f"stress {safe(target)}", time=f"{result.stats.duration_s:.3f}")
+    suite = ElementTree.Element("testsuite", name=f"stress {target}", time=f"{result.stats.duration_s:.3f}")
     if when := re.match(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)", result.provenance.get("date", "")):
         suite.set("timestamp", f"{when[1]}T{when[2]}")
     if host := result.provenance.get("host"):
-        suite.set("hostname", safe(host))
+        suite.set("hostname", host)
     properties = ElementTree.SubElement(suite, "properties")
     for name, value in _properties(result).items():
-        ElementTree.SubElement(properties, "property", name=safe(name), value=safe(value))
+        ElementTree.SubElement(properties, "property", name=name, value=value)
     lasted_s = _lasted_s(result)
-    failures = errors = 0
-    for (scenario, checker), findings in cases.items():
-        time_s = lasted_s.get(scenario, result.stats.duration_s)
-        named = {"classname": safe(f"stress.{target}.{scenario}"), "name": safe(checker)}
-        case = ElementTree.SubElement(suite, "testcase", named | {"time": f"{time_s:.3f}"})
+    for (scenario, checker), findings in _cases(result).items():
+        case = add_case(suite, f"stress.{target}.{scenario}", checker, lasted_s.get(scenario, result.stats.duration_s))
         # One element a case: what CI systems take. A failure outranks an error; all findings are in the text.
         groups = told(findings)
-        if not groups:
-            continue
-        worst = groups[0].first.best
-        tag = "failure" if worst.verdict is Verdict.FAIL else "error"
-        failures, errors = failures + (tag == "failure"), errors + (tag == "error")
-        element = ElementTree.SubElement(
-            case, tag, type=safe(worst.anomaly), message=safe(f"{worst.file}: {one_line(worst.message)}")
-        )
-        element.text = safe("\n\n".join("\n".join(told_lines(each, result.names)) for each in groups))
+        if groups:
+            worst = groups[0].first.best
+            tag = "failure" if worst.verdict is Verdict.FAIL else "error"
+            message = f"{worst.file}: {one_line(worst.message)}"
+            element = ElementTree.SubElement(case, tag, type=worst.anomaly, message=message)
+            element.text = "\n\n".join("\n".join(told_lines(each, result.names)) for each in groups)
     for skipped in result.skipped:
-        reason = str(skipped)
-        case = ElementTree.SubElement(
-            suite, "testcase", classname=safe(f"stress.{target}"), name=safe(skipped.what), time="0"
-        )
-        ElementTree.SubElement(case, "skipped", message=safe(reason))
-    ElementTree.SubElement(suite, "system-out").text = safe(verdict_line(result))
-    counts = {"tests": len(cases) + len(result.skipped), "failures": failures, "errors": errors}
-    return document(suite, {**counts, "skipped": len(result.skipped)})
+        case = add_case(suite, f"stress.{target}", skipped.what, 0)
+        ElementTree.SubElement(case, "skipped", message=str(skipped))
+    ElementTree.SubElement(suite, "system-out").text = verdict_line(result)
+    return document(suite)
 
 
-def document(suite: ElementTree.Element, counts: Mapping[str, int]) -> str:
-    """The text of a file with this one suite; ``counts`` are its attributes ``tests``, ``failures`` and so on."""
-    for name, count in counts.items():
-        suite.set(name, str(count))
+def add_case(suite: ElementTree.Element, classname: str, name: str, time_s: float) -> ElementTree.Element:
+    """A new test case of the suite."""
+    return ElementTree.SubElement(suite, "testcase", classname=classname, name=name, time=f"{time_s:.3f}")
+
+
+def document(suite: ElementTree.Element) -> str:
+    """The text of a file with this one suite, which gets its counts; what XML can't hold is replaced."""
+    for count, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        suite.set(count, str(len(suite.findall(f".//{tag}"))))
+    for element in suite.iter():
+        element.text = element.text and _NOT_XML.sub("\ufffd", element.text)
+        for name, value in element.items():
+            element.set(name, _NOT_XML.sub("\ufffd", value))
     suites = ElementTree.Element("testsuites")
     suites.append(suite)
     ElementTree.indent(suites)
@@ -104,8 +101,3 @@ def _cases(result: Result) -> dict[tuple[str, str], list[Finding]]:
     if not cases:
         cases["run", "verdict"] = []
     return cases
-
-
-def safe(text: str) -> str:
-    """``text`` without what XML can't hold."""
-    return _NOT_XML.sub("\ufffd", text)
