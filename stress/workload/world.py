@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 from stress.history.history import FileFacts
-from stress.history.record import ABSENT, INITIAL, Format, Kind, Recovery
+from stress.history.record import ABSENT, INITIAL, Kind
 from stress.history.skipped import Part, Skipped
 from stress.workload.catalog import SCENARIOS
 from stress.workload.payload import examine_bytes
@@ -95,19 +95,8 @@ def _facts(file: SharedFile, scenario: Scenario, checkers: frozenset[str]) -> Fi
         initial = INITIAL
     else:
         initial = examine_bytes(file.content).version
-    return FileFacts(
-        path=file.path,
-        scenario=scenario.name,
-        form=Format(file.form),
-        initial=initial,
-        checkers=checkers,
-        mode=file.mode,
-        shared=scenario.colleagues,
-        link=file.link,
-        recovery=None if file.recovery is None else Recovery(file.recovery),
-        recovered=file.recovered,
-        corrupt=file.corrupt,
-    )
+    same = {name: getattr(file, name) for name in ("path", "form", "mode", "link", "recovery", "recovered", "corrupt")}
+    return FileFacts(**same, scenario=scenario.name, initial=initial, checkers=checkers, shared=scenario.colleagues)
 
 
 def required_kinds(world: World) -> tuple[frozenset[Kind], ...]:
