@@ -10,12 +10,9 @@ from stress.workload.scenario import Agent, Answer, Request, Role, Steps
 
 
 class OperationStream:
-    """The requests of one agent. ``roles`` are pairs of (index of the scenario, role); after ``budget`` requests there
-    are no more.
-    """
+    """The requests of one agent. ``roles`` are pairs of (index of the scenario, role)."""
 
-    def __init__(self, agent: Agent, roles: Sequence[tuple[int, Role]], budget: int | None = None) -> None:
-        self._left = -1 if budget is None else budget
+    def __init__(self, agent: Agent, roles: Sequence[tuple[int, Role]]) -> None:
         self._draw = agent.random.random
         self._steps: list[tuple[int, Steps]] = []
         self._waiting: list[Request] = []
@@ -32,12 +29,9 @@ class OperationStream:
         self._current = 0
 
     def next(self) -> tuple[int, Request] | None:
-        """The next request and the index of its scenario, or None when every role has come to its end, or the budget is
-        spent.
-        """
-        if not self._waiting or not self._left:
+        """The next request and the index of its scenario, or None when every role has come to its end."""
+        if not self._waiting:
             return None
-        self._left -= 1
         if len(self._steps) > 1:
             self._current = bisect.bisect(self._cumulative, self._draw() * self._cumulative[-1])
         return self._steps[self._current][0], self._waiting[self._current]

@@ -34,7 +34,7 @@ class Sequential:
         for number, spec in enumerate(cast.workers, start=1):
             agent = Agent(worker=spec.worker, writers=spec.writers, source=Random(f"{cast.plan.seed} {number}"))
             recorder = ListRecorder(number, Language.PYTHON, clock)
-            stream = OperationStream(agent, spec.roles, self.rounds)
+            stream = OperationStream(agent, spec.roles)
             driver = PythonDriver(cast.target, clock)
             steppers.append(Stepper(driver, recorder, stream, cast.files, spec.supported))
             recorders.append(recorder)
