@@ -46,10 +46,7 @@ def resolve(plan: Plan) -> Cast:
 
     Raises `UsageError` for what is not there, or can't do what is asked.
     """
-    loaded(plan.load)
-    scenarios_named(plan.scenarios)
-    target = target_named(plan.target)
-    judging_named(plan.allow, plan.only)
+    target = looked_up(plan)
     for constant, names in (("ALLOW", target.allow), ("EXPECTS", target.expects)):
         judging_named(names, (), (f"{constant} of the target {target.name}", ""))
     try:
@@ -88,10 +85,16 @@ def resolve(plan: Plan) -> Cast:
     )
 
 
-def loaded(files: Iterable[str]) -> None:
-    """Load files of the user's, for what they register; raises `UsageError` for one that can't be."""
-    for file in files:
+def looked_up(plan: Plan) -> Target:
+    """Load the files of the user's that ``plan`` names, for what they register, and its target; and see that there are
+    scenarios, anomalies and checkers of the names that it has. Raises `UsageError`.
+    """
+    for file in plan.load:
         plugins.load_file(file)
+    scenarios_named(plan.scenarios)
+    target = target_named(plan.target)
+    judging_named(plan.allow, plan.only)
+    return target
 
 
 def nemeses_named(names: Iterable[str]) -> dict[str, Inject]:
@@ -115,14 +118,14 @@ def _without_colleagues(
     return names, []
 
 
-def scenarios_named(names: Iterable[str], option: str = "SCENARIO") -> None:
-    """See that there are scenarios of these names; raises `UsageError` for ``option``."""
+def scenarios_named(names: Iterable[str]) -> None:
+    """See that there are scenarios of these names; raises `UsageError`."""
     catalog.load()
     for name in names:
         try:
             catalog.SCENARIOS.get(name)
         except UnknownName as error:
-            raise UsageError(option, str(error)) from error
+            raise UsageError("SCENARIO", str(error)) from error
 
 
 def judging_named(allow: Iterable[str], only: Iterable[str], options: tuple[str, str] = ("--allow", "--only")) -> None:
@@ -140,13 +143,13 @@ def judging_named(allow: Iterable[str], only: Iterable[str], options: tuple[str,
         raise UsageError(option, str(error)) from error
 
 
-def target_named(name: str, option: str = "--target") -> Target:
-    """The target of that name; raises `UsageError` for ``option``."""
+def target_named(name: str) -> Target:
+    """The target of that name; raises `UsageError`."""
     catalog.load()
     try:
         return load_target(name)
     except TargetError as error:
-        raise UsageError(option, str(error)) from error
+        raise UsageError("--target", str(error)) from error
 
 
 def checkers_named(names: Iterable[str]) -> dict[str, Checker]:

@@ -45,7 +45,8 @@ def command(
 
     TARGET: a name from `stress list targets`, or your own .py or .toml file. The first is what others are measured by.
     """
-    from stress.cli.run import check_names, plan_of
+    from stress.cli.run import plan_of
+    from stress.resolve import looked_up
 
     if len(targets) < 2:
         raise UsageError("TARGET", " ".join(targets), "is not enough to compare; give two or more")
@@ -59,7 +60,7 @@ def command(
     plans = [plan_of(scenario, given | {"target": target}) for target in targets]
     seed = plans[0].seed
     for plan in plans:
-        check_names(plan)
+        looked_up(plan)
     from dataclasses import replace
 
     from stress.campaigns.compare import compare

@@ -73,9 +73,10 @@ def command(
     all of it at once.
     """
     from stress.campaigns import stages
+    from stress.resolve import looked_up
 
     chosen = plan_of(scenarios, given, plan)
-    check_names(chosen)
+    looked_up(chosen)  # before anything else is looked at
     wanted = destinations(report)
     terminal = terminal_for(wanted, quiet=quiet)
     with terminal.view(chosen) as view:
@@ -97,13 +98,3 @@ def plan_of(scenarios: tuple[str, ...], given: dict[str, Any], file: str | None 
         if one in own and other not in own:
             options.pop(other, None)
     return Plan.from_options(options | own, scenarios)
-
-
-def check_names(plan: Plan) -> None:
-    """See that the scenarios and the target are there, before anything else is looked at."""
-    from stress.resolve import judging_named, loaded, scenarios_named, target_named
-
-    loaded(plan.load)
-    scenarios_named(plan.scenarios)
-    target_named(plan.target)
-    judging_named(plan.allow, plan.only)
