@@ -174,7 +174,10 @@ def _with_locks_tried(cast: Cast, folder: Path, directory: Path) -> Cast:
     source = shell.write_commands(cast.target, folder)
     nesting = locks_that_nest(cast.target, cast.workers, directory, source)
     lone = sorted({spec.language for spec in cast.workers} - nesting)
-    return replace(cast, lone_locks=frozenset(lone), skipped=(*cast.skipped, *map(not_nested, lone)))
+    workers = (
+        replace(spec, supported=spec.supported - {"lock"}) if spec.language in lone else spec for spec in cast.workers
+    )
+    return replace(cast, workers=tuple(workers), skipped=(*cast.skipped, *map(not_nested, lone)))
 
 
 def check(

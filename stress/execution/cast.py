@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stress.execution.nemesis import Inject
 from stress.history.record import Language, WorkerRole
 from stress.history.skipped import Skipped
+from stress.host.users import COLLEAGUES, User
 from stress.plan import Plan
 from stress.workload.scenario import Role
 from stress.workload.target import Target
@@ -25,8 +27,10 @@ class WorkerSpec:
     writers: int
     """How many writers there are in all."""
     supported: frozenset[str]
-    """The operations that its language's side has, and that can be done here."""
+    """The operations that its language's side has, and that can be done here: what it may ask of the target."""
     roles: tuple[tuple[int, Role], ...]
+    user: User | None = None
+    """Whose process it is to be; None: that of who runs the tool."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,6 @@ class Cast:
     """How long a pause lasts; None: a moment."""
     nemeses: Mapping[str, Inject]
     """Those of others, by name; they are in ``faults`` too."""
-    lone_locks: frozenset[Language] = frozenset()
-    """Where the target's ``lock`` can't be entered twice: no update is done inside it."""
 
     def count(self, role: WorkerRole) -> int:
         """How many workers are for that."""
@@ -80,6 +82,9 @@ def assign_workers(
             ]
         else:
             chosen = [fit[number % len(fit)] for number in range(count)] if fit else []
+        users: Sequence[User | None] = COLLEAGUES if world.colleagues else (None,)
+        turns = {language: itertools.cycle(users) for language in fit}
         for language in chosen:
-            specs.append(WorkerSpec(len(specs), language, role, writers, supported[language], roles[language]))
+            user = next(turns[language])
+            specs.append(WorkerSpec(len(specs), language, role, writers, supported[language], roles[language], user))
     return specs

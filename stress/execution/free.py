@@ -21,7 +21,6 @@ from stress.history.record import WorkerRole
 from stress.history.recorder import Clock
 from stress.history.run_directory import RunDirectory
 from stress.host.interrupts import interrupts
-from stress.host.users import COLLEAGUES
 from stress.result import Verdict
 from stress.workload.layout import belonging, watched
 from stress.workload.target import Target
@@ -66,7 +65,6 @@ class FreeRun:
             programs=shell.programs(cast.target, place.run.path),
             belongs=belonging(cast.world),
             watched=watched(cast.world, take(cast.world, place.directory)),
-            users=COLLEAGUES if cast.world.colleagues else (),
             python_driver=self.python_driver,
             python_journal=self.python_journal,
         )

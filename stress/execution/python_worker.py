@@ -35,8 +35,8 @@ def has_handler(run_spec: RunSpec, spec: WorkerSpec) -> bool:
 
 def stepper_of(run_spec: RunSpec, worker: Worker, driver: Driver, journal: Journal) -> Stepper:
     """What does the operations of a worker, of any language."""
-    supported, observed = run_spec.supported(worker.spec), run_spec.cast.target.observe
-    return Stepper(driver, journal, worker.stream, run_spec.cast.files, supported, observed=observed)
+    supported, cast = worker.spec.supported, run_spec.cast
+    return Stepper(driver, journal, worker.stream, cast.files, supported, observed=cast.target.observe)
 
 
 def live(worker: Worker, run_spec: RunSpec, barrier: StartBarrier) -> None:
@@ -57,11 +57,11 @@ def live(worker: Worker, run_spec: RunSpec, barrier: StartBarrier) -> None:
         longest_s = READER_REST_S * run_spec.cast.count(WorkerRole.READER) if spec.role is WorkerRole.READER else 0
         rest = functools.partial(random.Random(worker.process).uniform, 0, longest_s)
         stepper = stepper_of(run_spec, worker, driver, journal)
-        if worker.user is not None:
+        if spec.user is not None:
             for each in (journal, recorder):
                 if each is not None:
                     each.open_extras()  # the run directory is not that user's
-            become(worker.user, parent)
+            become(spec.user, parent)
         work(stepper, journal, barrier, rest)
         if threads := staying_threads():
             os.write(2, f"{', '.join(threads)}\n".encode())

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import errno
-import functools
-import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stress.execution.cast import Cast, WorkerSpec
+from stress.execution.cast import Cast
 from stress.execution.drivers.driver import Driver
 from stress.execution.metadata_watch import Watched
 from stress.execution.runner import Place
 from stress.history.journal import Journal
-from stress.history.record import Language, WorkerRole
+from stress.history.record import Language
 from stress.history.recorder import Clock
-from stress.host.users import User
 from stress.workload.target import Target
 
 
@@ -34,31 +31,13 @@ class RunSpec:
     """Whether what is at a path, relative to the directory under test, is part of the scenario."""
     watched: Watched
     """The files whose metadata is looked at all the time."""
-    users: Sequence[User]
-    """Whom the workers of each language and role belong to in turn; none: to who runs the tool."""
     python_driver: Callable[[Target, Clock], Driver]
     python_journal: Callable[..., Journal]
     """What Python workers drive and record with."""
 
-    def supported(self, spec: WorkerSpec) -> frozenset[str]:
-        """What the worker may ask of the target."""
-        return spec.supported - {"lock"} if spec.language in self.cast.lone_locks else spec.supported
-
     def mark(self, process: int) -> str:
         """What STRESS_PROCESS is for that worker and all that it starts: they are known by it."""
         return f"{self.place.run.path}:{process}:"
-
-    def user(self, spec: WorkerSpec) -> User | None:
-        """Whose process the worker is to be; None: that of who runs the tool."""
-        return self._user_of.get(spec.worker)
-
-    @functools.cached_property
-    def _user_of(self) -> Mapping[int, User]:
-        turns: dict[tuple[Language, WorkerRole], Iterator[User]] = {}
-        return {
-            spec.worker: next(turns.setdefault((spec.language, spec.role), itertools.cycle(self.users)))
-            for spec in (self.cast.workers if self.users else ())
-        }
 
 
 def explain(error: OSError, run_spec: RunSpec) -> str:

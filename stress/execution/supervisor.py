@@ -213,14 +213,13 @@ class Supervisor:
         stream = OperationStream(agent, spec.roles)
         scratch = self._place.scratch / f"p{number}"
         scratch.mkdir()
-        user = self._run_spec.user(spec)
-        if user is not None:
+        if (user := spec.user) is not None:
             scratch.parent.chmod(0o711)
             for path in (scratch / "out", scratch / "err"):  # the driver empties them, the worker writes them
                 path.touch()
             for path in (scratch, *scratch.iterdir()):
                 os.chown(path, user.uid, user.gid)
-        worker = Worker(spec, number, user, stream, scratch, self._place.run.journals / f"p{number:06}.ops")
+        worker = Worker(spec, number, stream, scratch, self._place.run.journals / f"p{number:06}.ops")
         if spec.language is Language.PYTHON:
             worker.handle = _FORK.Process(target=self._be_python_worker, args=(worker,), name=f"stress-p{number}")
         return worker
@@ -230,9 +229,8 @@ class Supervisor:
         journal = Journal(str(self._place.run.journals), worker.process, spec.worker, spec.language)
         marked = self._environment | {"STRESS_PROCESS": self._run_spec.mark(worker.process)}
         program = self._run_spec.programs[spec.language]
-        worker.handle = popen = start_shell(program, self._place.directory, scratch, marked, worker.user)
-        supported, exclusive = self._run_spec.supported(spec), self._cast.target.exclusive
-        driver = ShellDriver(popen, scratch, supported, exclusive=exclusive)
+        worker.handle = popen = start_shell(program, self._place.directory, scratch, marked, spec.user)
+        driver = ShellDriver(popen, scratch, spec.supported, exclusive=self._cast.target.exclusive)
         worker.shell = PipeLoop(driver, journal, stepper_of(self._run_spec, worker, driver, journal))
         self._selector.register(driver.fd, selectors.EVENT_READ, worker)
         self._pipes.update(driver.pipes())

@@ -11,7 +11,6 @@ from stress.execution.cast import WorkerSpec
 from stress.execution.loop import PipeLoop
 from stress.execution.operations import OperationStream
 from stress.history.journal import FINISHED, READY, read_header, row_with_parent
-from stress.host.users import User
 
 
 @dataclass
@@ -21,8 +20,6 @@ class Worker:
     spec: WorkerSpec
     process: int
     """Its number."""
-    user: User | None
-    """Whose it is to become; None: it stays that of who runs the tool."""
     stream: OperationStream
     scratch: Path
     """A folder for it alone."""
