@@ -4,6 +4,13 @@
 # sees the old content or the new, whole. The work is done by atomicops.sh, which must lie beside this file.
 # usage: atomic-write.sh [--if-version VERSION] CONTENT|- TARGET
 
+case ${BASH_VERSION-} in # as any shell can read it
+  '')
+    \printf '%s\n' 'atomicops: this shell: not bash; use bash atomic-write.sh' >&2
+    \exit 69
+    ;;
+esac
+
 # So that exported functions hide nothing, and these are no more. A backslash keeps a word from being an alias.
 POSIXLY_CORRECT=1
 \unset -f readlink printf
@@ -18,7 +25,7 @@ if [[ ! -r ${_ao_self%/*}/atomicops.sh ]]; then
 fi
 _ao_alone=$$
 # shellcheck source-path=SCRIPTDIR source=atomicops.sh
-\. "${_ao_self%/*}/atomicops.sh"
+\. "${_ao_self%/*}/atomicops.sh" || \exit
 [[ ${1-} == @(--help|-h) && $# == 1 ]] || _ao_perl script "$@"
 
 # shellcheck disable=SC2016 # the text itself

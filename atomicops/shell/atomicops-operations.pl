@@ -89,7 +89,8 @@ sub update_file {
     }
     usage("atomic_update", "the last argument of jq lacks its value", "give it") if $at > @jq; # it would take the filter
     my @rest = splice @jq, $at;
-    my $after = by_jq($before, $there, @jq, " $filter", @rest); # the space: not an option, even with a leading dash
+    $filter =~ s/\A(?=-)/ /; # no option
+    my $after = by_jq($before, $there, @jq, $filter, @rest);
     sure("the result of jq", $after);
     replace(sub { put($after) }, \@::old);
     return 0;

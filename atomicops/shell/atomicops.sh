@@ -29,7 +29,8 @@
 # does not get the lock: a helper in there waits for it, and ends with status 75. (`with_lock FILE exec PROGRAM` leaves
 # it to the program.) A trap that comes while a function has the lock is not part of what the function does: a helper
 # on the same file ends in it with status 75. So it does in an EXIT trap, which bash does not tell from others, unless the
-# function says `exit`. For the command, descriptor 239 is closed.
+# function says `exit`, and, in bash 4.4, in a function that a trap runs by with_lock. For the command, descriptor 239 is
+# closed.
 #
 # Not promised: exclusion on file systems where flock(2) is local to one host (some NFS mounts); exclusion between
 # commands that one with_lock runs side by side in the background. A function that says `exec` gives the lock up.
@@ -38,10 +39,12 @@
 # assignments alone, which no function hides; all else runs in subshells, where POSIX mode lets `exec`, `unset`, `set` and
 # `export` come before functions of these names. A backslash keeps a word from being an alias.
 
-if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] < 404)) || [[ $- == *r* ]]; then
-  \printf 'atomicops: bash %s: too old, or restricted; use bash 4.4 or later, without -r\n' "$BASH_VERSION" >&2
-  \return 69
-fi
+case ${BASH_VERSION-}:$- in # as any shell can read it
+  :* | [1-3].* | 4.[0-3].* | *:*r*)
+    \printf '%s\n' 'atomicops: this shell: not bash 4.4 or later, or restricted; use bash 4.4 or later, without -r' >&2
+    \return 69
+    ;;
+esac
 
 _ao_program=${BASH_SOURCE[0]}
 if [[ -L $_ao_program ]]; then
@@ -95,27 +98,27 @@ atomic_backup() { _ao_now=$BASH_COMMAND; (_ao_perl backup "$@"); }
 atomic_recover() { _ao_now=$BASH_COMMAND; (_ao_perl recover "$@"); }
 atomic_sweep() { _ao_now=$BASH_COMMAND; (_ao_perl sweep "$@"); }
 
+# What it keeps has a place for each depth of calls, for a trap that comes meanwhile may use with_lock as well. Before the
+# mark stands what a DEBUG trap prints, or a trace.
 with_lock() {
   _ao_now=$BASH_COMMAND
   if [[ $# -lt 2 ]]; then
     (_ao_perl usage with_lock "needs a file and a command" "with_lock FILE COMMAND [ARGUMENT...]")
+  elif _ao_lock[${#FUNCNAME[@]}]=$(_ao_perl lock "$1"); then
+    _ao_with "$_ao_now" "${_ao_lock[${#FUNCNAME[@]}]##*$'\n//'}" "$@"
   else
-    _ao_with "$_ao_now" "$(_ao_perl lock "$1")" "$?" "$@"
+    (_ao_release "$?")
   fi
 }
 
-# Its arguments are its own; a variable might be changed by a trap that comes meanwhile, and uses with_lock. Before the
-# mark stands what a DEBUG trap prints, or a trace.
-_ao_with() { # _ao_with INTERRUPTED MARK-AND-LOCK STATUS FILE COMMAND [ARGUMENT...]
-  if [[ $3 != 0 ]]; then
-    (_ao_release "$3")
-  elif [[ $2 == *$'\n//' ]]; then # this shell has it
-    _ao_run "${@:5}"
-  elif [[ -w ${2##*$'\n//'} ]]; then
-    _ao_locked "$1" "${2##*$'\n//'}" "${@:4}" 239<>"${2##*$'\n//'}"
+_ao_with() { # _ao_with INTERRUPTED LOCK FILE COMMAND [ARGUMENT...]
+  if [[ -z $2 ]]; then # this shell has it
+    _ao_run "${@:4}"
+  elif [[ -w $2 ]]; then
+    _ao_locked "$@" 239<>"$2"
   else
     # shellcheck disable=SC2094 # it is opened, and never read
-    _ao_locked "$1" "${2##*$'\n//'}" "${@:4}" 239<"${2##*$'\n//'}"
+    _ao_locked "$@" 239<"$2"
   fi
 }
 

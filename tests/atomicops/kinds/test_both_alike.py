@@ -167,10 +167,13 @@ def test_with_lock_says_what_it_lacks(tmp_path: Path) -> None:
         ("'.n = [$v, $ARGS.positional]' --arg v --args --jsonargs 1", ["--args", [1]]),
         ("'.n = 2' --arg v", None),
         ("'.n = 2' --indent", None),
+        ("filter.jq -f", 3),
+        ("'-.n | {n: .}'", -1),
     ],
 )
 def test_no_argument_of_jq_takes_the_filter_for_its_own(tmp_path: Path, call: str, n: object) -> None:
     (tmp_path / "s.json").write_text('{"n": 1}')
+    (tmp_path / "filter.jq").write_text(".n = 3")
     done = HELPERS.bash(f'. "$0/atomicops.sh"; atomic_update s.json {call}', cwd=tmp_path)
     assert (done.code, done.refused) == ((64, True) if n is None else (0, False)), done
     assert json.loads((tmp_path / "s.json").read_text()) == {"n": 1 if n is None else n}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import socket
 import subprocess
 from pathlib import Path
@@ -171,6 +173,46 @@ def test_a_script_that_bash_reads_from_standard_input(tmp_path: Path, way: str) 
     assert json.loads((tmp_path / "s.json").read_text()) == {"n": 6}
 
 
+@pytest.mark.parametrize("shell", ["dash", "zsh", "ksh", "busybox"])
+def test_another_shell_is_told_so(tmp_path: Path, shell: str) -> None:
+    """In one line: `sh atomic-write.sh` is soon typed, and other shells read neither file to its end."""
+    if not shutil.which(shell):
+        pytest.skip(f"{shell} is missing")
+    command = [shell, "sh"] if shell == "busybox" else [shell]
+    script = HELPERS.shell / "atomic-write.sh"
+    for arguments in ([script, "x", "f"], ["-c", f". '{HELPERS.shell}/atomicops.sh'"]):
+        done = HELPERS.run([*command, *map(str, arguments)], cwd=tmp_path)
+        assert (done.code, done.refused, os.listdir(tmp_path)) == (69, True, []), done
+        assert "use bash" in done.err
+
+
+@pytest.mark.parametrize(
+    ("version", "code"),
+    [("3.2.57(1)-release", 69), ("4.3.48(1)-release", 69), ("4.4.0(1)-release", 0), ("10.0.1(1)-release", 0)],
+)
+def test_which_versions_of_bash_are_refused(tmp_path: Path, version: str, code: int) -> None:
+    done = HELPERS.bash(f'BASH_VERSION="{version}"; . "$0/atomicops.sh"', cwd=tmp_path)
+    assert (done.code, done.refused) == (code, code != 0), done
+    # The script says no more than that.
+    (tmp_path / "older").write_text(f'BASH_VERSION="{version}"')
+    command = ["bash", str(HELPERS.shell / "atomic-write.sh"), "x", "f"]
+    done = HELPERS.run(command, cwd=tmp_path, env={"BASH_ENV": str(tmp_path / "older")})
+    assert (done.code, done.refused, (tmp_path / "f").exists()) == (code, code != 0, code == 0), done
+
+
+def test_a_restricted_bash_is_refused(tmp_path: Path) -> None:
+    """It finds the file by PATH: a name with a slash is refused by bash itself."""
+    done = HELPERS.run(["bash", "-rc", ". atomicops.sh"], cwd=tmp_path, env={"PATH": f"{HELPERS.shell}:/usr/bin:/bin"})
+    assert (done.code, done.refused, "without -r" in done.err) == (69, True, True), done
+
+
+def test_no_status_is_asked_for_beside_a_command_substitution() -> None:
+    """In POSIX mode `f "$(command)" "$?"` passes on the status of the command before, since bash 5.3."""
+    for script in HELPERS.shell.glob("*.sh"):
+        for line in script.read_text().splitlines():
+            assert not re.search(r"\$\([^(].*\$\?", line), line
+
+
 @pytest.mark.parametrize("closed", ["<&- >&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize("call", CALLS)
 def test_closed_descriptors(tmp_path: Path, call: str, closed: str) -> None:
@@ -252,10 +294,10 @@ def test_a_function_in_with_lock_may_source_the_helpers_again(tmp_path: Path) ->
 def test_what_no_program_takes_as_an_argument(tmp_path: Path, call: str) -> None:
     """Bash would say so twice, and end with 126."""
     (tmp_path / "s.json").write_text("1")
-    script = f'. "$0/atomicops.sh"; printf -v long %66000s; long=${{long// /é}}; {call}'
+    script = f'. "$0/atomicops.sh"; long=é; for i in {{1..16}}; do long+=$long; done; {call}'
     for locale in ("C", "C.UTF-8"):
         done = HELPERS.bash(script, cwd=tmp_path, env={"LC_ALL": locale})
-        assert (done.code, done.refused, "132000 bytes" in done.err) == (64, True, True), done
+        assert (done.code, done.refused, "131072 bytes" in done.err) == (64, True, True), done
 
 
 def test_a_message_is_written_in_one_piece(tmp_path: Path) -> None:
