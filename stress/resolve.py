@@ -18,7 +18,7 @@ from stress.checkers.registry import Checker
 from stress.execution.cast import Cast, assign_workers
 from stress.execution.drivers import shell
 from stress.execution.nemesis import FAULTS, NEMESES, Inject
-from stress.history.record import Language
+from stress.history.record import Language, WorkerRole
 from stress.history.skipped import Part, Skipped
 from stress.host.interrupts import temporary_directory
 from stress.host.users import why_not
@@ -71,8 +71,11 @@ def resolve(plan: Plan) -> Cast:
     workers = assign_workers(world, supported, writers=plan.writers, readers=readers, mix=mix)
     for language in supported if world.scenarios else ():
         if not any(spec.language is language for spec in workers) and (mix is None or language in mix):
-            why = f"the target's {language.label} side can do none of the roles"
-            left_out.append(Skipped(Part.WORKERS, language.label, why))
+            able = any(world.roles(role, supported[language]) for role in WorkerRole)
+            why = (
+                "there are too few workers" if able else f"the target's {language.label} side can do none of the roles"
+            )
+            left_out.append(Skipped(Part.WORKERS, language.label, why, "give more --writers" if able else ""))
     return Cast(
         plan=plan,
         target=target,

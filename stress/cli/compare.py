@@ -64,13 +64,13 @@ def command(
     from dataclasses import replace
 
     from stress.campaigns.compare import compare
-    from stress.reporters.compare import as_json, lines
+    from stress.reporters.compare import again_lines, as_json, lines
     from stress.result import Verdict
 
     compared = compare(
         [replace(plan, seed=seed) for plan in plans], times, lambda line: click.echo(f"… {line}", err=True)
     )
-    for line in lines(compared):
+    for line in (*lines(compared), *again_lines(compared)):
         click.echo(line, err=is_on_stdout(wanted))
     for verdict in (Verdict.FAIL, Verdict.UNKNOWN):
         if named := [one.target for one in compared if one.verdict is verdict]:

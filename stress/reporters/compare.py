@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 
 from stress.outcomes import Compared
-from stress.reporters.words import aligned
+from stress.reporters.words import again, aligned
+from stress.result import Verdict
 from stress.units import format_latency
 
 SCHEMA = 1
@@ -36,6 +37,16 @@ def lines(compared: Sequence[Compared]) -> list[str]:
         if one.work != (first := compared[0].work)
     ]
     return [*aligned([heads, *rows], right={2, 3, 4, 5}), "", *found, *other]
+
+
+def again_lines(compared: Sequence[Compared]) -> list[str]:
+    """The command that shows the worst run again, for each target that did not pass."""
+    worst = [(one.target, max(one.results, key=lambda result: result.verdict)) for one in compared if one.results]
+    return [
+        f"Show {target} again: {command}"
+        for target, result in worst
+        if result.verdict is not Verdict.PASS and (command := again(result))
+    ]
 
 
 def as_json(compared: Sequence[Compared], rounds: int) -> str:

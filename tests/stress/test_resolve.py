@@ -59,6 +59,12 @@ def test_two_modules_of_one_file_name_are_two_and_one_that_changed_is_loaded_ane
     assert (changed.about, changed.side().ABOUT) == ("changed", "changed")
 
 
+def test_a_language_that_fewer_workers_leave_out_is_not_said_to_be_unable() -> None:
+    skipped = resolve.resolve(Plan("handoff", target="naive", writers=1, readers=1)).skipped
+    told = {each.name: (each.why, each.cure) for each in skipped if each.part is Part.WORKERS}
+    assert set(told.values()) == {("there are too few workers", "give more --writers")}
+
+
 def test_what_the_target_can_not_do_is_left_out_and_said(tmp_path: Path) -> None:
     cast = resolve.resolve(Plan("bridge", target=_target(tmp_path), writers=2))
     left_out = {(each.part, each.name) for each in cast.skipped}

@@ -180,3 +180,5 @@ def test_two_targets_side_by_side(
     assert (one["verdict"], other["verdict"]) == ("pass", "fail")
     assert "torn-read" in other["anomalies"]["torn"]
     assert one["speed"] == 1.0
+    assert f"Show torn.py again: stress check {other['runs'][0]}\n" in shown
+    assert "Show atomicops again" not in shown
