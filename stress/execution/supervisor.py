@@ -230,7 +230,7 @@ class Supervisor:
         marked = self._environment | {"STRESS_PROCESS": self._run_spec.mark(worker.process)}
         program = self._run_spec.programs[spec.language]
         worker.handle = popen = start_shell(program, self._place.directory, scratch, marked, spec.user)
-        driver = ShellDriver(popen, scratch, spec.supported, exclusive=self._cast.target.exclusive)
+        driver = ShellDriver(popen, scratch, exclusive=self._cast.target.exclusive)
         worker.shell = PipeLoop(driver, journal, stepper_of(self._run_spec, worker, driver, journal))
         self._selector.register(driver.fd, selectors.EVENT_READ, worker)
         self._pipes.update(driver.pipes())

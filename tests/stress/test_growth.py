@@ -242,7 +242,7 @@ def test_a_line_of_megabytes_is_not_wrapped_and_a_worker_that_says_one_is_not_li
     process = subprocess.Popen(
         [sys.executable, "-c", "print(end='x' * 3_000_000, flush=True); input()"], stdin=-1, stdout=-1
     )
-    driver = ShellDriver(process, tmp_path, frozenset(), exclusive=False)
+    driver = ShellDriver(process, tmp_path, exclusive=False)
     with pytest.raises(Lost, match="began with 'xxx"):
         driver.wait_for_hello(60)
     driver.close()

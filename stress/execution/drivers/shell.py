@@ -121,7 +121,7 @@ def ask_worker(target: Target) -> frozenset[str]:
             process = start_shell(target.worker, Path(folder), scratch, environment())
         except OSError as error:
             raise TargetError(f"{called} could not be started: {error.strerror}") from error
-        driver = ShellDriver(process, scratch, frozenset(), exclusive=False)
+        driver = ShellDriver(process, scratch, exclusive=False)
         try:
             driver.wait_for_hello(_HELLO_S)
         except Lost as error:
@@ -194,9 +194,7 @@ class ShellDriver:
     when there is something to read from `fd`.
     """
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], scratch: Path, supported: frozenset[str], *, exclusive: bool
-    ) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], scratch: Path, *, exclusive: bool) -> None:
         """``scratch``: the folder that the process was started with; ``exclusive`` as in `Target`."""
         assert process.stdin is not None
         assert process.stdout is not None
@@ -204,7 +202,6 @@ class ShellDriver:
         self._stdin, self._stdout = process.stdin, process.stdout
         os.set_blocking(self._stdout.fileno(), False)
         self._scratch = scratch
-        self._supported = supported
         self._exclusive = exclusive
         self._observer = Observer()
         self._answers = Answers(scratch, self._observer)
@@ -280,8 +277,7 @@ class ShellDriver:
     def send(self, op: Numbered) -> None:
         """Have the worker do what was prepared; raises BrokenPipeError if it is gone."""
         request = op.request
-        locked = request.kind is Kind.UPDATE and request.locked and "lock" in self._supported
-        operation = "locked_update" if locked else request.kind.label
+        operation = "locked_update" if request.kind is Kind.UPDATE and request.locked else request.kind.label
         self._stdin.write(f"{op.seq} {operation} {request.path}\n".encode())
         self._stdin.flush()
 

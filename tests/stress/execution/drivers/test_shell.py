@@ -54,7 +54,7 @@ def test_a_driver_that_is_preempted_between_its_clocks_shifts_no_hold(
 def test_an_answer_that_is_none_ends_the_worker_and_says_why(does: str, said: str, tmp_path: Path) -> None:
     argv = ["bash", "-c", f"echo hello 1 write; read -r; {does}; echo 1 0; read -r"]
     process = start_shell(argv, tmp_path, tmp_path, dict(os.environ))
-    driver = ShellDriver(process, tmp_path, frozenset({"write"}), exclusive=False)
+    driver = ShellDriver(process, tmp_path, exclusive=False)
     try:
         driver.wait_for_hello(20)
         op = Numbered(Request(Kind.WRITE, "a.json", shape={}), 0, 0, "object", 1, 1 << 32 | 1)
