@@ -56,18 +56,18 @@ class Compared:
     """The worst of its rounds."""
     anomalies: dict[str, dict[str, int]]
     """Checker → anomaly → in how many rounds it was found. A checker that found nothing is not there."""
-    per_s: float
+    changes_per_s: float
     """Acknowledged operations a second, the median of the rounds."""
-    write_s: float | None
+    p50_s: float | None
     """Half of the writes, updates and appends take no longer, the median of the rounds."""
     work: tuple[str, ...]
     """The kinds of changes that it was to make: others have other operations."""
     speed: float | None
-    """``per_s`` as a ratio to the first target's, the median of the ratios within each round; None: it did nothing, or
-    other work.
+    """``changes_per_s`` as a ratio to the first target's, the median of the ratios within each round; None: it did
+    nothing, or other work.
     """
     latency: float | None
-    syncs: int | None
+    syncs_per_write: int | None
     """Calls that sync, in one write; None: not known."""
     results: tuple[Result, ...]
 

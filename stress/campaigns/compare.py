@@ -50,15 +50,15 @@ def _compared(plan: Plan, results: list[Result], first: list[Result]) -> Compare
         target=plan.target,
         verdict=max(result.verdict for result in results),
         anomalies=anomalies,
-        per_s=statistics.median(result.stats.changes_per_s for result in results),
-        write_s=_median(latencies),
+        changes_per_s=statistics.median(result.stats.changes_per_s for result in results),
+        p50_s=_median(latencies),
         work=tuple(sorted(kind.label for kind in _work(results))),
         speed=_median(
             one.stats.changes_per_s / other.stats.changes_per_s if same and other.stats.changes_per_s else None
             for one, other in zip(results, first, strict=True)
         ),
         latency=_median(ratios),
-        syncs=count_syncs(load(plan.target)),
+        syncs_per_write=count_syncs(load(plan.target)),
         results=tuple(results),
     )
 

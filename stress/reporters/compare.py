@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 
@@ -20,13 +21,13 @@ def lines(compared: Sequence[Compared]) -> list[str]:
         (
             one.target,
             one.verdict.name,
-            f"{one.per_s:,.0f}",
+            f"{one.changes_per_s:,.0f}",
             "" if one.speed is None else f"{one.speed:.2f}",
-            "" if one.write_s is None else format_latency(one.write_s),
+            "" if one.p50_s is None else format_latency(one.p50_s),
             "" if one.latency is None else f"{one.latency:.2f}",
             "stay" if one.leftovers else "none",
             "kept" if one.mode_kept else "lost",
-            _durable(one.syncs),
+            _durable(one.syncs_per_write),
         )
         for one in compared
     ]
@@ -55,18 +56,11 @@ def as_json(compared: Sequence[Compared], rounds: int) -> str:
         "schema": SCHEMA,
         "rounds": rounds,
         "targets": [
-            {
-                "target": one.target,
+            {known.name: getattr(one, known.name) for known in dataclasses.fields(one) if known.name != "results"}
+            | {
                 "verdict": one.verdict.label,
-                "anomalies": one.anomalies,
-                "work": one.work,
-                "changes_per_s": one.per_s,
-                "speed": one.speed,
-                "p50_s": one.write_s,
-                "latency": one.latency,
                 "leftovers": one.leftovers,
                 "mode_kept": one.mode_kept,
-                "syncs_per_write": one.syncs,
                 "runs": [result.run for result in one.results],
                 "plan": one.results[0].plan if one.results else {},
             }

@@ -65,7 +65,7 @@ def test_figures_are_medians_of_ratios_within_a_round(monkeypatch: pytest.Monkey
     one, other = compare([Plan(target="atomicops", seed=5), Plan(target="naive", seed=5)], 3, lambda line: None)
     assert (one.speed, other.speed) == (1.0, 2.0)
     assert other.latency == pytest.approx(0.5, rel=0.02)
-    assert (one.per_s, other.per_s) == (100, 200)
+    assert (one.changes_per_s, other.changes_per_s) == (100, 200)
     assert (one.verdict, other.verdict) == (Verdict.PASS, Verdict.FAIL)
     assert other.anomalies == {"updates": {"lost-update": 2}}
     assert [set(order[at : at + 2]) for at in (0, 2, 4)] == [{"atomicops", "naive"}] * 3
