@@ -35,8 +35,9 @@ class Carrier:
 
 carriers: set[ref[Carrier]] = set()
 _forget = carriers.discard
-# Held while a lock file is opened and while a fork happens, so that no descriptor slips into a child unseen.
-# Re-entrant, because a signal handler may fork.
+# Held while a lock file is opened and while a fork happens, so that no descriptor slips into a child unseen; and while
+# a part of ours is imported late, for which a child that is forked meanwhile would wait for ever. Re-entrant, because
+# a signal handler may fork.
 fork_guard = _thread.RLock()
 
 

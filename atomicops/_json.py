@@ -9,6 +9,7 @@ import os
 import re
 import sys
 
+from . import _carriers
 from ._descriptors import open_owned
 from ._errors import CannotCheck, CorruptFile, fail, failed
 from ._lock import TIMEOUT_S
@@ -149,7 +150,7 @@ def _too_deep(text: str) -> bool:
     # than all the rest.
     if sys.version_info < (3, 12) and sys.getrecursionlimit() <= _LEVELS_MAX:
         return False
-    from ._deep import LEVELS_MAX, levels
+    with _carriers.fork_guard: from ._deep import LEVELS_MAX, levels  # fmt: skip  # noqa: E701, I001
 
     return levels(text) > LEVELS_MAX
 

@@ -17,7 +17,7 @@ import time
 from _operator import methodcaller
 from itertools import chain
 
-from . import _attributes
+from . import _attributes, _carriers
 from ._carriers import Carrier, carriers
 from ._descriptors import Leaving, call_close, duplicate, open_owned, poll
 from ._errors import NOT_PERMITTED, LockLost, LockTimeout, fail, failed
@@ -424,7 +424,7 @@ def no_flock(error: OSError, given: object) -> OSError:
 
 def _wait(hold: Hold, timeout: float | None, place: Place) -> None:
     """Get the lock, or raise LockTimeout."""
-    from ._wait import wait
+    with _carriers.fork_guard: from ._wait import wait  # fmt: skip  # noqa: E701, I001
 
     try:
         if not wait(hold, timeout):

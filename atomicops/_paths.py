@@ -13,6 +13,7 @@ import stat as st
 import sys
 from _operator import itemgetter
 
+from . import _carriers
 from ._descriptors import Leaving, open_owned, opener_in
 from ._errors import fail, failed
 
@@ -169,7 +170,7 @@ def _open_directory(
 ) -> Descriptor:
     """After the error of a first try: make the directory, or open it without the right to list it."""
     if isinstance(error, FileNotFoundError) and make_parents:
-        from ._parents import make_directories
+        with _carriers.fork_guard: from ._parents import make_directories  # fmt: skip  # noqa: E701, I001
 
         make_directories(path, at, durable)
         return open_owned(path, _OPEN_DIRECTORY, opener=opener_in(at))

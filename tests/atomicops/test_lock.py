@@ -233,6 +233,57 @@ def test_a_forked_child_neither_has_nor_releases_the_lock(tmp_path: Path, how: s
     assert (done.stdout, done.stderr, done.returncode) == ("held\n", "", 0)
 
 
+FORK_DURING_AN_IMPORT = """if True:
+    import os, signal, sys, threading, time
+    from atomicops import LockTimeout, atomic_write_bytes, file_lock
+    part, path = sys.argv[1:]
+    begun, ended = threading.Event(), threading.Event()
+
+    class Slow:
+        def find_spec(self, module, *_):
+            if module == "atomicops." + part:
+                begun.set()
+                time.sleep(0.2)
+
+    def hold():
+        with file_lock(path):
+            begun.set()
+            ended.wait()
+
+    def write():
+        try:
+            atomic_write_bytes(b"{}", path, timeout=0.01)
+        except LockTimeout:
+            pass
+
+    if part == "_wait":  # which is imported by who finds the lock taken
+        holder = threading.Thread(target=hold)
+        holder.start()
+        begun.wait()
+        begun.clear()
+    sys.meta_path.insert(0, Slow())
+    writer = threading.Thread(target=write)
+    writer.start()
+    begun.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        write()
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    ended.set()
+    print(os.waitstatus_to_exitcode(status))
+    """
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.parametrize(("part", "name"), [("_wait", "x"), ("_json", "x.json"), ("_parents", "new/x")])
+def test_a_child_forked_while_a_part_is_imported_does_not_wait_for_that(tmp_path: Path, part: str, name: str) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", FORK_DURING_AN_IMPORT, part, str(tmp_path / name)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_forked_child_does_not_keep_a_dead_parents_lock_alive(tmp_path: Path) -> None:
     with process(FORK, tmp_path / "x", "stays") as parent:
