@@ -50,8 +50,8 @@ class Cpu:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, float]) -> Cpu:
-        """The inverse of `to_plain`; raises KeyError for what is none."""
-        return cls(**{each.name: plain[each.name] for each in fields(cls)})
+        """The inverse of `to_plain`; raises KeyError, TypeError or ValueError for what is none."""
+        return cls(**{each.name: float(plain[each.name]) for each in fields(cls)})
 
 
 @dataclass(frozen=True, eq=False)

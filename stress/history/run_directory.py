@@ -226,6 +226,10 @@ class RunDirectory:
         ops, known = history.ops, {facts.process for facts in history.processes}
         if unknown := set(np.unique(ops["process"]).tolist()) - known:
             raise ValueError(f"events.jsonl tells nothing of p{min(unknown)}, which did operations")
+        odd = ~(np.isin(ops["kind"], list(Kind)) & np.isin(ops["outcome"], list(Outcome)))
+        odd |= (ops["file"] < 0) | (ops["file"] >= len(history.files))
+        if odd.any():
+            raise ValueError(f"p{ops['process'][odd][0]:06}.ops holds what is no operation")
         noted = np.zeros(max(known, default=0) + 1, np.int64)
         np.maximum.at(noted, ops["process"], ops["note_at"] + ops["note_size"])
         for facts in history.processes:
@@ -242,7 +246,11 @@ class RunDirectory:
 
     def plan(self) -> dict[str, Any]:
         """As `stress.plan.Plan.to_json` gave it."""
-        return self._read("plan.json")
+        plain = self._read("plan.json")
+        for name in ("scenarios", "allow", "only", "load"):
+            if not all(isinstance(each, str) for each in plain.get(name, ())):
+                raise ValueError(f"plan.json: {name} are no names")
+        return plain
 
     def result(self) -> dict[str, Any]:
         """The report of the first check; empty where there is none."""

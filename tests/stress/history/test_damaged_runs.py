@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import stress
+from stress.history.journal import _HEADER_SIZE, _WHAT_AT
 from stress.history.run_directory import RunDirectory
 from stress.plan import Plan
 
@@ -49,6 +50,40 @@ def test_a_file_of_a_run_that_is_gone_is_named(
     shutil.copytree(saved, run)
     damage(run / name)
     with pytest.raises(stress.HarnessError, match=name):
+        stress.check(str(run))
+
+
+def _of_no_kind(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[_HEADER_SIZE + _WHAT_AT] = 0
+    path.write_bytes(content)
+
+
+def _changed(old: bytes, new: bytes) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        content = path.read_bytes()
+        assert old in content
+        path.write_bytes(content.replace(old, new, 1))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "says"),
+    [
+        ("journal/p000002.ops", _of_no_kind, "p000002.ops holds what is no operation"),
+        ("plan.json", _changed(b'"session_count"', b"[]"), "plan.json: scenarios are no names"),
+        ("cpu.json", _changed(b": ", b": [], "), "cpu.json"),
+        ("cpu.json", lambda path: path.write_text('{"python_operations_s": "x"}'), "can be read"),
+    ],
+)
+def test_what_is_no_record_is_no_error_of_ours(
+    saved: Path, tmp_path: Path, name: str, damage: Callable[[Path], None], says: str
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(saved, run)
+    damage(run / name)
+    with pytest.raises(stress.HarnessError, match=says):
         stress.check(str(run))
 
 
