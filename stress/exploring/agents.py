@@ -147,11 +147,13 @@ def _explore(
 
     acted: set[int] = set()
     stuck: list[str] = []
+    undecided: list[str] = []
 
     def execute(scheduler: Scheduler) -> Ran:
         ran = supervisor.run(kinds, scheduler)
         acted.update(ran.decisions)
         stuck.extend(seen.text for seen in ran.findings if seen.kind in _NOT_JUDGED)
+        undecided.extend(seen.text for seen in ran.findings if seen.kind == "undecided")
         return ran
 
     run = executing(put_back, execute, partial(_judge, shared, check, may_fail, short))
@@ -165,6 +167,8 @@ def _explore(
         now = time.monotonic()
         if not step(search, run, keep_going=plan.keep_going):
             break
+        if undecided:  # what it has left elsewhere would be there in the next
+            return _result(plan, search, Verdict.UNKNOWN, (_doubt(undecided[0]),))
         if plan.duration_s is not None and now - began >= plan.duration_s:
             break
         if watch is not None and now - shown >= SHOW_EVERY_S:

@@ -322,6 +322,7 @@ def _judge(one: Exploring, ran: Ran) -> tuple[Finding, ...]:
         findings = _checked(one, evidence)
     else:
         one.dead += [seen.text for seen in ran.findings if seen.kind == "stuck" and len(one.dead) < 5]
+        one.doubt = next((seen.text for seen in ran.findings if seen.kind == "undecided"), one.doubt)
     return () if one.doubt else tuple(found for found in (*findings, *seen_here) if found.anomaly not in one.allow)
 
 

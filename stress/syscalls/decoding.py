@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from stress.syscalls import kernel, locks
 from stress.syscalls.calls import Access
+from stress.syscalls.errors import Undecided
 from stress.syscalls.kernel import signed
 from stress.syscalls.names import Names, Opened, Place
 from stress.syscalls.tables import Watched
@@ -85,12 +86,6 @@ class Marked(Exception):
     """A syscall is a message to the supervisor. Its text is the argument."""
 
 
-class ListsProcesses(Exception):
-    """A program lists all processes of the machine, where those under the supervisor do not have the pids that they
-    were told.
-    """
-
-
 Rule: TypeAlias = "Callable[[int, Watched, tuple[int, ...]], Point | None]"
 """Decodes a kind of syscall of a thread: (thread, row, arguments)."""
 
@@ -107,10 +102,16 @@ class Decoder:
         self._names, self._real_pid, self._owners = names, real_pid, owners
         self._rules: dict[str, Rule | None] = {}
         self._asked: int | None = None  # the agent whose process the path of the call is about
+        self._outside = ""  # the path of the call that leads elsewhere
+        self._made: dict[str, int] = {}  # path elsewhere → who was the first to make it
         self.opens_random = False
         """Whether a path was that of a device of random numbers, since this was last set to False."""
         self.is_inside = False
         """Whether the call that was decoded last is about the shared directory, be it no point."""
+
+    def begin(self) -> None:
+        """A new execution."""
+        self._made.clear()
 
     def point(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         """The scheduling point of a syscall of thread ``pid``; None if it does not touch the shared directory."""
@@ -149,7 +150,9 @@ class Decoder:
                 leads_on = path.endswith(("/", "/.")) and row.verb not in _OF_ENTRIES  # what a symlink is followed for
                 places.append(self._names.place(base, path, follow or leads_on))
                 if path.rstrip("/") == "/proc" and row.verb == "open":
-                    raise ListsProcesses
+                    raise Undecided(_LISTS)
+                if places[-1] is None:
+                    self._outside = path if path[:1] == "/" else f"{base}/{path}"
         return places
 
     def _through(self, pid: int, link: re.Match[str], follow: bool) -> Place | None:
@@ -183,6 +186,19 @@ class Decoder:
         """What the descriptor of a call stands for whose path is empty; None if it is not."""
         return None if kernel.read(pid, args[1], 1).strip(b"\0") else self._names.opened(pid, signed(args[0]))
 
+    def _make_outside(self, pid: int) -> Point | None:
+        """What two make, and only one of them can, is a lock. Outside, nobody decides who is first."""
+        path, agent = os.path.normpath(self._outside), self._owners.get(pid, 0)
+        if "/__pycache__" in path or (path not in self._made and os.path.lexists(path)):
+            return None
+        first = self._made.setdefault(path, agent)
+        if first != agent:
+            raise Undecided(
+                f"makes {path!r} as agent {first + 1} does, which is not in the shared directory: nobody decides who "
+                "is first there; let it lie in it"
+            )
+        return None
+
     def _file(self, pid: int, row: Watched, args: tuple[int, ...]) -> Opened | None:
         return self._names.opened(pid, signed(args[row.descriptor]))
 
@@ -202,6 +218,8 @@ class Decoder:
         creates, alone = bool(flags & os.O_CREAT), bool(flags & os.O_EXCL)
         place = self._place(pid, row, args, follow=not (flags & os.O_NOFOLLOW or (creates and alone)))
         if place is None:
+            if creates and alone:
+                self._make_outside(pid)
             return None
         known: Point | None = place.points.get(flags)
         if known is None:
@@ -239,10 +257,10 @@ class Decoder:
 
     def _looking(self, pid: int, row: Watched, args: tuple[int, ...], follow: bool) -> Point | None:
         place = self._place(pid, row, args, follow)
+        if row.name == "chdir":  # wherever to
+            self._names.forget(pid)
         if place is None:
             return None
-        if row.name == "chdir":
-            self._names.forget(pid)
         known: Point | None = place.points.get(row.name)
         if known is None:
             missing = place.parent is not None and place.id is None
@@ -288,6 +306,7 @@ class Decoder:
         if flags & _AT_EMPTY_PATH and (file := self._without_path(pid, args)) is not None:
             old = self._names.unnamed(file)
         if new is None:
+            self._make_outside(pid)
             return None if old is None else Point(f"link {old.text} → (outside)", (*reads(old), *links(old)))
         text = f"link {old.text if old else '(a file without a name)'} → {new.text}"
         missing = old is not None and old.id is None
@@ -299,7 +318,7 @@ class Decoder:
     def _symlink(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         place = self._place(pid, row, args, follow=False)
         if place is None:
-            return None
+            return self._make_outside(pid)
         target = kernel.read_string(pid, args[0])
         if place.id is not None:
             return Point(f"symlink {place.text} → {target}", reads(place), -errno.EEXIST)
@@ -308,7 +327,7 @@ class Decoder:
     def _make(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         place = self._place(pid, row, args, follow=False)
         if place is None:
-            return None
+            return self._make_outside(pid)
         if place.id is not None:
             return Point(f"{row.name.removesuffix('at')} {place.text}", reads(place), -errno.EEXIST)
         return Point(f"{row.name.removesuffix('at')} {place.text}", changes(place), creates=place.path)
@@ -420,17 +439,21 @@ class Decoder:
     # Locks
 
     def _flock(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
-        file = self._file(pid, row, args)
+        file = self._locked(pid, row, args)
         return None if file is None else self._locking(file, locks.flock(pid, signed(args[0]), args[1]))
 
     def _fcntl(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
-        file = self._file(pid, row, args)
+        file = self._locked(pid, row, args)
         if file is None:
             return None
         request = locks.record(pid, signed(args[0]), args[1], kernel.read(pid, args[2], 32))
         if request is None:
             return Point(f"ask for the lock of {file.text}", (Access(("lock", file.id, "record"), False),))
         return self._locking(file, request)
+
+    def _locked(self, pid: int, row: Watched, args: tuple[int, ...]) -> Opened | None:
+        """A file that is locked, wherever it lies: a lock outside keeps others from the shared directory as well."""
+        return self._file(pid, row, args) or self._names.elsewhere(pid, signed(args[row.descriptor]))
 
     def _locking(self, file: Opened, request: locks.Request) -> Point:
         kind = "flock" if request.kind == "flock" else "record"
@@ -458,6 +481,10 @@ def of_process(agent: int, point: Point | None = None, sent: str = "") -> Point:
     return Point(f"send {sent} to agent {agent + 1}" if sent else f"ask for a process of agent {agent + 1}", (life,))
 
 
+_LISTS = (
+    "lists the processes of the machine, as ps and pgrep do, which have other pids there than they are told; "
+    "kill -0 PID and /proc/PID are answered as they should be"
+)
 _BY_DESCRIPTOR = Watched("utimensat", "", "f")
 """A call whose path is empty, so that it is about the descriptor."""
 

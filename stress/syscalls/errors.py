@@ -19,3 +19,9 @@ class Denied(Exception):
     def __str__(self) -> str:
         """Both, in one line."""
         return f"{self.what}: {self.cure}"
+
+
+class Undecided(Exception):
+    """What a program does has an order that nobody decides, or an answer that is not true, so its execution is not
+    judged. In words.
+    """

@@ -61,6 +61,11 @@ class Holders:
         if point.effect != "frees" and inode is not None:
             text = point.text.rpartition(" ")[2]
             self._held.append(Holder(Access(access.what, True), request.kind, text, process, request.descriptor, inode))
+            process.shares = True  # so that its closes are looked at, also where the lock lies elsewhere
+
+    def has(self, process: Process) -> bool:
+        """Whether the process holds a lock."""
+        return any(holder.process is process for holder in self._held)
 
     def forget_dead(self) -> None:
         """What a process held that was killed is free, or another's that has the open file too."""
@@ -109,6 +114,7 @@ class Holders:
                 if _inode(process.pid, descriptor) == holder.inode and locks.are_held(
                     process.pid, descriptor, holder.kind
                 ):
+                    process.shares = True
                     return copy
         return None
 

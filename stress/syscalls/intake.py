@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 from stress.syscalls import kernel, listener, tasks
 from stress.syscalls.clock import Dial, sleeps_until
-from stress.syscalls.decoding import Decoder, ListsProcesses, Marked, Point, is_of_descriptor, of_process
-from stress.syscalls.errors import Denied
+from stress.syscalls.decoding import Decoder, Marked, Point, is_of_descriptor, of_process
+from stress.syscalls.errors import Denied, Undecided
 from stress.syscalls.holders import Holders
 from stress.syscalls.names import Names
-from stress.syscalls.population import Population, Stuck
+from stress.syscalls.population import Population
 from stress.syscalls.tables import Machine, Watched
 from stress.syscalls.tasks import Process, State, Task
 from stress.syscalls.virtual import Virtual, signal_of
@@ -101,11 +101,8 @@ class Intake:
             ) from None
         except OSError:  # the task was killed meanwhile, or gave a bad address, which is the kernel's to say
             pass
-        except ListsProcesses:
-            raise Stuck(
-                f"agent {task.agent + 1} lists the processes of the machine, as ps and pgrep do, which have other pids "
-                "there than they are told; kill -0 PID and /proc/PID are answered as they should be"
-            ) from None
+        except Undecided as error:
+            raise Undecided(f"agent {task.agent + 1} {error}") from None
         except Marked as mark:
             self._marked(task, str(mark))
             result = -errno.ENOENT
@@ -192,7 +189,7 @@ class Intake:
         process.dial = Dial(task.tid, self._machine, process.copied)
         self._names.forget(process.pid)
         if process.copied is None:
-            process.shares = process.shares and self._names.are_open(process.pid)
+            process.shares = process.shares and (self._names.are_open(process.pid) or self.holders.has(process))
             self.population.renew(process)
             self.virtual.renew(process)
 
@@ -229,8 +226,6 @@ class Intake:
             return self.holders.release(task)
         if row.verb == "exit":
             return self.holders.release(task)
-        if not process.shares and row.verb == "fcntl":
-            return None
         point = self.decoder.point(process.pid, row, args)
         if row.verb == "exec":
             return self.holders.release(task) or point

@@ -135,6 +135,15 @@ class Names:
                 return None  # it is not open, but the next one may be
         return known[descriptor]
 
+    def elsewhere(self, pid: int, descriptor: int) -> Opened | None:
+        """What a descriptor stands for that is not in the shared directory; None if it is not open."""
+        link = f"/proc/{pid}/fd/{descriptor}"
+        try:
+            path = os.readlink(link)
+            return Opened(path, path if path.isprintable() else repr(path)[1:-1], path, os.stat(link))
+        except OSError:
+            return None
+
     def are_open(self, pid: int) -> bool:
         """Whether a process has a descriptor of what is in the shared directory, or was when it had a name."""
         try:

@@ -24,7 +24,7 @@ _POLLIN, _RUNNING = select.POLLIN, State.RUNNING  # looked up once
 
 
 class Stuck(Exception):
-    """A task neither makes a syscall, nor blocks, nor ends; or it does what would be another thing each time."""
+    """A task neither makes a syscall, nor blocks, nor ends."""
 
 
 class Population:

@@ -14,7 +14,8 @@ class Finding:
 
     Attributes:
         kind: ``deadlock``, ``livelock`` (some poll for ever), ``endless`` (a bound on steps was reached),
-            ``starvation``, ``stuck``, or ``readable`` (a file was, to more than before).
+            ``starvation``, ``stuck``, ``undecided`` (see `errors.Undecided`), or ``readable`` (a file was, to more than
+            before).
     """
 
     kind: str

@@ -25,7 +25,7 @@ from stress.syscalls.agents import Agent, Kind, Warm
 from stress.syscalls.calls import Access, Call, Scheduler, Step
 from stress.syscalls.clock import EPOCH_NS, PACES_NS
 from stress.syscalls.decoding import Point
-from stress.syscalls.errors import Denied
+from stress.syscalls.errors import Denied, Undecided
 from stress.syscalls.intake import OF_PROCESSES, Intake
 from stress.syscalls.modes import Modes
 from stress.syscalls.names import Names
@@ -149,9 +149,9 @@ class Supervisor:
                 if ending is None and (pauses >= self._idle_max or self._polls(idle, pauses)):
                     ending = "cut"
                     self._find("livelock", f"{idle + pauses} steps one after another have changed no file")
-        except Stuck as error:
+        except (Stuck, Undecided) as error:
             ending = "stuck"
-            self._find("stuck", str(error))
+            self._find("stuck" if isinstance(error, Stuck) else "undecided", str(error))
         finally:
             with interrupts() as signals, signals.held():
                 blocked = tuple(self._call(task) for task in self._waiting())
@@ -184,6 +184,7 @@ class Supervisor:
         self._began_ns = time.time_ns() - _TICK_NS  # the kernel's own clock of files is a tick behind
         self._holders.begin()
         self._population.begin()
+        self._decoder.begin()
         self._virtual.begin(PACES_NS[pace])
         self._known = [None] * len(kinds)
         for index, kind in enumerate(kinds):  # each alone until its first step, so that they come to it in one order

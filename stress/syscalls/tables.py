@@ -176,6 +176,8 @@ class Watched:
         self.is_special = self.verb in _SPECIAL
 
 
+_ELSEWHERE = ("flock", "fcntl", "fchdir")
+"""Those of a descriptor that matter also where that is of nothing in the shared directory."""
 _SPECIAL = frozenset({"sleep", "wait", "close", "exit", "exec", "fcntl", "open", "create", "spawn"})
 
 
@@ -243,7 +245,7 @@ def machine(name: str | None = None) -> Machine:
         cells = line.split()
         if cells[column] != "-":
             operands = cells[4] if len(cells) > 4 else ""
-            needs = cells[3] == "close" or ("f" in operands and "p" not in operands and cells[3] != "fcntl")
+            needs = cells[3] == "close" or ("f" in operands and "p" not in operands and cells[0] not in _ELSEWHERE)
             watched[int(cells[column])] = Watched(cells[0], cells[3], operands, needs)
     numbers = {row.name: number for number, row in watched.items()}
     prefix = "__vdso" if column == 1 else "__kernel"

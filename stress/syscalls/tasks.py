@@ -40,7 +40,7 @@ class Process:
     Attributes:
         pid: The real one.
         path: How it descends from the agent's first process: the number of each spawn.
-        shares: Whether it may have a descriptor of the shared directory.
+        shares: Whether it may have a descriptor of the shared directory, or holds a lock elsewhere.
         reads_random: Whether it has opened the kernel's random numbers.
         dial: Its clock; None as long as that of its image is still the vDSO's, or it has made no syscall.
         copied: Of the process that it is a copy of; None if it has an image of its own.

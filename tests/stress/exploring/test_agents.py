@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -100,6 +101,50 @@ def test_who_lists_the_processes_of_the_machine_is_not_judged(tmp_path: Path) ->
     result = stress.explore([["python3", "-c", asks], ["cat", "count"]], laid_out(tmp_path), schedules=3)
     assert result.verdict is Verdict.UNKNOWN
     assert "lists the processes of the machine, as ps and pgrep do" in result.findings[0].message
+
+
+@pytest.mark.parametrize("scheduler", ["random", "dpor"])
+def test_a_lock_that_lies_elsewhere_goes_to_each_of_them_first(tmp_path: Path, scheduler: str) -> None:
+    """It would else be the first agent's in every schedule, and the order of the two never another."""
+    lock = f"exec 9>{shlex.quote(str(tmp_path / 'lock'))}; flock 9;"
+    agents = [["bash", "-c", f"{lock} echo 1 >>count"], ["bash", "-c", f"{lock} grep -q 1 count || : >early"]]
+    shared = laid_out(tmp_path)
+    result = stress.explore(
+        agents, shared, check=lambda left: not (left / "early").exists(), schedules=30, scheduler=scheduler, seed=1
+    )
+    assert result.verdict is Verdict.FAIL
+    assert result.exploration is not None
+    assert " lock /" in " ".join(" ".join(result.exploration.table).split())
+
+
+def test_a_lock_elsewhere_that_is_handed_on_is_free_when_its_last_descriptor_is_closed(tmp_path: Path) -> None:
+    """flock(1) takes it through a descriptor of its parent, who gives it back by a close, and goes on."""
+    lock = shlex.quote(str(tmp_path / "lock"))
+    script = f"exec 9>{lock}; flock 9; n=$(<count); echo $((n + 1)) >count; exec 9>&-; : >>own$0; : >>own$0"
+    agents = [["bash", "-c", script, str(number)] for number in range(2)]
+    shared = laid_out(tmp_path)
+    result = stress.explore(agents, shared, check=lambda left: (left / "count").read_text() == "2\n", schedules=60)
+    assert result.verdict is Verdict.PASS
+    assert result.exploration is not None
+    assert result.exploration.interleavings > 20
+
+
+@pytest.mark.parametrize("making", ["mkdir {}", "set -C; : >{}", "ln -s x {}", "ln count {}"])
+def test_what_two_make_elsewhere_is_a_lock_that_nobody_sees_so_it_is_not_judged(tmp_path: Path, making: str) -> None:
+    made = tmp_path / "made"
+    script = (
+        f"until ({making.format(shlex.quote(str(made)))}) 2>/dev/null; do sleep 1; done; echo 1 >>count; rm -r {made}"
+    )
+    result = stress.explore([["bash", "-c", script]] * 2, laid_out(tmp_path), schedules=3)
+    assert result.verdict is Verdict.UNKNOWN
+    assert f"agent 2 makes '{made}' as agent 1 does" in result.findings[0].message
+
+
+def test_what_each_makes_for_itself_elsewhere_and_what_was_there_is_no_lock(tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    script = f"mkdir -p {tmp_path}/cache; mktemp {tmp_path}/XXXXXXXX; echo 1 >>count"
+    result = stress.explore([["bash", "-c", script]] * 2, laid_out(tmp_path), schedules=3)
+    assert result.verdict is Verdict.PASS
 
 
 def test_what_is_put_back_is_what_was_there(tmp_path: Path) -> None:

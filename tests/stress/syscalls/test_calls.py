@@ -443,3 +443,25 @@ def test_what_is_outside_is_no_point(supervisor: Supervisor, tmp_path: Path) -> 
         os.listdir(".")
 
     assert [call.text for call in calls_of(supervisor, outside)] == ["list .", "list ."]
+
+
+@pytest.mark.parametrize("fchdir", [False, True])
+def test_a_relative_path_starts_where_the_process_went_also_elsewhere(
+    supervisor: Supervisor, shared: Path, tmp_path: Path, fchdir: bool
+) -> None:
+    """A path in a directory outside was taken for one in the shared directory."""
+    (shared / "x").touch()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+
+    def goes() -> None:
+        os.stat("x")
+        if fchdir:
+            os.fchdir(os.open(elsewhere, os.O_RDONLY))
+        else:
+            os.chdir(elsewhere)
+        os.mkdir("x")
+        os.chdir(shared)
+        os.stat("x")
+
+    assert [call.text for call in calls_of(supervisor, goes)] == ["stat x", "stat x"]
