@@ -9,8 +9,7 @@ import errno
 import fcntl
 import os
 import re
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from stress.syscalls import kernel, locks
@@ -18,6 +17,7 @@ from stress.syscalls.calls import Access
 from stress.syscalls.errors import Undecided
 from stress.syscalls.kernel import signed
 from stress.syscalls.names import Names, Opened, Place
+from stress.syscalls.point import Point, of_process
 from stress.syscalls.tables import Watched
 from stress.syscalls.touched import ROOT, attributes, changes, links, reads, status, way
 
@@ -31,51 +31,6 @@ _MAGIC = re.compile(
 _PROCESS = re.compile(r"/proc/+(\d+)(?![^/])")
 _DEVICES = re.compile(r"/dev/(?:fd(?=/\d)|std(in|out|err)\Z)")
 _MODES = {fcntl.LOCK_SH: "shared ", fcntl.LOCK_EX: "", fcntl.LOCK_UN: ""}
-
-
-@dataclass(slots=True)
-class Point:
-    """A scheduling point, as a call and what the supervisor has to do about it.
-
-    Attributes:
-        text: For people.
-        accesses: What it touches.
-        result: What it will return, where that is known beforehand.
-        answer: What to return in the kernel's place; None to let the kernel do it.
-        lock: The request of a lock, if it is one.
-        effect: What it does with the lock: ``waits``, ``tries``, ``frees`` or nothing.
-        creates: Path of the inode that it creates.
-        writes: Path of the file whose content it changes.
-        shows: Path whose mode it may have changed.
-        looks: Path of what it tells the times of.
-        touches: What it accesses.
-        disturbs: What it may change, and its lock: of that others' points say something else afterwards.
-        changes: Whether it may change a file or a directory.
-        changes_entry: Whether it may change an entry of a directory.
-    """
-
-    text: str
-    accesses: tuple[Access, ...] = ()
-    result: int | None = None
-    answer: int | None = None
-    lock: locks.Request | None = None
-    effect: str = ""
-    creates: str = ""
-    writes: str = ""
-    shows: str = ""
-    looks: str = ""
-    touches: frozenset[tuple[Hashable, ...]] = field(init=False)
-    disturbs: frozenset[tuple[Hashable, ...]] = field(init=False)
-    changes: bool = field(init=False)
-    changes_entry: bool = field(init=False)
-
-    def __post_init__(self) -> None:
-        """See what it changes."""
-        self.touches = frozenset([access.what for access in self.accesses])
-        disturbed = [access.what for access in self.accesses if access.writes or access.what[0] == "lock"]
-        self.disturbs = frozenset(disturbed)
-        kinds = {what[0] for what in disturbed}
-        self.changes, self.changes_entry = not kinds <= {"lock"}, "entry" in kinds
 
 
 MARK = "/.stress/mark/"
@@ -466,19 +421,6 @@ class Decoder:
             return Point(f"lock {_MODES[request.mode]}{file.text}", accesses, lock=request, effect="waits")
         failure = None if locks.is_free(request) else -errno.EWOULDBLOCK
         return Point(f"try to lock {_MODES[request.mode]}{file.text}", accesses, failure, lock=request, effect="tries")
-
-
-def of_process(agent: int, point: Point | None = None, sent: str = "") -> Point:
-    """The point of a call that asks whether a process of another agent is there, or sends it a signal.
-
-    Args:
-        point: What it is besides.
-        sent: The signal.
-    """
-    life = Access(("life", agent), bool(sent))
-    if point is not None:
-        return replace(point, accesses=(*point.accesses, life))
-    return Point(f"send {sent} to agent {agent + 1}" if sent else f"ask for a process of agent {agent + 1}", (life,))
 
 
 _LISTS = (

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from stress.syscalls import locks
 from stress.syscalls.agents import Agent
 from stress.syscalls.calls import Access
-from stress.syscalls.decoding import Point
+from stress.syscalls.point import Point
 from stress.syscalls.tasks import Process, Task
 
 _CLOSE_RANGE_CLOEXEC = 4

@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 from stress.syscalls import kernel, listener, tasks
 from stress.syscalls.clock import Dial, sleeps_until
-from stress.syscalls.decoding import Decoder, Marked, Point, is_of_descriptor, of_process
+from stress.syscalls.decoding import Decoder, Marked, is_of_descriptor
 from stress.syscalls.errors import Denied, Undecided
 from stress.syscalls.holders import Holders
 from stress.syscalls.names import Names
+from stress.syscalls.point import Point, of_process
 from stress.syscalls.population import Population
 from stress.syscalls.tables import Machine, Watched
 from stress.syscalls.tasks import Process, State, Task

@@ -24,11 +24,11 @@ from stress.syscalls import agents, listener, locks
 from stress.syscalls.agents import Agent, Kind, Warm
 from stress.syscalls.calls import Access, Call, Scheduler, Step
 from stress.syscalls.clock import EPOCH_NS, PACES_NS
-from stress.syscalls.decoding import Point
 from stress.syscalls.errors import Denied, Undecided
 from stress.syscalls.intake import OF_PROCESSES, Intake
 from stress.syscalls.modes import Modes
 from stress.syscalls.names import Names
+from stress.syscalls.point import Point
 from stress.syscalls.population import Stuck
 from stress.syscalls.ran import Disturb, Finding, Mark, Ran
 from stress.syscalls.starving import starving

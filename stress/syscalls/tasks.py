@@ -11,7 +11,7 @@ from enum import Enum
 from stress.syscalls.agents import Agent
 from stress.syscalls.calls import Call
 from stress.syscalls.clock import Dial, Image
-from stress.syscalls.decoding import Point
+from stress.syscalls.point import Point
 from stress.syscalls.tables import Watched
 from stress.syscalls.waits import Wait
 
