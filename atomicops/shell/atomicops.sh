@@ -161,10 +161,8 @@ _ao_release() { # _ao_release STATUS [COMMAND]: ends with this status; after wha
 }
 
 _ao_send() { # a text is not passed as an argument, for those have a limit, and all users see them
-  if [[ $# == 3 && $2 != - ]]; then
-    _ao_print "$2" | (_ao_perl --whole "$1" - "$3") # in a subshell also where the caller has set lastpipe
-  elif [[ $# == 5 && $2 == --if-version && $4 != - ]]; then
-    _ao_print "$4" | (_ao_perl --whole "${@:1:3}" - "$5")
+  if [[ ($# == 3 || $# == 5 && $2 == --if-version) && ${*: -2:1} != - ]]; then
+    _ao_print "${@: -2:1}" | (_ao_perl --whole "${@:1:$#-2}" - "${@: -1}") # in a subshell also with lastpipe
   else
     (_ao_perl "$@")
   fi
@@ -173,8 +171,7 @@ _ao_send() { # a text is not passed as an argument, for those have a limit, and 
 _ao_print() {
   [[ -o posix ]] || POSIXLY_CORRECT=1
   \unset -f printf
-  \set +exk
-  \printf '\0%s\n\0' "$1" 2>/dev/null # what a DEBUG or RETURN trap prints is before or behind
+  \printf '\0%s\n\0' "$1" 2>/dev/null # what a trap of DEBUG prints, or a trace, is before or behind
 }
 
 # The copies that bash keeps of the locks' descriptors are closed on exec, and so are copies of these, except those with

@@ -92,6 +92,20 @@ def test_exec_takes_the_lock_along(tmp_path: Path) -> None:
     assert free(tmp_path / ".f.lock")
 
 
+def test_the_lock_is_open_for_writing(tmp_path: Path) -> None:
+    """Where flock(2) becomes a lock of fcntl(2), as over NFS, it has to be."""
+    text = r"""source "$S"
+    g() {
+      for fd in /dev/fd/*; do
+        [[ ! $fd -ef .f.lock ]] || sed -n 's/^flags:.*\(.\)$/\1/p' "/proc/$$/fdinfo/${fd##*/}"
+      done
+    }
+    with_lock f g
+    """
+    done = bash(tmp_path, text)
+    assert done.stdout == "2\n", done  # O_RDWR
+
+
 def test_a_subshell_that_is_left_behind_has_no_part_in_the_lock(tmp_path: Path) -> None:
     text = """source "$S"; mkfifo p
     later() { { read -r _ <p; atomic_append late f; } & }

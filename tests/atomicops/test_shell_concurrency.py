@@ -112,15 +112,34 @@ def test_readers_see_whole_documents(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [".f.json.lock", "f.json"]
 
 
-def test_a_torn_end_of_pythons_append_in_place_is_cut_off(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("inode", "start", "length", "is_torn"),
+    [(0, 6, 5, True), (0, 6, 3, True), (0, 6, 2, False), (0, 8, 5, False), (0, 9, 5, False), (1, 6, 5, False)],
+)
+def test_a_torn_end_of_pythons_append_in_place_is_cut_off(
+    tmp_path: Path, inode: int, start: int, length: int, is_torn: bool
+) -> None:
+    """And nothing else is: a write that was finished, or not begun, or the mark of a file that this is a copy of."""
     log = tmp_path / "log"
     log.write_bytes(b"whole\nto")
+    mark = (log.stat().st_ino + inode, start, length)
     try:
-        os.setxattr(log, "user.atomicops.append", b"".join(n.to_bytes(8, "big") for n in (log.stat().st_ino, 6, 5)))
+        os.setxattr(log, "user.atomicops.append", b"".join(n.to_bytes(8, "big") for n in mark))
     except OSError:
         pytest.skip("no user attributes on this file system")
     acknowledged([bash("atomic_append next log", directory=tmp_path)])
-    assert log.read_bytes() == b"whole\nnext\n"
+    assert log.read_bytes() == (b"whole\nnext\n" if is_torn else b"whole\ntonext\n")
     assert os.listxattr(log) == []
-    (kept,) = tmp_path.glob("log.*.corrupt")  # in case somebody without the lock wrote it
-    assert kept.read_bytes() == b"to"
+    kept = tmp_path.glob("log.*.corrupt")  # in case somebody without the lock wrote it
+    assert [path.read_bytes() for path in kept] == ([b"to"] if is_torn else [])
+
+
+def test_a_torn_end_of_json_is_cut_off_before_it_is_checked(tmp_path: Path) -> None:
+    file = tmp_path / "s.json"
+    file.write_bytes(b"[1]\nx")
+    try:
+        os.setxattr(file, "user.atomicops.append", b"".join(n.to_bytes(8, "big") for n in (file.stat().st_ino, 4, 5)))
+    except OSError:
+        pytest.skip("no user attributes on this file system")
+    acknowledged([bash("atomic_append '' s.json", directory=tmp_path)])
+    assert file.read_bytes() == b"[1]\n\n"

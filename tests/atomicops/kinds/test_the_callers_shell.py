@@ -120,6 +120,16 @@ def test_all_operations_under_a_setting(tmp_path: Path, setting: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "setting", [name for name in SETTINGS if name not in ("traps that print", "traces on standard output")]
+)
+def test_nothing_else_is_printed_under_a_setting(tmp_path: Path, setting: str) -> None:
+    (tmp_path / "s.json").write_text("[1]")
+    script = f'. "$0/atomicops.sh"; {{ {SETTINGS[setting]}; }} >/dev/null 2>&1; atomic_read s.json'
+    done = HELPERS.bash(script, cwd=tmp_path)
+    assert (done.code, done.out, done.err) == (0, "[1]", "")
+
+
+@pytest.mark.parametrize(
     "setting", ["nothing", "set -f", "failglob", "traps of signals", "posix", "descriptors in use"]
 )
 def test_a_failure_alters_nothing_either(tmp_path: Path, setting: str) -> None:
