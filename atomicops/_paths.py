@@ -215,7 +215,7 @@ def stem_of_temp(name: bytes) -> bytes | None:
         return None
     body = name[1 : -len(TEMP_SUFFIX)]
     found, dot, digits = body[:-33], body[-33:-32], body[-32:]
-    if not 0 < len(found) <= _STEM_BYTES_MAX or dot != b"." or len(digits) != 32 or digits.strip(b"0123456789abcdef"):
+    if not 0 < len(found) <= _STEM_BYTES_MAX or dot != b"." or digits.strip(b"0123456789abcdef"):
         return None
     return found
 

@@ -65,7 +65,7 @@ def test_a_live_writers_temp_file_stays_and_a_dead_ones_goes(tmp_path: Path, nam
 
 NOT_OURS = [
     f"x.{DIGITS}.atomicops-tmp", f".{DIGITS}.atomicops-tmp", f"..{DIGITS}.atomicops-tmp",
-    f".x.{DIGITS[1:]}.atomicops-tmp",
+    f".x.{DIGITS[1:]}.atomicops-tmp", f"ax.{DIGITS}.atomicops-tmp",
     f".x.{DIGITS}0.atomicops-tmp", f".x.{DIGITS.upper()}.atomicops-tmp", f".x.{DIGITS}.atomicops-tmp~",
     f".x.{DIGITS[1:]}g.atomicops-tmp", f".x{DIGITS}.atomicops-tmp", f".x.{DIGITS}.tmp", ".x.lock", ".tmp.x", "x.part",
     f".x.{DIGITS}.atomicops-tmp\n", f".{'n' * 181}.{DIGITS}.atomicops-tmp",

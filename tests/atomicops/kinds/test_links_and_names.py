@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from atomicops import atomic_append_text, atomic_write_text
+from atomicops import _paths, atomic_append_text, atomic_write_text
 from tests.atomicops.both import LANGUAGES, Helpers
 
 HELPERS = Helpers()
@@ -276,3 +276,24 @@ def test_what_has_no_name_is_no_target(tmp_path: Path, language: str, operation:
         for fd in ends:
             os.close(fd)
     assert os.listdir(tmp_path) == ["link"]
+
+
+def test_what_a_link_leads_to_is_made_by_another_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look that does not find it and the one that asks whether it has a name."""
+    link = tmp_path / "link"
+    link.symlink_to("x")
+    stat = os.stat
+
+    def make(path: str | bytes, *arguments: object, **options: object) -> os.stat_result:
+        if path == str(link):
+            (tmp_path / "x").write_text("another's")
+        return stat(path, *arguments, **options)  # type: ignore[call-overload, no-any-return]
+
+    monkeypatch.setattr(_paths.os, "stat", make)
+    atomic_write_text("ours", link)
+    assert (tmp_path / "x").read_text() == "ours"
+
+
+def test_the_root_directory_is_called_so() -> None:
+    with _paths.locate("/no such file") as place:
+        assert place.show() == "/"

@@ -75,6 +75,20 @@ def test_root_writes_a_users_file(installed: Installed, place: Path, language: s
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_a_lock_that_lacks_its_owner_alone(installed: Installed, place: Path, language: str) -> None:
+    """Mode and group are those of the file, and yet its owner can't open it before root has been there."""
+    path = ones_own(place)
+    path.chmod(0o600)
+    lock = path.with_name(".state.json.lock")
+    lock.touch()
+    lock.chmod(0o600)
+    os.chown(lock, 0, ALICE.uid)
+    for person in (ROOT, ALICE):
+        done = installed.of(person).increment(language, path, place)
+        assert (done.code, done.err) == (0, ""), person
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_root_is_refused_and_leaves_a_lock(installed: Installed, place: Path, language: str) -> None:
     path = ones_own(place)
     second = path.with_name("second.json")
