@@ -119,10 +119,10 @@ class Hold(Carrier):
                 pass
 
     def prove(self, place: Place) -> None:
-        """Raise LockLost unless this thread still has the lock that others meet."""
+        """Raise LockLost unless this process still has the lock that others meet."""
         # In a child made by fork the descriptor is closed; but C code can make one that Python does not know of.
         is_open = self.own is not None and not self.own.closed
-        if not (self.is_met(place) and is_open and self.thread is _local.me and self.process == os.getpid()):
+        if not (self.is_met(place) and is_open and self.process == os.getpid()):
             raise _lost(self.name, place)
 
     def is_met(self, place: Place) -> bool:

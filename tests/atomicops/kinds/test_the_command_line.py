@@ -110,6 +110,8 @@ def test_what_follows_two_dashes_is_an_argument(tmp_path: Path) -> None:
         done = HELPERS.call("python", *call, cwd=tmp_path, stdin=b"")
         assert (done.code, done.err) == (code, "")
     assert (tmp_path / "--").read_text() == done.out == "--\n-x\n"
+    assert HELPERS.call("python", "write", "--", "update", "f", cwd=tmp_path).code == 0
+    assert (tmp_path / "f").read_text() == "update\n"
 
 
 DELETIONS = [
