@@ -64,11 +64,6 @@ class Told:
     first: Group
     others: tuple[Group, ...]
 
-    @property
-    def count(self) -> int:
-        """How often it was seen."""
-        return sum(group.count for group in (self.first, *self.others))
-
 
 def groups_of(findings: Iterable[Finding]) -> list[Group]:
     """The findings by anomaly, scenario and file pattern, in the order of what matters. Within one anomaly those with
