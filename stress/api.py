@@ -28,15 +28,13 @@ from stress.bench.measure import Case, Contender, Figure, LeftOut, Setting, Shee
 from stress.checkers.registry import checker
 from stress.execution.nemesis import Victim, nemesis
 from stress.history.history import FileFacts, FinalFile, History, ProcessFacts
+from stress.history.kinds import Kind, Language, Outcome
 from stress.history.record import (
     ABSENT,
     GARBAGE,
     INITIAL,
     NO_VERSION,
-    Kind,
-    Language,
     Operation,
-    Outcome,
     format_version,
     parse_version,
     version_of,

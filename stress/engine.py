@@ -31,7 +31,7 @@ from stress.files import pasted
 from stress.history.events import Event, Interrupted
 from stress.history.history import History
 from stress.history.jsonl import HistoryError, read_history
-from stress.history.record import End
+from stress.history.kinds import End
 from stress.history.run_directory import RunDirectory, prune
 from stress.host import process_tree
 from stress.host.interrupts import Interrupts, interrupts

@@ -18,7 +18,7 @@ from stress.checkers.registry import Checker
 from stress.execution.cast import Cast, assign_workers
 from stress.execution.drivers import shell
 from stress.execution.nemesis import FAULTS, NEMESES, Inject
-from stress.history.record import Language, WorkerRole
+from stress.history.kinds import Language, WorkerRole
 from stress.history.skipped import Part, Skipped
 from stress.host.interrupts import temporary_directory
 from stress.host.users import why_not

@@ -13,7 +13,7 @@ import numpy as np
 
 from stress.history.events import Event, FaultInjected
 from stress.history.history import Columns, History
-from stress.history.record import CHANGES, FaultKind, Kind, Language, Outcome
+from stress.history.kinds import CHANGES, FaultKind, Kind, Language, Outcome
 from stress.latency import BUCKETS, Counts, buckets_of, percentile_s
 
 Operations: TypeAlias = Mapping[str, Mapping[str, Mapping[str, int]]]

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 
 from stress.history.history import FileFacts, FinalFile, History
-from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Kind, Operation, Outcome, version_of
+from stress.history.kinds import Kind, Outcome
+from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Operation, version_of
 from stress.schedulers.replay import TolerantReplay
 from stress.workload.payload import document_of
 

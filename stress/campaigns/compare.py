@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from stress.campaigns import stages
 from stress.execution.sync_count import count_syncs
-from stress.history.record import CHANGES, Kind
+from stress.history.kinds import CHANGES, Kind
 from stress.outcomes import Compared
 from stress.plan import Plan
 from stress.result import Result

@@ -35,20 +35,9 @@ from typing import Any
 
 from stress.history.events import LeftBehind, MetadataSeen
 from stress.history.history import FileFacts, FinalFile, History, ProcessFacts
+from stress.history.kinds import End, Kind, Language, Outcome, WorkerRole
 from stress.history.notes import LogDelta, data_of, from_plain, to_plain
-from stress.history.record import (
-    ABSENT,
-    GARBAGE,
-    NO_VERSION,
-    End,
-    Kind,
-    Language,
-    Operation,
-    Outcome,
-    WorkerRole,
-    format_version,
-    parse_version,
-)
+from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Operation, format_version, parse_version
 from stress.workload.payload import log_record
 
 SCENARIO = "saved"

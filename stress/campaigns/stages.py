@@ -15,7 +15,7 @@ from pathlib import Path
 from stress import engine
 from stress.execution.progress import Progress
 from stress.files import pasted
-from stress.history.record import FaultKind
+from stress.history.kinds import FaultKind
 from stress.history.run_directory import RunDirectory
 from stress.plan import Plan
 from stress.reporters.json import as_json

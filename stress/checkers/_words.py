@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from stress.anomalies import Anomaly
 from stress.history.history import FileFacts, History
-from stress.history.record import NO_VERSION, Kind, Operation, Outcome
+from stress.history.kinds import Kind, Outcome
+from stress.history.record import NO_VERSION, Operation
 from stress.result import Details, Evidence, Finding, Verdict, witness
 from stress.workload.payload import writers_in
 

@@ -31,7 +31,8 @@ from stress.checkers._words import did, excerpt, finding, moment, parts, span, w
 from stress.checkers.registry import checker
 from stress.checkers.torn import garbled, garbled_first
 from stress.history.history import FileFacts, History
-from stress.history.record import INITIAL, Format, Kind, Operation, Outcome, format_version
+from stress.history.kinds import Format, Kind, Outcome
+from stress.history.record import INITIAL, Operation, format_version
 from stress.result import Details, Finding
 from stress.units import counted
 

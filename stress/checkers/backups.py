@@ -16,8 +16,9 @@ from stress.checkers._words import did, finding, moment, span, who
 from stress.checkers.registry import checker
 from stress.checkers.torn import meanwhile
 from stress.history.history import FileFacts, History
+from stress.history.kinds import Kind, Outcome
 from stress.history.notes import BackupNote
-from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Outcome
+from stress.history.record import ABSENT, GARBAGE, NO_VERSION
 from stress.result import Details, Finding, Verdict
 from stress.workload.tree import is_backup
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from stress.checkers._columns import Rows
 from stress.history.history import History
-from stress.history.record import Kind, Outcome
+from stress.history.kinds import Kind, Outcome
 
 TRIES = 3
 """Reads of one file in one language, and looks of outsiders at it, from which on the reader is blamed; of one that

@@ -18,8 +18,9 @@ from stress.anomalies import NOT_JUDGED
 from stress.checkers._columns import Rows
 from stress.checkers._words import finding
 from stress.history.history import FileFacts, History
+from stress.history.kinds import Kind, Outcome
 from stress.history.notes import BackupNote, data_of
-from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Kind, Outcome
+from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION
 from stress.history.skipped import Part, Skipped
 from stress.result import Finding, Verdict
 from stress.units import counted

@@ -12,7 +12,7 @@ from stress.checkers._register.clusters import FIRST
 from stress.checkers._words import finding
 from stress.checkers.registry import checker
 from stress.history.history import FileFacts, History
-from stress.history.record import End
+from stress.history.kinds import End
 from stress.result import Finding, Verdict
 from stress.units import counted
 

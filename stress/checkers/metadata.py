@@ -11,9 +11,10 @@ from stress.checkers._words import did, finding
 from stress.checkers.registry import checker
 from stress.history.events import MetadataSeen
 from stress.history.history import FileFacts, FinalFile, History
+from stress.history.kinds import Kind, Outcome
 from stress.history.machine_errors import REFUSALS
 from stress.history.notes import ErrorNote, words_of
-from stress.history.record import ABSENT, Kind, Outcome
+from stress.history.record import ABSENT
 from stress.result import Finding
 from stress.units import counted
 

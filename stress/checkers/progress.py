@@ -11,7 +11,7 @@ from stress.checkers._columns import Ints, grouping, segment_starts
 from stress.checkers._words import did, finding
 from stress.checkers.registry import checker
 from stress.history.history import History, ProcessFacts
-from stress.history.record import End
+from stress.history.kinds import End
 from stress.result import Finding
 from stress.units import counted
 

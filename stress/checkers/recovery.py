@@ -13,9 +13,10 @@ from stress.checkers._columns import Rows
 from stress.checkers._words import did, finding, moment, span, who
 from stress.checkers.registry import checker
 from stress.history.history import FileFacts, History
+from stress.history.kinds import End, Kind, Outcome, Recovery
 from stress.history.machine_errors import MACHINE_ERRORS
 from stress.history.notes import ErrorNote, words_of
-from stress.history.record import ABSENT, GARBAGE, End, Kind, Operation, Outcome, Recovery, format_version
+from stress.history.record import ABSENT, GARBAGE, Operation, format_version
 from stress.result import Finding
 
 Wrong = tuple[str, list[int]]

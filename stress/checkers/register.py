@@ -16,7 +16,8 @@ from stress.checkers._register.read_analysis import ReadAnalysis, analyse_reads
 from stress.checkers._words import did, finding, moment, span, who
 from stress.checkers.registry import checker
 from stress.history.history import History
-from stress.history.record import ABSENT, NO_VERSION, Outcome
+from stress.history.kinds import Outcome
+from stress.history.record import ABSENT, NO_VERSION
 from stress.result import Finding
 
 

@@ -15,8 +15,9 @@ from stress.checkers._evidence import Diagnosis, diagnose, versions_named
 from stress.checkers._words import did, excerpt, finding, parts, span, who
 from stress.checkers.registry import checker
 from stress.history.history import FileFacts, History
+from stress.history.kinds import Format, Kind, Outcome, Recovery
 from stress.history.notes import ReturnedDocument, SeenBytes, data_of, words_of
-from stress.history.record import ABSENT, GARBAGE, Format, Kind, Outcome, Recovery, format_version, parse_version
+from stress.history.record import ABSENT, GARBAGE, format_version, parse_version
 from stress.result import Details, Finding
 from stress.units import counted
 from stress.workload.log_replay import content_seen

@@ -22,7 +22,8 @@ from stress.checkers._register.read_analysis import ReadAnalysis, analyse_reads
 from stress.checkers._words import did, finding, moment, span, who
 from stress.checkers.registry import checker
 from stress.history.history import History
-from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Language, Operation, Recovery
+from stress.history.kinds import Kind, Language, Recovery
+from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Operation
 from stress.result import Details, Finding
 from stress.units import counted
 

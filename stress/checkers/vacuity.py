@@ -26,9 +26,9 @@ from stress.checkers._columns import Flags, Ints, Rows, among, grouping, segment
 from stress.checkers._words import did, finding
 from stress.checkers.registry import checker
 from stress.history.history import History
-from stress.history.kinds import MUTATIONS, READS
+from stress.history.kinds import MUTATIONS, READS, End, Kind, Language, Outcome, Recovery
 from stress.history.notes import ErrorNote, SeenBytes, data_of, words_of
-from stress.history.record import ABSENT, GARBAGE, End, Kind, Language, Outcome, Recovery
+from stress.history.record import ABSENT, GARBAGE
 from stress.history.skipped import Part, Skipped
 from stress.result import Details, Finding, Verdict
 from stress.units import counted

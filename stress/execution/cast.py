@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stress.execution.nemesis import Inject
-from stress.history.record import Language, WorkerRole
+from stress.history.kinds import Language, WorkerRole
 from stress.history.skipped import Skipped
 from stress.host.users import COLLEAGUES, User
 from stress.plan import Plan

@@ -15,7 +15,7 @@ from stress.execution.drivers.driver import Driver, Numbered, Raw
 from stress.execution.drivers.observe import Observation
 from stress.history.events import Event, Reaped, Started
 from stress.history.journal import read_header
-from stress.history.record import Language
+from stress.history.kinds import Language
 from stress.stats import Cpu
 
 _TIMED_MASK = 7

@@ -17,7 +17,7 @@ from stress.execution.run_spec import RunSpec
 from stress.execution.runner import Ended, Place, RunFailed, Watch
 from stress.history.events import Interrupted
 from stress.history.journal import Journal
-from stress.history.record import WorkerRole
+from stress.history.kinds import WorkerRole
 from stress.history.recorder import Clock
 from stress.history.run_directory import RunDirectory
 from stress.host.interrupts import interrupts

@@ -15,7 +15,7 @@ from typing import Any
 
 from stress.execution.cast import WorkerSpec
 from stress.execution.drivers.shell import environment
-from stress.history.record import Language
+from stress.history.kinds import Language
 from stress.history.skipped import Part, Skipped
 from stress.host import process_tree
 from stress.host.child import in_child

@@ -11,7 +11,7 @@ from stress.execution.drivers.driver import Numbered
 from stress.execution.drivers.shell import Lost, ShellDriver
 from stress.execution.step import Stepper, begin, finish, step
 from stress.history.journal import FINISHED, READY, RUNNING, Journal
-from stress.history.record import Kind
+from stress.history.kinds import Kind
 
 EXIT_JOURNAL = 74
 """Exit status of a worker that could not write its journal."""

@@ -20,7 +20,8 @@ from stress.anomalies import LOST_UPDATE, MISSING_READ, TORN_READ, Anomaly
 from stress.history.events import Ended, EventFollower, FaultInjected, Started
 from stress.history.history import Columns, FileFacts
 from stress.history.journal import read_more_rows
-from stress.history.record import ABSENT, GARBAGE, INITIAL, LANGUAGES_MAX, FaultKind, Kind, Language, Outcome
+from stress.history.kinds import LANGUAGES_MAX, FaultKind, Kind, Language, Outcome
+from stress.history.record import ABSENT, GARBAGE, INITIAL
 from stress.stats import KindStats, Stats, stats_of
 
 

@@ -18,7 +18,7 @@ from stress.execution.run_spec import RunSpec
 from stress.execution.step import Stepper
 from stress.execution.worker import Worker
 from stress.history.journal import Journal
-from stress.history.record import Language, WorkerRole
+from stress.history.kinds import Language, WorkerRole
 from stress.host.child import staying_threads
 from stress.host.users import become
 

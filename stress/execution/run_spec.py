@@ -13,7 +13,7 @@ from stress.execution.drivers.driver import Driver
 from stress.execution.metadata_watch import Watched
 from stress.execution.runner import Place
 from stress.history.journal import Journal
-from stress.history.record import Language
+from stress.history.kinds import Language
 from stress.history.recorder import Clock
 from stress.workload.target import Target
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from stress.execution.drivers.driver import Driver, Numbered, Raw
 from stress.execution.operations import OperationStream
 from stress.history.journal import row_of
-from stress.history.record import CHANGES, NO_VERSION, Kind, version_of
+from stress.history.kinds import CHANGES, Kind
+from stress.history.record import NO_VERSION, version_of
 from stress.history.recorder import Recorder
 from stress.workload.scenario import Answer, Request
 

@@ -34,7 +34,7 @@ from stress.execution.sweep import sweep
 from stress.execution.worker import Worker
 from stress.history.events import BarrierOpened, Ended, Event, FaultInjected, Reaped, Started, Stopped, event_line
 from stress.history.journal import Journal
-from stress.history.record import End, FaultKind, Language
+from stress.history.kinds import End, FaultKind, Language
 from stress.host import process_tree
 from stress.host.child import last_words, quieten
 from stress.host.interrupts import make_temporary_files_in

@@ -23,7 +23,8 @@ from stress.exploring.plan import SEARCHES, ExplorePlan
 from stress.exploring.recorder import Counting, Edges
 from stress.exploring.search import LESSER, Failing, Search, executing, scheduler_of, shrunk, step
 from stress.history.history import History
-from stress.history.record import ABSENT, INITIAL, End, Language, Operation
+from stress.history.kinds import End, Language
+from stress.history.record import ABSENT, INITIAL, Operation
 from stress.host.interrupts import temporary_directory
 from stress.options import UsageError
 from stress.resolve import abilities, scenarios_named, target_named

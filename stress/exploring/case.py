@@ -24,19 +24,8 @@ from stress.exploring.evidence import Evidence
 from stress.exploring.recorder import INVOKE, Memory, Row, Stamps, kept_rows
 from stress.exploring.warm import Remembered, stays_warm
 from stress.history.history import FinalFile, FinalState, History, ProcessFacts
-from stress.history.kinds import MUTATIONS
-from stress.history.record import (
-    ABSENT,
-    INITIAL,
-    NO_VERSION,
-    End,
-    Kind,
-    Language,
-    Operation,
-    Outcome,
-    WorkerRole,
-    version_of,
-)
+from stress.history.kinds import MUTATIONS, End, Kind, Language, Outcome, WorkerRole
+from stress.history.record import ABSENT, INITIAL, NO_VERSION, Operation, version_of
 from stress.syscalls import Forked, Program, Ran, Warm
 from stress.syscalls import Kind as AgentKind
 from stress.workload.inspection import inspect

@@ -34,8 +34,9 @@ from stress.exploring.plan import AGENTS, SEARCHES, ExplorePlan
 from stress.exploring.search import Failing, explored_words
 from stress.files import write_text
 from stress.history.history import FileFacts, History
+from stress.history.kinds import Kind
 from stress.history.notes import words_of
-from stress.history.record import Kind, Operation
+from stress.history.record import Operation
 from stress.host.machine import version_of_tool
 from stress.options import UsageError
 from stress.resolve import abilities, target_named

@@ -13,8 +13,9 @@ from mmap import mmap
 from struct import Struct
 from typing import Any
 
+from stress.history.kinds import CHANGES, Kind, Language, Outcome
 from stress.history.notes import Note
-from stress.history.record import CHANGES, NO_VERSION, Kind, Language, Operation, Outcome, version_of
+from stress.history.record import NO_VERSION, Operation, version_of
 from stress.syscalls import Mark, mark
 from stress.syscalls.calls import Call, Scheduler, Step
 

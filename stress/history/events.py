@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeAlias
 
-from stress.history.record import End, FaultKind, Language, WorkerRole
+from stress.history.kinds import End, FaultKind, Language, WorkerRole
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,22 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stress.history.events import LeftBehind, MetadataSeen
+from stress.history.kinds import CHANGES, End, Format, Kind, Language, Outcome, Recovery, WorkerRole
 from stress.history.naming import Naming
 from stress.history.notes import BackupNote, Note
-from stress.history.record import (
-    CHANGES,
-    INITIAL,
-    NO_VERSION,
-    RECORD,
-    End,
-    Format,
-    Kind,
-    Language,
-    Operation,
-    Outcome,
-    Recovery,
-    WorkerRole,
-)
+from stress.history.record import INITIAL, NO_VERSION, RECORD, Operation
 
 Columns = NDArray[np.void]
 """A structured array of `RECORD`, one row an operation."""

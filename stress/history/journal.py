@@ -30,8 +30,9 @@ from typing import TypeVar
 import numpy as np
 
 from stress.history.history import Columns
+from stress.history.kinds import CHANGES, Kind, Language, Outcome
 from stress.history.notes import Note, decode, encode, without_data
-from stress.history.record import CHANGES, NO_VERSION, RECORD, Kind, Language, Outcome, version_of
+from stress.history.record import NO_VERSION, RECORD, version_of
 from stress.history.recorder import Clock
 
 T = TypeVar("T")

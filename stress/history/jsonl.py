@@ -42,8 +42,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from stress.history.history import FileFacts, FinalFile, History
+from stress.history.kinds import Kind, Language, Outcome
 from stress.history.naming import PER_UNIT_NS, Naming
-from stress.history.record import ABSENT, NO_VERSION, Kind, Language, Operation, Outcome, version_of
+from stress.history.record import ABSENT, NO_VERSION, Operation, version_of
 
 Json = object
 """A JSON value, as `json.loads` gives it."""

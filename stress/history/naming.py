@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from stress.history.record import ABSENT, NO_VERSION, Language, Operation, format_version
+from stress.history.kinds import Language
+from stress.history.record import ABSENT, NO_VERSION, Operation, format_version
 
 PER_UNIT_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 """Unit of a time → nanoseconds."""

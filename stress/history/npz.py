@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 
 from stress.history.history import History
-from stress.history.record import RECORD, Kind, Language, Outcome
+from stress.history.kinds import Kind, Language, Outcome
+from stress.history.record import RECORD
 
 SCHEMA = 1
 _OURS = ("note_at", "note_size", "reserved")  # places in files of the run directory

@@ -12,43 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stress.history.kinds import (
-    CHANGES,
-    LANGUAGES_MAX,
-    End,
-    FaultKind,
-    Format,
-    Kind,
-    Language,
-    Outcome,
-    Recovery,
-    WorkerRole,
-    is_label,
-)
+from stress.history.kinds import Kind, Language, Outcome
 from stress.history.notes import Note
-
-__all__ = [
-    "ABSENT",
-    "CHANGES",
-    "GARBAGE",
-    "INITIAL",
-    "LANGUAGES_MAX",
-    "NO_VERSION",
-    "RECORD",
-    "End",
-    "FaultKind",
-    "Format",
-    "Kind",
-    "Language",
-    "Operation",
-    "Outcome",
-    "Recovery",
-    "WorkerRole",
-    "format_version",
-    "is_label",
-    "parse_version",
-    "version_of",
-]
 
 # A version is one 64-bit number: process << 32 | sequence. Processes count from 1, so 0 is free for what the
 # file held before the run, and negative numbers for what is no version at all.

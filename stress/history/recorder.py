@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
+from stress.history.kinds import Outcome
 from stress.history.notes import Note
-from stress.history.record import NO_VERSION, Outcome
+from stress.history.record import NO_VERSION
 
 Clock: TypeAlias = Callable[[], int]
 """Tells the time, ns (or steps of a schedule). Never less than it told before, and never 0."""

@@ -49,7 +49,8 @@ from stress.history.events import (
 )
 from stress.history.history import Columns, FileFacts, FinalFile, FinalState, History, ProcessFacts
 from stress.history.journal import read_note, read_rows
-from stress.history.record import RECORD, End, FaultKind, Kind, Outcome
+from stress.history.kinds import End, FaultKind, Kind, Outcome
+from stress.history.record import RECORD
 from stress.history.skipped import Skipped
 
 _NAME = re.compile(r"\d{8}-\d{6}-.+-[0-9a-f]{6}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from stress.anomalies import LOST_APPEND
+from stress.history.kinds import CHANGES, Kind
 from stress.history.notes import data_of
-from stress.history.record import CHANGES, GARBAGE, INITIAL, Kind, Operation, format_version
+from stress.history.record import GARBAGE, INITIAL, Operation, format_version
 from stress.result import Finding
 from stress.workload.payload import writers_in
 

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from stress.history.record import Kind, Language
+from stress.history.kinds import Kind, Language
 from stress.stats import KindStats
 from stress.units import format_latency, format_rate
 

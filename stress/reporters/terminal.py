@@ -14,8 +14,8 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
+from stress.history.kinds import FaultKind
 from stress.history.naming import Naming
-from stress.history.record import FaultKind
 from stress.host.provenance import in_a_line
 from stress.plan import Plan
 from stress.reporters.groups import Told, told

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from stress.history.events import FaultInjected
 from stress.history.history import History
+from stress.history.kinds import Kind, Language, Outcome
 from stress.history.naming import Naming
-from stress.history.record import INITIAL, NO_VERSION, Kind, Language, Operation, Outcome
+from stress.history.record import INITIAL, NO_VERSION, Operation
 from stress.reporters.links import links
 from stress.reporters.registry import reporter
 from stress.reporters.table import NAMES

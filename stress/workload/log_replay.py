@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stress.history.history import History
+from stress.history.kinds import Kind, Outcome
 from stress.history.notes import LogDelta
-from stress.history.record import ABSENT, Kind, Outcome
+from stress.history.record import ABSENT
 from stress.workload.payload import parse_records
 
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from stress.history.record import NO_VERSION, Kind, Outcome
+from stress.history.kinds import Kind, Outcome
+from stress.history.record import NO_VERSION
 from stress.workload.payload import Edit, draw_size
 
 # Bound once: before Python 3.12 each look-up of an enumeration's member is a call, and every operation asks for one.
@@ -143,7 +144,7 @@ class Role:
 
     name: str
     worker_role: str
-    """Whether writers or readers do it: a value of `stress.history.record.WorkerRole`."""
+    """Whether writers or readers do it: a value of `stress.history.kinds.WorkerRole`."""
     steps: Callable[[Agent], Steps]
     needs: frozenset[str] = frozenset()
     weight: int = 1

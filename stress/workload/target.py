@@ -24,7 +24,7 @@ import tomllib
 
 from stress import plugins
 from stress.files import why_unreadable
-from stress.history.record import is_label
+from stress.history.kinds import is_label
 from stress.registry import Registry, close_names
 from stress.workload.catalog import target_folders
 from stress.workload.module import TargetError as TargetError

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 from stress.history.history import FileFacts
-from stress.history.record import ABSENT, INITIAL, Kind
+from stress.history.kinds import Kind
+from stress.history.record import ABSENT, INITIAL
 from stress.history.skipped import Part, Skipped
 from stress.workload.catalog import SCENARIOS
 from stress.workload.payload import examine_bytes

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from stress.history.kinds import Kind, Language, Outcome
 from stress.history.notes import Note
-from stress.history.record import NO_VERSION, Kind, Language, Operation, Outcome, version_of
+from stress.history.record import NO_VERSION, Operation, version_of
 from stress.history.recorder import Clock
 
 __all__ = ["ListRecorder", "StepClock"]

@@ -17,7 +17,7 @@ import pytest
 from stress import engine
 from stress.execution.nemesis import Fault, Nemesis
 from stress.history.events import Started, read_events
-from stress.history.record import FaultKind, Kind
+from stress.history.kinds import FaultKind, Kind
 from stress.history.run_directory import RunDirectory
 from stress.history.skipped import Part, Skipped
 from stress.host import process_tree

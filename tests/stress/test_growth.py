@@ -22,20 +22,9 @@ from stress.history.events import Ended, LeftBehind, Started, event_line
 from stress.history.history import FileFacts, FinalFile, History, ProcessFacts
 from stress.history.journal import Journal, row_of
 from stress.history.jsonl import _once
+from stress.history.kinds import End, Kind, Language, Outcome, Recovery, WorkerRole
 from stress.history.naming import Naming
-from stress.history.record import (
-    ABSENT,
-    GARBAGE,
-    INITIAL,
-    End,
-    Kind,
-    Language,
-    Operation,
-    Outcome,
-    Recovery,
-    WorkerRole,
-    version_of,
-)
+from stress.history.record import ABSENT, GARBAGE, INITIAL, Operation, version_of
 from stress.host import process_tree
 from stress.host.child import last_words
 from stress.reporters.witness import body

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stress import Plan, UsageError, resolve
-from stress.history.record import Kind, Language, WorkerRole
+from stress.history.kinds import Kind, Language, WorkerRole
 from stress.history.skipped import Part
 from stress.workload.catalog import SCENARIOS
 from stress.workload.target import TargetError, adopt, load

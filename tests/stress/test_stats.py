@@ -7,7 +7,8 @@ import pytest
 
 from stress.history.events import FaultInjected
 from stress.history.history import FileFacts, History
-from stress.history.record import FaultKind, Kind, Language, Operation, Outcome
+from stress.history.kinds import FaultKind, Kind, Language, Outcome
+from stress.history.record import Operation
 from stress.latency import BUCKETS, buckets_of, percentile_s, seconds_of
 from stress.stats import Cpu, Stats, run_stats
 

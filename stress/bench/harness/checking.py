@@ -15,7 +15,7 @@ from stress.bench.measure import Figure, Setting, Sheet
 from stress.checkers.registry import load
 from stress.history.history import History
 from stress.history.journal import FINISHED, Journal, pack_rows
-from stress.history.record import Language
+from stress.history.kinds import Language
 from stress.history.run_directory import RunDirectory
 
 SIZES = (10_000, 100_000, 1_000_000)

@@ -16,19 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stress.history.history import Columns, FileFacts, FinalFile, History, ProcessFacts
+from stress.history.kinds import Format, Kind, Language, Outcome, Recovery, WorkerRole
 from stress.history.notes import BackupNote, LogDelta, Note, SeenBytes
-from stress.history.record import (
-    GARBAGE,
-    INITIAL,
-    NO_VERSION,
-    RECORD,
-    Format,
-    Kind,
-    Language,
-    Outcome,
-    Recovery,
-    WorkerRole,
-)
+from stress.history.record import GARBAGE, INITIAL, NO_VERSION, RECORD
 from stress.workload.payload import log_record
 
 BROKEN_ONE_IN = 200

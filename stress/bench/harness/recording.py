@@ -23,8 +23,9 @@ from stress.execution.runner import Ended, Place, Watch
 from stress.history.events import BarrierOpened, Started, read_events
 from stress.history.history import History
 from stress.history.journal import ROW_BYTES, Header, Journal, read_header, read_rows, row_of
+from stress.history.kinds import Kind, Language, Outcome
 from stress.history.npz import save_columns
-from stress.history.record import INITIAL, NO_VERSION, Kind, Language, Outcome, version_of
+from stress.history.record import INITIAL, NO_VERSION, version_of
 from stress.history.run_directory import RunDirectory, runs_in
 from stress.plan import Plan
 from stress.workload.payload import document_of, examine_document

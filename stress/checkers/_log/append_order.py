@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from stress.checkers._columns import Flags, Ints, Rows, VersionIndex, running_argmax
 from stress.checkers._register.clusters import FINAL, FIRST, LAST
 from stress.history.history import FileFacts, History
-from stress.history.record import ABSENT, GARBAGE, Kind, Outcome
+from stress.history.kinds import Kind, Outcome
+from stress.history.record import ABSENT, GARBAGE
 from stress.workload.log_replay import content_seen, records_of
 
 _PRE_MADE = 1 << 32

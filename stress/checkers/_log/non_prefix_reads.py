@@ -15,7 +15,7 @@ from stress.checkers._columns import Ints, Rows, VersionIndex, grouping
 from stress.checkers._log.append_order import Log
 from stress.checkers._register.clusters import FIRST
 from stress.history.history import History
-from stress.history.record import Outcome
+from stress.history.kinds import Outcome
 from stress.workload.log_replay import ReplayedRead, replay_reads
 from stress.workload.payload import parse_log
 

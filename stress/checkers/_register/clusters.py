@@ -20,7 +20,8 @@ import numpy as np
 
 from stress.checkers._columns import Flags, Ints, Rows, VersionIndex
 from stress.history.history import FileFacts, History
-from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Outcome
+from stress.history.kinds import Kind, Outcome
+from stress.history.record import ABSENT, GARBAGE, NO_VERSION
 
 FIRST, LAST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 FINAL = -1

@@ -19,7 +19,8 @@ from stress.checkers._register.chains import Chains, chains
 from stress.checkers._register.clusters import FINAL, LAST, Clusters, clusters_of, conflict_after, extremes
 from stress.checkers._words import pick
 from stress.history.history import History
-from stress.history.record import NO_VERSION, Kind
+from stress.history.kinds import Kind
+from stress.history.record import NO_VERSION
 
 
 class ReadAnalysis:

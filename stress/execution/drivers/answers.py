@@ -13,9 +13,10 @@ from stress.execution.drivers.observe import (
     read_file,
     saved_observation,
 )
+from stress.history.kinds import Kind, Outcome
 from stress.history.machine_errors import errno_in
 from stress.history.notes import ErrorNote, SeenBytes
-from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Outcome
+from stress.history.record import ABSENT, GARBAGE, NO_VERSION
 from stress.workload.payload import document_of, edit_list, jq_program, log_record, parent_in, words_in
 from stress.workload.scenario import Request
 

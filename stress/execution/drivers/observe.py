@@ -9,8 +9,9 @@ from json import JSONDecodeError, dumps, loads  # as they are here: a target may
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stress.history.kinds import Outcome
 from stress.history.notes import BackupNote, LogDelta, Note, ReturnedDocument, SeenBytes, data_of
-from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Outcome
+from stress.history.record import ABSENT, GARBAGE, NO_VERSION
 from stress.workload.payload import common_prefix, examine_document, parse_log
 
 EVIDENCE_BYTES = 256 << 10

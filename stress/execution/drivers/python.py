@@ -19,9 +19,10 @@ from stress.execution.drivers.observe import (
     saved_observation,
     unreadable_observation,
 )
+from stress.history.kinds import Kind, Outcome
 from stress.history.machine_errors import errno_of
 from stress.history.notes import ErrorNote
-from stress.history.record import ABSENT, NO_VERSION, Kind, Outcome
+from stress.history.record import ABSENT, NO_VERSION
 from stress.history.recorder import Clock
 from stress.workload.payload import apply_edits, document_of, examine_document, log_record
 from stress.workload.target import DefiniteFailure, Target

@@ -26,8 +26,9 @@ from typing import NamedTuple
 from stress.execution.drivers.answers import Answers, given
 from stress.execution.drivers.driver import Numbered, Raw
 from stress.execution.drivers.observe import WORDS_MAX, Observation, Observer, read_file
+from stress.history.kinds import Kind, Language, Outcome
 from stress.history.notes import ErrorNote
-from stress.history.record import NO_VERSION, Kind, Language, Outcome
+from stress.history.record import NO_VERSION
 from stress.host.interrupts import temporary_directory
 from stress.host.machine import answer
 from stress.host.process_tree import die_with_parent, dying_with_parent, end_group, end_remains

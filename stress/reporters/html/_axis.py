@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stress.history.events import Event, FaultInjected
-from stress.history.record import FaultKind
+from stress.history.kinds import FaultKind
 from stress.reporters.words import one_line
 from stress.result import Finding, Verdict
 

@@ -10,7 +10,8 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from stress.history.history import History
-from stress.history.record import CHANGES, NO_VERSION, Kind, Operation
+from stress.history.kinds import CHANGES, Kind
+from stress.history.record import NO_VERSION, Operation
 from stress.reporters.html._palette import Palette
 from stress.reporters.words import escape_bytes
 from stress.result import Finding, Owner

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from stress.history.record import INITIAL, Kind
+from stress.history.kinds import Kind
+from stress.history.record import INITIAL
 from stress.reporters.html._palette import Palette
 from stress.result import Finding
 

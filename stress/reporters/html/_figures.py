@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from stress import latency
 from stress.history.history import Columns, History, ProcessFacts
-from stress.history.kinds import MUTATIONS
-from stress.history.record import Kind, Language, Outcome, WorkerRole
+from stress.history.kinds import MUTATIONS, Kind, Language, Outcome, WorkerRole
 
 SLICES = 150
 """Slices of time that a run is divided into, at most."""

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from stress.history.kinds import CHANGES
 from stress.history.naming import Naming
 from stress.history.notes import data_of
-from stress.history.record import CHANGES, INITIAL
+from stress.history.record import INITIAL
 from stress.reporters.words import plain_text
 from stress.result import Finding
 from stress.workload.payload import writers_in

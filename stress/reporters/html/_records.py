@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stress.history.history import History
-from stress.history.record import INITIAL, Format, Kind, Operation, Outcome
+from stress.history.kinds import Format, Kind, Outcome
+from stress.history.record import INITIAL, Operation
 from stress.reporters.html._palette import BAD, Palette
 from stress.result import Finding
 from stress.workload.log_replay import content_seen, records_of

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from stress.history.events import Event, FaultInjected
 from stress.history.history import History
+from stress.history.kinds import CHANGES, Kind, Outcome
 from stress.history.naming import Naming
 from stress.history.notes import words_of
-from stress.history.record import ABSENT, CHANGES, GARBAGE, NO_VERSION, Kind, Operation, Outcome
+from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Operation
 from stress.reporters.html._palette import BAD, Palette
 from stress.reporters.links import links, version_shown
 from stress.reporters.table import NAMES

@@ -15,7 +15,7 @@ from stress.anomalies import ANOMALIES
 from stress.campaigns.compare import compare
 from stress.cli._entry import run_command
 from stress.execution.sync_count import count_syncs
-from stress.history.record import Kind, Language, Outcome
+from stress.history.kinds import Kind, Language, Outcome
 from stress.latency import BUCKETS, buckets_of
 from stress.plan import Plan
 from stress.reporters.compare import lines

@@ -19,7 +19,7 @@ from stress.campaigns.gate import Campaign, Config, allot, canaries_of, read_con
 from stress.cli._entry import run_command
 from stress.exploring.plan import ExplorePlan
 from stress.history.history import History
-from stress.history.record import Kind, Language, Outcome
+from stress.history.kinds import Kind, Language, Outcome
 from stress.outcomes import GateOutcome, GateResult
 from stress.plan import Plan, UsageError
 from stress.reporters.gate import REPORTS, gate_lines, gate_verdict

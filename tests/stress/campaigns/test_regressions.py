@@ -13,7 +13,8 @@ from stress.campaigns.regressions import check_records, save
 from stress.checkers.registry import load
 from stress.cli._entry import run_command
 from stress.history.history import History
-from stress.history.record import NO_VERSION, Kind, Language, Operation, Outcome
+from stress.history.kinds import Kind, Language, Outcome
+from stress.history.record import NO_VERSION, Operation
 from stress.result import Result, Verdict
 from stress.stats import Stats
 from stress.syscalls import Denied, require

@@ -14,7 +14,8 @@ from stress import engine
 from stress.anomalies import TORN_READ
 from stress.campaigns.stages import Stages, run
 from stress.execution.progress import Phase, Progress
-from stress.history.record import FaultKind, Kind, Language, Operation, Outcome
+from stress.history.kinds import FaultKind, Kind, Language, Outcome
+from stress.history.record import Operation
 from stress.plan import Plan
 from stress.reporters.words import verdict_line
 from stress.result import Finding, Result, Verdict

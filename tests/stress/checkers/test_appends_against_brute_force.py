@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from stress.checkers.appends import appends
 from stress.history.history import FileFacts, FinalFile, History
+from stress.history.kinds import Format, Kind, Outcome
 from stress.history.notes import LogDelta
-from stress.history.record import ABSENT, INITIAL, Format, Kind, Operation, Outcome, version_of
+from stress.history.record import ABSENT, INITIAL, Operation, version_of
 from stress.workload.payload import log_record
 
 Content = tuple[int, ...]

@@ -8,8 +8,9 @@ import pytest
 
 from stress.checkers.backups import backups
 from stress.history.history import FileFacts, FinalFile, History
+from stress.history.kinds import Kind
 from stress.history.notes import BackupNote
-from stress.history.record import INITIAL, Kind, Operation
+from stress.history.record import INITIAL, Operation
 from stress.result import Finding, Verdict
 
 FILES = [FileFacts("a.json", "drill", checkers=frozenset({"backups"}))]

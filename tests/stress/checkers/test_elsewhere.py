@@ -10,8 +10,9 @@ import pytest
 from stress.checkers.elsewhere import _HEADS, TRIES, not_looked_into, without_what_is_elsewhere
 from stress.checkers.torn import torn
 from stress.history.history import FileFacts, FinalFile, History
+from stress.history.kinds import Format, Kind
 from stress.history.notes import BackupNote, SeenBytes
-from stress.history.record import ABSENT, GARBAGE, INITIAL, Format, Kind, Operation, version_of
+from stress.history.record import ABSENT, GARBAGE, INITIAL, Operation, version_of
 from stress.result import Verdict
 
 FILES = [FileFacts(path, "drill", checkers=frozenset({"torn"})) for path in ("a.json", "b.json")]

@@ -11,8 +11,8 @@ import pytest
 from stress.bench.harness import histories
 from stress.checkers.registry import load
 from stress.history.history import History
+from stress.history.kinds import Kind
 from stress.history.notes import Note
-from stress.history.record import Kind
 
 
 @pytest.mark.parametrize("updates", [0.0, 0.5, 1.0])

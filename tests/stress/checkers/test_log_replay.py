@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from stress.checkers._log.append_order import log_of
 from stress.execution.drivers.observe import Observer
 from stress.history.history import FileFacts, FinalFile, History
+from stress.history.kinds import Format, Kind
 from stress.history.notes import Note, without_data
-from stress.history.record import INITIAL, Format, Kind, Operation, version_of
+from stress.history.record import INITIAL, Operation, version_of
 from stress.workload.log_replay import content_seen, replay_reads
 from stress.workload.payload import log_record
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 from stress.checkers.appends import appends
 from stress.checkers.torn import torn
 from stress.history.history import FileFacts, FinalFile, History
+from stress.history.kinds import Format, Kind, Outcome
 from stress.history.notes import SeenBytes
-from stress.history.record import GARBAGE, Format, Kind, Operation, Outcome, version_of
+from stress.history.record import GARBAGE, Operation, version_of
 from stress.result import Finding
 from stress.workload.payload import log_record
 

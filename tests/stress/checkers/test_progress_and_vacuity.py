@@ -14,21 +14,9 @@ from stress.checkers.torn import torn
 from stress.checkers.updates import updates
 from stress.checkers.vacuity import not_reached, vacuity
 from stress.history.history import FileFacts, FinalFile, History, ProcessFacts
+from stress.history.kinds import End, Format, Kind, Language, Outcome, Recovery, WorkerRole
 from stress.history.notes import ErrorNote, Note, ReturnedDocument, SeenBytes
-from stress.history.record import (
-    ABSENT,
-    GARBAGE,
-    INITIAL,
-    End,
-    Format,
-    Kind,
-    Language,
-    Operation,
-    Outcome,
-    Recovery,
-    WorkerRole,
-    version_of,
-)
+from stress.history.record import ABSENT, GARBAGE, INITIAL, Operation, version_of
 from stress.result import Verdict
 
 SECOND = 10**9

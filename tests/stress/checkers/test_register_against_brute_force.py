@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, event, example, given, settings
 from stress.checkers._register.read_analysis import analyse_reads
 from stress.checkers.register import register
 from stress.checkers.updates import updates
-from stress.history.record import INITIAL, NO_VERSION, Kind, Operation, Outcome, version_of
+from stress.history.kinds import Kind, Outcome
+from stress.history.record import INITIAL, NO_VERSION, Operation, version_of
 from stress.strategies import STRANGER, Register, history_of, nearly_right, scattered
 
 

@@ -22,8 +22,9 @@ from stress.checkers.torn import meanwhile
 from stress.checkers.updates import updates
 from stress.history.events import LeftBehind, MetadataSeen
 from stress.history.history import FileFacts, FinalFile, FinalState, History, ProcessFacts
+from stress.history.kinds import End, Kind, Language, WorkerRole
 from stress.history.notes import SeenBytes
-from stress.history.record import GARBAGE, INITIAL, End, Kind, Language, Operation, WorkerRole, version_of
+from stress.history.record import GARBAGE, INITIAL, Operation, version_of
 from stress.result import Verdict
 from stress.workload.payload import document_of
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stress.execution.cast import assign_workers
-from stress.history.record import Language, WorkerRole
+from stress.history.kinds import Language, WorkerRole
 from stress.host.users import COLLEAGUES
 
 

@@ -14,7 +14,8 @@ import pytest
 
 import stress
 from stress import Plan, Verdict
-from stress.history.record import Language, version_of
+from stress.history.kinds import Language
+from stress.history.record import version_of
 from stress.resolve import resolve
 from stress.workload.payload import Edit, apply_edits, document_of, edit_list, examine_document
 from stress.workload.target import TargetError, load

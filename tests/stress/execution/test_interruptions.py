@@ -12,9 +12,10 @@ from stress.execution.drivers.driver import Numbered
 from stress.execution.drivers.observe import Observation
 from stress.execution.interruptions import SIGNALS, Interrupted, Interruptible
 from stress.execution.step import step
+from stress.history.kinds import Kind, Language, Outcome
 from stress.history.machine_errors import MACHINE_ERRORS, errno_of
 from stress.history.notes import ErrorNote
-from stress.history.record import Kind, Language, Outcome, version_of
+from stress.history.record import version_of
 from stress.workload.scenario import Request
 from tests.stress.recorders import ListRecorder, StepClock
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from stress import engine
 from stress.history.events import FaultInjected, read_events
-from stress.history.record import FaultKind, Kind, Outcome, format_version
+from stress.history.kinds import FaultKind, Kind, Outcome
+from stress.history.record import format_version
 from stress.history.run_directory import RunDirectory
 from stress.plan import Plan
 from stress.result import Verdict

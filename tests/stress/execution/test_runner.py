@@ -16,7 +16,7 @@ from stress.execution.operations import OperationStream
 from stress.execution.runner import Ended, Place, Watch
 from stress.execution.step import Stepper
 from stress.history.history import History, ProcessFacts
-from stress.history.record import Kind, Language
+from stress.history.kinds import Kind, Language
 from stress.workload.scenario import Agent
 from tests.stress.recorders import ListRecorder, StepClock
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from stress.execution.step import number
-from stress.history.record import Kind, Language, version_of
+from stress.history.kinds import Kind, Language
+from stress.history.record import version_of
 from stress.workload.scenario import Request
 from tests.stress.recorders import ListRecorder, StepClock
 

@@ -8,8 +8,9 @@ import pytest
 
 from stress.exploring.evidence import Evidence
 from stress.history.history import ProcessFacts
+from stress.history.kinds import Kind, Language, Outcome, WorkerRole
 from stress.history.notes import ErrorNote
-from stress.history.record import Kind, Language, Operation, Outcome, WorkerRole, version_of
+from stress.history.record import Operation, version_of
 
 FIRST = Operation(1, Kind.WRITE, 0, version_of(1, 1), invoke=10, ret=30)
 SECOND = Operation(2, Kind.READ, 0, version_of(1, 1), invoke=20, ret=40)

@@ -22,7 +22,7 @@ from stress.exploring.batch import batches, cases_of
 from stress.exploring.explore import explore, keep, replay
 from stress.exploring.plan import OPTIONS, ExplorePlan
 from stress.exploring.search import Failing
-from stress.history.record import Kind
+from stress.history.kinds import Kind
 from stress.options import UsageError
 from stress.reporters.explore_view import view
 from stress.result import Finding, Verdict

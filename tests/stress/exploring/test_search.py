@@ -14,7 +14,8 @@ from stress.exploring.batch import Batch, BatchReport, cases_of, start
 from stress.exploring.explore import CaseReport
 from stress.exploring.plan import ExplorePlan
 from stress.exploring.search import Failing, Search, shrunk, step
-from stress.history.record import Kind, Operation
+from stress.history.kinds import Kind
+from stress.history.record import Operation
 from stress.result import Finding
 from stress.schedulers.dpor import Dpor
 from stress.schedulers.execution import Ending, Execution, Tally

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from stress.engine import run_checkers
 from stress.history.history import FileFacts, FinalFile, FinalState, History
+from stress.history.kinds import Format, Kind, Outcome
 from stress.history.notes import ErrorNote
-from stress.history.record import GARBAGE, INITIAL, NO_VERSION, Format, Kind, Operation, Outcome, version_of
+from stress.history.record import GARBAGE, INITIAL, NO_VERSION, Operation, version_of
 
 FACTS = (FileFacts("a.json", "drill", Format.OBJECT, INITIAL, frozenset({"torn", "updates", "register"})),)
 FIRST, SECOND = version_of(1, 1), version_of(2, 1)

@@ -24,7 +24,7 @@ from stress.history.events import (
     event_line,
     read_events,
 )
-from stress.history.record import End, FaultKind, Language, WorkerRole
+from stress.history.kinds import End, FaultKind, Language, WorkerRole
 
 EVENTS: list[Event] = [
     Started(1, 3, 0, Language.BASH, WorkerRole.READER, 77),

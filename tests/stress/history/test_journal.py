@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from stress.history.journal import FINISHED, Journal, OldJournal, read_header, read_note, read_rows, row_of
+from stress.history.kinds import Kind, Language, Outcome
 from stress.history.notes import SeenBytes
-from stress.history.record import GARBAGE, NO_VERSION, Kind, Language, Outcome, version_of
+from stress.history.record import GARBAGE, NO_VERSION, version_of
 from stress.history.run_directory import RunDirectory
 
 

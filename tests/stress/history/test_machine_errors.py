@@ -9,9 +9,10 @@ import pytest
 
 from stress.checkers.recovery import recovery
 from stress.history.history import FileFacts, FinalFile, History, columns_of
+from stress.history.kinds import Kind, Outcome, Recovery
 from stress.history.machine_errors import MACHINE_ERRORS, errno_in, errno_of
 from stress.history.notes import ErrorNote, Note, decode, encode, from_plain, to_plain
-from stress.history.record import GARBAGE, INITIAL, Kind, Operation, Outcome, Recovery
+from stress.history.record import GARBAGE, INITIAL, Operation
 
 
 def _wrapped(number: int, *, explicit: bool) -> BaseException:

@@ -15,8 +15,8 @@ from stress.campaigns.golden import read_saved
 from stress.cli._entry import run_command
 from stress.engine import check_history
 from stress.history.jsonl import HistoryError, read_history
+from stress.history.kinds import Kind
 from stress.history.npz import save_columns
-from stress.history.record import Kind
 from stress.reporters import registry as reporters
 from stress.reporters.registry import REPORTERS
 from stress.reporters.terminal import Terminal

@@ -13,7 +13,8 @@ from stress.anomalies import STALE_READ
 from stress.engine import checkers_of, run_checkers
 from stress.history.events import Event, FaultInjected
 from stress.history.history import FileFacts, History, ProcessFacts
-from stress.history.record import RECORD, FaultKind, Language, WorkerRole
+from stress.history.kinds import FaultKind, Language, WorkerRole
+from stress.history.record import RECORD
 from stress.plan import Plan
 from stress.result import Finding, Result, Verdict, witness
 from stress.stats import run_stats

@@ -17,8 +17,9 @@ import pytest
 from stress.anomalies import ANOMALIES
 from stress.history.events import FaultInjected
 from stress.history.history import ProcessFacts
+from stress.history.kinds import FaultKind, Kind, Language, WorkerRole
 from stress.history.notes import SeenBytes
-from stress.history.record import GARBAGE, FaultKind, Kind, Language, WorkerRole
+from stress.history.record import GARBAGE
 from stress.history.skipped import Part, Skipped
 from stress.reporters.html import PAGE_BYTES_MAX, as_html
 from stress.reporters.html._axis import axis_of, ticks

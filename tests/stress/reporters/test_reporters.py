@@ -23,20 +23,10 @@ from rich.console import Console
 
 from stress.anomalies import LOST_EVIDENCE, LOST_UPDATE, METADATA_LOST, STALE_READ, TORN_READ, WORKER_DIED
 from stress.execution.progress import Phase, Progress
+from stress.history.kinds import FaultKind, Kind, Language, Outcome
 from stress.history.naming import Naming
 from stress.history.notes import ErrorNote, SeenBytes
-from stress.history.record import (
-    ABSENT,
-    GARBAGE,
-    INITIAL,
-    NO_VERSION,
-    FaultKind,
-    Kind,
-    Language,
-    Operation,
-    Outcome,
-    version_of,
-)
+from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Operation, version_of
 from stress.history.skipped import Part, Skipped
 from stress.latency import BUCKETS, buckets_of
 from stress.plan import Plan, UsageError

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from stress.history.history import FinalFile, FinalState
-from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, Kind, version_of
+from stress.history.kinds import Kind
+from stress.history.record import ABSENT, GARBAGE, INITIAL, NO_VERSION, version_of
 from stress.host.users import COLLEAGUES
 from stress.workload.catalog import SCENARIOS
 from stress.workload.inspection import inspect

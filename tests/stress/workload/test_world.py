@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from stress.history.record import Kind
+from stress.history.kinds import Kind
 from stress.history.skipped import Part, Skipped
 from stress.workload.catalog import SCENARIOS
 from stress.workload.scenario import Role, Scenario, SharedFile

@@ -17,8 +17,9 @@ import pytest
 
 from stress.execution.drivers.driver import Numbered
 from stress.execution.drivers.python import PythonDriver
+from stress.history.kinds import Kind, Outcome
 from stress.history.notes import words_of
-from stress.history.record import ABSENT, GARBAGE, NO_VERSION, Kind, Outcome, version_of
+from stress.history.record import ABSENT, GARBAGE, NO_VERSION, version_of
 from stress.workload.scenario import Request
 from stress.workload.target import Target
 

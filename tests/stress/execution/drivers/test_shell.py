@@ -18,7 +18,7 @@ import pytest
 
 from stress.execution.drivers.driver import Numbered
 from stress.execution.drivers.shell import ShellDriver, _monotonic_less_wall, environment, start_shell
-from stress.history.record import Kind
+from stress.history.kinds import Kind
 from stress.host import process_tree
 from stress.workload.scenario import Request
 
