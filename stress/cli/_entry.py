@@ -17,7 +17,6 @@ from typing import NoReturn, TextIO, cast
 import click
 
 from stress.cli._group import group
-from stress.cli._usage import line_of
 from stress.exits import EXIT_HARNESS, EXIT_INTERRUPTED, EXIT_USAGE, UsageError
 from stress.host.interrupts import Interrupts, interrupts
 from stress.reporters.stream import PatientStream
@@ -65,7 +64,7 @@ def _do(argv: list[str]) -> int:
         return _say(str(error), EXIT_USAGE)
     except click.UsageError as error:
         called = f"stress {argv[0]}" if argv and not argv[0].startswith("-") else "stress"
-        return _say(line_of(error, called), EXIT_USAGE)
+        return _say(_line_of(error, called), EXIT_USAGE)
     except (click.Abort, KeyboardInterrupt) as error:
         return _say(str(error.__cause__ or error) or "interrupted", EXIT_INTERRUPTED)
     except SystemExit as error:
@@ -86,6 +85,37 @@ def _say(line: str, code: int = EXIT_HARNESS) -> int:
     with contextlib.suppress(OSError, ValueError):
         print(f"stress: {line}", file=sys.stderr, flush=True)
     return code
+
+
+def _line_of(error: click.UsageError, called: str) -> str:
+    """Click's error in our words; never a dump of the usage. ``called``: which command, if click does not tell."""
+    context = error.ctx or click.Context(click.Command(called), info_name=called)
+    path = context.command_path
+    help_ = f"`{path} --help` tells more"
+    if isinstance(error, click.NoSuchOption):
+        near = [name for name in error.possibilities or () if name.startswith("--")]
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        return f"{error.option_name}: is no option of {path}; {hint}{help_}"
+    if isinstance(error, click.BadOptionUsage):
+        if "requires an argument" in error.message:
+            return f"{error.option_name}: needs a value, and none was given; {help_}"
+        if "does not take a value" in error.message:
+            return f"{error.option_name}: takes no value, and one was given; {help_}"
+        return f"{error.option_name}: {_lower(error.message)}; {help_}"
+    if isinstance(error, click.BadParameter) and error.param is not None:
+        name = error.param.opts[0] if isinstance(error.param, click.Option) else error.param.make_metavar(context)
+        if isinstance(error, click.MissingParameter):
+            return f"{name}: is needed, and was not given; {help_}"
+        return f"{name}: {_lower(error.message)}; {help_}"
+    extra = re.fullmatch(r"Got unexpected extra arguments? \((.*)\)", error.message)
+    if extra:
+        return f"{extra[1]!r}: one argument too many for {path}; {help_}"
+    return f"{_lower(error.message)}; {help_}"
+
+
+def _lower(message: str) -> str:
+    message = re.sub(r"\s+", " ", message).strip().rstrip(".")
+    return message[:1].lower() + message[1:]
 
 
 def _explain(error: BaseException) -> str:
