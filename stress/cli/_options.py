@@ -197,24 +197,20 @@ def write_reports(result: Result, wanted: Sequence[Destination]) -> HarnessError
     return write_all(wanted, lambda kind: registry.load().get(kind)(result), cure)
 
 
-def newest_run(run: str | None) -> str:
-    """``run``; for ``latest`` or none the newest run directory in ``.stress``. Raises `UsageError` if there is none."""
-    if run is not None and (run != "latest" or Path(run).exists()):
-        return run
-    from stress.history.run_directory import runs_in
+def run_named(run: str | None) -> str:
+    """``run``, a run directory or a history in a ``.jsonl`` file; for ``latest`` or none the newest run directory in
+    ``.stress``. Raises `UsageError`, with the newest one that is near, where it is neither.
+    """
+    from stress.history.run_directory import RunDirectory, runs_in
 
-    there = runs_in(Path(".stress"))
-    if not there:
-        raise UsageError("RUN", "there is no run in .stress yet; `stress run` makes one")
-    return str(there[-1].path)
-
-
-def check_run(run: str) -> None:
-    """See that ``run`` is a run directory; raises `UsageError` with the newest one that is near."""
-    from stress.history.run_directory import RunDirectory
-
-    if not run or not RunDirectory(Path(run)).exists:
+    if run is None or (run == "latest" and not Path(run).exists()):
+        there = runs_in(Path(".stress"))
+        if not there:
+            raise UsageError("RUN", "there is no run in .stress yet; `stress run` makes one")
+        return str(there[-1].path)
+    if not run.endswith(".jsonl") and not (run and RunDirectory(Path(run)).exists):
         raise UsageError("RUN", run, f"is no run directory{_advice(run)}")
+    return run
 
 
 def _advice(run: str) -> str:

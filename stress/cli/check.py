@@ -5,14 +5,13 @@ from __future__ import annotations
 import click
 
 from stress.cli._options import (
-    check_run,
     finish,
     judged_again,
     judging_options,
     keep_record,
     load_option,
-    newest_run,
     report_options,
+    run_named,
     save_option,
     terminal_for,
 )
@@ -60,9 +59,7 @@ def command(
     RUN: a run directory, as `stress run` leaves them in .stress (its --runs); latest, or none, is the newest there. Or
     a history that you have recorded yourself, a file whose name ends in .jsonl.
     """
-    run = newest_run(run)
-    if not run.endswith(".jsonl"):
-        check_run(run)
+    run = run_named(run)
     if export is not None and not export.endswith(".npz"):
         raise UsageError("--export", export, "is no .npz file; give a name that ends so")
     wanted = destinations(report)

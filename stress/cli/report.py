@@ -8,12 +8,11 @@ from pathlib import Path
 import click
 
 from stress.cli._options import (
-    check_run,
     judged_again,
     judging_options,
     load_option,
-    newest_run,
     report_option,
+    run_named,
     write_reports,
 )
 from stress.options import UsageError
@@ -46,11 +45,9 @@ def command(run: str | None, report: tuple[str, ...], show: bool, allow: str | N
     a history that you have recorded yourself, a file whose name ends in .jsonl. Without --report it gets a page that
     opens without a network: report.html in the run directory, or NAME.html beside NAME.jsonl.
     """
-    run = newest_run(run)
-    theirs = run.endswith(".jsonl")
-    if not theirs:
-        check_run(run)
-    wanted = destinations(report or [f"html={Path(run).with_suffix('.html') if theirs else Path(run, 'report.html')}"])
+    run = run_named(run)
+    page = Path(run).with_suffix(".html") if run.endswith(".jsonl") else Path(run, "report.html")
+    wanted = destinations(report or [f"html={page}"])
     pages = [each.path for each in wanted if each.kind == "html" and each.path != STDOUT]
     if show and not pages:
         raise UsageError("--open", "there is no page to open; give --report html=FILE too, or no --report")
