@@ -130,7 +130,8 @@ class Exploration:
     file: str = ""
     """Where that schedule was saved."""
     invisible: str = (
-        "stores to mapped files, io_uring (answered ENOSYS), and the order of what processes do between file syscalls"
+        "loads and stores of mapped files, io_uring (answered ENOSYS), and the order of what processes do between file "
+        "syscalls"
     )
     """What was not scheduled."""
 

@@ -23,6 +23,7 @@ class _Touched:
     others: dict[tuple[int, Mode], int] = field(default_factory=dict)  # since then: the last of each agent and mode
     acquires: list[tuple[int, int]] = field(default_factory=list)  # of a lock: (step, the first one of that hold)
     holds: dict[int, int] = field(default_factory=dict)  # agent → step with which it took the lock
+    vain: set[int] = field(default_factory=set)  # steps that freed a lock that their agent did not have
 
     def conflicting(self, mode: Mode) -> set[int]:
         """The last ones that a step of this mode depends on."""
@@ -142,7 +143,7 @@ class Causality:
                     rivals |= found.union(other for other, _ in touched.acquires)
                     continue
                 looked = {index for index in found if self.effects[index][what] is Mode.READ}
-                rivals |= self._holders(touched.acquires, what, mode) | looked
+                rivals |= self._holders(touched.acquires, what, mode) | looked | (found & touched.vain)
             elif call.accesses or what in (ORDER, ("life", call.agent)):
                 # Else a sleep is woken by what its loop has read: the other order does not exist.
                 rivals |= found
@@ -181,8 +182,8 @@ class Causality:
             touched = self._touched[what]
             if what[0] == "lock" and call.lock in ("waits", "tries") and not self._failed[index]:
                 touched.acquires.append((index, touched.holds.setdefault(call.agent, index)))
-            elif call.lock == "frees":
-                touched.holds.pop(call.agent, None)
+            elif call.lock == "frees" and touched.holds.pop(call.agent, None) is None:
+                touched.vain.add(index)
             if mode is Mode.WRITE:
                 touched.write = index
                 touched.others = {}

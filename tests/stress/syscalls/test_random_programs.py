@@ -322,6 +322,10 @@ WRONG_ONCE: dict[str, Sequence[Sequence[Line]]] = {
         [OPEN, ("duplicate", "", "", 0), ("lock", "", "", 1), ("close", "", "", 1), ("write", "", "", 0)],
         [OPEN, ("try", "", "", 1)],
     ],
+    "a lock that is given back by who has it not": [
+        [("open", "a", "", 51), ("unlock", "", "", 33), ("write", "", "", 39), ("reopen", "", "", 13)],
+        [("open", "a", "", 52), ("lock", "", "", 55), ("lock", "", "", 1)],
+    ],
 }
 
 
