@@ -4,9 +4,9 @@ A scheduler picks an agent, and the agent's first task that can go on does its c
 every task is parked at its next scheduling point, blocked in the kernel, or dead (*settles*), and asks again. So what
 a step does is over before the next one begins.
 
-Not scheduled: loads and stores of mapped files, a directory's own size, the times of the shared directory itself, when an inode
-was last changed (ctime, which nobody can set: it is the real one), and what processes of one agent do to each other at
-the same time outside the shared directory, such as the order in which two background jobs write to one pipe.
+Not scheduled: loads and stores of mapped files, a directory's own size, the times of the shared directory itself, when
+an inode was last changed (ctime, which nobody can set: it is the real one), and what processes of one agent do to each
+other at the same time outside the shared directory, such as the order in which two background jobs write to one pipe.
 """
 
 from __future__ import annotations
