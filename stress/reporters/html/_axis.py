@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from stress.history.events import Event, FaultInjected
 from stress.history.kinds import FaultKind
+from stress.reporters.html._charts import FAULTS
 from stress.reporters.words import one_line
 from stress.result import Finding, Verdict
 
@@ -148,17 +149,9 @@ def chronicle(findings: Sequence[Finding], events: Sequence[Event], began: int) 
     return [entry for _, entry in sorted(lines, key=lambda line: line[0])], len(faults) - len(shown)
 
 
-_FAULTS = {
-    FaultKind.KILL: "was killed",
-    FaultKind.PAUSE: "was stopped",
-    FaultKind.FILL: "found the disk full",
-    FaultKind.SIGNAL: "got a signal",
-}
-
-
 def _fault(event: FaultInjected) -> str:
     if event.kind is FaultKind.CLEAN:
         return "the directory was cleaned of lock and temp files"
     lasts = f" for {clock(event.lasts_s)}" if event.lasts_s else ""
-    does = _FAULTS[event.kind] if isinstance(event.kind, FaultKind) else f"was struck by {event.kind}"
+    does = FAULTS[event.kind][2] if isinstance(event.kind, FaultKind) else f"was struck by {event.kind}"
     return f"p{event.process} {does}{lasts}"

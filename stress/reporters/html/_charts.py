@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from stress.history.events import FaultInjected
+from stress.history.kinds import FaultKind
 from stress.reporters.html._figures import Figures
 from stress.reporters.table import NAMES
 from stress.units import format_latency, format_rate
@@ -20,13 +21,14 @@ WIDTH, HEIGHT = 1000, 100
 FAULTS_MAX = 400
 """Faults that are drawn."""
 _LANGUAGES = ("python", "bash", "command")
-_FAULTS = {
-    "kill": ("✕", "kills"),
-    "pause": ("‖", "pauses"),
-    "fill": ("▦", "full disks"),
-    "signal": ("!", "signals"),
-    "clean": ("○", "cleanings"),
+FAULTS = {
+    FaultKind.KILL: ("✕", "kills", "was killed"),
+    FaultKind.PAUSE: ("‖", "pauses", "was stopped"),
+    FaultKind.FILL: ("▦", "full disks", "found the disk full"),
+    FaultKind.SIGNAL: ("!", "signals", "got a signal"),
+    FaultKind.CLEAN: ("○", "cleanings", ""),
 }
+"""Fault of the harness → its sign, what several are called, and what became of the process that it struck."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,7 @@ def fault_panels(faults: Sequence[FaultInjected], began: int, length_s: float) -
     """
     panels = []
     drawn = faults[:: -(-len(faults) // FAULTS_MAX) or 1]
-    for fault, (sign, name) in _FAULTS.items():
+    for fault, (sign, name, _) in FAULTS.items():
         those = [each for each in drawn if each.kind == fault]
         if not those or not length_s > 0:
             continue
