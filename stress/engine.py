@@ -327,7 +327,9 @@ def _make_run_directory(plan: Plan, target: Target) -> tuple[RunDirectory, Calla
     try:
         return RunDirectory.make(Path(plan.runs), target.name, plan.to_json())
     except OSError as error:
-        advice = f"{plan.runs!r}: {error.strerror or error}; give a directory that can be written to"
+        advice = (
+            f"{plan.runs!r}: {error.strerror or error}; give a directory that can be written to (to a gate as runs)"
+        )
         raise UsageError("--runs", advice) from error
 
 

@@ -54,14 +54,17 @@ def is_temporary(path: str) -> bool:
     return re.search("te?mp", os.path.basename(path), re.IGNORECASE) is not None
 
 
+_FORGOTTEN = re.compile(r"^\.?te?mp|\.te?mp(\.|$)", re.IGNORECASE)
+
+
 def forgotten(directory: Path, is_residue: Callable[[str], bool]) -> list[str]:
-    """What is still in a directory for temporary files, by paths that begin with its variable. What has no name of a
-    temporary file may be there on purpose: a socket, a cache, a lock.
+    """What is still in a directory for temporary files, by paths that begin with its variable. What is not called as
+    mktemp(1) and the like call files may be there on purpose: a socket, a store, a lock, called by the path of a file.
     """
     return [
         f"$TMPDIR/{path}"
         for path in sorted(_names(directory, ""))
-        if any(map(is_temporary, parts := Path(path).parts)) and not any(map(is_residue, parts))
+        if any(map(_FORGOTTEN.search, parts := Path(path).parts)) and not any(map(is_residue, parts))
     ]
 
 

@@ -83,7 +83,8 @@ import json, os, tempfile
 def write(path, document):
     with tempfile.NamedTemporaryFile("w", delete=False) as copy:
         json.dump(document, copy)
-    open(os.path.join(tempfile.gettempdir(), "mine.socket"), "w").close()
+    for kept in ("mine.socket", os.path.abspath(path).replace("/", "_"), "_tmp_x.json"):
+        open(os.path.join(tempfile.gettempdir(), kept), "w").close()
     os.system('mktemp >/dev/null; mkdir -p "$TMPDIR/tmp.shell"; : >"$TMPDIR/tmp.shell/inner"')
     with open(path + f".{os.getpid()}", "w") as file:
         json.dump(document, file)
@@ -110,7 +111,7 @@ def test_what_is_forgotten_where_temporary_files_are_made_is_found(
         assert left == []
     elif not fault:
         paths = [text for label, text in left[0].detail if label == "left"]
-        assert all(path.startswith("$TMPDIR/tmp") or "more" in path for path in paths)
+        assert all(path.startswith("$TMPDIR/tmp") or "more" in path for path in paths), "no name made of a path"
         assert left[0].count > 3
 
 
