@@ -185,6 +185,8 @@ def test_a_default_may_be_deep(tmp_path: Path) -> None:
         (("wirte", "x", "f"), "write"),
         (("recovr", "f"), "recover"),
         (("write", "--if-versoin", "v", "x", "f"), "--if-version"),
+        (("write", "--if-versoin=" + "v" * 80, "x", "f"), "did you mean '--if-version'"),
+        (("write", "--", "x", "f", "--"), "unknown argument '--';"),
         (("update", "f", "--incremnt", "n"), "--increment"),
         (("backups", "f"), "backup"),
         (("write", "--durability", "ful", "x", "f"), "full"),
