@@ -179,6 +179,21 @@ def test_a_default_may_be_deep(tmp_path: Path) -> None:
     assert (done.code, done.err, (tmp_path / "f.json").read_text()) == (0, "", deep + "\n")
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    ("seconds", "code"),
+    [("0", 0), ("0.5", 0), ("999999999", 0), ("1e9", 64), ("-1", 64), ("nan", 64), ("inf", 64), ("x", 64), ("none", 0)],
+)
+def test_seconds_to_wait(tmp_path: Path, language: str, seconds: str, code: int) -> None:
+    if language == "python":
+        done = HELPERS.run([HELPERS.python, "-m", "atomicops", "write", f"--timeout={seconds}", "x", "f"], cwd=tmp_path)
+    else:
+        env = {"ATOMICOPS_LOCK_TIMEOUT": seconds}
+        done = HELPERS.bash('. "$0/atomicops.sh"; atomic_write x f', cwd=tmp_path, env=env)
+    assert (done.code, done.refused) == (code, code != 0), done
+    assert (tmp_path / "f").exists() == (code == 0)
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
