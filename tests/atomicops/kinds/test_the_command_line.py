@@ -182,7 +182,18 @@ def test_a_default_may_be_deep(tmp_path: Path) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize(
     ("seconds", "code"),
-    [("0", 0), ("0.5", 0), ("999999999", 0), ("1e9", 64), ("-1", 64), ("nan", 64), ("inf", 64), ("x", 64), ("none", 0)],
+    [
+        ("0", 0),
+        ("0.5", 0),
+        ("999999999", 0),
+        ("1e9", 64),
+        ("-1", 64),
+        ("nan", 64),
+        ("inf", 64),
+        ("x", 64),
+        ("none", 0),
+        ("", 0),
+    ],
 )
 def test_seconds_to_wait(tmp_path: Path, language: str, seconds: str, code: int) -> None:
     if language == "python":
