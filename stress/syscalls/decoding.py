@@ -95,10 +95,10 @@ class Decoder:
                 base = self._names.base(pid, None if descriptor == _AT_FDCWD else descriptor)
             elif path.startswith(MARK):
                 raise Marked(path[len(MARK) :])
+            elif path in RANDOM:
+                self.opens_random = True
             elif path.startswith("/proc/"):
                 path = self._in_proc(pid, args[at], path)
-            elif path in ("/dev/urandom", "/dev/random"):
-                self.opens_random = True
             if path.startswith(("/proc/", "/dev/")) and (link := _MAGIC.fullmatch(_DEVICES.sub(_of_device, path))):
                 places.append(self._through(pid, link, follow))
             else:
@@ -423,6 +423,8 @@ class Decoder:
         return Point(f"try to lock {_MODES[request.mode]}{file.text}", accesses, failure, lock=request, effect="tries")
 
 
+UUID = "/proc/sys/kernel/random/uuid"
+RANDOM = ("/dev/urandom", "/dev/random", UUID)
 _LISTS = (
     "lists the processes of the machine, as ps and pgrep do, which have other pids there than they are told; "
     "kill -0 PID and /proc/PID are answered as they should be"

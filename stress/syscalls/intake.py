@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from stress.syscalls import kernel, listener, tasks
 from stress.syscalls.clock import Dial, sleeps_until
-from stress.syscalls.decoding import Decoder, Marked, is_of_descriptor
+from stress.syscalls.decoding import RANDOM, UUID, Decoder, Marked, is_of_descriptor
 from stress.syscalls.errors import Denied, Undecided
 from stress.syscalls.holders import Holders
 from stress.syscalls.names import Names
@@ -21,7 +21,6 @@ from stress.syscalls.virtual import Virtual, signal_of
 from stress.syscalls.waits import Wait, Waits, is_wait
 
 _LINGERS_S, _MILLISECOND_NS = 0.2, 1_000_000
-_RANDOM = ("/dev/urandom", "/dev/random")
 _CLONE_VFORK = 0x4000
 _PARKED = State.PARKED  # looked up once
 
@@ -208,7 +207,10 @@ class Intake:
     def _random(self, task: Task) -> int | None:
         """The virtual result of a read from the kernel's random numbers; None if it reads something else."""
         link = f"/proc/{task.process.pid}/fd/{task.args[0] & 0xFFFFFFFF}"
-        return self.virtual.store_random(task, *task.args[1:3]) if os.readlink(link) in _RANDOM else None
+        path = os.readlink(link)
+        if path == UUID:
+            return self.virtual.store_uuid(task, *task.args[1:3])
+        return self.virtual.store_random(task, *task.args[1:3]) if path in RANDOM else None
 
     def _point(self, task: Task, row: Watched) -> Point | None:
         """The scheduling point of a syscall that is special; None if it may go on at once."""
@@ -234,8 +236,8 @@ class Intake:
             if self.decoder.is_inside and not process.shares:
                 process.shares = True
                 self._names.forget(process.pid)  # what it closed until now was not looked at
-            process.reads_random |= self.decoder.opens_random
-            self.decoder.opens_random = False
+            if self.decoder.opens_random:
+                process.reads_random, process.uuid, self.decoder.opens_random = True, None, False
         return point
 
 

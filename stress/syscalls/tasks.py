@@ -42,6 +42,7 @@ class Process:
         path: How it descends from the agent's first process: the number of each spawn.
         shares: Whether it may have a descriptor of the shared directory, or holds a lock elsewhere.
         reads_random: Whether it has opened the kernel's random numbers.
+        uuid: What it has not read yet of the kernel's file of UUIDs; None if nothing.
         dial: Its clock; None as long as that of its image is still the vDSO's, or it has made no syscall.
         copied: Of the process that it is a copy of; None if it has an image of its own.
         timers: Deadline in virtual time, interval (both ns), signal and value, by timer id.
@@ -54,6 +55,7 @@ class Process:
     parent: Process | None
     shares: bool = False
     reads_random: bool = False
+    uuid: bytes | None = None
     dial: Dial | None = None
     copied: Image | None = None
     is_dead: bool = False

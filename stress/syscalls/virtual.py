@@ -9,6 +9,7 @@ import os
 import struct
 from collections.abc import Callable
 from signal import SIGALRM
+from uuid import UUID
 
 from stress.syscalls import clock, kernel
 from stress.syscalls.tables import Machine, Watched
@@ -64,10 +65,22 @@ class Virtual:
     def store_random(self, task: Task, address: int, length: int) -> int:
         """Give a task random numbers; how many bytes. They depend on its place in the tree, and how often it asked."""
         length = min(length, 1 << 20)
+        kernel.write(task.tid, address, self._draw(task, length))
+        return length
+
+    def store_uuid(self, task: Task, address: int, length: int) -> int:
+        """The same of what is left of the line in the kernel's file of UUIDs: another each time that it is opened."""
+        process = task.process
+        if process.uuid is None:
+            process.uuid = f"{UUID(bytes=self._draw(task, 16), version=4)}\n".encode()
+        told, process.uuid = process.uuid[:length], process.uuid[length:]
+        kernel.write(task.tid, address, told)
+        return len(told)
+
+    def _draw(self, task: Task, length: int) -> bytes:
         task.draws += 1
         seed = repr((task.agent, task.path, task.draws)).encode()
-        kernel.write(task.tid, address, hashlib.shake_128(seed).digest(length))
-        return length
+        return hashlib.shake_128(seed).digest(length)
 
     def _clock(self, task: Task, row: Watched, args: tuple[int, ...]) -> int:
         task.looks += 1

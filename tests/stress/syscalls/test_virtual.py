@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -183,6 +184,24 @@ def test_random_numbers_are_the_same_each_time_and_differ_from_agent_to_agent(su
     assert first == second
     assert first[0] != first[1]
     assert len(set(first[2].split())) == 2
+
+
+def test_the_kernels_file_of_uuids_has_the_same_each_time_and_a_new_one_when_it_is_opened_anew(
+    supervisor: Supervisor,
+) -> None:
+    def python() -> None:
+        for _ in range(2):
+            with open(FILE, encoding="ascii") as file:
+                print(uuid.UUID(file.read(5) + file.read().rstrip("\n")), file.read() == "")
+
+    shell = f"cat {FILE}; read -r one <{FILE}; echo $one; echo $(<{FILE})"
+    first, second = (output(supervisor, bash(shell), bash(shell), Forked(python)) for _ in range(2))
+    assert first == second
+    found = [line.split()[0] for text in first for line in text.splitlines()]
+    assert len({str(uuid.UUID(each)) for each in found}) == len(found) == 8
+
+
+FILE = "/proc/sys/kernel/random/uuid"
 
 
 @pytest.mark.parametrize("name", ["io_uring_setup", "clone3", "timerfd_create"])
