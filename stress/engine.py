@@ -162,7 +162,7 @@ def _judge(plan: Plan, cast: Cast, ended: Ended, folder: RunDirectory) -> Result
     result = _result_of(ended.history, ended.events, cpu, plan.allow, plan.only, interrupted=ended.interrupted)
     return replace(
         result,
-        checkers=cast.world.checkers,
+        checkers={name: each & frozenset(plan.only or each) for name, each in cast.world.checkers.items()},
         skipped=(*cast.skipped, *not_reached(ended.history), *not_looked_into(ended.history)),
         plan=plan.to_json(),
         run=str(folder.path),
@@ -224,7 +224,10 @@ def _result_of(
     interrupted: bool = False,
 ) -> Result:
     """What the checkers make of a history."""
-    findings, allowed = judged(run_checkers(history, only), allow)
+    found, named = run_checkers(history, only), frozenset[str]().union(*checkers_of(history).values())
+    if only and named and not named & frozenset(only):
+        found.append(_not_looked_at(only, named))
+    findings, allowed = judged(found, allow)
     return Result(
         verdict=max((finding.verdict for finding in findings), default=Verdict.PASS),
         findings=tuple(findings),
@@ -309,6 +312,12 @@ def _unjudged(history: History, name: str, error: UnknownName) -> Finding:
         count=len(files),
         verdict=Verdict.UNKNOWN,
     )
+
+
+def _not_looked_at(only: Sequence[str], named: frozenset[str]) -> Finding:
+    names, others = ", ".join(sorted(only)), ", ".join(sorted(named))
+    message = f"Nobody looked: {names} judges none of the files; those that do are {others}."
+    return Finding(NOT_JUDGED, "vacuity", "", "", message, verdict=Verdict.UNKNOWN)
 
 
 def checkers_of(history: History) -> dict[str, frozenset[str]]:

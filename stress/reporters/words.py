@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from stress.anomalies import (
+    GARBAGE_READ,
+    LOST_APPEND,
+    LOST_FIELD,
+    LOST_UPDATE,
+    LOST_WRITE,
+    MISSING_READ,
+    TORN_APPEND,
+    TORN_READ,
+)
 from stress.files import pasted
 from stress.history.kinds import CHANGES, READS
 from stress.outcomes import GateResult
@@ -12,9 +22,15 @@ from stress.result import Exploration, Finding, Result, Verdict
 from stress.units import counted
 
 _CLAIMS = (
-    # operations that must have been done, checkers that must have looked, and what is then true of a clean run
-    ({*READS}, {"torn"}, "no reader saw a partial document"),
-    ({*CHANGES}, {"register", "updates", "appends"}, "nothing acknowledged was lost"),
+    # operations that must have been done, checkers that must have looked, what they must not have found, though it be
+    # allowed, and what is then true of a run that passes
+    ({*READS}, {"torn"}, {TORN_READ, GARBAGE_READ, MISSING_READ, LOST_FIELD}, "no reader saw a partial document"),
+    (
+        {*CHANGES},
+        {"register", "updates", "appends"},
+        {LOST_WRITE, LOST_UPDATE, LOST_APPEND, LOST_FIELD, TORN_APPEND},
+        "nothing acknowledged was lost",
+    ),
 )
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -102,9 +118,13 @@ def _explored(explored: Exploration, target: str) -> str:
 def _claims(result: Result) -> list[str]:
     done = {kind for (kind, _), each in result.stats.kinds.items() if each.ok}
     looked = frozenset().union(*result.checkers.values())
-    return [claim for kinds, checkers, claim in _CLAIMS if done & kinds and looked & checkers] or [
-        "nothing wrong was found"
+    struck = {name for name, count in result.allowed.items() if count}
+    made = [
+        claim
+        for kinds, checkers, against, claim in _CLAIMS
+        if done & kinds and looked & checkers and not struck & against
     ]
+    return made or [f"nothing {'else' if struck else 'wrong'} was found"]
 
 
 def _anomalies(findings: Iterable[Finding]) -> str:

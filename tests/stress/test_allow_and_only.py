@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from stress import check, run
+from stress.anomalies import ANOMALIES, Harm
 from stress.cli._entry import run_command
 from stress.engine import check_history
 from stress.plan import Plan, UsageError
@@ -43,6 +45,38 @@ def test_only_some_checkers_look_and_no_more_is_claimed(stale: str) -> None:
     result = check_history(stale, only=("torn",))
     assert result.verdict is not Verdict.FAIL
     assert result.checkers == {"": frozenset({"torn"})}
+
+
+def test_what_was_found_and_allowed_is_not_denied(tmp_path: Path) -> None:
+    (tmp_path / "naive.py").write_text(
+        "import json\n"
+        "def write(path, document): json.dump(document, open(path, 'w'))\n"
+        "def read(path): return json.load(open(path))\n"
+    )
+    options = {"target": str(tmp_path / "naive.py"), "writers": 3, "duration_s": 1.0, "runs": str(tmp_path / "runs")}
+    allowed = tuple(name for name in ANOMALIES if ANOMALIES.get(name).harm in (Harm.DATA, Harm.REST))
+    result = run(Plan("handoff", allow=allowed, **options))  # type: ignore[arg-type]
+    assert result.allowed["torn-read"]
+    line = verdict_line(result)
+    assert result.verdict is Verdict.PASS, line
+    assert "partial document" not in line
+    assert "nothing acknowledged was lost" in line or "nothing else was found" in line
+
+    result = run(Plan("handoff", only=("register", "locks"), allow=allowed, **options))  # type: ignore[arg-type]
+    assert result.checkers == check(result.run).checkers == {"handoff": frozenset({"register"})}
+    assert "looked for by register;" in verdict_line(result)
+    assert "partial document" not in verdict_line(result)
+
+
+@pytest.mark.parametrize("only", ["locks", "vacuity"])
+def test_where_nobody_looks_nothing_is_known(tmp_path: Path, only: str) -> None:
+    result = run(Plan("handoff", only=only, writers=2, ops=100, runs=str(tmp_path), mix={"python": 2}))
+    for each in (result, check(result.run)):
+        assert each.verdict is Verdict.UNKNOWN
+        (doubt,) = [found for found in each.findings if found.anomaly == "not-judged"]
+        assert doubt.message.startswith(
+            f"Nobody looked: {only} judges none of the files; those that do are leftovers, "
+        )
 
 
 def test_a_plan_keeps_them() -> None:
