@@ -138,12 +138,18 @@ def again(result: Result) -> str | None:
     """The command that shows the result again, where the run was kept."""
     if result.exploration is not None and result.exploration.file:
         return f"stress replay {pasted(result.exploration.file)}"
-    return f"stress check {pasted(result.run)}" if result.run else None
+    return f"stress check {pasted(result.run)}{_allowing(result)}" if result.run else None
+
+
+def _allowing(result: Result) -> str:
+    """The option for what was allowed besides what the run's own plan allows."""
+    besides = [name for name in result.allowed if name not in result.plan.get("allow", ())]
+    return f" --allow {','.join(besides)}" if besides else ""
 
 
 def commands(result: Result) -> list[tuple[str, str]]:
     """What each does, and the command: those to go on with. None where nothing was kept."""
-    page = [("See it as a page", f"stress report {pasted(result.run)}")] if result.run else []
+    page = [("See it as a page", f"stress report {pasted(result.run)}{_allowing(result)}")] if result.run else []
     command = again(result)
     return [*page, ("Show it again", command)] if command else page
 

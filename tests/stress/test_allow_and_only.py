@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from stress.cli._entry import run_command
 from stress.engine import check_history
 from stress.plan import Plan, UsageError
 from stress.reporters.json import as_plain
-from stress.reporters.words import verdict_line
+from stress.reporters.words import again, commands, verdict_line
 from stress.resolve import judging_named
 from stress.result import Verdict
 
@@ -39,6 +40,11 @@ def test_what_is_allowed_is_counted_and_the_verdict_repeats_it(stale: str) -> No
     assert result.allowed == {"stale-read": 1, "torn-read": 0}
     assert "; allowed: stale-read ×1, torn-read, which did not strike" in verdict_line(result)
     assert as_plain(result)["allowed"] == {"stale-read": 1, "torn-read": 0}
+    assert [command for _, command in commands(result)] == [
+        f"stress {does} {stale} --allow stale-read,torn-read" for does in ("report", "check")
+    ], "or what is shown again is something else"
+    planned = dataclasses.replace(result, plan={"allow": ["stale-read", "torn-read"]})
+    assert again(planned) == f"stress check {stale}"
 
 
 def test_only_some_checkers_look_and_no_more_is_claimed(stale: str) -> None:
