@@ -217,8 +217,6 @@ class FileLock(Leaving):
             return self
         except BaseException:
             entered.close()
-            if entered in self._entered[-1:]:
-                del self._entered[-1]
             raise
 
 

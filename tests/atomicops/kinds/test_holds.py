@@ -224,8 +224,18 @@ def test_all_descriptors_are_closed_under_a_file_lock(path: Path, operation: str
     assert not list(path.parent.glob("*.bak"))
 
 
-@pytest.mark.parametrize("inner", ["os.closerange(3, 100)", "with block(): os.closerange(3, 100)"])
-def test_a_block_that_lost_its_lock_says_so_at_its_end(path: Path, inner: str) -> None:
+_NESTED = "with block(): os.closerange(3, 100)"
+_CAUGHT = f"""try:
+                    {_NESTED}
+                except atomicops.LockLost:
+                    os.write(1, b"inside, ")
+                """
+
+
+@pytest.mark.parametrize(
+    ("inner", "said"), [("os.closerange(3, 100)", ""), (_NESTED, ""), (_CAUGHT, "inside, ")], ids=["one", "two", "both"]
+)
+def test_a_block_that_lost_its_lock_says_so_at_its_end(path: Path, inner: str, said: str) -> None:
     """A bare EBADF, or nothing, would not tell that others may have come into the block."""
     code = f"""if True:
         import os, sys, atomicops
@@ -238,7 +248,7 @@ def test_a_block_that_lost_its_lock_says_so_at_its_end(path: Path, inner: str) -
                 print(error.filename, flush=True)
         """
     done = HELPERS.run([HELPERS.python, "-c", code, str(path)], cwd=path.parent)
-    assert (done.code, done.out, done.err) == (0, f"{path}\n", ""), done
+    assert (done.code, done.out, done.err) == (0, f"{said}{path}\n", ""), done
 
 
 def test_the_target_is_changed_in_place_within_the_same_second(path: Path) -> None:
