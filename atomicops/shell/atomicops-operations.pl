@@ -100,13 +100,11 @@ sub by_jq {
     my ($before, $there, @jq) = @_;
     if ($there) { sysseek S, $before =~ /\A\xef\xbb\xbf/ ? 3 : 0, 0 }
     elsif (!(child(*S))) {
-        $SIG{PIPE} = "DEFAULT";
         print STDOUT $before;
         leave(0);
     }
     my $pid = child(my $jq);
     if (!$pid) {
-        $SIG{XFSZ} = "DEFAULT";
         chdir $cwd if $cwd;
         open STDIN, "<&", *S and exec { "jq" } "jq", @jq;
         leave(127);

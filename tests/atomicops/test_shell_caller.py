@@ -86,8 +86,10 @@ def test_a_lock_that_was_removed_is_not_believed_to_be_held(tmp_path: Path, how:
     assert (tmp_path / "f").read_text() == "old\nend\n"
 
 
-def test_exec_takes_the_lock_along(tmp_path: Path) -> None:
-    done = bash(tmp_path, 'source "$S"; with_lock f exec bash -c "flock -n .f.lock echo free || echo locked"')
+@pytest.mark.parametrize("how", ["exec", "command exec", "builtin exec", "eval exec"])
+def test_exec_takes_the_lock_along(tmp_path: Path, how: str) -> None:
+    (tmp_path / "program").write_text("flock -n .f.lock echo free || echo locked")
+    done = bash(tmp_path, f'source "$S"; with_lock f {how} bash program')
     assert done.stdout == "locked\n", done
     assert free(tmp_path / ".f.lock")
 

@@ -379,10 +379,19 @@ def test_what_was_missing_is_made_by_something_without_the_lock(meddling: Meddli
     assert (meddling.folder / "new.json").read_text() == "theirs\n"
 
 
-def test_a_corrupt_file_is_mended_while_one_looks_for_its_backups(meddling: Meddling) -> None:
-    done = meddling.call("atomic_recover torn.json", "list", "echo '[1]' >torn.json")
+@pytest.mark.parametrize(
+    "mending",
+    [
+        "printf 5 >torn.json",
+        "touch -r torn.json ref; printf '[1]' >torn.json; touch -r ref torn.json",
+        "printf 5 >new; touch -r torn.json new; mv new torn.json",
+    ],
+    ids=["in time, not in size", "in size, not in time", "to another file"],
+)
+def test_a_corrupt_file_is_mended_while_one_looks_for_its_backups(meddling: Meddling, mending: str) -> None:
+    done = meddling.call("atomic_recover torn.json", "list", mending)
     assert (done.code, done.refused) == (75, True), done
-    assert (meddling.folder / "torn.json").read_text() == "[1]\n"
+    assert (meddling.folder / "torn.json").read_text() in ("5", "[1]")
 
 
 CHANGERS = {**READERS, "write": "atomic_write 3 s.json", "backup": "atomic_backup s.json"}
