@@ -70,7 +70,7 @@ _ao_perl() { # _ao_perl OPERATION ARGUMENT...: becomes atomicops.pl
     _ao_part=${_ao_program%.pl}$_ao_part
     [[ -r $_ao_part ]] || _ao_fail 69 "$_ao_part: cannot be read; keep it beside atomicops.sh"
   done
-  _ao_part=(PERL5OPT PERL5LIB PERLLIB PERL5DB PERL_UNICODE PERLIO PERL_SIGNALS PERL_HASH_SEED_DEBUG)
+  _ao_part=(PERL5OPT PERL5LIB PERLLIB PERL_UNICODE PERLIO PERL_SIGNALS PERL_HASH_SEED_DEBUG)
   [[ ${LC_ALL@a} == *r* ]] || \export LC_ALL=C # and then lengths are of bytes
   for _ao_given; do # as execve(2) has it
     ((${#_ao_given} < 131072)) ||

@@ -472,6 +472,26 @@ def test_a_killed_writers_lock_is_free_and_its_temp_file_is_swept(shell: Shell) 
     holder.stdout.close()
 
 
+@pytest.mark.parametrize(
+    ("locked", "held"), [(True, None), (False, None), (True, "lock"), (True, "temp"), (False, "temp")]
+)
+def test_a_temp_file_is_swept_with_both_locks_or_without_a_lock_file(
+    shell: Shell, locked: bool, held: str | None
+) -> None:
+    """Who lost his lock to a cleaner has his temp file's still."""
+    lock, temp = shell.directory / ".f.lock", shell.directory / f".f.{'0' * 32}.atomicops-tmp"
+    temp.write_text("half")
+    if locked:
+        lock.touch()
+    with contextlib.ExitStack() as stack:
+        if held:
+            fcntl.flock(stack.enter_context((lock if held == "lock" else temp).open()), fcntl.LOCK_EX)
+        said = ok(shell.call("atomic_sweep ."))
+        assert said == b"%s %s\n" % (b"in use" if held else b"removed", temp.name.encode())
+        assert (temp.exists(), lock.exists()) == (held is not None, locked)
+    temp.unlink(missing_ok=True)
+
+
 def test_a_callers_traps_options_and_descriptors_stay(shell: Shell) -> None:
     text = """
     trap 'echo exit' EXIT

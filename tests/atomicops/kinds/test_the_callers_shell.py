@@ -63,7 +63,7 @@ SETTINGS = {
     "functions that fail": "for f in printf true hash type readlink shopt declare command; do "
     'eval "$f() { return 1; }"; done',
     "Perl's variables": "export PERL5OPT=-MNoSuchModule PERL5LIB=/none PERL_UNICODE=63 PERLIO=:crlf PERL5DB=1 "
-    "PERL_SIGNALS=unsafe PERL_HASH_SEED=0",
+    "PERL_SIGNALS=unsafe PERL_HASH_SEED=0 PERL_HASH_SEED_DEBUG=1",
     "Perl's variables, and they stay": "export PERL5OPT=-MNoSuchModule PERL5LIB=/none PERL_UNICODE=63; "
     "readonly PERL5OPT PERL5LIB PERL_UNICODE",
     "no braces": "set +B",
@@ -124,9 +124,9 @@ def test_all_operations_under_a_setting(tmp_path: Path, setting: str) -> None:
 )
 def test_nothing_else_is_printed_under_a_setting(tmp_path: Path, setting: str) -> None:
     (tmp_path / "s.json").write_text("[1]")
-    script = f'. "$0/atomicops.sh"; {{ {SETTINGS[setting]}; }} >/dev/null 2>&1; atomic_read s.json'
+    script = f'. "$0/atomicops.sh"; {{ {SETTINGS[setting]}; }} >/dev/null 2>&1; atomic_read s.json; atomic_read none'
     done = HELPERS.bash(script, cwd=tmp_path)
-    assert (done.code, done.out, done.err) == (0, "[1]", "")
+    assert (done.code, done.out, done.err) == (66, "[1]", "atomicops: none: no such file; check the name\n")
 
 
 @pytest.mark.parametrize(
@@ -308,6 +308,19 @@ def test_what_no_program_takes_as_an_argument(tmp_path: Path, call: str) -> None
     for locale in ("C", "C.UTF-8"):
         done = HELPERS.bash(script, cwd=tmp_path, env={"LC_ALL": locale})
         assert (done.code, done.refused, "131072 bytes" in done.err) == (64, True, True), done
+
+
+@pytest.mark.parametrize("variable", ["PERL5LIB", "PERLLIB"])
+def test_no_module_of_the_callers_is_loaded(tmp_path: Path, variable: str) -> None:
+    """PERLLIB counts where PERL5LIB is not there."""
+    for module in ("Digest/SHA.pm", "Time/HiRes.pm", "Cwd.pm"):
+        (tmp_path / "lib" / module).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "lib" / module).write_text("print STDERR qq(mine\\n); exit 3;")
+    (tmp_path / "s.json").write_text("1")
+    call = "atomic_version s.json && atomic_backup s.json x && with_lock s.json true"
+    script = f'unset PERL5LIB PERLLIB; export {variable}="$PWD/lib"; . "$0/atomicops.sh"; {call}'
+    done = HELPERS.bash(script, cwd=tmp_path)
+    assert (done.code, done.err) == (0, ""), done
 
 
 def test_a_message_is_written_in_one_piece(tmp_path: Path) -> None:
