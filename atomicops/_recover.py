@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 
 from ._backup import BACKUP_END, CORRUPT_END, copies, keep_copy, keep_evidence
-from ._errors import display
+from ._errors import CannotCheck, display, failed
 from ._lock import TIMEOUT_S
 from ._paths import locate
 from ._replace import Writer, read_bytes
@@ -145,7 +145,7 @@ def recover(
             return _missing(place, check)
     with Writer(path, durability, timeout, make_parents=False) as writer:
         data = writer.read(to_replace=False)
-        reason = None if data is None else _why_corrupt(check, data)
+        reason = None if data is None else _why_corrupt(check, data, writer.given)
         named = os.fsdecode(writer.given)
         if data is not None and reason is None:
             return Recovery("valid", named, safety_backup=_backup(writer) if backup else None)
@@ -177,11 +177,13 @@ def _check_json(data: bytes) -> None:
         raise ValueError(reason)
 
 
-def _why_corrupt(check: Callable[[bytes], object], data: bytes) -> str | None:
+def _why_corrupt(check: Callable[[bytes], object], data: bytes, name: object) -> str | None:
     try:
         return "refused by the validator" if check(data) is False else None
     except ValueError as error:
         return str(error)
+    except CannotCheck as error:
+        raise failed(error, name) from None
 
 
 def _missing(place: Place, check: Callable[[bytes], object]) -> Recovery:
@@ -199,9 +201,10 @@ def _newest_valid(
     for copy in there:
         data = read_bytes(place, copy.name)
         if data is not None:
-            if _why_corrupt(check, data) is None:
+            name = os.fsdecode(place.beside(copy.name))
+            if _why_corrupt(check, data, name) is None:
                 return copy.name, data, tuple(rejected)
-            rejected.append(os.fsdecode(place.beside(copy.name)))
+            rejected.append(name)
     return None, None, tuple(rejected)
 
 

@@ -154,6 +154,21 @@ def test_a_backup_that_cannot_be_read_is_not_passed_over_in_silence(tmp_path: Pa
     assert "1700000001" in done.out + done.err
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_backup_that_cannot_be_checked_is_not_taken_for_corrupt(tmp_path: Path, language: str) -> None:
+    """An older one would be restored, and what came after it be lost."""
+    (tmp_path / "t.json").write_text("{")
+    for age_s, content in enumerate(("[" * 10_001 + "]" * 10_001, "[0]")):
+        backup = tmp_path / f"t.json.{age_s}.bak"
+        backup.write_text(content)
+        os.utime(backup, (1_700_000_000 - age_s, 1_700_000_000 - age_s))
+    done = HELPERS.call(language, "recover", "t.json", cwd=tmp_path)
+    assert (done.code, done.refused, (tmp_path / "t.json").read_text()) == (74, True, "{"), done
+    assert "t.json.0.bak" in done.err
+    (tmp_path / "t.json").write_text("[" * 10_001 + "]" * 10_001)
+    assert HELPERS.call(language, "recover", "t.json", cwd=tmp_path).err.startswith("atomicops: t.json: ")
+
+
 def test_only_what_was_found_to_be_corrupt_is_corrupt(tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text("{torn")
     with pytest.raises(CorruptFile):
