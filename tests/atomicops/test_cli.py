@@ -173,6 +173,28 @@ def test_recover(tmp_path: Path) -> None:
     assert "no valid backup" in out
 
 
+def test_recover_what_is_no_json(tmp_path: Path) -> None:
+    """With --any anything but an empty file is valid; where nothing can be restored nobody is told to restore it."""
+    (tmp_path / "notes").write_text("notes")
+    ok("backup", "notes", cwd=tmp_path)
+    assert "valid" in ok("recover", "--any", "notes", cwd=tmp_path)
+    (tmp_path / "notes").write_text("")
+    ok("recover", "--any", "notes", cwd=tmp_path)
+    assert (tmp_path / "notes").read_text() == "notes"
+    code, _, err = run("recover", "--any", "no-such", cwd=tmp_path)
+    assert code == 66
+    assert "check the name" in err
+
+
+def test_read_a_link_of_either_name(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("{")
+    (tmp_path / "data.json").write_text("{")
+    (tmp_path / "link.json").symlink_to("data")
+    (tmp_path / "link").symlink_to("data.json")
+    for name in ("link.json", "link"):
+        assert "corrupt" in refused(65, "read", name, cwd=tmp_path)
+
+
 def test_sweep(tmp_path: Path) -> None:
     orphan = f".x.{'0' * 32}.atomicops-tmp"
     (tmp_path / orphan).touch()
