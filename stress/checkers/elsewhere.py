@@ -5,7 +5,8 @@ tears: its own reader finds what other processes wrote, while nobody who opened 
 there when all have ended. The looks of outsiders then say nothing, and a doubt says so. The target's own reads are
 judged as ever.
 
-Of a log nobody but outsiders reads. One that never changes, whatever is appended, is kept elsewhere, or by nobody.
+Of a log nobody but outsiders reads. One that never changes, whatever is appended, is kept by nobody; or elsewhere, if
+the target says that it keeps things elsewhere.
 """
 
 from __future__ import annotations
@@ -89,6 +90,8 @@ def _without_logs(history: History, tries: int) -> tuple[History, list[Finding]]
     """The history in which logs that stay as they were are not judged, though appends to them were acknowledged."""
     ops, doubts, files = history.ops, list[Finding](), list(history.files)
     for index, facts in history.files_for("appends"):
+        if not facts.elsewhere:
+            continue
         looks = history.rows(index, Kind.READ, Kind.OBSERVE, outcome=Outcome.OK)
         made = history.rows(index, Kind.APPEND, outcome=Outcome.OK)
         lengths = {*ops["size"][looks].tolist(), *(len(each.content) for each in history.final[index : index + 1])}

@@ -45,6 +45,8 @@ class FileFacts:
     """The version that it must hold after a recovery that was acknowledged."""
     corrupt: bytes = b""
     """The bytes that were injected; where they are not empty, some file beside it must still hold them at the end."""
+    elsewhere: bool = False
+    """Whether the target says that what it keeps may lie elsewhere (``OBSERVE = False``)."""
 
     def __post_init__(self) -> None:
         # From a file they come as text; what is none of them raises ValueError.

@@ -79,7 +79,7 @@ def compose(names: Sequence[str], supported: frozenset[str], *, observe: bool = 
             checkers = scenario.checkers if file.checkers is None else file.checkers
             if file.path not in files:
                 files[file.path] = file
-                facts[file.path] = _facts(file, scenario, checkers)
+                facts[file.path] = replace(_facts(file, scenario, checkers), elsewhere=not observe)
             elif replace(files[file.path], checkers=None) != replace(file, checkers=None):
                 raise ValueError(
                     f"scenario {scenario.name} describes {file.path} otherwise than {facts[file.path].scenario}"

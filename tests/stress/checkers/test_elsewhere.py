@@ -66,7 +66,7 @@ def test_a_store_whose_file_is_not_the_document_is_asked_to_say_so(seen: int, co
     assert history.leftovers == ("a.json.tmp",)
 
 
-LOG = [FileFacts("log.txt", "drill", form=Format.LOG, checkers=frozenset({"appends"}))]
+LOG = [FileFacts("log.txt", "drill", form=Format.LOG, checkers=frozenset({"appends"}), elsewhere=True)]
 
 
 def _log(sizes: tuple[int, ...], end: int, appends: int = TRIES, *, digest: int = 7) -> History:
@@ -104,6 +104,13 @@ def test_a_log_that_stays_as_it_was_is_kept_elsewhere_or_nowhere() -> None:
     ids=["few looks", "one saw more", "more at the end", "few appends"],
 )
 def test_a_log_that_changes_is_judged(history: History) -> None:
+    assert without_what_is_elsewhere(history) == (history, [])
+
+
+def test_a_log_that_stays_as_it_was_is_judged_where_the_target_does_not_say_that_it_is_elsewhere() -> None:
+    """An append that does nothing has lost all that it acknowledged."""
+    history = _log((9,) * (TRIES + 1), 9)
+    history = replace(history, files=tuple(replace(facts, elsewhere=False) for facts in history.files))
     assert without_what_is_elsewhere(history) == (history, [])
 
 
