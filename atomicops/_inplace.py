@@ -93,8 +93,7 @@ def _lock_log(fd: int, timeout: float | None, given: str | bytes) -> None:
         if timeout is None:
             fcntl.flock(fd, fcntl.LOCK_EX)
         elif not try_now(fd):
-            with _carriers.fork_guard:
-                from ._wait import try_until
+            with _carriers.fork_guard: from ._wait import try_until  # fmt: skip  # noqa: E701, I001
 
             if not try_until(fd, time.monotonic() + timeout):
                 raise LockTimeout(errno.ETIMEDOUT, f"the log itself is locked for more than {timeout:g} s", given)

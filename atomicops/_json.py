@@ -150,8 +150,7 @@ def _too_deep(text: str) -> bool:
     # than all the rest.
     if sys.version_info < (3, 12) and sys.getrecursionlimit() <= _LEVELS_MAX:
         return False
-    with _carriers.fork_guard:
-        from ._deep import LEVELS_MAX, levels
+    with _carriers.fork_guard: from ._deep import LEVELS_MAX, levels  # fmt: skip  # noqa: E701, I001
 
     return levels(text) > LEVELS_MAX
 

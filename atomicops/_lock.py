@@ -422,8 +422,7 @@ def no_flock(error: OSError, given: object) -> OSError:
 
 def _wait(hold: Hold, timeout: float | None, place: Place) -> None:
     """Get the lock, or raise LockTimeout."""
-    with _carriers.fork_guard:
-        from ._wait import wait
+    with _carriers.fork_guard: from ._wait import wait  # fmt: skip  # noqa: E701, I001
 
     try:
         if not wait(hold, timeout):

@@ -170,8 +170,7 @@ def _open_directory(
 ) -> Descriptor:
     """After the error of a first try: make the directory, or open it without the right to list it."""
     if isinstance(error, FileNotFoundError) and make_parents:
-        with _carriers.fork_guard:
-            from ._parents import make_directories
+        with _carriers.fork_guard: from ._parents import make_directories  # fmt: skip  # noqa: E701, I001
 
         make_directories(path, at, durable)
         return open_owned(path, _OPEN_DIRECTORY, opener=opener_in(at))

@@ -78,8 +78,7 @@ def check_json_target(data: bytes, path: Path) -> None:
     """Raise ValueError where ``path`` is named ``.json`` and ``data`` is not one JSON value."""
     name = os.fspath(path)
     if name.endswith(".json") if isinstance(name, str) else name.endswith(b".json"):
-        with _carriers.fork_guard:
-            from ._json import why_not_json
+        with _carriers.fork_guard: from ._json import why_not_json  # fmt: skip  # noqa: E701, I001
 
         try:
             reason = why_not_json(data)
