@@ -37,7 +37,8 @@ carriers: set[ref[Carrier]] = set()
 _forget = carriers.discard
 # Held while a lock file is opened and while a fork happens, so that no descriptor slips into a child unseen; and while
 # a part of ours is imported late, for which a child that is forked meanwhile would wait for ever. Re-entrant, because
-# a signal handler may fork.
+# a signal handler may fork. What is done under it stands in the line of its `with`: an exception that comes on the way
+# back to that line would leave it held.
 fork_guard = _thread.RLock()
 
 
