@@ -30,7 +30,7 @@ def read(path: str) -> Any:
 
 
 def write(path: str, document: Any) -> None:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    os.makedirs(os.path.dirname(os.path.realpath(path)), exist_ok=True)
     with locked(path):
         replace(path, encode(document))
 

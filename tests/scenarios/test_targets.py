@@ -61,7 +61,7 @@ def there(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 resuming = pytest.mark.parametrize("there", [("resume",)], indirect=True, ids=["resume"])
 
 
-ALONE = frozenset({"append-batched", "drops-empty", "stale-fields", "write-behind"})
+ALONE = frozenset({"append-batched", "drops-empty", "kept-fields", "stale-fields", "write-behind"})
 """Those whose bug shows when one process does one thing after the other; all others are right until they meet."""
 
 
