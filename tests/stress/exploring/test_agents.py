@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shlex
@@ -138,6 +139,43 @@ def test_what_two_make_elsewhere_is_a_lock_that_nobody_sees_so_it_is_not_judged(
     result = stress.explore([["bash", "-c", script]] * 2, laid_out(tmp_path), schedules=3)
     assert result.verdict is Verdict.UNKNOWN
     assert f"agent 2 makes '{made}' as agent 1 does" in result.findings[0].message
+
+
+def test_what_each_tries_once_to_make_elsewhere_is_a_lock_too(tmp_path: Path) -> None:
+    script = f"mkdir {tmp_path}/made 2>/dev/null && echo 1 >>count; :"
+    result = stress.explore([["bash", "-c", script]] * 2, laid_out(tmp_path), schedules=3)
+    assert result.verdict is Verdict.UNKNOWN
+
+
+def test_what_one_of_them_makes_elsewhere_in_each_schedule_is_no_lock(tmp_path: Path) -> None:
+    """Whoever is first makes it, and that is another one in another schedule."""
+    script = f"ln count first 2>/dev/null && mkdir {tmp_path}/made && rmdir {tmp_path}/made; :"
+    result = stress.explore([["bash", "-c", script]] * 2, laid_out(tmp_path), schedules=20, seed=1)
+    assert result.verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("kind", ["flock", "lockf"])
+def test_a_lock_elsewhere_is_free_from_its_close_on(tmp_path: Path, kind: str) -> None:
+    """Of a process that has nothing of the shared directory yet, whose closes would else not be looked at."""
+    lock, told = tmp_path / "lock", tmp_path / "told"
+    lock.touch()
+
+    def first() -> None:
+        told.unlink(missing_ok=True)
+        with open(lock, "r+b") as file:
+            getattr(fcntl, kind)(file, fcntl.LOCK_EX)
+            told.touch()
+        Path("own").touch()
+
+    def second() -> None:
+        with open(lock, "r+b") as file:
+            getattr(fcntl, kind)(file, fcntl.LOCK_EX)
+            if told.exists() and not Path("own").exists():
+                Path("between").touch()
+
+    shared = laid_out(tmp_path)
+    result = stress.explore([first, second], shared, check=lambda left: not (left / "between").exists(), schedules=60)
+    assert result.verdict is Verdict.FAIL
 
 
 def test_what_each_makes_for_itself_elsewhere_and_what_was_there_is_no_lock(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from stress.anomalies import LIVELOCK, STALE_READ
 from stress.exploring.batch import Batch, BatchReport, cases_of, start
 from stress.exploring.explore import CaseReport
 from stress.exploring.plan import ExplorePlan
+from stress.exploring.recorder import Edges
 from stress.exploring.search import Failing, Search, shrunk, step
 from stress.history.kinds import Kind
 from stress.history.record import Operation
@@ -20,7 +21,9 @@ from stress.result import Finding
 from stress.schedulers.dpor import Dpor
 from stress.schedulers.execution import Ending, Execution, Tally
 from stress.schedulers.exhaustive import Exhaustive
+from stress.schedulers.random import Random
 from stress.schedulers.replay import TolerantReplay
+from stress.syscalls import Mark
 from stress.syscalls.calls import Call, Scheduler, Step
 
 
@@ -134,3 +137,24 @@ def test_what_was_over_before_what_began_is_a_part_of_what_is_proved(tmp_path: P
     found = one.search.found
     assert one.search.proved is written
     assert (found and [each.anomaly for each in found.findings]) == (None if written else [STALE_READ])
+
+
+def test_a_step_is_told_where_an_operation_begins_and_where_it_is_over() -> None:
+    """Of three agents: one with two operations, one that holds a lock meanwhile, one that marks nothing."""
+    marks: list[Mark] = [Mark(0, 0, "1 invoke"), Mark(0, 1, "1 invoke")]
+    trace: list[Step] = []
+    edges = Edges(Random(1), lambda: marks)
+    later = {
+        1: [Mark(1, 0, "1 return 0"), Mark(1, 0, "2 invoke")],
+        2: [Mark(2, 1, "1 from")],
+        4: [Mark(4, 1, "1 held")],
+        6: [Mark(6, 1, "1 to"), Mark(6, 1, "1 return 0"), Mark(6, 0, "2 return 0")],
+    }
+    assert edges.begin()
+    for index, agent in enumerate([0, 1, 2, 1, 0, 1]):
+        call = Call(agent, 0, "write", "write", ())
+        edges.pick([call], trace)
+        trace.append(Step(index, call))
+        marks += later.get(len(trace), [])
+    edges.end(trace)
+    assert [step.edge for step in trace] == ["both", "begins", "", "both", "both", "ends"]

@@ -116,6 +116,8 @@ def test_a_signal_to_who_waits_for_its_turn_ends_it_or_comes_when_it_has_it(
     ran = run(supervisor, [victim, killer], in_order(1, 1))
     assert (ran.ending, ran.statuses, ran.outputs[0][0]) == ("done", (status, 0), said)
     assert (shared / "b").exists() is (status == 0)
+    sent = [(step.call.text, step.result) for step in ran.trace if step.call.name == "kill"]
+    assert sent == [(f"send SIG{number} to agent 1", 0)]
 
 
 def test_time_is_virtual_in_every_way_that_programs_ask_for_it(supervisor: Supervisor, shared: Path) -> None:
