@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shlex
@@ -145,6 +144,7 @@ def test_what_each_tries_once_to_make_elsewhere_is_a_lock_too(tmp_path: Path) ->
     script = f"mkdir {tmp_path}/made 2>/dev/null && echo 1 >>count; :"
     result = stress.explore([["bash", "-c", script]] * 2, laid_out(tmp_path), schedules=3)
     assert result.verdict is Verdict.UNKNOWN
+    assert "agent 2 makes" in result.findings[0].message
 
 
 def test_what_one_of_them_makes_elsewhere_in_each_schedule_is_no_lock(tmp_path: Path) -> None:
@@ -157,24 +157,20 @@ def test_what_one_of_them_makes_elsewhere_in_each_schedule_is_no_lock(tmp_path: 
 @pytest.mark.parametrize("kind", ["flock", "lockf"])
 def test_a_lock_elsewhere_is_free_from_its_close_on(tmp_path: Path, kind: str) -> None:
     """Of a process that has nothing of the shared directory yet, whose closes would else not be looked at."""
-    lock, told = tmp_path / "lock", tmp_path / "told"
-    lock.touch()
-
-    def first() -> None:
-        told.unlink(missing_ok=True)
-        with open(lock, "r+b") as file:
-            getattr(fcntl, kind)(file, fcntl.LOCK_EX)
-            told.touch()
-        Path("own").touch()
-
-    def second() -> None:
-        with open(lock, "r+b") as file:
-            getattr(fcntl, kind)(file, fcntl.LOCK_EX)
-            if told.exists() and not Path("own").exists():
-                Path("between").touch()
-
+    begin = (
+        f"import fcntl, os; os.chdir({str(tmp_path)!r}); file = open('lock', 'r+b'); fcntl.{kind}(file, fcntl.LOCK_EX);"
+    )
+    first = f"{begin} open('told', 'w'); file.close(); open('shared/own', 'w')"
+    second = f"{begin} os.path.exists('told') and not os.path.exists('shared/own') and open('shared/between', 'w')"
+    (tmp_path / "lock").touch()
     shared = laid_out(tmp_path)
-    result = stress.explore([first, second], shared, check=lambda left: not (left / "between").exists(), schedules=60)
+    agents = [["python3", "-ISc", first], ["python3", "-ISc", second]]
+
+    def check(left: Path) -> bool:
+        (tmp_path / "told").unlink(missing_ok=True)
+        return not (left / "between").exists()
+
+    result = stress.explore(agents, shared, check=check, schedules=100, seed=1)
     assert result.verdict is Verdict.FAIL
 
 
