@@ -25,6 +25,7 @@ from stress.exploring.search import LESSER, Failing, Search, executing, schedule
 from stress.history.history import History
 from stress.history.kinds import End, Language
 from stress.history.record import ABSENT, INITIAL, Operation
+from stress.history.skipped import Skipped
 from stress.host.interrupts import temporary_directory
 from stress.options import UsageError
 from stress.resolve import abilities, scenarios_named, target_named
@@ -216,11 +217,12 @@ def cases_of(plan: ExplorePlan, round: int = 0) -> list[Case]:
     """Each scenario of the plan, in each mix of languages. Raises `UsageError`."""
     scenarios_named(plan.scenarios)
     target = target_named(plan.target)
-    supported = _supported(target)
+    supported, left_out = _abilities(target)
+    why = "".join(f"; {each}" for each in left_out)
     for name in plan.languages:
         if name not in {language.label for language in supported}:
             offered = ", ".join(sorted(language.label for language in supported))
-            raise UsageError("--languages", name, f"is no side of the target {target.name}; it has: {offered}")
+            raise UsageError("--languages", name, f"is no side of the target {target.name}; it has: {offered}{why}")
     chosen = [tuple(map(Language.named, plan.languages))] if plan.languages else _mixes(list(supported))
     made = [
         case
@@ -236,19 +238,19 @@ def cases_of(plan: ExplorePlan, round: int = 0) -> list[Case]:
         )
     ]
     if not made:
-        raise UsageError("--target", target.name, f"can do none of the scenarios {', '.join(plan.scenarios)}")
+        raise UsageError("--target", target.name, f"can do none of the scenarios {', '.join(plan.scenarios)}{why}")
     return made
 
 
-def _supported(target: Target) -> Mapping[Language, frozenset[str]]:
-    """Its `abilities`, asked for once: that starts Bash or the target's own worker, and each batch needs them."""
+def _abilities(target: Target) -> tuple[Mapping[Language, frozenset[str]], Sequence[Skipped]]:
+    """The same as `abilities`, asked for once: that starts Bash or the target's own worker, and each batch needs it."""
     path = os.environ.get("PATH")
     if not _asked or _asked[0][:2] != (target, path):
-        _asked[:] = [(target, path, abilities(target)[0])]
-    return _asked[0][2]
+        _asked[:] = [(target, path, *abilities(target))]
+    return _asked[0][2:]
 
 
-_asked: list[tuple[Target, str | None, Mapping[Language, frozenset[str]]]] = []
+_asked: list[tuple[Target, str | None, Mapping[Language, frozenset[str]], Sequence[Skipped]]] = []
 """Which target, found on which PATH, was asked last."""
 
 

@@ -141,18 +141,17 @@ class Decoder:
         """What the descriptor of a call stands for whose path is empty; None if it is not."""
         return None if kernel.read(pid, args[1], 1).strip(b"\0") else self._names.opened(pid, signed(args[0]))
 
-    def _make_outside(self, pid: int) -> Point | None:
+    def _make_outside(self, pid: int) -> None:
         """What two make, and only one of them can, is a lock. Outside, nobody decides who is first."""
         path, agent = os.path.normpath(self._outside), self._owners.get(pid, 0)
         if "/__pycache__" in path or (path not in self._made and os.path.lexists(path)):
-            return None
+            return
         first = self._made.setdefault(path, agent)
         if first != agent:
             raise Undecided(
                 f"makes {path!r} as agent {first + 1} does, which is not in the shared directory: nobody decides who "
                 "is first there; let it lie in it"
             )
-        return None
 
     def _file(self, pid: int, row: Watched, args: tuple[int, ...]) -> Opened | None:
         return self._names.opened(pid, signed(args[row.descriptor]))
@@ -273,7 +272,8 @@ class Decoder:
     def _symlink(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         place = self._place(pid, row, args, follow=False)
         if place is None:
-            return self._make_outside(pid)
+            self._make_outside(pid)
+            return None
         target = kernel.read_string(pid, args[0])
         if place.id is not None:
             return Point(f"symlink {place.text} → {target}", reads(place), -errno.EEXIST)
@@ -282,7 +282,8 @@ class Decoder:
     def _make(self, pid: int, row: Watched, args: tuple[int, ...]) -> Point | None:
         place = self._place(pid, row, args, follow=False)
         if place is None:
-            return self._make_outside(pid)
+            self._make_outside(pid)
+            return None
         if place.id is not None:
             return Point(f"{row.name.removesuffix('at')} {place.text}", reads(place), -errno.EEXIST)
         return Point(f"{row.name.removesuffix('at')} {place.text}", changes(place), creates=place.path)

@@ -111,6 +111,7 @@ tgkill          234 131  kill
 rt_sigqueueinfo 129 138  kill
 getpgid         121 155  group
 getsid          124 156  group
+pidfd_open      434 434  pidfd
 getpid           39 172  identity
 gettid          186 178  identity
 getppid         110 173  identity

@@ -12,6 +12,7 @@ from signal import SIGALRM
 from uuid import UUID
 
 from stress.syscalls import clock, kernel
+from stress.syscalls.errors import Undecided
 from stress.syscalls.tables import Machine, Watched
 from stress.syscalls.tasks import PID_MAX, Process, Task, Timer, virtual_id
 
@@ -44,6 +45,7 @@ class Virtual:
             "timer": self._timer,
             "kill": self._kill,
             "group": self._group,
+            "pidfd": self._pidfd,
         }
         """By kind of syscall: the result to answer, or None to let the kernel do it."""
 
@@ -234,6 +236,11 @@ class Virtual:
             return (os.getpgid if row.name == "getpgid" else os.getsid)(target.process.pid)
         except OSError as error:
             return -(error.errno or errno.EINVAL)
+
+    def _pidfd(self, task: Task, row: Watched, args: tuple[int, ...]) -> None:
+        """The kernel opens what has the real pid; nobody else can give the task a descriptor of it."""
+        if kernel.signed(args[0]) > PID_MAX:
+            raise Undecided("opens a process by the pid that it was told (pidfd_open), which the kernel does not know")
 
     def real_pid(self, pid: int) -> int | None:
         """The real pid of a live process with a virtual one; None if there is none."""

@@ -95,12 +95,19 @@ def test_what_a_program_that_failed_said_is_told_in_a_line(said: str, told: str)
     assert last_words(said.encode()) == told
 
 
-def test_who_lists_the_processes_of_the_machine_is_not_judged(tmp_path: Path) -> None:
-    """It finds them by other pids than they are told: what asks for an owner so would take him for dead."""
-    asks = "import os; print(os.path.isdir('/proc'), len(os.listdir('/proc/')))"
-    result = stress.explore([["python3", "-c", asks], ["cat", "count"]], laid_out(tmp_path), schedules=3)
+@pytest.mark.parametrize(
+    ("asks", "says"),
+    [
+        ("os.listdir('/proc/')", "lists the processes of the machine, as ps and pgrep do"),
+        ("os.pidfd_open(os.getpid())", "opens a process by the pid that it was told (pidfd_open)"),
+    ],
+)
+def test_who_asks_for_processes_by_what_nobody_can_answer_is_not_judged(tmp_path: Path, asks: str, says: str) -> None:
+    """The kernel knows them by other pids than they are told: who asks for an owner so would take him for dead."""
+    script = f"import os; print(os.path.isdir('/proc'), {asks})"
+    result = stress.explore([["python3", "-c", script], ["cat", "count"]], laid_out(tmp_path), schedules=3)
     assert result.verdict is Verdict.UNKNOWN
-    assert "lists the processes of the machine, as ps and pgrep do" in result.findings[0].message
+    assert says in result.findings[0].message
 
 
 @pytest.mark.parametrize("scheduler", ["random", "dpor"])

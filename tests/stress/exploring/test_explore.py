@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -128,6 +129,19 @@ def test_every_scenario_changes_something_also_with_one_operation_a_process() ->
         for duty in case.duties:
             assert len(duty.requests) == 1
             assert duty.part == "reader" or duty.requests[0].kind not in (Kind.READ, Kind.OBSERVE), case.name
+
+
+@pytest.mark.parametrize(
+    ("program", "says"),
+    [("jq", "can do none of the scenarios session_count; bash read, update: jq is missing; apt-get install jq"),
+     ("bash", "is no side of the target atomicops; it has: python; bash workers: bash is missing; apt-get install bash")],
+)  # fmt: skip
+def test_a_language_that_lacks_a_program_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, path_without: Callable[[str], str], program: str, says: str
+) -> None:
+    monkeypatch.setenv("PATH", path_without(program))
+    with pytest.raises(UsageError, match=re.escape(says)):
+        cases_of(ExplorePlan(languages=("bash",)))
 
 
 def test_a_signal_is_made_and_looked_for(tmp_path: Path) -> None:
